@@ -1,0 +1,175 @@
+"""Everything that dicomover raises.
+
+::
+
+    DicomoverError
+    ├── RequestError          (also a ValueError)  input that cannot be meant
+    ├── ConfigurationError    (also a ValueError)  a setting that cannot be meant
+    ├── ReceiverError         our own Storage SCP cannot run
+    └── NodeError             the peer, seen from here; `retriable` says whether to try again
+        ├── NodeUnreachable       no TCP connection
+        ├── AssociationRejected   it answered A-ASSOCIATE-RJ
+        ├── ContextRejected       it does not offer the service
+        ├── AssociationLost       the association ended before the answer did
+        ├── ProtocolError         it sent what the Standard does not allow
+        └── QueryRefused          a C-FIND or C-ECHO ended with a failure status
+
+Whatever a PACS says about one C-MOVE request is a row of the summary, never one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "AssociationLost",
+    "AssociationRejected",
+    "ConfigurationError",
+    "ContextRejected",
+    "DicomoverError",
+    "LostBy",
+    "NodeError",
+    "NodeUnreachable",
+    "Problem",
+    "ProtocolError",
+    "QueryRefused",
+    "ReceiverError",
+    "RequestError",
+    "RequestWarning",
+]
+
+
+class DicomoverError(Exception):
+    """Base of every error that dicomover raises."""
+
+
+class ConfigurationError(DicomoverError, ValueError):
+    """A setting (an AE title, a port, a layout) cannot be meant; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one value of one request, and how to mend it.
+
+    `value` is the value as given. It stays out of messages where the column identifies a patient.
+    """
+
+    row: object
+    column: str
+    value: object
+    why: str
+    mend: str
+    position: int = 0
+    private: bool = False
+
+    def __str__(self) -> str:
+        shown = "(value not shown: patient data)" if self.private else repr(self.value)
+        where = f"row {self.row!r}, {self.column}" if self.column else f"row {self.row!r}"
+        return f"{where}: {shown} {self.why}; {self.mend}"
+
+
+class RequestError(DicomoverError, ValueError):
+    """Requests that cannot be meant, all of them named at once; nothing was sent.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        One for each bad value, in the order of the rows.
+    """
+
+    _SHOWN = 20
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"  {problem}" for problem in self.problems[: self._SHOWN]]
+        if len(self.problems) > self._SHOWN:
+            lines.append(f"  … and {len(self.problems) - self._SHOWN} more, see .problems")
+        rows = len({problem.position for problem in self.problems})
+        head = f"{rows} request{'s' if rows != 1 else ''} cannot be sent; nothing was moved."
+        super().__init__("\n".join([head, *lines]))
+
+
+class RequestWarning(UserWarning):
+    """A request that will be sent although it looks odd."""
+
+
+class ReceiverError(DicomoverError):
+    """The local Storage SCP cannot listen, or cannot write where it should."""
+
+
+class NodeError(DicomoverError):
+    """Something between us and the peer; `retriable` tells whether trying again makes sense."""
+
+    retriable = False
+
+
+class NodeUnreachable(NodeError):
+    """No TCP connection: refused, no route, unknown name, or too slow. A retry makes sense."""
+
+    retriable = True
+
+
+class AssociationRejected(NodeError):
+    """The peer answered with A-ASSOCIATE-RJ (PS3.8 section 9.3.4); a retry helps only if transient.
+
+    Attributes
+    ----------
+    result, source, reason : int
+        As they came: result 1 is permanent, 2 is transient.
+    """
+
+    def __init__(self, message: str, result: int, source: int, reason: int) -> None:
+        super().__init__(message)
+        self.result, self.source, self.reason = result, source, reason
+        self.retriable = result == 2
+
+
+class ContextRejected(NodeError):
+    """The peer accepted the association, but not the presentation context that is needed."""
+
+
+class LostBy(StrEnum):
+    """How an association came to its end."""
+
+    ABORT = "abort"  # the peer sent A-ABORT
+    RELEASE = "release"  # the peer released in the middle of an exchange
+    CLOSED = "closed"  # the connection closed or broke
+    TIMEOUT = "timeout"  # nothing came for as long as we were willing to wait
+    STOPPED = "stopped"  # we gave it up ourselves
+
+
+class AssociationLost(NodeError):
+    """The association ended before the answer did; a retry makes sense.
+
+    Attributes
+    ----------
+    by : LostBy
+        Who or what ended it.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, by: LostBy) -> None:
+        super().__init__(message)
+        self.by = by
+
+
+class ProtocolError(NodeError):
+    """The peer sent what the Standard does not allow; the association was aborted."""
+
+
+class QueryRefused(NodeError):
+    """A C-FIND or C-ECHO ended with a failure status, or with answers that cannot be trusted.
+
+    Attributes
+    ----------
+    status : int or None
+        The final DIMSE status; None if there was none to blame.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retriable = status is not None and 0xA700 <= status <= 0xA7FF

@@ -1,0 +1,166 @@
+"""What happens while a batch runs, as frozen values. Times are `time.monotonic()` seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dicomover.outcome import Counters, Status
+
+__all__ = [
+    "Arrival",
+    "BatchEnded",
+    "BatchStarted",
+    "Event",
+    "EventSink",
+    "InstanceReceived",
+    "MoveProgressed",
+    "MoveStarted",
+    "Noted",
+    "Refusal",
+    "RequestEnded",
+    "RequestStarted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """The batch begins with this many requests."""
+
+    at: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request (its position in the batch) is being worked on."""
+
+    at: float
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveStarted:
+    """A C-MOVE is about to be sent; several requests may share one, and one request may need several.
+
+    `move` numbers the C-MOVEs of the batch; `expected` is the number of instances that C-FIND promised.
+    """
+
+    at: float
+    move: int
+    request: int
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProgressed:
+    """A response to a C-MOVE came; `counters` are the largest seen for it so far."""
+
+    at: float
+    move: int
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReceived:
+    """An instance reached our disk; `move` is None if it could not be tied to one."""
+
+    at: float
+    move: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """A request has its verdict."""
+
+    at: float
+    request: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something a person watching should know, in one sentence without patient data."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """Nothing more will happen."""
+
+    at: float
+
+
+Event = (
+    BatchStarted | RequestStarted | MoveStarted | MoveProgressed | InstanceReceived | RequestEnded | Noted | BatchEnded
+)
+
+
+class EventSink(Protocol):
+    """Takes one event. Must be quick and must not raise."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One instance that our Storage SCP has taken and that is safe on disk.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid
+        As in its data set; empty if the data set has none.
+    patient_id
+        As in its data set; for tying only, never shown.
+    transfer_syntax_uid
+        As negotiated.
+    size
+        Bytes of the data set.
+    calling_ae_title
+        The AE title that sent it.
+    originator_ae_title, originator_message_id
+        Which C-MOVE it belongs to, if the peer says so (0000,1030 and 0000,1031).
+    duplicate
+        True if the same bytes were there already.
+    conflict
+        True if another data set under the same SOP Instance UID was there already; this one lies beside it.
+    at
+        `time.monotonic()` when it was safe.
+    """
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str
+    transfer_syntax_uid: str
+    size: int
+    calling_ae_title: str
+    originator_ae_title: str = ""
+    originator_message_id: int | None = None
+    duplicate: bool = False
+    conflict: bool = False
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Our Storage SCP refused an instance or an association, or could not file it.
+
+    `status` is the C-STORE status we answered (0x0124, 0xA700, 0xA900, 0xC000), or None for an association.
+    """
+
+    at: float
+    why: str
+    status: int | None = None
+    calling_ae_title: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""

@@ -1,0 +1,158 @@
+"""The remote peer and how long we wait for it. No I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from dataclasses import dataclass, field
+
+from dicomover.errors import ConfigurationError
+
+__all__ = ["Node", "NodeLike", "Timeouts", "check_ae_title", "check_port"]
+
+_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")  # the default repertoire without backslash and control characters
+
+
+def check_ae_title(value: str, name: str = "AE title") -> str:
+    r"""Return the AE title without its padding, or say what is wrong with it.
+
+    PS3.5 Table 6.2-1: at most 16 characters of the default repertoire, no backslash, no control characters,
+    not only spaces.
+
+    Examples
+    --------
+    >>> check_ae_title("ARCHIVE ")
+    'ARCHIVE'
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} {value!r} is not a text; give it in quotes")
+    stripped = value.strip(" ")
+    if not stripped:
+        raise ConfigurationError(f"{name} {value!r} is empty; give the 1 to 16 characters that the archive knows")
+    if len(stripped) > 16:
+        raise ConfigurationError(
+            f"{name} {value!r} has {len(stripped)} characters; DICOM allows 16, so it cannot be the peer's real one"
+        )
+    if not _AE_TITLE.fullmatch(stripped):
+        raise ConfigurationError(
+            f"{name} {value!r} has a character that DICOM does not allow; use printable ASCII without a backslash"
+        )
+    return stripped
+
+
+def check_port(value: int, name: str = "port", lowest: int = 1) -> int:
+    """Return the TCP port, or say what is wrong with it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= 65535:
+        raise ConfigurationError(f"{name} {value!r} is not a TCP port; give a whole number from {lowest} to 65535")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How many seconds to wait; None is no limit.
+
+    Attributes
+    ----------
+    connect
+        For the TCP connection.
+    acse
+        For the answer to an A-ASSOCIATE or A-RELEASE request.
+    dimse
+        For each DIMSE response. None by default: an archive on tape is silent for minutes.
+    stall
+        Without a response and without an arrival, after which a request is given up as `lost`.
+
+    Examples
+    --------
+    >>> Timeouts(stall=120)
+    Timeouts(connect=60, acse=60, dimse=None, stall=120)
+    """
+
+    connect: float | None = 60
+    acse: float | None = 60
+    dimse: float | None = None
+    stall: float | None = 900
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "acse", "dimse", "stall"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ConfigurationError(
+                    f"timeout {name}={value!r} is not a number of seconds above 0; None means no limit"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A remote peer: where it listens and what it calls itself.
+
+    Parameters
+    ----------
+    host
+        A name or an address.
+    port
+        Its TCP port.
+    ae_title
+        The AE title that it expects to be called by, at most 16 characters.
+    tls
+        An `ssl.SSLContext` for a peer that speaks TLS.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them cannot be meant.
+
+    Examples
+    --------
+    >>> Node("pacs.example.org", 104, ae_title="ARCHIVE")
+    Node('pacs.example.org', 104, ae_title='ARCHIVE')
+    >>> Node.parse("ARCHIVE@pacs.example.org:104").ae_title
+    'ARCHIVE'
+    """
+
+    host: str
+    port: int
+    ae_title: str = field(default="ANY-SCP", kw_only=True)
+    tls: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        host = self.host.strip() if isinstance(self.host, str) else ""
+        if not host or re.search(r"[\s/@]", host):
+            raise ConfigurationError(f"host {self.host!r} is not a name or an address; give, say, 'pacs.example.org'")
+        object.__setattr__(self, "host", host)
+        object.__setattr__(self, "port", check_port(self.port))
+        object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "called AE title"))
+
+    def __repr__(self) -> str:
+        return f"Node({self.host!r}, {self.port}, ae_title={self.ae_title!r})"
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.ae_title}@{host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: NodeLike) -> Node:
+        """Read `AETITLE@host:port` (the AE title may be left out); a Node is returned as it is."""
+        if isinstance(text, Node):
+            return text
+        if not isinstance(text, str):
+            raise ConfigurationError(f"node {text!r} is neither a Node nor a text like 'ARCHIVE@pacs.example.org:104'")
+        match = re.fullmatch(r"(?:(?P<ae>[^@]*)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@]+)):(?P<port>\d+)", text.strip())
+        if match is None:
+            raise ConfigurationError(f"node {text!r} cannot be read; write 'ARCHIVE@pacs.example.org:104'")
+        host, port = match["v6"] or match["host"], int(match["port"])
+        return cls(host, port) if match["ae"] is None else cls(host, port, ae_title=match["ae"])
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if the peer is on this machine by its address or as `localhost`."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+
+NodeLike = Node | str

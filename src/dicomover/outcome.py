@@ -1,0 +1,185 @@
+"""What became of a C-MOVE: its counters, how it ended, and the one function that judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["CANCELLED", "SUCCESS", "Counters", "Ended", "Status", "is_warning", "judge", "judge_all"]
+
+SUCCESS = 0x0000
+CANCELLED = 0xFE00
+
+
+class Status(StrEnum):
+    """The verdict on one request, from best to worst; the order is that of the summary's category."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    PARTIAL = "partial"
+    FAILURE = "failure"
+    EMPTY = "empty"
+    NOT_FOUND = "not-found"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+
+    @property
+    def complete(self) -> bool:
+        """True if everything that was asked for was moved, now or earlier."""
+        return self in (Status.SUCCESS, Status.WARNING, Status.SKIPPED)
+
+
+class Ended(StrEnum):
+    """How the exchange of one C-MOVE came to its end."""
+
+    ANSWERED = "answered"  # a final response came
+    LOST = "lost"  # the association died, or nothing came for too long
+    CANCELLED = "cancelled"  # we asked to cancel and had no final response
+    UNSENT = "unsent"  # the request never left
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Sub-operations as the PACS counted them; None where it never said.
+
+    Completed, failed and warning keep the largest number seen, since some archives end with
+    zeros after files have moved. `remaining` is what was said last.
+    """
+
+    completed: int | None = None
+    failed: int | None = None
+    warning: int | None = None
+    remaining: int | None = None
+
+    @property
+    def moved(self) -> int | None:
+        """Instances that the PACS says have moved, with or without a warning."""
+        return _total(self.completed, self.warning)
+
+    def merge(self, later: Counters) -> Counters:
+        """Take in the counters of a later response to the same request."""
+        return Counters(
+            _largest(self.completed, later.completed),
+            _largest(self.failed, later.failed),
+            _largest(self.warning, later.warning),
+            self.remaining if later.remaining is None else later.remaining,
+        )
+
+    def __add__(self, other: Counters) -> Counters:
+        """Sum the counters of two different C-MOVEs."""
+        return Counters(
+            _total(self.completed, other.completed),
+            _total(self.failed, other.failed),
+            _total(self.warning, other.warning),
+            _total(self.remaining, other.remaining),
+        )
+
+
+def _total(*numbers: int | None) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def _largest(*numbers: int | None) -> int | None:
+    return max((number for number in numbers if number is not None), default=None)
+
+
+def is_warning(status_code: int) -> bool:
+    """Tell whether a DIMSE status is of the class Warning (PS3.7 Annex C)."""
+    return status_code >> 12 == 0xB or status_code in (0x0001, 0x0107, 0x0116)
+
+
+def judge(
+    status_code: int | None,
+    counters: Counters,
+    *,
+    expected: int | None = None,
+    received: int | None = None,
+    ended: Ended = Ended.ANSWERED,
+    cancelled: bool = False,
+) -> Status:
+    """Say what became of one C-MOVE. Pure: the same facts give the same verdict.
+
+    Parameters
+    ----------
+    status_code
+        The final DIMSE status; None if none came.
+    counters
+        The sub-operations as the PACS counted them.
+    expected
+        Instances that should arrive, from C-FIND; None if unknown.
+    received
+        Distinct instances of this request on our disk; None if a third party receives.
+    ended
+        How the exchange came to its end.
+    cancelled
+        True if we asked to cancel.
+
+    Notes
+    -----
+    What arrived counts more than what the PACS claims, and the PACS counts more than its final status.
+    A final 0x0000 is believed only as far as something shows what moved: an archive that says success and
+    gives no number, while a third party receives, is `empty`.
+
+    Examples
+    --------
+    >>> judge(0x0000, Counters(completed=3, failed=1))
+    <Status.PARTIAL: 'partial'>
+    """
+    if ended is Ended.LOST:
+        return Status.LOST
+    if ended is Ended.CANCELLED or status_code == CANCELLED:
+        return Status.CANCELLED
+    if ended is Ended.UNSENT or status_code is None:
+        return Status.CANCELLED if cancelled else Status.FAILURE
+
+    claimed = counters.moved
+    if status_code == SUCCESS and claimed is not None:
+        # A success leaves nothing open: what the last pending response called remaining has moved.
+        claimed += counters.remaining or 0
+    moved = claimed if received is None else received
+    wanted = max((n for n in (expected, claimed) if n is not None), default=None)
+    incomplete = bool(counters.failed) or (wanted is not None and moved is not None and moved < wanted)
+
+    if cancelled and (incomplete or status_code != SUCCESS):
+        return Status.CANCELLED
+    if status_code == SUCCESS:
+        if not moved:
+            return Status.FAILURE if counters.failed else Status.EMPTY
+        if incomplete:
+            return Status.PARTIAL
+        return Status.WARNING if counters.warning else Status.SUCCESS
+    if not moved:
+        return Status.FAILURE
+    if incomplete:
+        return Status.PARTIAL
+    if is_warning(status_code):
+        # 0xB000 means that some failed, unless the PACS counted none.
+        return Status.WARNING if counters.failed == 0 or expected is not None else Status.PARTIAL
+    # A failure status after everything arrived: only our own disk can show that.
+    return Status.WARNING if received is not None and expected is not None else Status.PARTIAL
+
+
+def judge_all(verdicts: list[Status]) -> Status:
+    """Say what became of a request that took several C-MOVEs, from the verdict on each.
+
+    Examples
+    --------
+    >>> judge_all([Status.SUCCESS, Status.FAILURE])
+    <Status.PARTIAL: 'partial'>
+    >>> judge_all([Status.SUCCESS, Status.WARNING])
+    <Status.WARNING: 'warning'>
+    """
+    kinds = set(verdicts)
+    if len(kinds) == 1:
+        return verdicts[0]
+    for decisive in (Status.CANCELLED, Status.LOST):
+        if decisive in kinds:
+            return decisive
+    if all(verdict.complete for verdict in kinds):
+        return Status.WARNING if Status.WARNING in kinds else Status.SUCCESS
+    if any(verdict.complete or verdict is Status.PARTIAL for verdict in kinds):
+        return Status.PARTIAL
+    return Status.FAILURE

@@ -1,0 +1,132 @@
+"""The summary: one row for each request. Its schema stands here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pandas as pd
+
+from dicomover.outcome import Counters, Status
+
+__all__ = ["SCHEMA", "SUMMARY_COLUMNS", "Column", "Result", "build", "exit_code", "schema_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the summary: its name, its pandas dtype and what it means."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+SCHEMA = (
+    Column("status", "category", "the verdict, see below"),
+    Column("status_code", "string", "last DIMSE status, such as `0xB000`; `<NA>` if none came"),
+    Column(
+        "matches",
+        "Int64",
+        "studies (series, images) that the request resolved to; `<NA>` if nothing had to be resolved",
+    ),
+    Column("expected", "Int64", "instances that should arrive, from C-FIND; `<NA>` if unknown"),
+    Column("completed", "Int64", "sub-operations that the PACS counted as completed; `<NA>` where it never said"),
+    Column("failed", "Int64", "the same, failed"),
+    Column("warning", "Int64", "the same, completed with a warning"),
+    Column("remaining", "Int64", "the same, not begun when it last said"),
+    Column("received", "Int64", "instances of this request on our disk; `<NA>` when a third party receives"),
+    Column("bytes", "Int64", "their size"),
+    Column("attempts", "Int64", "C-MOVEs sent for it"),
+    Column("started", "datetime64[us, UTC]", "when work on it began"),
+    Column("seconds", "Float64", "how long it took"),
+    Column("error", "string", "one sentence a person can act on, without patient data"),
+    Column("failed_uids", "string", "SOP Instance UIDs that failed, joined by `\\`"),
+)
+SUMMARY_COLUMNS = tuple(column.name for column in SCHEMA)
+_STATUS = pd.CategoricalDtype([str(status) for status in Status], ordered=True)
+
+
+@dataclass(slots=True)
+class Result:
+    """What happened to one request."""
+
+    status: Status
+    status_code: int | None = None
+    matches: int | None = None
+    expected: int | None = None
+    counters: Counters = field(default_factory=Counters)
+    received: int | None = None
+    bytes: int | None = None
+    attempts: int = 0
+    started: datetime | None = None
+    seconds: float | None = None
+    error: str | None = None
+    failed_uids: tuple[str, ...] = ()
+
+    def as_row(self) -> dict[str, object]:
+        """Return the values of the summary's columns."""
+        return {
+            "status": str(self.status),
+            "status_code": None if self.status_code is None else f"0x{self.status_code:04X}",
+            "matches": self.matches,
+            "expected": self.expected,
+            "completed": self.counters.completed,
+            "failed": self.counters.failed,
+            "warning": self.counters.warning,
+            "remaining": self.counters.remaining,
+            "received": self.received,
+            "bytes": self.bytes,
+            "attempts": self.attempts,
+            "started": self.started,
+            "seconds": self.seconds,
+            "error": self.error,
+            "failed_uids": "\\".join(self.failed_uids) or None,
+        }
+
+
+def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
+    """Put the results beside what was given: one row per request, in its order, with its index.
+
+    Parameters
+    ----------
+    results : sequence of Result, length n
+        One for each row of `given`.
+    given : DataFrame of n rows
+        The input; columns of an earlier summary are replaced.
+
+    Returns
+    -------
+    DataFrame of n rows
+        The columns of `given`, then all of `SCHEMA`, always with the same dtypes.
+    """
+    rows = [result.as_row() for result in results]
+    ours = {}
+    for column in SCHEMA:
+        values = [row[column.name] for row in rows]
+        dtype = _STATUS if column.name == "status" else column.dtype
+        ours[column.name] = pd.Series(values, index=given.index, dtype=dtype)
+    kept = given[[name for name in given.columns if name not in SUMMARY_COLUMNS]]
+    return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns")
+
+
+def exit_code(statuses: Sequence[Status]) -> int:
+    """Return what a shell should be told: 0 all moved, 1 some did not, 2 nothing moved.
+
+    Examples
+    --------
+    >>> exit_code([Status.SUCCESS, Status.NOT_FOUND])
+    1
+    """
+    if statuses and all(status.complete for status in statuses):
+        return 0
+    return 1 if any(status.complete or status is Status.PARTIAL for status in statuses) else 2
+
+
+def schema_table() -> str:
+    """Return the schema as a Markdown table, for the README."""
+    lines = ["| column | dtype | meaning |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{c.name}` | {'ordered category' if c.dtype == 'category' else c.dtype} | {c.meaning} |" for c in SCHEMA
+    ]
+    return "\n".join(lines)
