@@ -1,0 +1,125 @@
+"""DIMSE command sets: group 0000, Implicit VR Little Endian, and nothing nested (PS3.7 section 6.3.1)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = [
+    "C_CANCEL_RQ",
+    "C_ECHO_RQ",
+    "C_FIND_RQ",
+    "C_MOVE_RQ",
+    "C_STORE_RQ",
+    "NO_DATA_SET",
+    "RESPONSE",
+    "WITH_DATA_SET",
+    "Command",
+    "decode",
+    "encode",
+]
+
+Command = dict[str, int | str]
+"""Values by DICOM keyword; numbers are int, everything else is text without its padding."""
+
+# CommandField, PS3.7 Table E.1-1; a response is its request with RESPONSE set.
+C_STORE_RQ: Final = 0x0001
+C_FIND_RQ: Final = 0x0020
+C_MOVE_RQ: Final = 0x0021
+C_ECHO_RQ: Final = 0x0030
+C_CANCEL_RQ: Final = 0x0FFF
+RESPONSE: Final = 0x8000
+
+# CommandDataSetType: 0x0101 is "none", anything else is "one follows".
+NO_DATA_SET: Final = 0x0101
+WITH_DATA_SET: Final = 0x0001
+
+_ELEMENTS = {
+    "AffectedSOPClassUID": (0x0002, "UI"),
+    "RequestedSOPClassUID": (0x0003, "UI"),
+    "CommandField": (0x0100, "US"),
+    "MessageID": (0x0110, "US"),
+    "MessageIDBeingRespondedTo": (0x0120, "US"),
+    "MoveDestination": (0x0600, "AE"),
+    "Priority": (0x0700, "US"),
+    "CommandDataSetType": (0x0800, "US"),
+    "Status": (0x0900, "US"),
+    "OffendingElement": (0x0901, "AT"),
+    "ErrorComment": (0x0902, "LO"),
+    "ErrorID": (0x0903, "US"),
+    "AffectedSOPInstanceUID": (0x1000, "UI"),
+    "RequestedSOPInstanceUID": (0x1001, "UI"),
+    "NumberOfRemainingSuboperations": (0x1020, "US"),
+    "NumberOfCompletedSuboperations": (0x1021, "US"),
+    "NumberOfFailedSuboperations": (0x1022, "US"),
+    "NumberOfWarningSuboperations": (0x1023, "US"),
+    "MoveOriginatorApplicationEntityTitle": (0x1030, "AE"),
+    "MoveOriginatorMessageID": (0x1031, "US"),
+}
+_BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in _ELEMENTS.items()}
+_HEAD = struct.Struct("<HHL")
+_US = struct.Struct("<H")
+_PADDING = {"UI": b"\0", "AE": b" ", "LO": b" "}
+
+
+def encode(command: Mapping[str, int | str]) -> bytes:
+    """Encode a command set, with its group length.
+
+    Raises
+    ------
+    KeyError
+        If a keyword is none of the command elements used here.
+
+    Examples
+    --------
+    >>> encode({"CommandField": C_ECHO_RQ}).hex(" ", 4)
+    '00000000 04000000 0a000000 00000001 02000000 3000'
+    """
+    body = bytearray()
+    for element, vr, value in sorted((*_ELEMENTS[keyword], value) for keyword, value in command.items()):
+        if vr == "US":
+            raw = _US.pack(value)
+        elif vr == "AT":
+            number = int(value)
+            raw = _US.pack(number >> 16) + _US.pack(number & 0xFFFF)
+        else:
+            raw = str(value).encode("ascii", "replace")
+            raw += _PADDING[vr] * (len(raw) % 2)
+        body += _HEAD.pack(0, element, len(raw)) + raw
+    return _HEAD.pack(0, 0, 4) + struct.pack("<L", len(body)) + bytes(body)
+
+
+def decode(raw: bytes | bytearray | memoryview) -> Command:
+    """Decode a command set; elements that are not used here are passed over.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no command set.
+
+    Examples
+    --------
+    >>> decode(encode({"CommandField": C_ECHO_RQ, "MoveDestination": "ME"}))
+    {'CommandField': 48, 'MoveDestination': 'ME'}
+    """
+    command: Command = {}
+    offset, end = 0, len(raw)
+    while offset < end:
+        if end - offset < 8:
+            raise ValueError("the command set ends inside an element")
+        group, element, length = _HEAD.unpack_from(raw, offset)
+        offset += 8
+        if group != 0 or length > end - offset:
+            raise ValueError(f"the command set has a bad element ({group:04X},{element:04X}) of {length} bytes")
+        keyword, vr = _BY_ELEMENT.get(element, ("", ""))
+        if vr in ("US", "AT"):
+            if length == (2 if vr == "US" else 4):
+                number = _US.unpack_from(raw, offset)[0]
+                command[keyword] = number if vr == "US" else number << 16 | _US.unpack_from(raw, offset + 2)[0]
+            elif length:
+                raise ValueError(f"{keyword} has {length} bytes")
+        elif vr:
+            command[keyword] = bytes(raw[offset : offset + length]).decode("ascii", "replace").strip(" \0")
+        offset += length
+    return command
