@@ -1,0 +1,106 @@
+"""Progress of a batch: one state, folded from the events, and the views that show it.
+
+`state` computes and never draws; `text` and `markup` put a state into words; `views` and `notebook` draw and
+never compute. `Progress` joins them for the thread that runs the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from dicomover.events import Event
+from dicomover.progress.notebook import NotebookView
+from dicomover.progress.state import Rate, State, fold
+from dicomover.progress.views import LogView, NullView, TerminalView, View, choose
+
+__all__ = [
+    "LogView",
+    "NotebookView",
+    "NullView",
+    "Progress",
+    "Rate",
+    "State",
+    "TerminalView",
+    "View",
+    "choose",
+    "fold",
+]
+
+logger = logging.getLogger("dicomover.progress")
+
+DRAW_EVERY = 0.1  # seconds
+
+
+class Progress:
+    """Folds events into a state and shows it now and then.
+
+    Everything is to be called from one thread, the one that may draw. Nothing here raises for a view that
+    fails: that is logged once, and the batch goes on unseen.
+
+    Parameters
+    ----------
+    view : View
+        Where to show it.
+    clock : callable
+        Returns the present moment on the clock of the events.
+
+    Attributes
+    ----------
+    state : State
+        What is known.
+
+    Examples
+    --------
+    >>> from dicomover.events import BatchEnded, BatchStarted
+    >>> with Progress(NullView()) as progress:
+    ...     progress.take(BatchStarted(at=0.0, requests=0))
+    ...     progress.refresh()
+    ...     progress.take(BatchEnded(at=1.0))
+    >>> progress.state.elapsed(now=5.0)
+    1.0
+    """
+
+    def __init__(self, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+        self.state = State()
+        self._view = view
+        self._clock = clock
+        self._drawn_at: float | None = None
+        self._closed = False
+
+    def take(self, event: Event, /) -> None:
+        """Take in one event; nothing is drawn."""
+        self.state = fold(self.state, event)
+
+    def refresh(self) -> None:
+        """Show the state, unless that was done within the last tenth of a second. Cheap: call it often."""
+        if self._closed:
+            return
+        now = self._clock()
+        if self._drawn_at is None or now - self._drawn_at >= DRAW_EVERY:
+            self._drawn_at = now
+            self._draw(self._view.show, now)
+
+    def close(self) -> None:
+        """Show for good what came of the batch. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._draw(self._view.close, self._clock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _draw(self, how: Callable[[State, float], None], now: float) -> None:
+        try:
+            how(self.state, now)
+        except Exception:
+            logger.warning("Progress cannot be shown any more; the batch goes on", exc_info=True)
+            self._view = NullView()

@@ -1,0 +1,216 @@
+"""A state in words: the running headline, the closing facts, and numbers a person can read."""
+
+from __future__ import annotations
+
+from dicomover.outcome import Status
+from dicomover.progress.state import Rate, State
+
+__all__ = ["brief", "closing", "duration", "facts", "heading", "headline", "new_notes", "size", "speed", "verdicts"]
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words.
+
+    Examples
+    --------
+    >>> duration(3.4), duration(200), duration(7320)
+    ('3 s', '3 min 20 s', '2 h 02 min')
+    """
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes with its unit, in powers of 1000.
+
+    Examples
+    --------
+    >>> size(512), size(52_431_000), size(999_999)
+    ('512 B', '52.4 MB', '1.0 MB')
+    """
+    if count < 999.5:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
+
+
+def speed(rate: Rate) -> str:
+    """Return a rate in words; empty if it is unknown.
+
+    Examples
+    --------
+    >>> speed(Rate(45.3, 23_400_000.0)), speed(Rate(0.25)), speed(Rate())
+    ('45/s, 23.4 MB/s', '15/min', '')
+    """
+    words = []
+    if rate.instances is not None:
+        if rate.instances >= 9.95:
+            words.append(f"{rate.instances:,.0f}/s")
+        elif rate.instances >= 1 or not rate.instances:
+            words.append(f"{rate.instances:.1f}/s" if rate.instances else "0/s")
+        else:
+            words.append(f"{rate.instances * 60:.2g}/min")
+    if rate.bytes is not None:
+        words.append(f"{size(rate.bytes)}/s")
+    return ", ".join(words)
+
+
+def headline(state: State, now: float) -> str:
+    """Return the running batch in one line.
+
+    Parameters
+    ----------
+    state : State
+        What is known.
+    now : float
+        The present moment, on the clock of the events.
+
+    Returns
+    -------
+    str
+        Requests done of all, instances, failed, warnings, rate and time left; what is unknown is left out.
+
+    Examples
+    --------
+    >>> from dicomover.events import BatchStarted
+    >>> from dicomover.progress.state import fold
+    >>> state = fold(State(), BatchStarted(at=0.0, requests=20))
+    >>> headline(state, now=1.0)
+    '0 of 20 requests'
+    >>> headline(state, now=45.0)
+    '0 of 20 requests · nothing has moved for 45 s'
+    """
+    if state.started_at is None:
+        return "starting"
+    done = f"{state.done:,} of {_some(state.requests, 'request')}"
+    parts = [f"{done}, {state.incomplete:,} not complete" if state.incomplete else done]
+    stalled = state.stalled_for(now)
+    if stalled is not None:
+        parts.append(f"nothing has moved for {duration(stalled)}")
+    parts.append(_instances(state))
+    if state.ended_at is not None:
+        parts.append(f"in {duration(state.elapsed(now))}")
+    elif stalled is None:
+        parts.append(speed(state.rate(now)))
+        left = state.seconds_left(now)
+        parts.append("" if left is None else f"{duration(left)} left")
+    return " · ".join(part for part in parts if part)
+
+
+def brief(state: State, now: float) -> str:
+    """Return the running batch in few words for one line of a terminal, which cuts the end off: the least comes last.
+
+    Examples
+    --------
+    >>> brief(State(started_at=0.0, requests=20, counts={Status.PARTIAL: 2}, completed=1230, failed=3), now=9.0)
+    '2/20 requests · 2 not complete · 1,230 moved · 3 failed'
+    """
+    if state.started_at is None:
+        return "starting"
+    stalled, left, rate = state.stalled_for(now), state.seconds_left(now), state.rate(now).instances
+    parts = [f"{state.done:,}/{_some(state.requests, 'request')}"]
+    if stalled is not None:
+        parts.append(f"nothing has moved for {duration(stalled)}")
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    if state.incomplete:
+        parts.append(f"{state.incomplete:,} not complete")
+    if state.instances is not None:
+        parts.append(f"{state.instances:,} {'moved' if state.received is None else 'received'}")
+    if state.failed:
+        parts.append(f"{state.failed:,} failed")
+    if state.warnings:
+        parts.append(f"{state.warnings:,} with a warning")
+    if stalled is None and rate is not None:
+        parts.append(speed(Rate(rate)))
+    return " · ".join(parts)
+
+
+def verdicts(state: State) -> str:
+    """Return how many requests got which verdict, the best first.
+
+    Examples
+    --------
+    >>> verdicts(State(counts={Status.PARTIAL: 2, Status.SUCCESS: 1700}))
+    '1,700 success, 2 partial'
+    """
+    return ", ".join(f"{state.counts[status]:,} {status}" for status in Status if state.counts.get(status))
+
+
+def heading(state: State) -> str:
+    """Return what came of the batch when it is over, in a few words."""
+    if state.done < state.requests:
+        words = f"stopped after {state.done:,} of {_some(state.requests, 'request')}"
+        return f"{words}, {state.incomplete:,} of them not complete" if state.incomplete else words
+    if not state.requests:
+        return "no requests"
+    if state.incomplete:
+        return f"{_some(state.requests, 'request')}, {state.incomplete:,} not complete"
+    return f"{_some(state.requests, 'request')}, {'all ' if state.requests > 1 else ''}complete"
+
+
+def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
+    """Return what is to be kept of a batch, as pairs of a label and a text; what is unknown is left out."""
+    counted = [
+        (state.completed, "completed"),
+        (state.warnings, "with a warning"),
+        (state.failed, "failed"),
+    ]
+    said = ", ".join(f"{count:,} {word}" for count, word in counted if count is not None)
+    mean = speed(state.mean_rate(now))
+    rows = [
+        ("Requests", verdicts(state)),
+        ("PACS counted", said),
+        ("Received", "" if state.received is None else f"{_some(state.received, 'instance')}, {size(state.bytes)}"),
+        ("Expected", "" if state.expected_total is None else _some(state.expected_total, "instance")),
+        ("Time", ", ".join(word for word in (duration(state.elapsed(now)), mean) if word)),
+        ("Last note", state.notes[-1] if state.notes else ""),
+    ]
+    return tuple((label, text) for label, text in rows if text)
+
+
+def closing(state: State, now: float) -> str:
+    """Return what is to be kept of a batch as plain text, one fact a line.
+
+    Examples
+    --------
+    >>> from dicomover.events import BatchEnded, BatchStarted, RequestEnded
+    >>> from dicomover.progress.state import fold
+    >>> state = fold(State(), BatchStarted(at=0.0, requests=1))
+    >>> state = fold(state, RequestEnded(at=2.0, request=0, status=Status.NOT_FOUND))
+    >>> print(closing(fold(state, BatchEnded(at=2.0)), now=9.0))
+    dicomover: 1 request, 1 not complete
+      Requests  1 not-found
+      Time      2 s
+    """
+    pairs = facts(state, now)
+    width = max((len(label) for label, _ in pairs), default=0)
+    return "\n".join([f"dicomover: {heading(state)}", *(f"  {label:<{width}}  {text}" for label, text in pairs)])
+
+
+def new_notes(state: State, seen: int) -> tuple[str, ...]:
+    """Return the notes that came after the first `seen` ones, as far as they are kept."""
+    fresh = state.noted - seen
+    return state.notes[-fresh:] if fresh > 0 else ()
+
+
+def _instances(state: State) -> str:
+    if state.instances is None and not state.failed:
+        return ""
+    known, total = state.instances or 0, state.expected_total
+    words = f"{known:,} of {_some(total, 'instance')}" if total is not None else _some(known, "instance")
+    words += " received" if state.received is not None else " moved"
+    if state.warnings:
+        words += f" ({state.warnings:,} with a warning)"
+    return f"{words}, {state.failed:,} failed" if state.failed else words
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

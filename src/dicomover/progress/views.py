@@ -1,0 +1,211 @@
+"""Where progress is shown: the seam, the views without a notebook, and the choice among all of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from dicomover.errors import ConfigurationError
+from dicomover.progress.state import State
+from dicomover.progress.text import brief, closing, heading, headline, new_notes, verdicts
+
+__all__ = ["LogView", "NullView", "TerminalView", "View", "choose"]
+
+logger = logging.getLogger("dicomover.progress")
+
+
+@runtime_checkable
+class View(Protocol):
+    """Something that can show a state. Called only from the thread that draws."""
+
+    def show(self, state: State, now: float) -> None:
+        """Show the running batch; called at most ten times a second, `now` is on the clock of the events."""
+
+    def close(self, state: State, now: float) -> None:
+        """Show for good what came of the batch, and let go of everything live; called once."""
+
+
+class NullView:
+    """Shows nothing."""
+
+    def show(self, state: State, now: float) -> None:
+        """Show nothing."""
+
+    def close(self, state: State, now: float) -> None:
+        """Show nothing."""
+
+
+class LogView:
+    """One line in the log `dicomover.progress` at the start, then now and then, at every note, and at the end.
+
+    Parameters
+    ----------
+    every
+        Seconds between two lines while it runs.
+    """
+
+    def __init__(self, every: float = 30.0) -> None:
+        self._every = every
+        self._logged_at: float | None = None
+        self._notes = 0
+
+    def show(self, state: State, now: float) -> None:
+        """Log the notes that are new, and the headline if the last one is long enough ago."""
+        self._log_notes(state)
+        if self._logged_at is None or now - self._logged_at >= self._every:
+            self._logged_at = now
+            logger.info("%s", headline(state, now))
+
+    def close(self, state: State, now: float) -> None:
+        """Log what came of the batch."""
+        self._log_notes(state)
+        parts = (heading(state), verdicts(state), headline(state, now))
+        logger.info("%s", " · ".join(part for part in parts if part))
+
+    def _log_notes(self, state: State) -> None:
+        for note in new_notes(state, self._notes):
+            logger.info("%s", note)
+        self._notes = state.noted
+
+
+class TerminalView:
+    """A bar on stderr, and the closing facts in its place at the end."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._notes = 0
+
+    def show(self, state: State, now: float) -> None:
+        """Draw the bar, and above it the notes that are new."""
+        if self._bar is None:
+            self._bar = _new_bar(state, now)
+        self._write_notes(state)
+        self._bar.draw(state, now)
+
+    def close(self, state: State, now: float) -> None:
+        """Take the bar away and write what came of the batch."""
+        self._write_notes(state)
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if sys.stderr is not None:
+            sys.stderr.write(f"{closing(state, now)}\n")
+            sys.stderr.flush()
+
+    def _write_notes(self, state: State) -> None:
+        if self._bar is not None:
+            for note in new_notes(state, self._notes):
+                self._bar.write(note, file=sys.stderr)
+        self._notes = state.noted
+
+
+def _new_bar(state: State, now: float) -> Any:
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        """A bar whose words are ours."""
+
+        monitor_interval = 0  # tqdm would draw on a thread of its own
+        percent, words = f"{state.percent:3d}%", brief(state, now)
+
+        @property
+        def format_dict(self) -> Any:
+            return {**super().format_dict, "percent": self.percent, "words": self.words}
+
+        def draw(self, state: State, now: float) -> None:
+            self.n, self.ncols = state.fraction, _columns()
+            self.percent, self.words = f"{state.percent:3d}%", brief(state, now)
+            self.refresh()
+
+    return Bar(
+        total=1.0,
+        initial=state.fraction,
+        file=sys.stderr,
+        leave=False,
+        ncols=_columns(),
+        nrows=20,
+        bar_format="{percent}|{bar}| {words}",
+    )
+
+
+def _columns() -> int:
+    """Return how many characters fit on a line of stderr; a terminal that does not know its size says 0."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return (columns or 80) - 1
+
+
+_NAMES = ("auto", "notebook", "terminal", "log", "none")
+
+
+def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | None = None) -> View:
+    """Return the view that is asked for.
+
+    Parameters
+    ----------
+    progress : str or View
+        ``"notebook"``, ``"terminal"``, ``"log"``, ``"none"``, or a view of your own. ``"auto"`` takes the
+        notebook inside a Jupyter kernel, the terminal if stderr is one, and the log otherwise.
+    on_cancel : callable, optional
+        What a Cancel button does. Only the notebook has a button, and only if this is given: while a cell
+        runs, most frontends do not deliver the click.
+
+    Returns
+    -------
+    View
+        A new one for every batch, except that a view of your own is returned as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        If the value means nothing, or if a notebook is asked for where there is none.
+
+    Examples
+    --------
+    >>> type(choose("log")).__name__
+    'LogView'
+    >>> choose(True)
+    Traceback (most recent call last):
+        ...
+    dicomover.errors.ConfigurationError: progress True is not a way to show progress;
+    give 'auto', 'notebook', 'terminal', 'log', 'none' or an object with show() and close()
+    """
+    if isinstance(progress, str):
+        name = _guess() if progress == "auto" else progress
+        if name == "notebook":
+            from dicomover.progress.notebook import NotebookView
+
+            if _shell() is None:
+                raise ConfigurationError(
+                    "progress 'notebook' needs an IPython kernel and there is none here; give 'auto' or 'terminal'"
+                )
+            return NotebookView(on_cancel=on_cancel)
+        views: dict[str, Callable[[], View]] = {"terminal": TerminalView, "log": LogView, "none": NullView}
+        if name in views:
+            return views[name]()
+    elif isinstance(progress, View) and not isinstance(progress, type):
+        return progress
+    names = ", ".join(map(repr, _NAMES))
+    raise ConfigurationError(
+        f"progress {progress!r} is not a way to show progress; give {names} or an object with show() and close()"
+    )
+
+
+def _guess() -> str:
+    if any(kind.__name__ == "ZMQInteractiveShell" for kind in type(_shell()).__mro__):
+        return "notebook"
+    return "terminal" if sys.stderr is not None and sys.stderr.isatty() else "log"
+
+
+def _shell() -> object:
+    """Return the running IPython shell, None without one; a program that has not imported IPython has none."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    return get_ipython()

@@ -1,0 +1,285 @@
+"""The fold: what a batch has come to, from its events alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from dicomover.events import (
+    BatchEnded,
+    BatchStarted,
+    Event,
+    InstanceReceived,
+    MoveProgressed,
+    MoveStarted,
+    Noted,
+    RequestEnded,
+    RequestStarted,
+)
+from dicomover.outcome import Counters, Status
+from dicomover.progress import State, fold
+
+
+def folded(events: Iterable[Event], state: State | None = None) -> State:
+    """Take in many events."""
+    state = State() if state is None else state
+    for event in events:
+        state = fold(state, event)
+    return state
+
+
+def begun(requests: int = 1, **move: int | None) -> State:
+    """Return a batch at 0 s whose first request has one C-MOVE."""
+    expected = move.get("expected")
+    return folded([BatchStarted(0.0, requests), RequestStarted(0.0, 0), MoveStarted(0.0, 0, 0, expected)])
+
+
+@pytest.mark.parametrize(
+    ("responses", "moved", "failed"),
+    [
+        pytest.param([], None, None, id="nothing-said"),
+        pytest.param([Counters()], None, None, id="no-counters"),
+        pytest.param([Counters(completed=0)], 0, None, id="zero-is-known"),
+        pytest.param([Counters(completed=1), Counters(completed=5)], 5, None, id="later-replaces"),
+        pytest.param([Counters(completed=5, failed=1), Counters(completed=0, failed=0)], 5, 1, id="largest-stays"),
+        pytest.param([Counters(completed=5), Counters()], 5, None, id="silence-takes-nothing-away"),
+        pytest.param([Counters(completed=5, warning=2), Counters(warning=3)], 8, None, id="warnings-have-moved"),
+        pytest.param([Counters(failed=4)], None, 4, id="only-failed"),
+    ],
+)
+def test_counters_of_one_move(responses: list[Counters], moved: int | None, failed: int | None) -> None:
+    """The counters of one C-MOVE replace each other, the largest stays, and absent means unknown."""
+    state = folded((MoveProgressed(1.0 + i, 0, c) for i, c in enumerate(responses)), begun())
+    assert (state.moved, state.failed) == (moved, failed)
+
+
+def test_moves_add_up() -> None:
+    """The counters of different C-MOVEs are summed, also after the request of one has ended."""
+    state = begun(2)
+    state = folded(
+        [
+            MoveProgressed(1.0, 0, Counters(3, 1, 0, 0)),
+            RequestEnded(2.0, 0, Status.PARTIAL),
+            RequestStarted(2.0, 1),
+            MoveStarted(2.0, 1, 1),
+            MoveProgressed(3.0, 1, Counters(4, 0, 2, 0)),
+        ],
+        state,
+    )
+    assert (state.completed, state.failed, state.warnings) == (7, 1, 2)
+
+
+def test_response_after_the_verdict() -> None:
+    """A response to a C-MOVE that is over is not counted a second time."""
+    state = folded([MoveProgressed(1.0, 0, Counters(3)), RequestEnded(2.0, 0, Status.SUCCESS)], begun())
+    assert folded([MoveProgressed(3.0, 0, Counters(3))], state).completed == 3
+
+
+def test_shared_move() -> None:
+    """A C-MOVE that two requests share runs until both have ended, and its promise counts once."""
+    state = folded([MoveStarted(0.0, 0, 1, 10), RequestEnded(1.0, 0, Status.SUCCESS)], begun(2, expected=10))
+    assert (state.expected, set(state.moves)) == (10, {0})
+    state = folded([MoveProgressed(2.0, 0, Counters(10)), RequestEnded(3.0, 1, Status.SUCCESS)], state)
+    assert (state.completed, dict(state.moves), dict(state.moves_of)) == (10, {}, {})
+
+
+def test_a_move_announced_twice() -> None:
+    """A C-MOVE that is announced twice for one request is one C-MOVE."""
+    state = folded([MoveStarted(0.0, 0, 0, 10)], begun(expected=10))
+    assert (state.expected, state.moves_of[0]) == (10, (0,))
+    assert not fold(state, RequestEnded(1.0, 0, Status.SUCCESS)).moves
+
+
+def test_one_request_several_moves() -> None:
+    """A request that takes several C-MOVEs takes all of them with it when it ends."""
+    state = folded([MoveStarted(1.0, 1, 0), MoveStarted(2.0, 2, 0)], begun())
+    assert set(state.moves) == {0, 1, 2}
+    assert not folded([RequestEnded(3.0, 0, Status.SUCCESS)], state).moves
+
+
+def test_received() -> None:
+    """Arrivals and their bytes are counted, tied to a C-MOVE or not; none yet is unknown, not zero."""
+    state = begun()
+    assert state.received is None
+    state = folded(
+        [InstanceReceived(1.0, 0, 500), InstanceReceived(1.0, None, 70), InstanceReceived(1.0, 99, 5)], state
+    )
+    assert (state.received, state.bytes, state.moves[0].received) == (3, 575, 1)
+
+
+def test_counts_by_verdict() -> None:
+    """Every verdict is counted under its own word, and those short of complete together."""
+    state = folded([BatchStarted(0.0, 20), *(RequestEnded(1.0, i, status) for i, status in enumerate(Status))])
+    assert dict(state.counts) == dict.fromkeys(Status, 1)
+    assert (state.done, state.incomplete) == (10, 7)
+
+
+@pytest.mark.parametrize(
+    ("events", "total"),
+    [
+        ([], None),
+        ([RequestEnded(1.0, 1, Status.SKIPPED)], 10),
+        ([MoveStarted(1.0, 1, 1, 5)], 15),
+        ([MoveStarted(1.0, 1, 1)], None),
+    ],
+    ids=["one-request-open", "the-other-skipped", "both-promised", "one-not-promised"],
+)
+def test_expected_total(events: list[Event], total: int | None) -> None:
+    """The expected total is known only once every request is promised or over."""
+    assert folded(events, begun(2, expected=10)).expected_total == total
+
+
+@pytest.mark.parametrize(
+    ("expected", "counters", "percent"),
+    [
+        (10, Counters(4, 1, 0), 25),
+        (None, Counters(5, 0, 0, 15), 12),
+        (None, Counters(5), 0),
+        (10, Counters(40), 50),
+    ],
+    ids=["promised", "remaining", "nothing-tells", "more-than-promised"],
+)
+def test_running_request_counts_in_parts(expected: int | None, counters: Counters, percent: int) -> None:
+    """The bar moves within a request as far as C-FIND or the PACS tell how large it is, never past it."""
+    assert folded([MoveProgressed(1.0, 0, counters)], begun(2, expected=expected)).percent == percent
+
+
+def test_percent_is_exact_and_never_early() -> None:
+    """29 of 100 is 29 %, and 100 % waits for the last verdict."""
+    endings = [RequestEnded(1.0, i, Status.SUCCESS) for i in range(1000)]
+    assert folded([BatchStarted(0.0, 100), *endings[:29]]).percent == 29
+    assert folded([BatchStarted(0.0, 1000), *endings[:999]]).percent == 99
+    assert folded([BatchStarted(0.0, 1000), *endings]).percent == 100
+    assert folded([MoveProgressed(1.0, 0, Counters(10))], begun(expected=10)).percent == 99
+
+
+def test_rate_is_recent() -> None:
+    """The rate looks at the last seconds, not at the whole batch, and is zero after a silence."""
+    state, count, at = begun(), 0, 0.0
+    for per_second, seconds in ((100, 60), (10, 60)):
+        for _ in range(per_second * seconds):
+            at, count = at + 1 / per_second, count + 1
+            state = fold(state, MoveProgressed(at, 0, Counters(count)))
+        assert state.rate(at).instances == pytest.approx(per_second, rel=0.02)
+    assert state.mean_rate(at).instances == pytest.approx(55, rel=0.02)
+    assert state.rate(at + 16).instances == 0
+
+
+def test_rate_after_a_silence() -> None:
+    """What moves after a long silence is not spread over the silence."""
+    state = folded([InstanceReceived(1.0 + i / 100, 0, 1000) for i in range(100)], begun())
+    state = folded([InstanceReceived(1000.0 + i / 100, 0, 1000) for i in range(1000)], state)
+    rate = state.rate(1010.0)
+    assert rate.instances == pytest.approx(1000 / 16, rel=0.01)
+    assert rate.bytes == pytest.approx(1000 * 1000 / 16, rel=0.01)
+
+
+def test_rate_unknown() -> None:
+    """There is no rate before a second has passed, nor while nothing is counted."""
+    assert begun().rate(10.0).instances is None
+    state = folded([MoveProgressed(0.1, 0, Counters(50))], begun())
+    assert state.rate(0.2).instances is None
+    assert state.rate(10.0).instances == 5
+    assert state.rate(10.0).bytes is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        InstanceReceived(30.0, None, 1),
+        MoveProgressed(30.0, 0, Counters(2)),
+        MoveProgressed(30.0, 0, Counters(remaining=7)),
+        RequestEnded(30.0, 0, Status.LOST),
+        RequestStarted(30.0, 1),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_movement_ends_a_stall(event: Event) -> None:
+    """Whatever moves sets the clock of the stall back."""
+    state = folded([MoveProgressed(0.0, 0, Counters(1, remaining=8))], begun(2))
+    assert state.stalled_for(19.9) is None
+    assert state.stalled_for(30.0) == 30.0
+    state = fold(state, event)
+    assert state.stalled_for(49.9) is None
+    assert state.stalled_for(50.0) == 20.0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [MoveProgressed(30.0, 0, Counters(1)), MoveStarted(30.0, 1, 0), Noted(30.0, "retrying")],
+    ids=lambda event: type(event).__name__,
+)
+def test_no_movement_no_end_of_a_stall(event: Event) -> None:
+    """A repeated response, another attempt or a note is no movement."""
+    state = fold(folded([MoveProgressed(0.0, 0, Counters(1))], begun()), event)
+    assert state.stalled_for(31.0) == 31.0
+
+
+def test_no_stall_when_over() -> None:
+    """A batch that is over does not stall."""
+    assert fold(begun(), BatchEnded(5.0)).stalled_for(100.0) is None
+    assert fold(begun(), RequestEnded(5.0, 0, Status.SUCCESS)).stalled_for(100.0) is None
+
+
+def test_time_left() -> None:
+    """The time left comes from the requests done, the running ones in parts."""
+    state = begun(10, expected=100)
+    assert state.seconds_left(10.0) is None
+    state = fold(state, MoveProgressed(1.0, 0, Counters(50)))
+    assert state.seconds_left(1.0) is None
+    assert state.seconds_left(10.0) == pytest.approx(190)
+    state = folded([RequestEnded(19.0, 0, Status.SUCCESS)], state)
+    assert state.seconds_left(20.0) == pytest.approx(180)
+
+
+def test_skipped_requests_do_not_promise_speed() -> None:
+    """Requests that took no work leave the time left to those that did."""
+    state = folded([RequestEnded(0.0, i, Status.SKIPPED) for i in range(1, 9)], begun(10))
+    assert state.seconds_left(10.0) is None
+    state = fold(state, RequestEnded(10.0, 0, Status.SUCCESS))
+    assert state.seconds_left(10.0) == pytest.approx(10)
+
+
+def test_clock_stops_at_the_end() -> None:
+    """After the end the elapsed time stands still."""
+    assert begun().elapsed(7.0) == 7.0
+    assert fold(begun(), BatchEnded(5.0)).elapsed(100.0) == 5.0
+
+
+def test_notes_are_few_and_harmless() -> None:
+    """The latest notes stay, on one line each, bounded, without what a terminal would obey."""
+    state = folded([Noted(0.0, f"note {i}") for i in range(10)], begun())
+    assert (state.notes[-1], len(state.notes), state.noted) == ("note 9", 5, 10)
+    state = fold(state, Noted(0.0, "\x1b[2Jtwo\n lines\t\u202e" + "x" * 10_000))
+    assert state.notes[-1].startswith("[2Jtwo lines x")
+    assert len(state.notes[-1]) == 300
+
+
+def test_fold_leaves_its_state_alone() -> None:
+    """A state that someone holds does not change under them."""
+    before = folded([MoveProgressed(1.0, 0, Counters(1)), RequestEnded(1.0, 5, Status.EMPTY)], begun(9))
+    moves, moves_of, counts = dict(before.moves), dict(before.moves_of), dict(before.counts)
+    folded(
+        [MoveProgressed(2.0, 0, Counters(9)), InstanceReceived(2.0, 0, 1), RequestEnded(3.0, 0, Status.EMPTY)], before
+    )
+    assert (dict(before.moves), dict(before.moves_of), dict(before.counts)) == (moves, moves_of, counts)
+
+
+def test_a_large_batch_stays_light() -> None:
+    """After 100,000 requests a state holds only what runs and the samples of a few seconds."""
+    requests, largest = 100_000, 0
+    state = fold(State(), BatchStarted(0.0, requests))
+    for request in range(requests):
+        at = request / 10
+        state = fold(state, RequestStarted(at, request))
+        state = fold(state, MoveStarted(at, request, request, 1))
+        state = fold(state, MoveProgressed(at, request, Counters(1, 0, 0, 0)))
+        if request >= 3:
+            state = fold(state, RequestEnded(at, request - 3, Status.SUCCESS))
+        largest = max(largest, len(state.moves) + len(state.moves_of) + len(state.samples))
+    assert (state.completed, state.done) == (requests, requests - 3)
+    assert largest <= 4 + 4 + 18
+    ended = fold(state, BatchEnded(requests / 10))
+    assert not ended.moves
+    assert not ended.moves_of
