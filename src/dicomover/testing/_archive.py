@@ -1,0 +1,157 @@
+"""What a demo archive holds, what it was asked, and what it sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dicomover.testing._matching import LEVELS
+from dicomover.testing._studies import Instance, Study
+
+__all__ = ["Archive", "Association", "Request", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that an archive took.
+
+    Attributes
+    ----------
+    kind
+        `C-ECHO`, `C-FIND`, `C-MOVE` or `C-CANCEL`.
+    level, model
+        The Query/Retrieve Level, and `PATIENT` or `STUDY` for the model's root; empty if it has none.
+    keys
+        The identifier, by keyword, several values joined by a backslash.
+    message_id, priority, destination
+        From the command set; of a C-CANCEL the Message ID is the one that it cancels.
+    calling_ae_title, association
+        Who asked, and on which association, counted from 1.
+    at
+        `time.monotonic()` when it came.
+    """
+
+    kind: str
+    level: str
+    model: str
+    keys: Mapping[str, str]
+    message_id: int
+    priority: int | None
+    destination: str
+    calling_ae_title: str
+    association: int
+    at: float
+
+    def values(self, keyword: str) -> tuple[str, ...]:
+        """Return the values of a key, none if it is missing or empty."""
+        value = self.keys.get(keyword, "")
+        return tuple(value.split("\\")) if value else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """One association that was asked for; a rejected one has `rejected` set to result, source and reason."""
+
+    number: int
+    calling_ae_title: str
+    called_ae_title: str
+    rejected: tuple[int, int, int] | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One C-STORE that an archive sent; `status` is the answer, None if there was none."""
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    destination: str
+    status: int | None
+    association: int
+    message_id: int
+    at: float
+
+
+@dataclass(slots=True)
+class Archive:
+    """Studies, findable by what people ask for most."""
+
+    by_study: dict[str, Study] = field(default_factory=dict)
+    by_accession: dict[str, list[Study]] = field(default_factory=dict)
+    by_patient: dict[str, list[Study]] = field(default_factory=dict)
+    by_instance: dict[str, tuple[Study, Instance]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, studies: Iterable[Study]) -> None:
+        """Take studies in.
+
+        Raises
+        ------
+        ValueError
+            If a study is there already.
+        """
+        with self.lock:
+            for study in studies:
+                if study.study_instance_uid in self.by_study:
+                    raise ValueError(
+                        f"study {study.study_instance_uid} is in the archive already; "
+                        "give made studies of one accession number different values of number="
+                    )
+                self.by_study[study.study_instance_uid] = study
+                self.by_accession.setdefault(study.accession_number, []).append(study)
+                self.by_patient.setdefault(study.patient_id, []).append(study)
+                if not study.made:
+                    for instance in study.instances():
+                        self.by_instance[instance.sop_instance_uid] = (study, instance)
+
+    def studies(self) -> list[Study]:
+        """Return all studies, in the order in which they came."""
+        with self.lock:
+            return list(self.by_study.values())
+
+    def instance(self, sop_instance_uid: str) -> tuple[Study, Instance]:
+        """Return an instance and its study.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        if sop_instance_uid in self.by_instance:
+            return self.by_instance[sop_instance_uid]
+        study = self.by_study[sop_instance_uid.rsplit(".", 2)[0]]
+        for instance in study.instances() if study.made else ():
+            if instance.sop_instance_uid == sop_instance_uid:
+                return study, instance
+        raise KeyError(sop_instance_uid)
+
+    def candidates(self, keys: Mapping[str, str]) -> list[Study]:
+        """Return the studies that a query can match at all; all of them if no index helps."""
+        uids = keys.get("StudyInstanceUID", "")
+        if uids and uids != "*":
+            return [self.by_study[uid] for uid in uids.split("\\") if uid in self.by_study]
+        for keyword, index in (("AccessionNumber", self.by_accession), ("PatientID", self.by_patient)):
+            value = keys.get(keyword, "")
+            if value and not any(mark in value for mark in "\\*?"):
+                return list(index.get(value, ()))
+        return self.studies()
+
+    def resolve(self, level: str, keys: Mapping[str, str]) -> Iterator[tuple[Study, tuple[Instance, ...]]]:
+        """Yield what a C-MOVE asks for, study by study."""
+        patient, accession = keys.get("PatientID", ""), keys.get("AccessionNumber", "")
+        series_uids = set(keys.get("SeriesInstanceUID", "").split("\\")) if level in LEVELS[2:] else set()
+        instance_uids = set(keys.get("SOPInstanceUID", "").split("\\")) if level == "IMAGE" else set()
+        for study in dict.fromkeys(self.candidates(keys)):
+            if (patient and study.patient_id != patient) or (accession and study.accession_number != accession):
+                continue
+            yield (
+                study,
+                tuple(
+                    instance
+                    for series in study.series
+                    if series_uids <= {""} or series.series_instance_uid in series_uids
+                    for instance in series.instances
+                    if instance_uids <= {""} or instance.sop_instance_uid in instance_uids
+                ),
+            )

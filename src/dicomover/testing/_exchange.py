@@ -1,0 +1,127 @@
+"""What the services share: one request being answered on one association."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from dicomover import command_set
+from dicomover.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
+from dicomover.errors import AssociationLost, LostBy
+from dicomover.testing._elements import decode
+from dicomover.testing._server import pause, silence
+from dicomover.upper_layer import P_DATA, PDU_HEAD, Connection, Message
+
+if TYPE_CHECKING:
+    from dicomover.testing._pacs import DemoPacs
+    from dicomover.testing._storing import StoreAssociation
+
+__all__ = ["Exchange", "Link", "read_identifier"]
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """An association that an archive serves."""
+
+    pacs: DemoPacs
+    connection: Connection
+    number: int
+    calling_ae_title: str
+    stores: list[StoreAssociation] = field(default_factory=list)  # kept open for the next move, if the archive does
+
+    def syntax(self, context_id: int) -> str:
+        """Return the transfer syntax of a presentation context."""
+        return self.connection.contexts[context_id].transfer_syntaxes[0]
+
+
+class Exchange:
+    """One request and the responses to it."""
+
+    def __init__(self, link: Link, message: Message) -> None:
+        self.link = link
+        self.pacs = link.pacs
+        self.connection = link.connection
+        self.context_id = message.context_id
+        self.message_id = int(message.command.get("MessageID", 0))
+        self.message_id_offset = 0
+        self._sop_class = str(message.command.get("AffectedSOPClassUID", ""))
+        self._command_field = int(message.command["CommandField"]) | RESPONSE
+
+    def response(self, status: int, extra: Mapping[str, int | str] | None = None, *, data: bool = False) -> Command:
+        """Return the command set of a response."""
+        return {
+            "AffectedSOPClassUID": self._sop_class,
+            "CommandField": self._command_field,
+            "MessageIDBeingRespondedTo": (self.message_id + self.message_id_offset) & 0xFFFF,
+            "CommandDataSetType": WITH_DATA_SET if data else NO_DATA_SET,
+            "Status": status,
+            **(extra or {}),
+        }
+
+    def answer(self, status: int, extra: Mapping[str, int | str] | None = None, data: bytes = b"") -> None:
+        """Send a response."""
+        self.connection.send_message(self.context_id, self.response(status, extra, data=bool(data)), data)
+
+    def cancelled(self) -> bool:
+        """Tell, without waiting, whether a C-CANCEL for this request has come.
+
+        Raises
+        ------
+        AssociationLost, ProtocolError
+            If the peer has left, or sent another request before this one was answered.
+        """
+        while self.connection.is_stale():
+            message = self.connection.read_message()
+            if message.command.get("CommandField") != C_CANCEL_RQ:
+                raise self.connection.broken("a request before the one before was answered")
+            self.pacs._note_cancel(self.link, message)
+            if message.command.get("MessageIDBeingRespondedTo") == self.message_id:
+                return True
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, and tell whether a C-CANCEL came meanwhile."""
+        pause(self.connection, seconds)
+        return self.cancelled()
+
+    def break_off(self, how: str, seconds: float) -> NoReturn:
+        """End in the middle, in one of the ways of `Script.breaks`.
+
+        Raises
+        ------
+        AssociationLost
+            Always.
+        """
+        connection = self.connection
+        if how == "abort":
+            connection.abort(source=2)
+        elif how == "close":
+            connection.close()
+        elif how == "release":
+            connection.release(2.0)
+        else:
+            if how == "half-pdu":
+                pdu = self._pdu(command_set.encode(self.response(0xFF00)))
+                connection.send(pdu[: len(pdu) // 2])
+            elif how == "garbage":
+                connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            elif how == "broken-command":
+                connection.send(self._pdu(b"\x08\x00\x52\x00\xff\xff\x00\x00 no command set"))
+            elif how == "restart":
+                self.pacs.restart(seconds)
+            silence(connection)
+        raise AssociationLost("ended by the script", LostBy.STOPPED)
+
+    def _pdu(self, command: bytes) -> bytes:
+        item = struct.pack(">LBB", len(command) + 2, self.context_id, 3) + command
+        return PDU_HEAD.pack(P_DATA, len(item)) + item
+
+
+def read_identifier(link: Link, message: Message) -> dict[str, str]:
+    """Return the identifier of a request, by keyword; empty if it cannot be read."""
+    try:
+        return decode(message.data, link.syntax(message.context_id))
+    except ValueError:
+        return {}

@@ -1,0 +1,91 @@
+"""C-FIND as an SCP (PS3.4 section C.4.1), with the misbehaviour that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from dicomover.testing._elements import encode
+from dicomover.testing._exchange import Exchange, Link
+from dicomover.testing._matching import LEVELS, UNIQUE, Refused, check_identifier, search
+from dicomover.testing._misbehaviour import Script
+from dicomover.upper_layer import Message
+
+__all__ = ["answer_find"]
+
+_COUNTS = ("NumberOfPatientRelatedInstances", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
+
+
+def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: str) -> None:
+    """Answer one C-FIND request."""
+    exchange = Exchange(link, message)
+    pacs = link.pacs
+    candidates = pacs._archive.candidates(keys)
+    named = keys.get("AccessionNumber", "").split("\\")
+    accessions = [*named, *(study.accession_number for study in candidates[:50] if len(candidates) <= 50)]
+    script = pacs.misbehave.take(filter(None, accessions), "find")
+    try:
+        level = check_identifier(keys, model, strict=pacs.strict)
+        if script.refuse:
+            raise Refused("refused as asked for", 0x00080050 if script.comment else 0, script.status or 0xC000)
+    except Refused as refused:
+        extra: dict[str, int | str] = {}
+        if refused.offending:
+            extra = {"OffendingElement": refused.offending, "ErrorComment": refused.why}
+        exchange.answer(refused.status, extra)
+        return
+
+    if script.ignores_keys:
+        found = search(pacs._archive.studies(), pacs._archive.by_patient, level, {})
+    else:
+        found = search(candidates, pacs._archive.by_patient, level, keys)
+    answers: Iterator[dict[str, str]] = (_answer(item.values, keys, level, pacs.ae_title, script) for item in found)
+    if script.no_match:
+        answers = iter(())
+    if script.breaks == "fail":
+        everything = list(answers)
+        answers = iter(everything[: len(everything) // 2])
+    syntax = link.syntax(message.context_id)
+    cancelled = _send(exchange, answers, script, syntax)
+    if script.breaks == "fail":
+        exchange.answer(script.status or 0xC001)
+    else:
+        exchange.answer(0xFE00 if cancelled else 0x0000)
+
+
+def _send(exchange: Exchange, answers: Iterator[dict[str, str]], script: Script, syntax: str) -> bool:
+    """Send the answers; tell whether a C-CANCEL ended it."""
+    before = script.after if script.breaks not in ("", "fail") else None
+    for values in islice(answers, before):
+        if exchange.wait(script.seconds) if script.slow else exchange.cancelled():
+            return True
+        data = encode(values, syntax)
+        for _ in range(script.each):
+            exchange.answer(0xFF00, data=data)
+    if before is not None:
+        exchange.break_off(script.breaks, script.seconds)
+    return exchange.cancelled()
+
+
+def _answer(
+    values: Mapping[str, str], keys: Mapping[str, str], level: str, ae_title: str, script: Script
+) -> dict[str, str]:
+    """Return one answer: the keys that were asked for, those that are not supported empty."""
+    unique = UNIQUE[LEVELS.index(level)]
+    answer = {keyword: values.get(keyword, "") for keyword in keys if not keyword.startswith("(")}
+    answer |= {"QueryRetrieveLevel": level, "RetrieveAETitle": ae_title, unique: values.get(unique, "")}
+    answer.pop("SpecificCharacterSet", None)
+    answer.pop("TimezoneOffsetFromUTC", None)
+    if "InstanceAvailability" in keys:
+        answer["InstanceAvailability"] = "ONLINE"
+    if script.omits_keys:
+        for keyword, value in keys.items():
+            if value and keyword not in ("QueryRetrieveLevel", unique):
+                answer.pop(keyword, None)
+    if script.omits_counts:
+        answer = {keyword: value for keyword, value in answer.items() if not keyword.startswith("NumberOf")}
+    if script.counts_off is not None:
+        for keyword in _COUNTS:
+            if answer.get(keyword):
+                answer[keyword] = str(max(int(answer[keyword]) + script.counts_off, 0))
+    return answer

@@ -1,0 +1,363 @@
+"""C-MOVE as an SCP (PS3.4 section C.4.2), with the misbehaviour that was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import queue
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from itertools import chain
+
+from dicomover.errors import AssociationLost, NodeError
+from dicomover.node import Node
+from dicomover.testing._archive import Request, Store
+from dicomover.testing._elements import encode
+from dicomover.testing._exchange import Exchange, Link
+from dicomover.testing._matching import LEVELS, UNIQUE, Refused, check_identifier
+from dicomover.testing._misbehaviour import Script
+from dicomover.testing._storing import StoreAssociation
+from dicomover.testing._studies import Instance, Study
+from dicomover.upper_layer import Message
+
+__all__ = ["answer_move"]
+
+_LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
+_Step = tuple[int, Study, Instance]
+_Outcome = tuple[int, Study, Instance, str]
+
+
+def answer_move(link: Link, message: Message, request: Request) -> None:
+    """Answer one C-MOVE request."""
+    pacs = link.pacs
+    exchange = Exchange(link, message)
+    try:
+        level = check_move(request.keys, request.model, strict=pacs.strict)
+    except Refused as refused:
+        exchange.answer(refused.status, {"OffendingElement": refused.offending, "ErrorComment": refused.why})
+        return
+    parts = list(pacs._archive.resolve(level, request.keys))
+    pacs._note_move(request, [study for study, _ in parts])
+    named = request.values("AccessionNumber")
+    with pacs._moving() as busy:
+        script = busy or pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
+        Move(exchange, request, parts, script, link.syntax(message.context_id)).run()
+
+
+def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
+    """Return the level of a C-MOVE identifier.
+
+    Raises
+    ------
+    Refused
+        If a strict archive refuses it: a unique key is missing, or anything but unique keys is there.
+    """
+    level = check_identifier(keys, model, strict=strict)
+    unique = UNIQUE[LEVELS.index(level)]
+    values = {keyword: keys.get(keyword, "") for keyword in (*UNIQUE, "AccessionNumber")}
+    if not (values[unique] if strict else any(values.values())):
+        raise Refused(f"no {unique}", 0x0020000D)
+    if any(mark in values[unique] for mark in ("*?\\" if level == "PATIENT" else "*?")):
+        raise Refused(f"{unique} is a wildcard or a list", 0x0020000D)
+    if strict:
+        first = 0 if model == "PATIENT" else 1
+        allowed = {"QueryRetrieveLevel", "SpecificCharacterSet", *UNIQUE[first : LEVELS.index(level) + 1]}
+        odd = next((keyword for keyword in keys if keyword not in allowed), None)
+        if odd is not None:
+            raise Refused(f"{odd} is no unique key here"[:64], 0x00080050)
+    return level
+
+
+class Move:
+    """One C-MOVE: its sub-operations and its responses."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        request: Request,
+        parts: Sequence[tuple[Study, tuple[Instance, ...]]],
+        script: Script,
+        syntax: str,
+    ) -> None:
+        self.exchange = exchange
+        self.pacs = exchange.pacs
+        self.request = request
+        self.script = script
+        self._syntax = syntax
+        self._steps: list[_Step] = [
+            (n, study, instance)
+            for n, (study, instance) in enumerate((study, item) for study, items in parts for item in items)
+        ]
+        self._failed: list[str] = []
+        self._counts = {"completed": 0, "failed": 0, "warning": 0}
+        self._peer_gone = False
+        exchange.message_id_offset = script.message_id_offset
+
+    # --- responses
+
+    @property
+    def _remaining(self) -> int:
+        return len(self._steps) - sum(self._counts.values())
+
+    def _counters(self, *, remaining: bool, zero: bool = False) -> dict[str, int | str]:
+        if self.script.counters == "none":
+            return {}
+        counters: dict[str, int | str] = {
+            "NumberOfCompletedSuboperations": 0 if zero else min(self._counts["completed"], 0xFFFF),
+            "NumberOfFailedSuboperations": 0 if zero else min(self._counts["failed"], 0xFFFF),
+            "NumberOfWarningSuboperations": 0 if zero else min(self._counts["warning"], 0xFFFF),
+        }
+        if remaining:
+            counters["NumberOfRemainingSuboperations"] = min(self._remaining, 0xFFFF)
+        return counters
+
+    def _pending(self) -> None:
+        if self.script.pending and self.pacs.pending and not self._peer_gone:
+            self.exchange.answer(0xFF00, self._counters(remaining=True))
+
+    def _final(self, status: int | None = None, *, cancelled: bool = False) -> None:
+        if self._peer_gone:
+            return
+        if status is None:
+            status = self._natural_status()
+        zero = self.script.counters in ("zero", "zero-at-end")
+        extra = self._counters(remaining=cancelled, zero=zero)
+        if self.script.comment:
+            extra |= {"OffendingElement": 0x00080050, "ErrorComment": "refused as asked for"}
+        listed = {"all": self._failed, "none": [], "half": self._failed[: len(self._failed) // 2]}[self.script.listed]
+        if status == 0 or zero:
+            listed = []
+        data = b""
+        if listed:
+            text = "\\".join(listed)
+            if len(text) > _LIST_CAP:
+                text = text[:_LIST_CAP].rpartition("\\")[0]
+            data = encode({"FailedSOPInstanceUIDList": text}, self._syntax)
+        self.exchange.answer(status, extra, data)
+        if self.script.then == "again":
+            self.exchange.answer(status, extra, data)
+        elif self.script.then == "close":
+            self.exchange.connection.close()
+
+    def _natural_status(self) -> int:
+        if self._counts["failed"] == 0:
+            return 0xB000 if self._counts["warning"] else 0x0000
+        return 0xA702 if self._counts["completed"] + self._counts["warning"] == 0 else 0xB000
+
+    # --- the course of it
+
+    def run(self) -> None:
+        """Do what was asked for, in the way of the script."""
+        script = self.script
+        if script.refuse:
+            self._final(script.status)
+            return
+        node = self.pacs.destinations.node(self.request.destination)
+        if node is None:
+            self.exchange.answer(0xA801, {})
+            return
+        others = [
+            (study, instance)
+            for study in (self.pacs._archive.studies() if script.swapped or script.foreign else [])
+            if study not in {study for _, study, _ in self._steps}
+            for instance in study.instances()[:3]
+        ]
+        if script.swapped:
+            self._steps = [(n, *others[n % len(others)]) for n in range(len(self._steps)) if others]
+        foreign = [(-1, *others[0])] if script.foreign and others else []
+        if not self._steps:
+            self._final(script.status or 0x0000)
+            return
+        if script.slow_start and self._pend_for(script.seconds):
+            self._final(0xFE00, cancelled=True)
+            return
+        self._send(node, foreign)
+
+    def _pend_for(self, seconds: float) -> bool:
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            self._pending()
+            if self.exchange.wait(min(0.1, max(limit - time.monotonic(), 0))):
+                return True
+        return False
+
+    def _send(self, node: Node, foreign: list[_Step]) -> None:
+        script = self.script
+        alone = script.slow or script.breaks
+        instances = [instance for _, _, instance in chain(self._steps, foreign)]
+        stores = self._store_associations(node, instances, 1 if alone else self.pacs.store_associations)
+        if not stores:
+            self._all_failed()
+            return
+        late = self._steps[-script.late :] if script.late else []
+        try:
+            cancelled = self._operate(stores, foreign)
+        except BaseException:
+            self._give_back(stores)
+            raise
+        if not late or cancelled:
+            self._give_back(stores)
+        if cancelled:
+            self._final(0x0000 if script.on_cancel == "success" else 0xFE00, cancelled=script.on_cancel != "success")
+            return
+        self._final(script.status)
+        if late:
+            self.pacs._server.spawn(lambda: self._straggle(stores, late))
+
+    def _store_associations(self, node: Node, instances: list[Instance], wanted: int) -> list[StoreAssociation]:
+        """Return as many associations to the destination as it allows, none if it cannot be reached."""
+        stores: list[StoreAssociation] = []
+        with contextlib.suppress(NodeError):
+            while len(stores) < min(wanted, len(instances)):
+                stores.append(self._store_association(node, instances))
+        return stores
+
+    def _store_association(self, node: Node, instances: list[Instance]) -> StoreAssociation:
+        kept = self.exchange.link.stores
+        while kept:
+            store = kept.pop()
+            if store.fits(node, instances):
+                return store
+            store.close()
+        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances)
+
+    def _give_back(self, stores: list[StoreAssociation]) -> None:
+        if self.pacs.reuse_store_associations and self.exchange.connection.open:
+            self.exchange.link.stores.extend(store for store in stores if store.connection.open)
+        else:
+            for store in stores:
+                store.close()
+
+    def _all_failed(self) -> None:
+        for _, _, instance in self._steps:
+            self._count("failed", instance)
+        self._final(0xA702 if self.script.status is None else self.script.status)
+
+    def _operate(self, stores: list[StoreAssociation], foreign: list[_Step]) -> bool:
+        """Do the sub-operations, with a pending response after each; tell whether a C-CANCEL ended it."""
+        script = self.script
+        obeys = script.on_cancel != "ignore"
+        with contextlib.closing(self._outcomes(stores, foreign)) as outcomes:
+            while True:
+                if script.breaks and sum(self._counts.values()) >= min(script.after, len(self._steps)):
+                    if script.breaks != "endless-pending":
+                        self.exchange.break_off(script.breaks, script.seconds)
+                    self._pend_for_ever()
+                    return True
+                if script.slow and self._remaining and self._cancelled(script.seconds) and obeys:
+                    return True
+                done = next(outcomes, None)
+                if done is None:
+                    return False
+                n, _, instance, outcome = done
+                if n >= 0:
+                    self._count(outcome, instance)
+                    if self._remaining:
+                        self._pending()
+                if self._cancelled() and obeys and self._remaining:
+                    return True
+
+    def _cancelled(self, seconds: float = 0.0) -> bool:
+        try:
+            if self._peer_gone:
+                self.pacs._server.stopping.wait(seconds)
+                return False
+            return self.exchange.wait(seconds) if seconds else self.exchange.cancelled()
+        except AssociationLost:
+            if not self.script.sends_after_abort or self.pacs._server.stopping.is_set():
+                raise
+            self._peer_gone = True
+            return False
+
+    def _pend_for_ever(self) -> None:
+        self._pending()
+        while not self._cancelled(self.script.seconds):
+            self._pending()
+
+    def _count(self, outcome: str, instance: Instance) -> None:
+        self._counts[outcome] += 1
+        if outcome == "failed":
+            self._failed.append(instance.sop_instance_uid)
+
+    # --- sub-operations
+
+    def _outcomes(self, stores: list[StoreAssociation], foreign: list[_Step]) -> Generator[_Outcome, None, None]:
+        """Yield each step with what became of it; several store associations share the steps."""
+        steps = chain(foreign, self._steps)
+        if len(stores) == 1:
+            for step in steps:
+                yield (*step, self._perform(stores[0], step))
+            return
+        results: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
+        lock, stop = threading.Lock(), threading.Event()
+
+        def work(store: StoreAssociation) -> None:
+            try:
+                while not stop.is_set():
+                    with lock:
+                        step = next(steps, None)
+                    if step is None:
+                        return
+                    results.put((*step, self._perform(store, step)))
+            finally:
+                results.put(None)
+
+        threads = [self.pacs._server.spawn(functools.partial(work, store)) for store in stores]
+        try:
+            working = len(threads)
+            while working:
+                done = results.get()
+                if done is None:
+                    working -= 1
+                else:
+                    yield done
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _perform(self, store: StoreAssociation, step: _Step) -> str:
+        """Do one sub-operation, or not, and return the counter that it goes into."""
+        n, study, instance = step
+        script, total = self.script, len(self._steps)
+        if n >= total - script.fail:
+            return "failed"
+        if n >= total - script.skip or n >= total - script.late:
+            return "completed"
+        status = None
+        for _ in range(script.each):
+            status = self._store(store, study, instance)
+        if status == 0:
+            return "warning" if n < script.warn else "completed"
+        return "warning" if status is not None and status >> 12 == 0xB else "failed"
+
+    def _store(self, store: StoreAssociation, study: Study, instance: Instance) -> int | None:
+        if not store.connection.open:
+            return None
+        originator = (self.request.calling_ae_title, self.request.message_id) if self.pacs.originator else None
+        status = None
+        try:
+            status = store.store(instance, originator)
+        except NodeError:
+            store.connection.close()
+        self.pacs.stores.append(
+            Store(
+                instance.sop_instance_uid,
+                study.study_instance_uid,
+                self.request.destination,
+                status,
+                self.request.association,
+                self.request.message_id,
+                time.monotonic(),
+            )
+        )
+        return status
+
+    def _straggle(self, stores: list[StoreAssociation], late: list[_Step]) -> None:
+        self.pacs._server.stopping.wait(self.script.seconds)
+        for _, study, instance in late:
+            if not self.pacs._server.stopping.is_set():
+                self._store(stores[0], study, instance)
+        for store in stores:
+            store.close()

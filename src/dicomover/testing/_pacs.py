@@ -1,0 +1,425 @@
+"""The demo archive itself: who may associate, what it is asked, who answers."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import UserDict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomover.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
+from dicomover.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
+from dicomover.node import Node
+from dicomover.testing._archive import Archive, Association, Request, Store
+from dicomover.testing._elements import IMPLICIT
+from dicomover.testing._exchange import Exchange, Link, read_identifier
+from dicomover.testing._finds import answer_find
+from dicomover.testing._misbehaviour import Misbehaviour, MisbehaviourLike, Misbehaviours, Script
+from dicomover.testing._moves import answer_move
+from dicomover.testing._samples import Source, read_sources, sample_studies
+from dicomover.testing._server import LoopbackServer, silence
+from dicomover.testing._studies import Study
+from dicomover.testing._workstation import Workstation
+from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Context, Message
+
+__all__ = ["DemoPacs", "Destinations"]
+
+_VERIFICATION = "1.2.840.10008.1.1"
+_SERVICES = {
+    "1.2.840.10008.5.1.4.1.2.1.1": ("C-FIND", "PATIENT"),
+    "1.2.840.10008.5.1.4.1.2.1.2": ("C-MOVE", "PATIENT"),
+    "1.2.840.10008.5.1.4.1.2.2.1": ("C-FIND", "STUDY"),
+    "1.2.840.10008.5.1.4.1.2.2.2": ("C-MOVE", "STUDY"),
+}
+_SYNTAXES = (str(ExplicitVRLittleEndian), IMPLICIT)
+
+
+class Destinations(UserDict[str, "int | tuple[str, int]"]):
+    """Move Destinations by AE title: a port, or a loopback host and a port."""
+
+    def __setitem__(self, ae_title: str, address: int | tuple[str, int]) -> None:
+        node = _destination(ae_title, address)
+        if not node.is_loopback:
+            raise ValueError(f"{node} is not on this machine; a demo archive never sends beyond it")
+        super().__setitem__(ae_title, address)
+
+    def node(self, ae_title: str) -> Node | None:
+        """Return the destination, None if it is unknown."""
+        address = self.data.get(ae_title)
+        return None if address is None else _destination(ae_title, address)
+
+
+def _destination(ae_title: str, address: int | tuple[str, int]) -> Node:
+    host, port = ("127.0.0.1", address) if isinstance(address, int) else address
+    return Node(host, port, ae_title=ae_title)
+
+
+class DemoPacs:
+    """A Query/Retrieve SCP (C-ECHO, C-FIND, C-MOVE) in this process, on loopback, with sample data.
+
+    It listens from its construction until `close`, on a port that the system chooses, and it never sends to
+    another machine. What it was asked is kept in `requests`, what it sent in `stores`.
+
+    Parameters
+    ----------
+    studies
+        What it holds: files, folders, pydicom data sets, or studies such as `made_study` makes. By default the
+        sample files that pydicom ships, with artificial names.
+    ae_title
+        What it is called.
+    misbehave
+        What to get wrong, by the accession number of the study that is asked for; `"*"` stands for every study.
+        The names are those of `MISBEHAVIOURS`. It may be changed while the archive runs.
+    strict
+        Hold identifiers against the Standard: a missing unique key, or any but unique keys in a C-MOVE, is
+        refused with 0xA900. Otherwise a C-MOVE by accession number works, as it does with some archives.
+    pending
+        Send pending responses.
+    store_associations
+        How many associations one C-MOVE sends over.
+    reuse_store_associations
+        Keep the association to a destination open for the next C-MOVE on the same association.
+    store_ae_title
+        The calling AE title of its C-STOREs; its own by default.
+    originator
+        Send Move Originator AE title and Message ID in its C-STOREs.
+    known_ae_titles
+        If given, another calling AE title is rejected (1/1/3), and so is another called one (1/1/7).
+    max_associations
+        More than so many at once are rejected (2/3/2).
+    max_moves
+        More C-MOVEs than so many at once meet `busy` instead.
+    busy
+        The misbehaviour for a C-MOVE too many.
+    models
+        The information models it offers: `PATIENT`, `STUDY`, or both.
+    on_associate
+        One of the misbehaviours named `associate-…`, for every association request. May be changed.
+    workstation_folder
+        Where the built-in workstation writes what it receives; by default nothing is written.
+
+    Attributes
+    ----------
+    node : Node
+        Where it listens.
+    destinations : Destinations
+        The Move Destinations it knows, by AE title. May be changed.
+    workstation : Workstation
+        A built-in Move Destination, called WORKSTATION.
+    requests : list of Request
+        What it was asked, in the order in which it came.
+    associations : list of Association
+        Every association that was asked for, the rejected ones too.
+    stores : list of Store
+        Every C-STORE it sent.
+
+    Examples
+    --------
+    >>> from dicomover.testing import DemoPacs, made_study
+    >>> with DemoPacs(studies=[made_study("00123", instances=5)]) as pacs:
+    ...     [(study.accession_number, study.number_of_instances) for study in pacs.studies]
+    [('00123', 5)]
+    >>> with DemoPacs() as pacs:
+    ...     len(pacs.studies) > 20, pacs.node.ae_title
+    (True, 'DEMO')
+    """
+
+    def __init__(
+        self,
+        studies: Iterable[Source] | None = None,
+        *,
+        ae_title: str = "DEMO",
+        misbehave: Mapping[str, MisbehaviourLike] | None = None,
+        strict: bool = True,
+        pending: bool = True,
+        store_associations: int = 1,
+        reuse_store_associations: bool = False,
+        store_ae_title: str | None = None,
+        originator: bool = True,
+        known_ae_titles: Collection[str] | None = None,
+        max_associations: int | None = None,
+        max_moves: int | None = None,
+        busy: str | Misbehaviour = "busy",
+        models: Collection[str] = ("PATIENT", "STUDY"),
+        on_associate: str | Misbehaviour | None = None,
+        workstation_folder: str | Path | None = None,
+    ) -> None:
+        self._archive = Archive()
+        self._archive.add(sample_studies() if studies is None else read_sources(studies))
+        self.ae_title = ae_title
+        self.misbehave = Misbehaviours(misbehave)
+        self.strict = strict
+        self.pending = pending
+        self.store_associations = store_associations
+        self.reuse_store_associations = reuse_store_associations
+        self.store_ae_title = store_ae_title or ae_title
+        self.originator = originator
+        self.known_ae_titles = known_ae_titles
+        self.max_associations = max_associations
+        self.max_moves = max_moves
+        self.busy = Misbehaviour(busy) if isinstance(busy, str) else busy
+        self.models = models
+        self.on_associate = on_associate
+        self.requests: list[Request] = []
+        self.associations: list[Association] = []
+        self.stores: list[Store] = []
+        self._moves_by_study: dict[str, list[Request]] = {}
+        self._lock = threading.Lock()
+        self._links: set[Link] = set()
+        self._moves_running = 0
+        self._most = [0, 0]
+        self.workstation = Workstation(folder=workstation_folder)
+        self.destinations = Destinations({self.workstation.ae_title: self.workstation.port})
+        self._server = LoopbackServer(self._serve, f"demo-pacs-{ae_title}")
+        self.node = Node("127.0.0.1", self._server.port, ae_title=ae_title)
+
+    # --- what it holds
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        return self.node.port
+
+    @property
+    def studies(self) -> list[Study]:
+        """Its studies, in the order in which they came."""
+        return self._archive.studies()
+
+    def add(self, *sources: Source | Iterable[Source]) -> list[Study]:
+        """Take in files, folders, data sets or studies, and return the studies that they make.
+
+        Raises
+        ------
+        ValueError
+            If a study is there already, or something cannot be moved.
+        """
+        flat: list[Source] = []
+        for source in sources:
+            if isinstance(source, str | Path | Dataset | Study):
+                flat.append(source)
+            else:
+                flat.extend(source)
+        studies = read_sources(flat)
+        self._archive.add(studies)
+        return studies
+
+    def study(self, accession_number: str) -> Study:
+        """Return the one study with an accession number.
+
+        Raises
+        ------
+        KeyError
+            If there is none, or more than one.
+        """
+        found = self._archive.by_accession.get(accession_number, [])
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} studies have the accession number {accession_number!r}")
+        return found[0]
+
+    def data_set_bytes(self, sop_instance_uid: str) -> bytes:
+        """Return the data set of an instance as it goes onto the wire, byte for byte.
+
+        Raises
+        ------
+        KeyError
+            If there is no such instance.
+        """
+        return self._archive.instance(sop_instance_uid)[1].data_set_bytes()
+
+    # --- what it was asked
+
+    def moves_of(self, study_instance_uid: str) -> list[Request]:
+        """Return the C-MOVE requests that a study was part of."""
+        return list(self._moves_by_study.get(study_instance_uid, ()))
+
+    def sends_of(self, sop_instance_uid: str) -> int:
+        """Return how often an instance was sent and taken."""
+        return sum(1 for item in list(self.stores) if item.sop_instance_uid == sop_instance_uid and item.status == 0)
+
+    @property
+    def open_associations(self) -> int:
+        """How many associations are open now."""
+        return len(self._links)
+
+    @property
+    def most_associations(self) -> int:
+        """The most associations that were open at once."""
+        return self._most[0]
+
+    @property
+    def most_moves(self) -> int:
+        """The most C-MOVEs that were answered at once."""
+        return self._most[1]
+
+    def forget(self) -> None:
+        """Forget what was asked and sent; the studies stay."""
+        with self._lock:
+            self._moves_by_study.clear()
+            for records in (self.requests, self.associations, self.stores):
+                records.clear()
+
+    # --- life
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """Drop every association and refuse connections for a while, as if restarted; returns at once."""
+        self._server.restart(seconds)
+
+    def close(self) -> None:
+        """Stop: every association, thread and socket ends."""
+        self._server.close()
+        self.workstation.close()
+
+    def __enter__(self) -> DemoPacs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- serving
+
+    def _serve(self, connection: Connection) -> None:
+        kind, body = connection.read_pdu()
+        try:
+            if kind != ASSOCIATE_RQ:
+                raise ValueError(kind)
+            request = parse_request(body)
+        except ValueError:
+            connection.abort(source=2)
+            return
+        link = Link(self, connection, 0, request.calling_ae_title)
+        rejected = self._admit(link, request)
+        try:
+            if rejected is not None:
+                connection.send(encode_reject(*rejected))
+            elif self._accept(link, request):
+                while True:
+                    self._answer(link, connection.read_message())
+        finally:
+            with self._lock:
+                self._links.discard(link)
+            for store in link.stores:
+                store.close()
+
+    def _admit(self, link: Link, request: AssociationRequest) -> tuple[int, int, int] | None:
+        """Give an association its number, record it, and return why it is rejected, if it is."""
+        rejected = None
+        with self._lock:
+            if self.known_ae_titles is not None and request.calling_ae_title not in self.known_ae_titles:
+                rejected = (1, 1, 3)
+            elif self.known_ae_titles is not None and request.called_ae_title != self.ae_title:
+                rejected = (1, 1, 7)
+            elif self.max_associations is not None and len(self._links) >= self.max_associations:
+                rejected = (2, 3, 2)
+            elif self.on_associate is not None and self._on_associate().count("/") == 2:
+                result, source, reason = self._on_associate().split("/")
+                rejected = (int(result), int(source), int(reason))
+            link.number = len(self.associations) + 1
+            self.associations.append(
+                Association(link.number, request.calling_ae_title, request.called_ae_title, rejected, time.monotonic())
+            )
+            if rejected is None:
+                self._links.add(link)
+                self._most[0] = max(self._most[0], len(self._links))
+        return rejected
+
+    def _on_associate(self) -> str:
+        chosen = self.on_associate
+        if chosen is None:
+            return ""
+        script = (Misbehaviour(chosen) if isinstance(chosen, str) else chosen).script
+        return script.breaks if script.service == "associate" else ""
+
+    def _accept(self, link: Link, request: AssociationRequest) -> bool:
+        connection, how = link.connection, self._on_associate()
+        if how == "silence":
+            silence(connection)
+        if how == "garbage":
+            connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            silence(connection)
+        if how in ("abort", "close"):
+            connection.abort(source=2) if how == "abort" else connection.close()
+            return False
+        offered = {uid for uid, (_, model) in _SERVICES.items() if model in self.models} | {_VERIFICATION}
+        accepted = {
+            context.id: next((syntax for syntax in context.transfer_syntaxes if syntax in _SYNTAXES), "")
+            for context in request.contexts
+            if context.abstract_syntax in offered and how != "no-context"
+        }
+        connection.peer_max_pdu = request.max_pdu or connection.peer_max_pdu
+        connection.contexts = {
+            context.id: Context(context.id, context.abstract_syntax, (accepted[context.id],))
+            for context in request.contexts
+            if accepted.get(context.id)
+        }
+        connection.send(encode_accept(request, accepted, connection.max_pdu))
+        return True
+
+    def _answer(self, link: Link, message: Message) -> None:
+        context = link.connection.contexts.get(message.context_id)
+        if context is None:
+            raise link.connection.broken("a message in a presentation context that was not accepted")
+        kind = message.command.get("CommandField")
+        service, model = _SERVICES.get(context.abstract_syntax, ("C-ECHO", ""))
+        if kind == C_CANCEL_RQ:
+            self._note_cancel(link, message)  # too late: what it cancels has ended
+        elif kind == C_ECHO_RQ and service == "C-ECHO":
+            self._note(link, message, "C-ECHO", "", {})
+            Exchange(link, message).answer(0x0000)
+        elif (kind, service) in ((C_FIND_RQ, "C-FIND"), (C_MOVE_RQ, "C-MOVE")):
+            keys = read_identifier(link, message)
+            request = self._note(link, message, service, model, keys)
+            if service == "C-FIND":
+                answer_find(link, message, keys, model)
+            else:
+                answer_move(link, message, request)
+        elif kind is not None and "MessageID" in message.command:
+            Exchange(link, message).answer(0x0211)
+        else:
+            raise link.connection.broken("a command that no request has")
+
+    def _note(self, link: Link, message: Message, kind: str, model: str, keys: Mapping[str, str]) -> Request:
+        command = message.command
+        priority = command.get("Priority")
+        request = Request(
+            kind,
+            keys.get("QueryRetrieveLevel", ""),
+            model,
+            keys,
+            int(command.get("MessageID", command.get("MessageIDBeingRespondedTo", 0))),
+            None if priority is None else int(priority),
+            str(command.get("MoveDestination", "")),
+            link.calling_ae_title,
+            link.number,
+            time.monotonic(),
+        )
+        self.requests.append(request)
+        return request
+
+    def _note_cancel(self, link: Link, message: Message) -> None:
+        self._note(link, message, "C-CANCEL", "", {})
+
+    def _note_move(self, request: Request, studies: list[Study]) -> None:
+        with self._lock:
+            for study in studies:
+                self._moves_by_study.setdefault(study.study_instance_uid, []).append(request)
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[Script | None]:
+        """Count a C-MOVE while it runs; give the script for one too many."""
+        with self._lock:
+            self._moves_running += 1
+            too_many = self.max_moves is not None and self._moves_running > self.max_moves
+            self._most[1] = max(self._most[1], self._moves_running)
+        try:
+            yield self.busy.script if too_many else None
+        finally:
+            with self._lock:
+                self._moves_running -= 1

@@ -1,0 +1,299 @@
+"""Studies as an archive holds them: concrete ones, and made ones that exist only when somebody looks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydicom import uid
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomover.testing._elements import data_set_of_file, encode, file_head
+
+__all__ = ["Instance", "Series", "Study", "made_studies", "made_study"]
+
+_EXPLICIT = str(ExplicitVRLittleEndian)
+_SOP_CLASSES = {
+    "CR": uid.ComputedRadiographyImageStorage,
+    "CT": uid.CTImageStorage,
+    "DX": uid.DigitalXRayImageStorageForPresentation,
+    "MG": uid.DigitalMammographyXRayImageStorageForPresentation,
+    "MR": uid.MRImageStorage,
+    "NM": uid.NuclearMedicineImageStorage,
+    "OT": uid.SecondaryCaptureImageStorage,
+    "PT": uid.PositronEmissionTomographyImageStorage,
+    "US": uid.UltrasoundImageStorage,
+    "XA": uid.XRayAngiographicImageStorage,
+}
+_OF_MADE = {
+    "PatientBirthDate": "",
+    "PatientSex": "O",
+    "ReferringPhysicianName": "",
+    "StudyID": "1",
+    "StudyTime": "120000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One SOP Instance of an archive.
+
+    Attributes
+    ----------
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid
+        As stored.
+    number
+        InstanceNumber, empty if it has none.
+    path
+        The file it comes from, if it comes from one as it is.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    number: str = ""
+    path: Path | None = None
+    _raw: bytes | None = field(default=None, repr=False, compare=False)
+    _made: tuple[Study, int, int] | None = field(default=None, repr=False, compare=False)
+    _attributes: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def data_set_bytes(self) -> bytes:
+        """Return the data set as it goes onto the wire, byte for byte."""
+        if self._raw is not None:
+            return self._raw
+        if self._made is not None:
+            return _made_data_set(*self._made)
+        assert self.path is not None
+        return data_set_of_file(self.path.read_bytes())
+
+    def file_bytes(self) -> bytes:
+        """Return a DICOM file (PS3.10) with this data set."""
+        return file_head(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid) + self.data_set_bytes()
+
+    def attributes(self) -> Mapping[str, str]:
+        """Return what a query at IMAGE level can see, by keyword."""
+        return {
+            **self._attributes,
+            "SOPClassUID": self.sop_class_uid,
+            "SOPInstanceUID": self.sop_instance_uid,
+            "InstanceNumber": self.number,
+            "AvailableTransferSyntaxUID": self.transfer_syntax_uid,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a study, with its instances."""
+
+    series_instance_uid: str
+    modality: str
+    number: str
+    instances: tuple[Instance, ...] = field(repr=False)
+    _attributes: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def attributes(self) -> Mapping[str, str]:
+        """Return what a query at SERIES level can see, by keyword."""
+        return {
+            **self._attributes,
+            "SeriesInstanceUID": self.series_instance_uid,
+            "Modality": self.modality,
+            "SeriesNumber": self.number,
+            "NumberOfSeriesRelatedInstances": str(len(self.instances)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One study of an archive.
+
+    Examples
+    --------
+    >>> study = made_study("00123", series=2, instances=5)
+    >>> study.accession_number, study.number_of_series, study.number_of_instances
+    ('00123', 2, 10)
+    >>> len(study.instances()[0].data_set_bytes()) > 2048
+    True
+    """
+
+    patient_id: str
+    patient_name: str
+    accession_number: str
+    study_instance_uid: str
+    study_date: str
+    modalities: tuple[str, ...]
+    number_of_series: int
+    number_of_instances: int
+    description: str = ""
+    _series: tuple[Series, ...] | None = field(default=None, repr=False, compare=False)
+    _size: int = field(default=0, repr=False, compare=False)
+    _attributes: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def made(self) -> bool:
+        """True if it is invented, not read from files or data sets."""
+        return self._series is None
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """Its series; those of a made study are made anew each time."""
+        return self._series if self._series is not None else tuple(self._make())
+
+    def _make(self) -> Iterator[Series]:
+        per_series = self.number_of_instances // max(self.number_of_series, 1)
+        for s in range(1, self.number_of_series + 1):
+            modality = self.modalities[(s - 1) % len(self.modalities)]
+            sop_class = str(_SOP_CLASSES.get(modality, uid.SecondaryCaptureImageStorage))
+            series_uid = f"{self.study_instance_uid}.{s}"
+            instances = tuple(
+                Instance(sop_class, f"{series_uid}.{i}", _EXPLICIT, str(i), _made=(self, s, i))
+                for i in range(1, per_series + 1)
+            )
+            attributes = {"SeriesDescription": f"Made series {s}", "SeriesDate": self.study_date}
+            yield Series(series_uid, modality, str(s), instances, attributes)
+
+    def instances(self) -> tuple[Instance, ...]:
+        """Return the instances of all its series, in order."""
+        return tuple(instance for series in self.series for instance in series.instances)
+
+    def attributes(self) -> Mapping[str, str]:
+        """Return what a query at PATIENT or STUDY level can see of it, by keyword."""
+        sop_classes = (
+            dict.fromkeys(instance.sop_class_uid for instance in self.instances())
+            if self._series is not None
+            else dict.fromkeys(str(_SOP_CLASSES.get(m, uid.SecondaryCaptureImageStorage)) for m in self.modalities)
+        )
+        return {
+            **(_OF_MADE if self._attributes is None else self._attributes),
+            "PatientID": self.patient_id,
+            "PatientName": self.patient_name,
+            "AccessionNumber": self.accession_number,
+            "StudyInstanceUID": self.study_instance_uid,
+            "StudyDate": self.study_date,
+            "StudyDescription": self.description,
+            "ModalitiesInStudy": "\\".join(dict.fromkeys(self.modalities)),
+            "SOPClassesInStudy": "\\".join(sop_classes),
+            "NumberOfStudyRelatedSeries": str(self.number_of_series),
+            "NumberOfStudyRelatedInstances": str(self.number_of_instances),
+        }
+
+
+def made_study(
+    accession: str = "",
+    *,
+    series: int = 1,
+    instances: int = 3,
+    size: int = 2048,
+    patient: str | None = None,
+    name: str | None = None,
+    modality: str | tuple[str, ...] = "CT",
+    date: str = "20240102",
+    description: str = "Made study",
+    number: int = 1,
+    study_instance_uid: str | None = None,
+) -> Study:
+    """Invent a study; the same arguments give the same study, byte for byte.
+
+    Nothing is encoded before it is asked for: ten thousand of them cost some megabytes.
+
+    Parameters
+    ----------
+    accession
+        AccessionNumber.
+    series, instances
+        Number of series, and number of instances in each of them; 0 is allowed.
+    size
+        Bytes of pixel data in each instance (16 bit, at least one row of 32 pixels).
+    patient, name
+        PatientID and PatientName; by default invented from the accession number.
+    modality
+        One modality, or one for each series in turn.
+    date
+        StudyDate, YYYYMMDD.
+    description
+        StudyDescription.
+    number
+        Counts the studies that share one accession number: another number is another study.
+    study_instance_uid
+        Instead of the UID that follows from the other arguments.
+    """
+    if series < 0 or instances < 0:
+        raise ValueError(f"a study of {series} series with {instances} instances each cannot be made")
+    modalities = (modality,) if isinstance(modality, str) else tuple(modality)
+    patient = f"DEMO-{accession or 'NONE'}" if patient is None else patient
+    if study_instance_uid is None:
+        seed = "\n".join((accession, patient, date, "\\".join(modalities), f"{series} {instances} {size} {number}"))
+        study_instance_uid = f"2.25.{int.from_bytes(hashlib.sha256(seed.encode()).digest()[:15], 'big') | 1 << 119}"
+    return Study(
+        patient_id=patient,
+        patient_name=f"Artificial^{patient}" if name is None else name,
+        accession_number=accession,
+        study_instance_uid=study_instance_uid,
+        study_date=date,
+        modalities=modalities,
+        number_of_series=series,
+        number_of_instances=series * instances,
+        description=description,
+        _size=size,
+    )
+
+
+def made_studies(
+    count: int, *, prefix: str = "M", series: int = 1, instances: int = 3, size: int = 2048
+) -> Iterator[Study]:
+    """Invent many studies of many patients, with the accession numbers `M000001`, `M000002`, ….
+
+    Examples
+    --------
+    >>> [study.accession_number for study in made_studies(2)]
+    ['M000001', 'M000002']
+    """
+    for n in range(1, count + 1):
+        yield made_study(f"{prefix}{n:06d}", series=series, instances=instances, size=size)
+
+
+@lru_cache(maxsize=16)
+def _picture(size: int) -> tuple[int, int, bytes]:
+    """Return rows, columns and the pixels of a disc with rings, in about `size` bytes."""
+    columns = max(32, int((size / 2) ** 0.5) // 16 * 16)
+    rows = max(1, size // 2 // columns)
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j] if rows > 1 else np.mgrid[0:1, -1 : 1 : columns * 1j]
+    radius = np.hypot(x, y)
+    pixels = np.where(radius < 0.9, 1000 + 800 * np.cos(12 * radius), 0)
+    return rows, columns, pixels.astype("<u2").tobytes()
+
+
+def _made_data_set(study: Study, s: int, i: int) -> bytes:
+    rows, columns, pixels = _picture(study._size)
+    modality = study.modalities[(s - 1) % len(study.modalities)]
+    return encode(
+        {
+            **_OF_MADE,
+            "SOPClassUID": str(_SOP_CLASSES.get(modality, uid.SecondaryCaptureImageStorage)),
+            "SOPInstanceUID": f"{study.study_instance_uid}.{s}.{i}",
+            "StudyDate": study.study_date,
+            "AccessionNumber": study.accession_number,
+            "Modality": modality,
+            "StudyDescription": study.description,
+            "SeriesDescription": f"Made series {s}",
+            "PatientName": study.patient_name,
+            "PatientID": study.patient_id,
+            "StudyInstanceUID": study.study_instance_uid,
+            "SeriesInstanceUID": f"{study.study_instance_uid}.{s}",
+            "SeriesNumber": str(s),
+            "InstanceNumber": str(i),
+            "SamplesPerPixel": "1",
+            "PhotometricInterpretation": "MONOCHROME2",
+            "Rows": str(rows),
+            "Columns": str(columns),
+            "BitsAllocated": "16",
+            "BitsStored": "16",
+            "HighBit": "15",
+            "PixelRepresentation": "0",
+            "PixelData": pixels,
+        },
+        _EXPLICIT,
+    )
