@@ -128,7 +128,7 @@ def test_widget_while_it_runs(outputs: list[Handle]) -> None:
     assert line.value == f"25 % · {headline(state, 2.0)}"
     assert note.value == "Trying &lt;again&gt;"
     (bar,) = top.children
-    assert (bar.value, bar.bar_style) == (0.25, "success")
+    assert (bar.value, bar.bar_style) == (0.25, "")
     view.show(state, 60.0)
     assert bar.bar_style == "warning"
     assert "nothing has moved for 59 s" in line.value

@@ -114,7 +114,7 @@ class _Panel:
 
     def update(self, state: State, now: float) -> None:
         self._bar.value = state.fraction
-        self._bar.bar_style = "warning" if state.incomplete or state.stalled_for(now) is not None else "success"
+        self._bar.bar_style = "" if state.stalled_for(now) is None else "warning"
         self._headline.value = f"{state.percent} % · {escape(headline(state, now))}"
         self._note.value = escape(state.notes[-1]) if state.notes else ""
 
