@@ -133,6 +133,8 @@ class Arrival:
         True if another data set under the same SOP Instance UID was there already; this one lies beside it.
     at
         `time.monotonic()` when it was safe.
+    sha256
+        Of the bytes of the data set, without the file meta information; empty if checksums were not asked for.
     """
 
     path: Path
@@ -149,6 +151,7 @@ class Arrival:
     duplicate: bool = False
     conflict: bool = False
     at: float = 0.0
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

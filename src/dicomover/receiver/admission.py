@@ -1,0 +1,104 @@
+"""Who is let in: only what a running C-MOVE has asked for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+__all__ = ["Admission", "Admissions"]
+
+_LEVELS = ("sop_uids", "series_uids", "study_uids", "patient_ids")  # the most specific first
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What one C-MOVE may bring.
+
+    Attributes
+    ----------
+    move
+        Our number for the C-MOVE; `dismiss` takes it.
+    message_id
+        The Message ID of the C-MOVE, which a C-STORE may repeat as its Move Originator Message ID.
+    patient_ids, study_uids, series_uids, sop_uids
+        An instance must be in each of them that is not empty; where all are empty only the Message ID counts.
+    """
+
+    move: int
+    message_id: int | None = None
+    patient_ids: frozenset[str] = frozenset()
+    study_uids: frozenset[str] = frozenset()
+    series_uids: frozenset[str] = frozenset()
+    sop_uids: frozenset[str] = frozenset()
+
+    def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
+        """Tell whether an instance with these values is meant; what is empty here counts as any."""
+        return (
+            (not self.sop_uids or sop in self.sop_uids)
+            and (not self.series_uids or series in self.series_uids)
+            and (not self.study_uids or study in self.study_uids)
+            and (not self.patient_ids or patient_id in self.patient_ids)
+        )
+
+
+class Admissions:
+    """All admissions in force, found by message id or by their most specific identifiers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of_move: dict[int, list[Admission]] = {}
+        self._message_ids: dict[int, int] = {}  # how many admissions have it
+        self._index: dict[str, dict[str, dict[Admission, None]]] = {level: {} for level in _LEVELS}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of_move.values()))
+
+    def admit(self, admission: Admission) -> None:
+        """Let in what the admission names, from now on."""
+        with self._lock:
+            listed = self._of_move.setdefault(admission.move, [])
+            if admission in listed:
+                return
+            listed.append(admission)
+            if admission.message_id is not None:
+                self._message_ids[admission.message_id] = self._message_ids.get(admission.message_id, 0) + 1
+            level, values = _key(admission)
+            for value in values:
+                self._index[level].setdefault(value, {})[admission] = None
+
+    def dismiss(self, move: int) -> None:
+        """Forget everything admitted for this C-MOVE; an unknown one is forgotten already."""
+        with self._lock:
+            for admission in self._of_move.pop(move, ()):
+                if admission.message_id is not None:
+                    self._message_ids[admission.message_id] -= 1
+                    if not self._message_ids[admission.message_id]:
+                        del self._message_ids[admission.message_id]
+                level, values = _key(admission)
+                index = self._index[level]
+                for value in values:
+                    del index[value][admission]
+                    if not index[value]:
+                        del index[value]
+
+    def originated(self, message_id: int | None) -> bool:
+        """Tell whether one of our running C-MOVEs has this Message ID."""
+        return message_id in self._message_ids
+
+    def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
+        """Tell whether an admission names this instance."""
+        with self._lock:
+            for level, value in zip(_LEVELS, (sop, series, study, patient_id), strict=True):
+                for admission in self._index[level].get(value, ()):
+                    if admission.lets_in(patient_id, study, series, sop):
+                        return True
+        return False
+
+
+def _key(admission: Admission) -> tuple[str, frozenset[str]]:
+    """Return the most specific level that the admission names, and its values."""
+    for level in _LEVELS:
+        values: frozenset[str] = getattr(admission, level)
+        if values:
+            return level, values
+    return _LEVELS[0], frozenset()

@@ -1,0 +1,207 @@
+"""The head of a data set, up to Series Instance UID, read from its first bytes and no further than needed.
+
+Nothing is decoded but the few values that are asked for. Sequences are passed over without recursion, however
+deep; what is read is bounded by the caller, who stops feeding.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+
+from pydicom.charset import python_encoding
+
+__all__ = ["Head", "HeadError", "decode_text"]
+
+_IMPLICIT = struct.Struct("<HHL")
+_EXPLICIT = struct.Struct("<HH2sH")
+_LONG = struct.Struct("<L")
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_SHORT_VRS = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"}
+    | {b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
+_CHARACTER_SET = 0x00080005
+
+
+class HeadError(ValueError):
+    """The bytes are no data set in the negotiated transfer syntax."""
+
+
+class Head:
+    """Reads a data set from its beginning, as far as it has come.
+
+    Parameters
+    ----------
+    implicit
+        True for Implicit VR Little Endian, False for Explicit VR Little Endian and everything encapsulated.
+    wanted
+        The tags whose values are kept, at the top level only.
+    last
+        Reading ends with the first top-level tag beyond this one.
+
+    Attributes
+    ----------
+    values
+        The raw bytes of the wanted values found so far.
+    offset
+        Where reading goes on when more bytes have come.
+    done
+        True once `last` has been passed.
+    """
+
+    __slots__ = ("_last", "_stack", "_wanted", "done", "implicit", "offset", "values")
+
+    def __init__(self, implicit: bool, wanted: Iterable[int], last: int) -> None:
+        self.implicit = implicit
+        self._wanted = wanted if isinstance(wanted, frozenset) else frozenset(wanted)
+        self._last = last
+        # One entry for every open sequence or item of undefined length: whether it is implicit, whether an item.
+        self._stack: list[tuple[bool, bool]] = []
+        self.values: dict[int, bytes] = {}
+        self.offset = 0
+        self.done = False
+
+    def feed(self, data: bytes | bytearray | memoryview, size: int, complete: bool = False) -> bool:
+        """Read on in the first `size` bytes of `data`, which begins where the data set does; return `done`.
+
+        Parameters
+        ----------
+        complete
+            True if nothing comes after these bytes: the data set then ends here, or is broken.
+
+        Raises
+        ------
+        HeadError
+            If the bytes cannot be a data set.
+        """
+        if self.done:
+            return True
+        offset, implicit, wanted, last, stack = self.offset, self.implicit, self._wanted, self._last, self._stack
+        unpack_explicit, unpack_implicit = _EXPLICIT.unpack_from, _IMPLICIT.unpack_from
+        while True:
+            if stack:
+                self.offset = offset
+                if not self._pass_over(data, size):
+                    break
+                offset = self.offset
+                continue
+            if size - offset < 8:
+                break
+            if implicit:
+                group, element, length = unpack_implicit(data, offset)
+                vr, start = b"", offset + 8
+            else:
+                group, element, vr, length = unpack_explicit(data, offset)
+                start = offset + 8
+                if vr not in _SHORT_VRS:
+                    if vr not in _LONG_VRS:
+                        raise HeadError(f"element ({group:04X},{element:04X}) has no valid VR")
+                    if size - offset < 12:
+                        break
+                    length = _LONG.unpack_from(data, start)[0]
+                    start += 4
+            tag = group << 16 | element
+            if tag > last:
+                self.done = True
+                break
+            if length == _UNDEFINED:
+                if group == 0xFFFE or (vr and vr not in (b"SQ", b"UN")):
+                    raise HeadError(f"element ({group:04X},{element:04X}) has no length")
+                # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
+                stack.append((implicit or vr == b"UN", False))
+                offset = start
+                continue
+            if tag in wanted:
+                if length > _LONGEST_VALUE:
+                    raise HeadError(f"element ({group:04X},{element:04X}) has {length} bytes")
+                if start + length > size:
+                    break
+                self.values[tag] = bytes(data[start : start + length])
+            elif start + length > size:
+                # Passed over as it comes: wait for its last byte.
+                break
+            offset = start + length
+        self.offset = offset
+        if complete and not self.done:
+            if offset != size or stack:
+                raise HeadError("the data set ends inside an element")
+            self.done = True
+        return self.done
+
+    def _pass_over(self, data: bytes | bytearray | memoryview, size: int) -> bool:
+        """Take one step inside a sequence of undefined length; False if more bytes are needed."""
+        offset, stack = self.offset, self._stack
+        if size - offset < 8:
+            return False
+        implicit, is_item = stack[-1]
+        group, element, length = _IMPLICIT.unpack_from(data, offset)
+        tag = group << 16 | element
+        if group == 0xFFFE:
+            self._delimit(tag, length, is_item, implicit)
+            if tag == _ITEM and length != _UNDEFINED:
+                if offset + 8 + length > size:
+                    return False
+                offset += length
+            self.offset = offset + 8
+            return True
+        if not is_item:
+            raise HeadError(f"element ({group:04X},{element:04X}) stands where an item is due")
+        vr, start = b"", offset + 8
+        if not implicit:
+            group, element, vr, length = _EXPLICIT.unpack_from(data, offset)
+            if vr not in _SHORT_VRS:
+                if vr not in _LONG_VRS:
+                    raise HeadError(f"element ({group:04X},{element:04X}) has no valid VR")
+                if size - offset < 12:
+                    return False
+                length = _LONG.unpack_from(data, start)[0]
+                start += 4
+        if length == _UNDEFINED:
+            stack.append((implicit or vr == b"UN", False))
+            self.offset = start
+            return True
+        if start + length > size:
+            return False
+        self.offset = start + length
+        return True
+
+    def _delimit(self, tag: int, length: int, is_item: bool, implicit: bool) -> None:
+        """Open an item, or close an item or a sequence."""
+        stack = self._stack
+        if tag == _ITEM and not is_item:
+            if length == _UNDEFINED:
+                stack.append((implicit, True))
+        elif (tag == _ITEM_END and is_item) or (tag == _SEQUENCE_END and not is_item):
+            if length:
+                raise HeadError("a delimiter has a length")
+            stack.pop()
+        else:
+            raise HeadError(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where it cannot")
+
+    def text(self, tag: int) -> str:
+        """Return a wanted value as text, without padding; empty if it is not there."""
+        raw = self.values.get(tag)
+        if not raw:
+            return ""
+        if raw.isascii():
+            return raw.decode("ascii").strip(" \0")
+        return decode_text(raw, self.values)
+
+
+def decode_text(raw: bytes, values: Mapping[int, bytes]) -> str:
+    """Decode a value that is not plain ASCII by the Specific Character Set (0008,0005).
+
+    The first character set named decides; code extensions (ISO 2022) are left undecoded, which gives a
+    stable text all the same.
+    """
+    name = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").split("\\")[0].strip(" \0")
+    codec = python_encoding.get(name, "iso8859")
+    try:
+        text = raw.decode(codec)
+    except (UnicodeDecodeError, LookupError):
+        text = raw.decode("iso8859")
+    return text.strip(" \0")

@@ -1,0 +1,193 @@
+"""Where an instance is filed: from a layout and the values of its data set to a path inside the root.
+
+Nothing that a peer sends becomes a part of a path unless it is harmless on every file system; anything else
+becomes a readable beginning, a tilde and a hash. `Layout.path` is the only place where paths are made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import string
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+
+from pydicom._dicom_dict import DicomDictionary
+
+from dicomover.errors import ConfigurationError
+
+__all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Layout", "safe_part", "tags_by_keyword"]
+
+DEFAULT_LAYOUT = "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+LAST_TAG = 0x0020000E  # Series Instance UID: everything that names a folder stands at or before it
+
+_TEXT_LIKE = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"})
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+_HARMLESS_LITERAL = re.compile(r"[A-Za-z0-9 _.+=@,()-]*")
+_PUNCTUATION = frozenset(" _.+=@,()-")
+_LONGEST = 64  # characters of one value
+_LONGEST_PART = 200  # bytes of one part; file systems allow 255, and suffixes must fit
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
+    | {f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"}
+)
+
+
+@lru_cache(maxsize=1)
+def tags_by_keyword() -> dict[str, int]:
+    """Return every keyword that a layout may use: text-like, top-level, at or before Series Instance UID."""
+    return {
+        keyword: tag
+        for tag, (vr, multiplicity, _, _, keyword) in DicomDictionary.items()
+        if 0x00080000 <= tag <= LAST_TAG and vr in _TEXT_LIKE and keyword and multiplicity
+    }
+
+
+def _is_harmless(text: str) -> bool:
+    return (
+        0 < len(text) <= _LONGEST
+        and all(character in _PUNCTUATION or character.isalnum() for character in text)
+        and text[0] not in ". "
+        and text[-1] not in ". "
+        and text.partition(".")[0].rstrip().casefold() not in _RESERVED
+        and len(text.encode("utf-8", "surrogatepass")) <= _LONGEST_PART
+        and unicodedata.normalize("NFC", text) == text
+    )
+
+
+def _hashed(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9]+", "_", text[:24]).strip("_")
+    return f"{readable or 'unknown'}~{digest}"
+
+
+def safe_part(text: str, *, is_uid: bool = False) -> str:
+    """Return a text from outside as a harmless part of a path, always the same for the same text.
+
+    A UID is kept if it is one (PS3.5 section 9.1: digits and dots, no leading zeros, at most 64 characters).
+    Other values are kept if they have letters, digits and plain punctuation only, do not begin or end with a dot
+    or a space, are no device name of Windows, and are not long. A tilde is never kept, so no value can
+    pretend to be another one's hash.
+
+    Examples
+    --------
+    >>> safe_part("1.2.3", is_uid=True), safe_part("4711"), safe_part("")
+    ('1.2.3', '4711', 'unknown')
+    >>> safe_part("../../etc/passwd")
+    'etc_passwd~3754d6cb3a38e118'
+    >>> safe_part("..", is_uid=True)
+    'unknown~5ec1f7e700f37c3d'
+    """
+    if not text:
+        return "unknown"
+    if is_uid:
+        return text if len(text) <= 64 and _UID.fullmatch(text) else _hashed(text)
+    normal = unicodedata.normalize("NFC", text)
+    return normal if _is_harmless(normal) else _hashed(text)
+
+
+class Layout:
+    """A template of folders and a file name, such as `{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm`.
+
+    Parameters
+    ----------
+    template
+        Parts separated by `/`; in braces, keywords of text-like attributes that stand at or before
+        Series Instance UID (0020,000E). `{SOPInstanceUID}` must be among them.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be meant, with the mend.
+
+    Examples
+    --------
+    >>> layout = Layout("{Modality}/{SOPInstanceUID}.dcm")
+    >>> layout.path("/data", {"Modality": "CT", "SOPInstanceUID": "1.2"}).replace(os.sep, "/")
+    '/data/CT/1.2.dcm'
+    """
+
+    def __init__(self, template: str = DEFAULT_LAYOUT) -> None:
+        if not isinstance(template, str) or not template:
+            raise ConfigurationError(f"layout {template!r} is not a text; the default is {DEFAULT_LAYOUT!r}")
+        if template.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", template):
+            raise ConfigurationError(
+                f"layout {template!r} is an absolute path; give the folder separately and let the layout begin below it"
+            )
+        self.template = template
+        self._parts = [self._parse(part) for part in template.split("/")]
+        self.keywords = tuple(dict.fromkeys(keyword for part in self._parts for _, keyword in part if keyword))
+        if "SOPInstanceUID" not in self.keywords:
+            raise ConfigurationError(
+                f"layout {template!r} has no {{SOPInstanceUID}}, so instances would be filed over one another; "
+                "add it to the file name"
+            )
+        self._extension = os.path.splitext(template.rsplit("/", 1)[-1])[1]  # noqa: PTH122 - not a path yet
+        if "{" in self._extension or "}" in self._extension:
+            self._extension = ""
+
+    def __repr__(self) -> str:
+        return f"Layout({self.template!r})"
+
+    def _parse(self, part: str) -> list[tuple[str, str]]:
+        """Split one part into (literal, keyword) pairs."""
+        problem = f"layout {self.template!r}: the part {part!r}"
+        try:
+            pieces = list(string.Formatter().parse(part))
+        except ValueError as error:
+            raise ConfigurationError(f"{problem} cannot be read ({error}); write keywords as {{Keyword}}") from error
+        parsed = []
+        for literal, keyword, spec, conversion in pieces:
+            if not _HARMLESS_LITERAL.fullmatch(literal):
+                raise ConfigurationError(
+                    f"{problem} has a character that not every file system takes; "
+                    "use letters, digits, and space _ . + = @ , ( ) -"
+                )
+            if keyword is None:
+                parsed.append((literal, ""))
+                continue
+            if spec or conversion:
+                raise ConfigurationError(f"{problem} has a format or conversion; write the keyword alone in braces")
+            if keyword not in tags_by_keyword():
+                near = difflib.get_close_matches(keyword, tags_by_keyword(), 1)
+                hint = f"did you mean {{{near[0]}}}?" if near else "give a keyword such as {StudyDate} or {Modality}"
+                raise ConfigurationError(
+                    f"{problem}: {{{keyword}}} is not the keyword of a text attribute at or before "
+                    f"Series Instance UID (0020,000E); {hint}"
+                )
+            parsed.append((literal, keyword))
+        text = "".join(literal if not keyword else f"{literal}x" for literal, keyword in parsed)
+        if not _is_harmless(text[:_LONGEST].rstrip(" .") if len(text) > _LONGEST else text):
+            raise ConfigurationError(
+                f"{problem} is empty, begins or ends with a dot or a space, or is a reserved name; "
+                "folders are separated by one /"
+            )
+        return parsed
+
+    def part_of(self, index: int, values: Mapping[str, str]) -> str:
+        """Return one part, made of values from outside."""
+        text = "".join(
+            literal + (safe_part(values.get(keyword, ""), is_uid=keyword.endswith("UID")) if keyword else "")
+            for literal, keyword in self._parts[index]
+        )
+        if len(text.encode("utf-8")) <= _LONGEST_PART and text.partition(".")[0].rstrip().casefold() not in _RESERVED:
+            return text
+        return _hashed(text) + (self._extension if index == len(self._parts) - 1 else "")
+
+    def path(self, root: str, values: Mapping[str, str]) -> str:
+        """Return the path of an instance; `root` is an absolute path without symbolic links.
+
+        Parameters
+        ----------
+        values
+            By keyword, as they stand in the data set; a missing one counts as empty.
+        """
+        path = os.path.join(root, *(self.part_of(index, values) for index in range(len(self._parts))))  # noqa: PTH118
+        inside = root if root.endswith(os.sep) else root + os.sep
+        assert path.startswith(inside), "a path outside the root"
+        assert os.path.normpath(path) == path, "a path that is not in its plain form"
+        assert len(path) > len(inside)
+        return path

@@ -1,0 +1,80 @@
+"""Events on their way to their one listener: in order, in batches, bounded, and never holding up the wire for long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Outbox"]
+
+_BOUND = 10_000
+_PAUSE = 0.01  # between two batches: what comes meanwhile goes together
+
+logger = logging.getLogger("dicomover.receiver")
+
+T = TypeVar("T")
+
+
+class Outbox(Generic[T]):
+    """A queue with a thread that hands over what is in it, one batch after the other.
+
+    Parameters
+    ----------
+    deliver
+        Takes a batch. What it raises is logged.
+    name
+        Of the thread.
+    """
+
+    def __init__(self, deliver: Callable[[list[T]], None], name: str) -> None:
+        self._deliver = deliver
+        self._lock = threading.Lock()
+        self._something = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._closing = threading.Event()
+        self._items: list[T] = []
+        self._waiting = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand over."""
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Add an event; waits while far too many are undelivered."""
+        with self._lock:
+            while len(self._items) >= _BOUND and not self._closing.is_set():
+                self._room.wait()
+            self._items.append(item)
+            if self._waiting:
+                self._something.notify()
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Hand over what is left and end the thread; False if that did not happen in time."""
+        with self._lock:
+            self._closing.set()
+            self._something.notify()
+            self._room.notify_all()
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._items:
+                    if self._closing.is_set():
+                        return
+                    self._waiting = True
+                    self._something.wait()
+                    self._waiting = False
+                batch, self._items = self._items, []
+                self._room.notify_all()
+            try:
+                self._deliver(batch)
+            except Exception:
+                logger.exception("the listener of the receiver's events raised; the receiver goes on")
+            self._closing.wait(_PAUSE)

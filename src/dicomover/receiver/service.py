@@ -1,0 +1,295 @@
+"""The Storage SCP itself: listens, gives every connection its thread, and cuts those that keep us waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from dicomover.errors import ReceiverError
+from dicomover.events import Refusal
+from dicomover.receiver.admission import Admission, Admissions
+from dicomover.receiver.association import Association
+from dicomover.receiver.filing import Filing
+from dicomover.receiver.layout import Layout
+from dicomover.receiver.reception import Desk, Fields
+from dicomover.receiver.settings import Settings
+from dicomover.upper_layer import Waker
+
+__all__ = ["STANDARD_PORT", "Service"]
+
+STANDARD_PORT = 11112  # registered with IANA as "dicom"
+_TICK = 0.5  # between two looks at the deadlines, while there are connections
+
+logger = logging.getLogger("dicomover.receiver")
+
+
+class Service:
+    """A Storage SCP on threads of this process.
+
+    Parameters
+    ----------
+    settings
+        How it is set up.
+    tell
+        Takes the fields of an Arrival, or a Refusal, from whatever thread it happened on.
+    tls
+        Makes every connection a TLS connection.
+    beat
+        Called twice a second while there are connections, with `last_activity`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[Fields | Refusal], None],
+        tls: ssl.SSLContext | None = None,
+        beat: Callable[[float], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.admissions = Admissions()
+        self.last_activity = time.monotonic()
+        self.port = 0
+        self._tell = tell
+        self._tls = tls
+        self._beat = beat
+        self._lock = threading.Lock()
+        self._associations: dict[Association, threading.Thread] = {}
+        self._stopping = False
+        self._listener: socket.socket | None = None
+        self._waker: Waker | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen from now on.
+
+        Raises
+        ------
+        ReceiverError
+            If the folder cannot be used or the port cannot be had.
+        """
+        settings = self.settings
+        filing = Filing(
+            _usable(settings.folder),
+            Layout(settings.layout),
+            settings.existing,
+            settings.free_space_floor,
+            settings.token or None,
+        )
+        try:
+            filing.check_space()
+        except OSError as error:
+            raise ReceiverError(
+                f"folder {settings.folder!r}: {error.strerror}; free some space, or choose another folder"
+            ) from error
+        self.desk = Desk(settings, filing, self.admissions, self._tell)
+        self._listener = listen(settings.bind, settings.port)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._waker = Waker()
+        self._thread = threading.Thread(target=self._accept_all, name="dicomover-listener", daemon=True)
+        self._thread.start()
+        logger.info("listening as %s on port %d", settings.ae_title, self.port)
+
+    def sync(self) -> None:
+        """Make durable what was filed since the last time."""
+        try:
+            self.desk.filing.sync()
+        except OSError as error:
+            raise ReceiverError(
+                f"folder {self.settings.folder!r}: what was received could not be made durable "
+                f"({error.strerror}); check the disk"
+            ) from error
+
+    def admit(self, admission: Admission) -> None:
+        """Let in what the admission names."""
+        self.admissions.admit(admission)
+
+    def dismiss(self, move: int) -> None:
+        """Let in no more of this C-MOVE."""
+        self.admissions.dismiss(move)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Close the port, let what is in flight finish, and leave no thread behind."""
+        if self._listener is None or self._thread is None or self._waker is None:
+            return
+        self._stopping = True
+        self._waker.wake()
+        self._thread.join()
+        self._thread = None
+        self._listener.close()
+        self._waker.close()
+        for association in self._current():
+            association.ending = True
+            if not association.busy:
+                association.wake()
+        limits = self.settings.limits
+        self._join(limits.finishing if grace is None else grace)
+        for association in self._current():
+            association.end()
+        self._join(limits.closing)
+        for association in self._current():
+            association.end(hard=True)
+        self._join(limits.closing)
+        if self._current():
+            logger.warning("%d connections did not end in time", len(self._current()))
+
+    def _join(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        for association in self._current():
+            thread = self._associations.get(association)
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(limit - time.monotonic(), 0))
+
+    # --- what associations ask
+
+    def may_begin(self, association: Association) -> bool:
+        """Count the association, or say that there are too many."""
+        with self._lock:
+            if sum(one.established for one in self._associations) >= self.settings.max_associations:
+                return False
+            association.established = True
+            return True
+
+    def turned_away(self, association: Association, why: str) -> None:
+        """Report an association that was rejected."""
+        logger.warning("rejected an association of %s: %s", association.peer, why)
+        self._tell(Refusal(time.monotonic(), f"association rejected: {why}", None, association.calling_ae_title))
+
+    # --- connections
+
+    def _current(self) -> list[Association]:
+        with self._lock:
+            return list(self._associations)
+
+    def _accept_all(self) -> None:
+        assert self._listener is not None
+        assert self._waker is not None
+        reported = self.last_activity
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._waker.receiving, selectors.EVENT_READ)
+            while not self._stopping:
+                for key, _ in selector.select(_TICK if self._associations else None):
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    else:
+                        self._waker.drain()
+                self._enforce(time.monotonic())
+                if self._beat is not None and self.last_activity != reported:
+                    reported = self.last_activity
+                    self._beat(reported)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, address = self._listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                logger.warning("no connection can be accepted (%s)", error.strerror)
+                self._drop_oldest(1)
+                time.sleep(0.05)
+            return
+        sock.setblocking(True)
+        self._drop_oldest(self.settings.limits.waiting_connections)
+        peer = f"{address[0].removeprefix('::ffff:')}:{address[1]}"
+        association = Association(sock, peer, self, self._tls)
+        thread = threading.Thread(target=self._run, args=(association,), name=f"dicomover-{peer}", daemon=True)
+        with self._lock:
+            self._associations[association] = thread
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            logger.warning("no thread can be started for %s", peer)
+            sock.close()
+            with self._lock:
+                del self._associations[association]
+
+    def _run(self, association: Association) -> None:
+        try:
+            association.run()
+        finally:
+            with self._lock:
+                del self._associations[association]
+
+    def _drop_oldest(self, bound: int) -> None:
+        """Cut the connection that has been silent for longest, if so many have no association yet."""
+        waiting = [one for one in self._current() if not one.established and not one.cut]
+        if len(waiting) >= bound:
+            min(waiting, key=lambda one: one.begun).end(hard=True)
+
+    def _enforce(self, now: float) -> None:
+        for association in self._current():
+            if now > association.deadline:
+                association.end(hard=association.cut)
+
+
+# --- the folder and the port
+
+
+def _usable(folder: str) -> str:
+    """Create the folder if need be, and see whether a file can be made in it."""
+    probe = os.path.join(folder, f".dicomover-{os.getpid()}-{time.monotonic_ns()}.part")  # noqa: PTH118
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        with open(probe, "xb"):  # noqa: PTH123
+            pass
+    except OSError as error:
+        raise ReceiverError(
+            f"folder {folder!r} cannot be written ({error.strerror}); give a folder of yours, or mend its permissions"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(probe)  # noqa: PTH108
+    return folder
+
+
+def listen(bind: str | None, port: int | None) -> socket.socket:
+    """Return a listening socket; port None is the standard one if it is free, else any."""
+    if port is not None:
+        return _listen(bind, port)
+    try:
+        return _listen(bind, STANDARD_PORT)
+    except ReceiverError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+    listener = _listen(bind, 0)
+    logger.warning(
+        "port %d is taken, so the receiver listens on port %d; the archive must know this port for our AE title",
+        STANDARD_PORT,
+        listener.getsockname()[1],
+    )
+    return listener
+
+
+def _listen(bind: str | None, port: int) -> socket.socket:
+    try:
+        if bind is None:
+            return _listen_everywhere(port)
+        family, _, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        where = f"port {port}" if bind is None else f"address {bind!r} with port {port}"
+        mend = {
+            errno.EADDRINUSE: "another program listens there; stop it, or give another port (0 is any free one)",
+            errno.EACCES: "ports below 1024 are for administrators; give a higher one",
+            errno.EADDRNOTAVAIL: "this machine has no such address; leave bind out to listen on every one",
+        }.get(error.errno or 0, "check the address and the port")
+        raise ReceiverError(f"{where} cannot be listened on ({error.strerror}): {mend}") from error
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, backlog=128, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    return socket.create_server(("", port), backlog=128)

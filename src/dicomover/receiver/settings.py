@@ -1,0 +1,99 @@
+"""How a receiver is set up: plain values that another process can be told."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dicomover.errors import ConfigurationError
+from dicomover.node import check_ae_title, check_port
+from dicomover.receiver.filing import Existing
+from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
+
+__all__ = ["Limits", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the peers may take of this machine; seconds and bytes.
+
+    Attributes
+    ----------
+    opening
+        Until a connection has made a complete association request, TLS included.
+    pdu
+        For one PDU, and between two PDUs of one message.
+    idle
+        Between two messages of an association.
+    closing
+        Until the peer closes after a rejection or an abort.
+    finishing
+        For the instances in flight when the receiver stops.
+    waiting_connections
+        That have no association yet; the oldest one goes if there are more.
+    """
+
+    opening: float = 10.0
+    pdu: float = 60.0
+    idle: float = 900.0
+    closing: float = 2.0
+    finishing: float = 5.0
+    waiting_connections: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a receiver must know, checked."""
+
+    folder: str
+    ae_title: str
+    port: int | None = None
+    bind: str | None = None
+    layout: str = DEFAULT_LAYOUT
+    existing: Existing = "keep"
+    restrict: bool = True
+    calling_ae_titles: tuple[str, ...] = ()
+    max_associations: int = 32
+    free_space_floor: int = 1 << 28
+    checksums: bool = False
+    max_pdu: int = 1 << 17
+    limits: Limits = Limits()
+    token: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise ConfigurationError(f"folder {self.folder!r} is empty; give the folder that shall hold the files")
+        object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "our AE title"))
+        if self.port is not None:
+            check_port(self.port, lowest=0)
+        Layout(self.layout)
+        if self.existing not in ("keep", "replace", "error"):
+            near = difflib.get_close_matches(str(self.existing), ("keep", "replace", "error"), 1)
+            raise ConfigurationError(f"existing={self.existing!r} is unknown; give {near[0] if near else 'keep'!r}")
+        titles = tuple(check_ae_title(title, "calling AE title") for title in self.calling_ae_titles)
+        object.__setattr__(self, "calling_ae_titles", titles)
+        for name, lowest in (("max_associations", 1), ("free_space_floor", 0), ("max_pdu", 1 << 12)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+                raise ConfigurationError(f"{name}={value!r} is no whole number of at least {lowest}")
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike[str], calling_ae_titles: Collection[str], **others: Any) -> Settings:
+        """Take the arguments as a person gives them."""
+        if isinstance(calling_ae_titles, str):
+            raise ConfigurationError(f"calling_ae_titles={calling_ae_titles!r} is one text; give a list of AE titles")
+        return cls(folder=os.path.abspath(folder), calling_ae_titles=tuple(calling_ae_titles), **others)  # noqa: PTH100
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return values that JSON can carry."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Settings:
+        """Take back what `to_plain` gave."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in plain.items() if name in known}
+        return cls(**{**values, "limits": Limits(**plain["limits"])})

@@ -1,0 +1,63 @@
+"""The Storage SCP on threads of this process."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+from dicomover.events import Refusal
+from dicomover.receiver.admission import Admission
+from dicomover.receiver.outbox import Outbox
+from dicomover.receiver.reception import Fields
+from dicomover.receiver.service import Service
+from dicomover.receiver.settings import Settings
+
+__all__ = ["ThreadEngine"]
+
+
+class ThreadEngine:
+    """Runs a `Service` here; `tell` takes its events, one at a time, on one thread."""
+
+    failure = None
+
+    def __init__(
+        self, settings: Settings, tell: Callable[[Fields | Refusal], None], tls: ssl.SSLContext | None = None
+    ) -> None:
+        def deliver(batch: list[Fields | Refusal]) -> None:
+            for item in batch:
+                tell(item)
+
+        self._outbox = Outbox(deliver, "dicomover-arrivals")
+        self._service = Service(settings, self._outbox.put, tls)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._service.port
+
+    @property
+    def last_activity(self) -> float:
+        """When P-DATA came for the last time."""
+        return self._service.last_activity
+
+    def start(self) -> None:
+        """Listen from now on."""
+        self._service.start()
+        self._outbox.start()
+
+    def admit(self, admission: Admission) -> None:
+        """Let in what the admission names."""
+        self._service.admit(admission)
+
+    def dismiss(self, move: int) -> None:
+        """Let in no more of this C-MOVE."""
+        self._service.dismiss(move)
+
+    def sync(self) -> None:
+        """Make durable what was filed."""
+        self._service.sync()
+
+    def stop(self) -> None:
+        """Finish, and tell what is left to tell."""
+        self._service.stop()
+        self._outbox.close(5.0)

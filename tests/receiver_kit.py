@@ -1,0 +1,268 @@
+"""What the tests of the receiver share: a peer that can misbehave, data sets made by hand, and a look for leaks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicomover import command_set
+from dicomover.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, WITH_DATA_SET
+from dicomover.events import Arrival, Refusal
+from dicomover.negotiation import request_association
+from dicomover.node import Node
+from dicomover.receiver import Receiver
+from dicomover.upper_layer import P_DATA, PDU_HEAD, Connection, Context
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+VERIFICATION = "1.2.840.10008.1.1"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
+HANDFUL = (Context(1, CT, (EXPLICIT,)), Context(3, CT, (IMPLICIT,)), Context(5, VERIFICATION, (IMPLICIT,)))
+
+
+def need(program: str) -> str:
+    """Return the path of a program; without it the test is skipped, or fails where CI is set."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is not installed")
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+def element(tag: int, vr: str, value: bytes | str, explicit: bool = True) -> bytes:
+    """Encode one element."""
+    raw = value.encode("utf-8") if isinstance(value, str) else value
+    raw += (b"\0" if vr == "UI" else b" ") * (len(raw) % 2)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    if not explicit:
+        return head + struct.pack("<L", len(raw)) + raw
+    if vr in ("OB", "OW", "SQ", "UN", "UT"):
+        return head + vr.encode() + struct.pack("<HL", 0, len(raw)) + raw
+    return head + vr.encode() + struct.pack("<H", len(raw)) + raw
+
+
+def data_set(
+    sop: str,
+    *,
+    study: str = STUDY,
+    series: str = SERIES,
+    patient: bytes | str = "4711",
+    sop_class: str = CT,
+    explicit: bool = True,
+    before: bytes = b"",
+    pixels: bytes = bytes(2000),
+    charset: str = "",
+) -> bytes:
+    """Return a small data set; `before` stands in front of PatientID."""
+    parts = [
+        element(0x00080005, "CS", charset, explicit) if charset else b"",
+        element(0x00080016, "UI", sop_class, explicit),
+        element(0x00080018, "UI", sop, explicit),
+        element(0x00080060, "CS", "CT", explicit),
+        before,
+        element(0x00100020, "LO", patient, explicit),
+        element(0x0020000D, "UI", study, explicit),
+        element(0x0020000E, "UI", series, explicit),
+        element(0x00280010, "US", b"\x20\0", explicit),
+        element(0x7FE00010, "OW", pixels, explicit),
+    ]
+    return b"".join(parts)
+
+
+def command(sop: str, *, sop_class: str = CT, message_id: int = 1, **more: int | str) -> bytes:
+    """Encode a C-STORE-RQ."""
+    return command_set.encode(
+        {
+            "AffectedSOPClassUID": sop_class,
+            "CommandField": C_STORE_RQ,
+            "MessageID": message_id,
+            "Priority": 0,
+            "CommandDataSetType": WITH_DATA_SET,
+            "AffectedSOPInstanceUID": sop,
+            **more,
+        }
+    )
+
+
+def pdv(context_id: int, flags: int, piece: bytes) -> bytes:
+    """Encode a presentation data value; flags: 1 command, 2 last."""
+    return struct.pack(">LBB", len(piece) + 2, context_id, flags) + piece
+
+
+def pdu(*values: bytes) -> bytes:
+    """Encode a P-DATA-TF PDU."""
+    body = b"".join(values)
+    return PDU_HEAD.pack(P_DATA, len(body)) + body
+
+
+class Peer:
+    """A Storage SCU on a socket, that can also send whatever it likes."""
+
+    def __init__(
+        self,
+        port: int,
+        called: str = "ME",
+        calling: str = "YOU",
+        contexts: tuple[Context, ...] = HANDFUL,
+        tls: Any = None,
+    ) -> None:
+        sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname="localhost")
+        self.connection = Connection(sock)
+        self.message_id = 0
+        limit = time.monotonic() + 10
+        node = Node("127.0.0.1", port, ae_title=called)
+        request_association(self.connection, node, calling, contexts, lambda: limit)
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def send(self, raw: bytes) -> None:
+        """Send raw bytes."""
+        self.connection.send(raw)
+
+    def answer(self, seconds: float = 10) -> dict[str, int | str]:
+        """Return the command set of the next response."""
+        limit = time.monotonic() + seconds
+        return self.connection.read_message(lambda: limit).command
+
+    def store(self, sop: str, data: bytes | None = None, context_id: int = 1, chunk: int = 1 << 14, **more: Any) -> int:
+        """Store an instance and return the status."""
+        self.message_id += 1
+        data = data_set(sop) if data is None else data
+        self.send(pdu(pdv(context_id, 3, command(sop, message_id=self.message_id, **more))))
+        for start in range(0, max(len(data), 1), chunk):
+            last = start + chunk >= len(data)
+            self.send(pdu(pdv(context_id, 2 if last else 0, data[start : start + chunk])))
+        answer = self.answer()
+        assert answer["MessageIDBeingRespondedTo"] == self.message_id
+        return int(answer["Status"])
+
+    def echo(self) -> int:
+        """Send a C-ECHO and return the status."""
+        self.connection.send_message(
+            5,
+            {
+                "AffectedSOPClassUID": VERIFICATION,
+                "CommandField": C_ECHO_RQ,
+                "MessageID": 7,
+                "CommandDataSetType": NO_DATA_SET,
+            },
+        )
+        return int(self.answer()["Status"])
+
+    def release(self) -> None:
+        """Release the association."""
+        self.connection.release(5)
+
+
+class Run:
+    """A running receiver and what it has told."""
+
+    def __init__(self, folder: Path, own_process: bool, **settings: Any) -> None:
+        self.folder = folder
+        self.events: list[Arrival | Refusal] = []
+        self.threads_of_events: set[int] = set()
+        settings = {"ae_title": "ME", "port": 0, "bind": "127.0.0.1", "restrict": False, **settings}
+        self.receiver = Receiver(folder, on_event=self._take, own_process=own_process, **settings)
+
+    def _take(self, event: Arrival | Refusal) -> None:
+        self.threads_of_events.add(threading.get_ident())
+        self.events.append(event)
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """The arrivals so far."""
+        return [event for event in self.events if isinstance(event, Arrival)]
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """The refusals so far."""
+        return [event for event in self.events if isinstance(event, Refusal)]
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.receiver.port
+
+    def peer(self, **settings: Any) -> Peer:
+        """Associate with it."""
+        return Peer(self.port, **settings)
+
+    def wait(self, count: int, seconds: float = 5) -> list[Arrival | Refusal]:
+        """Wait until so many events have come."""
+        limit = time.monotonic() + seconds
+        while len(self.events) < count:
+            assert time.monotonic() < limit, f"{len(self.events)} of {count} events: {self.events}"
+            time.sleep(0.005)
+        return self.events
+
+    def files(self) -> list[Path]:
+        """Every file below the folder."""
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+
+def body_of(path: Path) -> bytes:
+    """Return the data set of a DICOM file, byte by byte."""
+    raw = path.read_bytes()
+    assert raw[:132] == bytes(128) + b"DICM"
+    return raw[144 + struct.unpack_from("<L", raw, 140)[0] :]
+
+
+def descriptors() -> int:
+    """Count the descriptors of this process, where that can be told."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def children() -> set[int]:
+    """Return the child processes of this process, where that can be told."""
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children") if path.exists() else ():
+        found |= {int(pid) for pid in task.read_text().split()}
+    return found
+
+
+@contextmanager
+def running(tmp_path: Path, own_process: bool, **settings: Any) -> Iterator[Run]:
+    """Run a receiver, see that it still works at the end, stop it, and look for leaks."""
+    folder = tmp_path / "cohort"
+    before = (threading.active_count(), descriptors(), children())
+    outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
+    run = Run(folder, own_process, **settings)
+    run.receiver.start()
+    try:
+        yield run
+        if run.receiver.failed is None and not settings.get("ends_broken"):
+            calling = next(iter(settings.get("calling_ae_titles", ())), "YOU")
+            with run.peer(calling=calling, tls=settings.get("client_tls")) as peer:
+                assert peer.echo() == 0, "the next good association does not work"
+                peer.release()
+    finally:
+        run.receiver.stop()
+    assert not list(tmp_path.rglob("*.part")), "a half file was left behind"
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)} == outside, "a file outside"
+    assert len(run.threads_of_events) <= 1, "events came from more than one thread"
+    limit = time.monotonic() + 3
+    while (threading.active_count(), descriptors(), children()) != before:
+        assert time.monotonic() < limit, (
+            f"left behind: {before}, {threading.enumerate()}, {descriptors()}, {children()}"
+        )
+        time.sleep(0.01)
