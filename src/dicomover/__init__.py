@@ -1,3 +1,97 @@
-"""Retrieve medical images from a PACS by DICOM C-MOVE, table in, table out."""
+"""Retrieve medical images from a PACS by DICOM C-MOVE: a table of requests in, a table of outcomes out.
+
+::
+
+    from dicomover import Mover, read_requests
+
+    with Mover("ARCHIVE@pacs.example.org:104", receive="cohort/") as mover:
+        summary = mover.move(read_requests("cohort.csv"))
+
+Names are imported when they are first used, so that `import dicomover` and the receiver's process stay light.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomover.errors import (
+        AssociationLost,
+        AssociationRejected,
+        ConfigurationError,
+        ContextRejected,
+        DicomoverError,
+        NodeError,
+        NodeUnreachable,
+        Problem,
+        ProtocolError,
+        QueryRefused,
+        ReceiverError,
+        RequestError,
+        RequestWarning,
+    )
+    from dicomover.job import Job
+    from dicomover.mover import Mover
+    from dicomover.node import Node, Timeouts
+    from dicomover.outcome import Status
+    from dicomover.requests import read_requests
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "AssociationLost": "errors",
+    "AssociationRejected": "errors",
+    "ConfigurationError": "errors",
+    "ContextRejected": "errors",
+    "DicomoverError": "errors",
+    "Job": "job",
+    "Mover": "mover",
+    "Node": "node",
+    "NodeError": "errors",
+    "NodeUnreachable": "errors",
+    "Problem": "errors",
+    "ProtocolError": "errors",
+    "QueryRefused": "errors",
+    "ReceiverError": "errors",
+    "RequestError": "errors",
+    "RequestWarning": "errors",
+    "Status": "outcome",
+    "Timeouts": "node",
+    "read_requests": "requests",
+}
+
+__all__ = [
+    "AssociationLost",
+    "AssociationRejected",
+    "ConfigurationError",
+    "ContextRejected",
+    "DicomoverError",
+    "Job",
+    "Mover",
+    "Node",
+    "NodeError",
+    "NodeUnreachable",
+    "Problem",
+    "ProtocolError",
+    "QueryRefused",
+    "ReceiverError",
+    "RequestError",
+    "RequestWarning",
+    "Status",
+    "Timeouts",
+    "read_requests",
+]
+
+logging.getLogger("dicomover").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dicomover' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"dicomover.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -73,8 +73,8 @@ def encode(command: Mapping[str, int | str]) -> bytes:
 
     Examples
     --------
-    >>> encode({"CommandField": C_ECHO_RQ}).hex(" ", 4)
-    '00000000 04000000 0a000000 00000001 02000000 3000'
+    >>> encode({"CommandField": C_ECHO_RQ})[12:].hex(" ", -4)
+    '00000001 02000000 3000'
     """
     body = bytearray()
     for element, vr, value in sorted((*_ELEMENTS[keyword], value) for keyword, value in command.items()):

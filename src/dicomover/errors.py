@@ -53,7 +53,18 @@ class ConfigurationError(DicomoverError, ValueError):
 class Problem:
     """What is wrong with one value of one request, and how to mend it.
 
-    `value` is the value as given. It stays out of messages where the column identifies a patient.
+    Attributes
+    ----------
+    row
+        The row's label; for a problem with the table or the file, its name.
+    column
+        Which value.
+    value
+        As given; stays out of messages if `private`, since the column identifies a patient.
+    why, mend
+        What is wrong, and what to do.
+    position
+        The row's place in the batch, -1 if it is not about a row.
     """
 
     row: object
@@ -61,13 +72,14 @@ class Problem:
     value: object
     why: str
     mend: str
-    position: int = 0
+    position: int = -1
     private: bool = False
 
     def __str__(self) -> str:
-        shown = "(value not shown: patient data)" if self.private else repr(self.value)
-        where = f"row {self.row!r}, {self.column}" if self.column else f"row {self.row!r}"
-        return f"{where}: {shown} {self.why}; {self.mend}"
+        where = f"row {self.row!r}" if self.position >= 0 else str(self.row)
+        where = ", ".join(part for part in (where, self.column) if part)
+        shown = "" if self.value is None else "(value not shown) " if self.private else f"{self.value!r} "
+        return f"{where}: {shown}{self.why}; {self.mend}"
 
 
 class RequestError(DicomoverError, ValueError):
@@ -86,8 +98,9 @@ class RequestError(DicomoverError, ValueError):
         lines = [f"  {problem}" for problem in self.problems[: self._SHOWN]]
         if len(self.problems) > self._SHOWN:
             lines.append(f"  … and {len(self.problems) - self._SHOWN} more, see .problems")
-        rows = len({problem.position for problem in self.problems})
-        head = f"{rows} request{'s' if rows != 1 else ''} cannot be sent; nothing was moved."
+        rows = len({problem.position for problem in self.problems if problem.position >= 0})
+        what = f"{rows} request{'s' if rows != 1 else ''} cannot be sent" if rows else "the requests cannot be read"
+        head = f"{what}; nothing was moved:"
         super().__init__("\n".join([head, *lines]))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dicomover.outcome import Counters, Status
 
-__all__ = ["SCHEMA", "SUMMARY_COLUMNS", "Column", "Result", "build", "exit_code", "schema_table"]
+__all__ = ["SCHEMA", "SUMMARY_COLUMNS", "Column", "Result", "build", "exit_code", "failures", "schema_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ _STATUS = pd.CategoricalDtype([str(status) for status in Status], ordered=True)
 
 @dataclass(slots=True)
 class Result:
-    """What happened to one request."""
+    """What happened to one request; no status while it is not over."""
 
-    status: Status
+    status: Status | None = None
     status_code: int | None = None
     matches: int | None = None
     expected: int | None = None
@@ -67,7 +67,7 @@ class Result:
     def as_row(self) -> dict[str, object]:
         """Return the values of the summary's columns."""
         return {
-            "status": str(self.status),
+            "status": None if self.status is None else str(self.status),
             "status_code": None if self.status_code is None else f"0x{self.status_code:04X}",
             "matches": self.matches,
             "expected": self.expected,
@@ -110,17 +110,33 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns")
 
 
-def exit_code(statuses: Sequence[Status]) -> int:
+def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
+    """Return one row for each instance that the archive named as failed, with the label of its request."""
+    rows = [
+        {"request": label, "SOPInstanceUID": uid, "status_code": row["status_code"], "why": row["error"]}
+        for label, result, row in (
+            (label, result, result.as_row()) for label, result in zip(index, results, strict=True)
+        )
+        for uid in result.failed_uids
+    ]
+    table = pd.DataFrame(rows, columns=["request", "SOPInstanceUID", "status_code", "why"])
+    return table.astype({"SOPInstanceUID": "string", "status_code": "string", "why": "string"})
+
+
+def exit_code(summary: pd.DataFrame) -> int:
     """Return what a shell should be told: 0 all moved, 1 some did not, 2 nothing moved.
 
     Examples
     --------
-    >>> exit_code([Status.SUCCESS, Status.NOT_FOUND])
+    >>> given = pd.DataFrame({"AccessionNumber": ["1", "2"]})
+    >>> exit_code(build([Result(Status.SUCCESS), Result(Status.NOT_FOUND)], given))
     1
     """
-    if statuses and all(status.complete for status in statuses):
+    complete = summary["status"].isin([str(status) for status in Status if status.complete])
+    if len(summary) and complete.all():
         return 0
-    return 1 if any(status.complete or status is Status.PARTIAL for status in statuses) else 2
+    moved = summary[["completed", "warning", "received"]].fillna(0).to_numpy().any()
+    return 1 if complete.any() or moved else 2
 
 
 def schema_table() -> str:

@@ -1,0 +1,126 @@
+"""The sentence of the `error` column: what went wrong with a request and what to do. Pure; no patient data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dicomover.dimse import MoveEnd, describe
+from dicomover.outcome import SUCCESS, Status
+
+__all__ = ["Situation", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The facts about one C-MOVE that its sentence is made of.
+
+    Attributes
+    ----------
+    destination
+        The Move Destination's AE title.
+    port
+        Where we listen; None if a third party receives.
+    expected, received
+        As in the summary.
+    refused
+        Instances that our own receiver refused, by C-STORE status.
+    """
+
+    destination: str
+    port: int | None = None
+    expected: int | None = None
+    received: int | None = None
+    refused: Mapping[int, int] = field(default_factory=dict)
+
+
+_REFUSED = {
+    0xA700: "our disk is full or the quota is reached; make room and run it again",
+    0xA900: "their command and data set disagree",
+    0xC000: "they could not be read or filed",
+    0x0124: "nobody asked for them",
+    0x0111: "another file under the same UID was there",
+}
+
+
+def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
+    """Return the sentence; None if there is nothing to say.
+
+    Examples
+    --------
+    >>> from dicomover.outcome import Ended
+    >>> end = MoveEnd(Ended.ANSWERED, 0xA900, offending="(0008,0050)")
+    >>> print(explain(Status.FAILURE, end, Situation("WORKSTATION")))
+    0xA900 (identifier does not match the SOP Class): the archive does not accept these keys (0008,0050) at this level;
+    try the other model
+    """
+    parts = [_main(status, end, situation)]
+    for code, number in situation.refused.items():
+        parts.append(f"we refused {number}: {_REFUSED.get(code, describe(code))}")
+    return "; ".join(part for part in parts if part) or None
+
+
+def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
+    if status is Status.SUCCESS:
+        return ""
+    if status is Status.LOST:
+        return f"lost: {end.why}; what is on its way is unknown, run it again"
+    if status is Status.CANCELLED:
+        return end.why or "cancelled" + _numbers(end, situation)
+    if status is Status.NOT_FOUND:
+        return "C-FIND has no match and nothing moved"
+    if status is Status.EMPTY:
+        return _empty(end, situation)
+    numbers = _numbers(end, situation)
+    if end.status_code in (None, SUCCESS):
+        return f"the archive reports success{numbers}"
+    return f"{describe(end.status_code)}{numbers}{_advice(end, situation)}"
+
+
+def _empty(end: MoveEnd, situation: Situation) -> str:
+    claimed = end.counters.moved
+    if claimed and situation.received == 0:
+        return (
+            f"the archive reports {claimed} moved, but nothing arrived here; ask its administrator which address "
+            f"and port it has for {situation.destination!r} (we listen on port {situation.port})"
+        )
+    if claimed is None:
+        return "the archive reports success without any count: nothing shows that anything moved; check the destination"
+    return (
+        "the archive reports success, but moved nothing: it found no match for the identifier, or was busy; "
+        "run it again, or check with find()"
+    )
+
+
+def _numbers(end: MoveEnd, situation: Situation) -> str:
+    counters = end.counters
+    moved = counters.moved if situation.received is None else situation.received
+    wanted = max((n for n in (situation.expected, counters.moved) if n is not None), default=None)
+    said = []
+    if moved is not None and wanted is not None and (moved < wanted or moved):
+        said.append(f"{moved} of {wanted} moved" if moved <= wanted else f"{moved} moved")
+    if counters.failed:
+        said.append(f"{counters.failed} failed")
+    if counters.warning:
+        said.append(f"{counters.warning} with a warning")
+    return f", {', '.join(said)}" if said else ""
+
+
+def _advice(end: MoveEnd, situation: Situation) -> str:
+    code = end.status_code or 0
+    title = f"the AE title {situation.destination!r}"
+    where = "its address and port" if situation.port is None else f"this machine's address and port {situation.port}"
+    if code == 0xA801:
+        return f": ask the archive's administrator to add {title} with {where}"
+    if code == 0xA702 and not end.counters.moved:
+        return f": the archive could not send to {situation.destination!r}; check {where} there, and the firewall"
+    if 0xA700 <= code <= 0xA7FF:
+        return ": the archive is short of resources; run it again later, with fewer associations"
+    if code in (0xA900, 0x0120):
+        named = f" {end.offending}" if end.offending else ""
+        return f": the archive does not accept these keys{named} at this level; try the other model"
+    if code in (0x0122, 0x0124):
+        return ": ask the archive's administrator to allow C-MOVE from our AE title"
+    if code >> 12 == 0xC and not end.counters.moved and not situation.received:
+        return f": some archives say so when {title} is unknown to them or does not answer; check it, then their log"
+    return ""

@@ -1,0 +1,345 @@
+"""The hygiene of one request: its names, its values, its level; every problem with its mend. No network."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
+
+from dicomover.errors import Problem, RequestWarning
+from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
+
+__all__ = ["Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
+
+_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
+_TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
+_DAMAGED = re.compile(r"\d+\.0+|\d(\.\d+)?[eE]\+?\d+")
+_MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
+_ALIASES = {
+    "accession": "AccessionNumber",
+    "accessionno": "AccessionNumber",
+    "accessionnr": "AccessionNumber",
+    "mrn": "PatientID",
+    "patid": "PatientID",
+    "studyuid": "StudyInstanceUID",
+    "studyinstance": "StudyInstanceUID",
+    "seriesuid": "SeriesInstanceUID",
+    "instanceuid": "SOPInstanceUID",
+    "sopuid": "SOPInstanceUID",
+    "imageuid": "SOPInstanceUID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One checked request: what is asked for, at which level, in which model.
+
+    Attributes
+    ----------
+    position
+        Its place in the batch, from 0.
+    label
+        Its label in the index of the input.
+    keys
+        Query keys by keyword; every value is text.
+    """
+
+    position: int
+    label: object
+    keys: Mapping[str, str] = field(repr=False)
+    level: Level
+    model: Model
+
+    @property
+    def is_resolved(self) -> bool:
+        """True if its keys are unique keys down to its level, so that nothing has to be looked up."""
+        wanted = {level.unique_key for level in levels(self.model)[: levels(self.model).index(self.level) + 1]}
+        return wanted == set(self.keys)
+
+
+@dataclass(slots=True)
+class Row:
+    """The entries of one row that are keys, with their column's name, and whether missing ones may widen it."""
+
+    entries: list[tuple[str, object]]
+    mapped: dict[str, str] = field(default_factory=dict)  # column -> keyword, where known already
+    may_be_short: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """A value of a numeric column: whatever it was, its leading zeros are gone."""
+
+    value: object
+
+
+def keyword_of(key: object) -> str:
+    """Return the DICOM keyword of a key given as keyword or as tag.
+
+    Parameters
+    ----------
+    key
+        `StudyInstanceUID`, `"0020,000D"`, `"(0020,000D)"`, `"0020000D"` or `0x0020000D`.
+
+    Raises
+    ------
+    KeyError
+        If DICOM's dictionary has none; its argument suggests the nearest one.
+
+    Examples
+    --------
+    >>> keyword_of("(0020,000D)"), keyword_of(0x00080050)
+    ('StudyInstanceUID', 'AccessionNumber')
+    """
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
+        tag = int(key)
+        if dictionary_has_tag(tag) and keyword_for_tag(tag):
+            return keyword_for_tag(tag)
+        raise KeyError("is no tag of DICOM's dictionary; name it by its keyword")
+    text = str(key).strip()
+    if text in keyword_dict:
+        return text
+    match = _TAG.fullmatch(text)
+    if match:
+        return keyword_of(int(match[1] + match[2], 16))
+    raise KeyError(f"is no DICOM keyword; {_suggestion(text, keyword_dict)}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _suggestion(name: str, keywords: Iterable[str]) -> str:
+    near = nearest(name, keywords)
+    return (
+        f"did you mean {near!r}?"
+        if near
+        else "write it as in the Standard's dictionary (PS3.6), such as 'AccessionNumber'"
+    )
+
+
+def nearest(name: str, keywords: Iterable[str], cutoff: float = 0.8) -> str | None:
+    """Return the keyword that a name was probably meant to be."""
+    plain = _plain(name)
+    if plain in _ALIASES:
+        return _ALIASES[plain]
+    by_plain = {_plain(keyword): keyword for keyword in keywords}
+    found = difflib.get_close_matches(plain, by_plain, n=1, cutoff=cutoff)
+    return by_plain[found[0]] if found else None
+
+
+class RowCheck:
+    """Checks one row and collects what is wrong with it."""
+
+    def __init__(self, position: int, label: object) -> None:
+        self.position, self.label = position, label
+        self.problems: list[Problem] = []
+
+    def problem(self, column: str, value: object, why: str, mend: str) -> None:
+        """Note what is wrong; values of group 0010 are patient data and are not shown."""
+        tag = tag_for_keyword(column) if column in keyword_dict else None
+        private = tag is not None and tag >> 16 == 0x0010
+        self.problems.append(Problem(self.label, column, value, why, mend, self.position, private))
+
+    def request(self, row: Row, level: Level | None, model: Model | None) -> Request | None:
+        """Return the checked request; None if there are problems."""
+        keys: dict[str, str] = {}
+        missing: list[str] = []
+        for name, value in row.entries:
+            keyword = row.mapped.get(name) or self._keyword(name)
+            if keyword is None:
+                continue
+            if keyword in keys:
+                self.problem(keyword, value, "is given twice in one request", "keep one")
+            elif row.mapped and _is_missing(value):
+                missing.append(keyword)
+            else:
+                text = self._text(keyword, value)
+                if text is not None:
+                    keys[keyword] = text
+        if self.problems:
+            return None
+        if not keys:
+            column = missing[0] if missing else ""
+            self.problem(column, None, "names no key", "fill it in, or drop the row")
+            return None
+        if (missing and not row.may_be_short) or not row.mapped:
+            pass
+        if missing and set(keys) == {"PatientID"} and not row.may_be_short:
+            mend = "fill it in, drop the row, or leave the column out to move all studies of the patient"
+            self.problem(missing[0], None, "is missing, which would ask for everything of the patient", mend)
+            return None
+        return self._request(keys, level, model)
+
+    def _keyword(self, name: object) -> str | None:
+        try:
+            return keyword_of(name)
+        except KeyError as error:
+            why, _, mend = str(error.args[0]).partition("; ")
+            self.problem("key", name if isinstance(name, str | int) else repr(name), why, mend)
+            return None
+
+    def _text(self, keyword: str, value: object) -> str | None:
+        """Return the value as it goes onto the wire, or note what is wrong with it."""
+        if dictionary_VR(keyword) == "SQ":
+            self.problem(
+                keyword, "a sequence", "cannot be a key of a request", "leave it out and filter what find() returns"
+            )
+            return None
+        if isinstance(value, Numeric):
+            mend = "read it as text, with read_requests(path) or read_csv(path, dtype=str)"
+            self.problem(keyword, value.value, "comes from a numeric column, where leading zeros are lost", mend)
+            return None
+        if isinstance(value, list | tuple | set | frozenset):
+            if level_of(keyword) in (None, Level.PATIENT) or keyword not in UNIQUE_KEYS:
+                self.problem(keyword, value, "is a list, which only UIDs may be", "give one request for each value")
+                return None
+            texts = [self._text(keyword, item) for item in value]
+            if not texts:
+                self.problem(keyword, value, "is an empty list", "give at least one UID")
+                return None
+            return None if None in texts else "\\".join(text for text in texts if text is not None)
+        if not isinstance(value, str):
+            if _is_missing(value):
+                self.problem(keyword, value, "is missing", "give a value, or leave the key out")
+            else:
+                self.problem(
+                    keyword,
+                    value,
+                    f"is not text but {type(value).__name__}",
+                    "give the text that the archive knows, with its leading zeros",
+                )
+            return None
+        return self._checked(keyword, str(value))
+
+    def _checked(self, keyword: str, text: str) -> str | None:
+        vr = dictionary_VR(keyword)
+        before = len(self.problems)
+        if not text.strip():
+            self.problem(keyword, text, "is blank", "give a value, or leave the key out")
+        elif text != text.strip():
+            self.problem(keyword, text, "begins or ends with a space", "take the space away")
+        elif any(ord(character) < 32 or ord(character) == 127 for character in text):
+            self.problem(keyword, text, "has a control character or a line break", "take it away")
+        elif keyword in ("PatientID", "AccessionNumber") and _DAMAGED.fullmatch(text):
+            mend = "restore it from the source as text; spreadsheets and floats do this to numbers"
+            self.problem(keyword, text, "looks like a number that a program has rewritten", mend)
+        elif keyword in UNIQUE_KEYS and ("*" in text or "?" in text):
+            self.problem(
+                keyword, text, "has a wildcard, which a C-MOVE must not have", "use find() and move what it returns"
+            )
+        elif vr == "UI":
+            for uid in text.split("\\"):
+                if len(uid) > 64 or not _UID.fullmatch(uid):
+                    self.problem(
+                        keyword,
+                        uid,
+                        "is no valid UID",
+                        "a UID has digits and dots, no leading zeros, at most 64 characters",
+                    )
+        elif "\\" in text:
+            self.problem(
+                keyword, text, "has a backslash, which separates values in DICOM", "give one request for each value"
+            )
+        elif len(text) > _MAX_LENGTH.get(vr, 1 << 16):
+            if keyword == "AccessionNumber":
+                warnings.warn(
+                    f"row {self.label!r}: AccessionNumber has {len(text)} characters, DICOM allows 16; sent as it is",
+                    RequestWarning,
+                    stacklevel=2,
+                )
+            else:
+                longest = _MAX_LENGTH[vr]
+                self.problem(keyword, text, f"has {len(text)} characters, DICOM allows {longest}", "check the column")
+        return text if len(self.problems) == before else None
+
+    def _request(self, keys: dict[str, str], level: Level | None, model: Model | None) -> Request | None:
+        if level is None:
+            deepest = [item for item in Level if item is not Level.PATIENT and item.unique_key in keys]
+            level = deepest[-1] if deepest else Level.STUDY
+        if model is None:
+            model = Model.PATIENT if "PatientID" in keys or level is Level.PATIENT else Model.STUDY
+            others = [key for key in keys if level_of(key) is Level.PATIENT and key != "PatientID"]
+            if others and level is not Level.PATIENT:
+                model = Model.STUDY
+        self._check_levels(keys, level, model)
+        return None if self.problems else Request(self.position, self.label, keys, level, model)
+
+    def _check_levels(self, keys: Mapping[str, str], level: Level, model: Model) -> None:
+        order = levels(model)
+        if level not in order:
+            self.problem(
+                "level", str(level), "does not exist in Study Root", "use the Patient Root model or level STUDY"
+            )
+            return
+        for keyword in keys:
+            own = level_of(keyword)
+            if own is not None and list(Level).index(own) > list(Level).index(level):
+                if keyword in UNIQUE_KEYS:
+                    mend = f"leave it out, or ask at level {own}"
+                else:
+                    mend = f"ask at level {own}" + (", or use ModalitiesInStudy" if keyword == "Modality" else "")
+                self.problem(keyword, keys[keyword], f"belongs to level {own}, below level {level}", mend)
+        for above in order[: order.index(level)]:
+            here = [
+                key
+                for key in keys
+                if level_of(key) is above or (model is Model.STUDY and level_of(key) is Level.PATIENT)
+            ]
+            if above.unique_key not in keys and not here and not (above is Level.STUDY and "PatientID" in keys):
+                why = f"is missing; a request at level {level} in {model.title} needs it"
+                self.problem(above.unique_key, None, why, "add it")
+            elif "\\" in keys.get(above.unique_key, ""):
+                self.problem(
+                    above.unique_key,
+                    keys[above.unique_key],
+                    f"is a list above level {level}",
+                    "give one request for each",
+                )
+
+    def query(self, keys: Mapping[Any, Any]) -> dict[str, str]:
+        """Return the keys of a find as text; wildcards, ranges and empty values are welcome there."""
+        texts: dict[str, str] = {}
+        for name, value in keys.items():
+            keyword = self._keyword(name)
+            if keyword is None:
+                continue
+            if _is_missing(value):
+                texts[keyword] = ""
+            elif isinstance(value, str):
+                texts[keyword] = value.strip()
+            elif isinstance(value, list | tuple) and dictionary_VR(keyword) == "UI":
+                texts[keyword] = "\\".join(map(str, value))
+            else:
+                kind = type(value).__name__
+                self.problem(keyword, value, f"is not text but {kind}", "give the text that the archive knows")
+        return texts
+
+    def leveled_query(self, keys: Mapping[str, str], level: Level | None, model: Model | None) -> tuple[Level, Model]:
+        """Return the level and the model of a find, and note what is missing above that level."""
+        if level is None:
+            deepest = [item for item in Level if item is not Level.PATIENT and item.unique_key in keys]
+            level = deepest[-1] if deepest else Level.STUDY
+        if model is None:
+            model = Model.PATIENT if level is Level.PATIENT else Model.STUDY
+        order = levels(model)
+        if level not in order:
+            self.problem("level", str(level), "does not exist in Study Root", "use model='patient'")
+            return level, model
+        for above in order[: order.index(level)]:
+            value = keys.get(above.unique_key, "")
+            if not value or re.search(r"[*?\\\\]", value):
+                mend = f"find at level {above} first and ask for each"
+                self.problem(above.unique_key, None, f"needs one value for a find at level {level}", mend)
+        return level, model
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

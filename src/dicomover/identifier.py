@@ -1,0 +1,184 @@
+"""Query/Retrieve levels, information models, and the identifier of a C-MOVE: its unique keys and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+
+from dicomover.errors import ConfigurationError
+
+__all__ = ["UNIQUE_KEYS", "Identifier", "Level", "Model", "level_of", "levels", "query_dataset"]
+
+
+class Level(StrEnum):
+    """The Query/Retrieve Level (0008,0052)."""
+
+    PATIENT = "PATIENT"
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    IMAGE = "IMAGE"
+
+    @property
+    def unique_key(self) -> str:
+        """The keyword of this level's unique key."""
+        return UNIQUE_KEYS[list(Level).index(self)]
+
+    @property
+    def plural(self) -> str:
+        """What the things at this level are called."""
+        return {"PATIENT": "patients", "STUDY": "studies", "SERIES": "series", "IMAGE": "images"}[self.value]
+
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read a level in any case; INSTANCE is the same as IMAGE."""
+        name = str(text).strip().upper()
+        name = "IMAGE" if name == "INSTANCE" else name
+        if name not in cls.__members__:
+            raise ConfigurationError(f"level {text!r} is none of PATIENT, STUDY, SERIES, IMAGE; choose one of them")
+        return cls(name)
+
+
+UNIQUE_KEYS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""The unique key of each level, from the top (PS3.4 section C.6)."""
+
+
+class Model(Enum):
+    """The Query/Retrieve information model (PS3.4 section C.6)."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+
+    @property
+    def title(self) -> str:
+        """What the Standard calls it."""
+        return f"{self.value.capitalize()} Root"
+
+    @property
+    def find_sop_class(self) -> str:
+        """The SOP Class UID of its C-FIND."""
+        return f"1.2.840.10008.5.1.4.1.2.{1 if self is Model.PATIENT else 2}.1"
+
+    @property
+    def move_sop_class(self) -> str:
+        """The SOP Class UID of its C-MOVE."""
+        return f"1.2.840.10008.5.1.4.1.2.{1 if self is Model.PATIENT else 2}.2"
+
+    @classmethod
+    def parse(cls, text: str) -> Model:
+        """Read `patient` or `study`, in any case."""
+        name = str(text).strip().lower().removesuffix("root").strip(" -_")
+        if name not in ("patient", "study"):
+            raise ConfigurationError(f"model {text!r} is neither 'patient' nor 'study'; choose one, or 'auto'")
+        return cls(name)
+
+
+def levels(model: Model) -> tuple[Level, ...]:
+    """Return the levels of a model, from the top."""
+    return tuple(Level) if model is Model.PATIENT else tuple(Level)[1:]
+
+
+# Attributes that people query by, by the level they belong to (PS3.4 section C.6.1.1, PS3.3 for the optional ones).
+_BY_LEVEL = {
+    Level.STUDY: (
+        "StudyDate StudyTime AccessionNumber StudyID StudyDescription ReferringPhysicianName ModalitiesInStudy "
+        "SOPClassesInStudy PatientAge PatientSize PatientWeight Occupation AdditionalPatientHistory "
+        "NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription AnatomicRegionsInStudyCodeSequence "
+        "ProcedureCodeSequence InstanceAvailability NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"
+    ),
+    Level.SERIES: (
+        "Modality SeriesNumber SeriesDescription SeriesDate SeriesTime BodyPartExamined Laterality ProtocolName "
+        "OperatorsName PerformingPhysicianName Manufacturer ManufacturerModelName StationName "
+        "InstitutionName PatientPosition RequestAttributesSequence PerformedProcedureStepStartDate "
+        "PerformedProcedureStepStartTime PerformedProcedureStepID PerformedProcedureStepDescription "
+        "NumberOfSeriesRelatedInstances"
+    ),
+    Level.IMAGE: (
+        "InstanceNumber SOPClassUID ContentDate ContentTime AcquisitionDate AcquisitionTime AcquisitionNumber "
+        "ImageType Rows Columns NumberOfFrames"
+    ),
+}
+_LEVEL_OF = {keyword: level for level, keywords in _BY_LEVEL.items() for keyword in keywords.split()}
+_LEVEL_OF |= dict(zip(UNIQUE_KEYS, Level, strict=True))
+_PATIENT_LEVEL = (
+    "PatientName IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs OtherPatientNames "
+    "EthnicGroup PatientComments NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries "
+    "NumberOfPatientRelatedInstances"
+)
+_LEVEL_OF |= dict.fromkeys(_PATIENT_LEVEL.split(), Level.PATIENT)
+
+
+def level_of(keyword: str) -> Level | None:
+    """Return the level that an attribute belongs to, None if it is none of the usual ones.
+
+    Examples
+    --------
+    >>> level_of("Modality")
+    <Level.SERIES: 'SERIES'>
+    """
+    return _LEVEL_OF.get(keyword)
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    r"""What one C-MOVE asks for: a level and the unique keys that it needs (PS3.4 section C.4.2.2.1).
+
+    A value at the level itself may be a list of UIDs, joined by a backslash.
+
+    Examples
+    --------
+    >>> Identifier(Level.STUDY, Model.STUDY, study="1.2.3").keys()
+    {'StudyInstanceUID': '1.2.3'}
+    """
+
+    level: Level
+    model: Model
+    patient: str = ""
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+
+    @classmethod
+    def of(cls, level: Level, model: Model, keys: Mapping[str, str]) -> Identifier:
+        """Take the unique keys down to the level from `keys`."""
+        wanted = [item.unique_key for item in levels(model) if list(Level).index(item) <= list(Level).index(level)]
+        values = [keys.get(keyword, "") if keyword in wanted else "" for keyword in UNIQUE_KEYS]
+        return cls(level, model, *values)
+
+    def keys(self) -> dict[str, str]:
+        """Return the unique keys that are set."""
+        values = (self.patient, self.study, self.series, self.instance)
+        return {keyword: value for keyword, value in zip(UNIQUE_KEYS, values, strict=True) if value}
+
+    def uids(self, level: Level) -> frozenset[str]:
+        """Return the values at a level, empty if it has none."""
+        value = self.keys().get(level.unique_key, "")
+        if level is Level.PATIENT:
+            return frozenset([value] if value else [])
+        return frozenset(value.split("\\")) if value else frozenset()
+
+    def without_model(self) -> Identifier:
+        """Return what it asks for however it is asked: UIDs are unique without a patient."""
+        patient = self.patient if self.level is Level.PATIENT else ""
+        return replace(self, model=Model.PATIENT, patient=patient)
+
+    def dataset(self) -> Dataset:
+        """Return it as it goes onto the wire."""
+        return query_dataset(self.level, self.keys())
+
+
+def query_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
+    """Return a query identifier: the level, the keys, and a character set if plain ASCII does not do."""
+    dataset = Dataset()
+    if not all(value.isascii() for value in keys.values()):
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.QueryRetrieveLevel = str(level)
+    for keyword, value in keys.items():
+        if dictionary_VR(keyword) == "SQ":
+            setattr(dataset, keyword, [])
+        else:
+            setattr(dataset, keyword, value.split("\\") if "\\" in value else value)
+    return dataset

@@ -1,0 +1,246 @@
+"""A batch that runs: here with its progress shown, or in the background."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+
+from dicomover import summary
+from dicomover.controls import Controls
+from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
+from dicomover.ledger import Ledger
+from dicomover.outcome import Status
+from dicomover.pool import Pool
+from dicomover.progress import Progress, View
+from dicomover.receiver import Receiver
+from dicomover.requests import Batch
+from dicomover.tally import Tally
+from dicomover.worker import Reception, Settings, Worker
+
+__all__ = ["CANCEL_PATIENCE", "Job"]
+
+CANCEL_PATIENCE = 7.0
+"""Seconds after a cancel in which every worker has to end; afterwards its association is cut off."""
+
+
+class Job:
+    """A batch of requests that runs, or has run.
+
+    Made by `Mover.start`; `Mover.move` uses one too.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        settings: Settings,
+        pool: Pool,
+        receiver: Receiver | None,
+        view: View,
+        on_begin: Callable[[Job], None],
+        on_end: Callable[[Job], None],
+    ) -> None:
+        self._batch = batch
+        self._settings = settings
+        self._pool = pool
+        self._view = view
+        self._on_begin = on_begin
+        self._on_end = on_end
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._reception = None if receiver is None else Reception(receiver, Tally(settings.destination))
+        self._controls = Controls(self._events.put)
+        self._ledger = Ledger(batch, pool.next_number, self._events.put)
+        self._last_resort: threading.Timer | None = None
+        self._ended = threading.Event()
+
+    # --- for users
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody has asked to cancel."""
+        return self._controls.cancelled
+
+    @property
+    def done(self) -> bool:
+        """True once the batch has ended and its last state has been shown."""
+        return self._ended.is_set()
+
+    def run(self) -> Job:
+        """Run to the end in this thread and show progress; an interrupt cancels.
+
+        A first interrupt (Ctrl-C, the kernel's stop button) sends C-CANCEL and reads what the archive still says;
+        a second one stops at once.
+
+        Returns
+        -------
+        Job
+            Itself, ended.
+
+        Raises
+        ------
+        NodeError
+            If the node cannot be reached at all.
+        """
+        self._begin()
+        try:
+            with Progress(self._view) as progress:
+                while True:
+                    try:
+                        self._watch(progress)
+                        return self
+                    except KeyboardInterrupt:
+                        if self.cancelled:
+                            self._controls.kill()
+                        else:
+                            self.cancel()
+        finally:
+            self._ended.set()
+
+    def start(self) -> Job:
+        """Run in the background and show progress from there.
+
+        Returns
+        -------
+        Job
+            Itself, running.
+
+        Raises
+        ------
+        NodeError
+            If the node cannot be reached at all.
+        """
+        self._begin()
+
+        def watch() -> None:
+            try:
+                with Progress(self._view) as progress:
+                    self._watch(progress)
+            finally:
+                self._ended.set()
+
+        _thread(watch, "dicomover progress").start()
+        return self
+
+    def cancel(self) -> None:
+        """Send C-CANCEL for what runs and send nothing more. Returns at once; `wait` waits for the end."""
+        if self.done or not self._controls.cancel():
+            return
+        self._events.put(Noted(time.monotonic(), "cancelling"))
+        if self._reception is not None:
+            self._reception.tally.quit()
+        self._last_resort = threading.Timer(CANCEL_PATIENCE, self._controls.kill)
+        self._last_resort.daemon = True
+        self._last_resort.start()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None is no limit.
+
+        Returns
+        -------
+        bool
+            True if the batch has ended.
+        """
+        return self._ended.wait(timeout)
+
+    def summary(self) -> pd.DataFrame:
+        """Return what is known by now, one row per request; a request that is not over has no status.
+
+        Returns
+        -------
+        DataFrame
+            See `dicomover.summary.SCHEMA`.
+        """
+        return summary.build(self._ledger.results(), self._batch.given)
+
+    def failures(self) -> pd.DataFrame:
+        """Return one row for each instance that the archive named as failed.
+
+        Returns
+        -------
+        DataFrame
+            Columns `request` (the label of its row), `SOPInstanceUID`, `status_code` and `why`.
+        """
+        return summary.failures(self._ledger.results(), self._batch.given.index)
+
+    # --- the batch
+
+    def _begin(self) -> None:
+        """Open the first association, so that a node that cannot be reached is an error, and set the workers going."""
+        self._on_begin(self)
+        self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
+        for position in self._batch.problems:
+            self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
+        if not self._batch.requests:
+            self._end()
+            return
+        count = min(self._settings.associations, len(self._batch.requests))
+        workers = [
+            Worker(self._ledger, self._settings, self._pool, self._controls, self._reception) for _ in range(count)
+        ]
+        try:
+            workers[0].connect()
+        except BaseException:
+            self._on_end(self)
+            self._ended.set()
+            raise
+        for _ in workers:
+            self._controls.enter()
+        for number, worker in enumerate(workers, 1):
+            _thread(partial(self._work, worker), f"dicomover worker {number}").start()
+
+    def _work(self, worker: Worker) -> None:
+        stayed = True
+        try:
+            stayed = worker.work()
+        finally:
+            if stayed and self._controls.leave():
+                self._end()
+
+    def _end(self) -> None:
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        try:
+            if self._reception is not None:
+                for number in self._ledger.numbers():
+                    self._reception.receiver.dismiss(number)
+            self._on_end(self)
+        finally:
+            self._events.put(BatchEnded(time.monotonic()))
+
+    def _watch(self, progress: Progress) -> None:
+        """Show what happens until the batch has ended."""
+        while True:
+            try:
+                event = self._events.get(timeout=0.1)
+            except queue.Empty:
+                progress.refresh()
+                continue
+            progress.take(event)
+            if isinstance(event, BatchEnded):
+                return
+            progress.refresh()
+
+    def arrived(self, event: Arrival | Refusal) -> None:
+        """Take what the receiver reports; called on its thread."""
+        assert self._reception is not None
+        if isinstance(event, Refusal):
+            self._reception.tally.add_refusal(event)
+            return
+        moves = self._reception.tally.add(event)
+        if moves:
+            self._events.put(InstanceReceived(event.at, moves[0], event.size))
+
+
+def _thread(function: Callable[[], None], name: str) -> threading.Thread:
+    """Make a thread that keeps this thread's context, so that what it draws lands in this cell."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)

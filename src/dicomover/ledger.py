@@ -1,0 +1,185 @@
+"""The book of a batch: which request is next, which C-MOVEs it shares with others, and the result of every row.
+
+No network and no drawing; every method may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dicomover.dimse import MoveEnd
+from dicomover.events import Event, RequestEnded
+from dicomover.hygiene import Request
+from dicomover.identifier import Identifier
+from dicomover.outcome import SUCCESS, Ended, Status, judge_all
+from dicomover.requests import Batch
+from dicomover.resolve import Resolution, Target
+from dicomover.summary import Result
+
+__all__ = ["Ledger", "Move", "Outcome", "Row"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one C-MOVE."""
+
+    status: Status
+    end: MoveEnd
+    attempts: int = 0
+    received: int | None = None
+    bytes: int | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Move:
+    """One C-MOVE of the batch: what it asks for, the row that sends it, and the rows that wait for it."""
+
+    number: int
+    target: Target
+    row: Row
+    waiting: list[Row] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """One request under way."""
+
+    request: Request
+    begun: float = field(default_factory=time.monotonic)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    resolution: Resolution | None = None
+    moves: list[Move] = field(default_factory=list)
+    over: bool = False
+
+
+class Ledger:
+    """Keeps a batch's rows and C-MOVEs.
+
+    Parameters
+    ----------
+    batch
+        The requests.
+    next_number
+        Numbers the C-MOVEs.
+    emit
+        Takes the events.
+    """
+
+    def __init__(self, batch: Batch, next_number: Callable[[], int], emit: Callable[[Event], None]) -> None:
+        self._next_number = next_number
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._todo: Iterator[Request] = iter(batch.requests)
+        self._moves: dict[Identifier, Move] = {}
+        self._results = [Result() for _ in range(len(batch))]
+        for position, problems in batch.problems.items():
+            why = "; ".join(f"{problem.column} {problem.why}, {problem.mend}" for problem in problems)
+            self._results[position] = Result(Status.INVALID, error=why)
+
+    def next_row(self) -> Row | None:
+        """Begin the next request; None if there is none left."""
+        with self._lock:
+            request = next(self._todo, None)
+        return None if request is None else Row(request)
+
+    def claim(self, row: Row, resolution: Resolution) -> list[Move]:
+        """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""
+        mine = []
+        with self._lock:
+            row.resolution = resolution
+            for target in resolution.targets:
+                key = target.identifier.without_model()
+                move = self._moves.get(key)
+                if move is None:
+                    move = self._moves[key] = Move(self._next_number(), target, row)
+                    mine.append(move)
+                move.waiting.append(row)
+                row.moves.append(move)
+            over = self._over([row])
+        self._end(over)
+        return mine
+
+    def conclude(self, move: Move, outcome: Outcome) -> None:
+        """Record what became of a C-MOVE, and end the rows that now wait for nothing more."""
+        with self._lock:
+            move.outcome = outcome
+            waiting, move.waiting = move.waiting, []
+            over = self._over(waiting)
+        self._end(over)
+
+    def give_up(self, row: Row, result: Result) -> None:
+        """End a row that did not come to all of its C-MOVEs, and what it should have sent for others."""
+        assert result.status is not None
+        if not row.moves:
+            self.end(row, result)
+        for move in row.moves:
+            if move.outcome is None and move.row is row:
+                self.conclude(move, Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error))
+
+    def end(self, row: Row, result: Result) -> None:
+        """Record the result of a row."""
+        assert result.status is not None
+        result.started = row.started
+        result.seconds = time.monotonic() - row.begun
+        with self._lock:
+            self._results[row.request.position] = result
+        self._emit(RequestEnded(time.monotonic(), row.request.position, result.status))
+
+    def results(self) -> list[Result]:
+        """Return what is known by now, a result for each row; one that is not over has no status."""
+        with self._lock:
+            return list(self._results)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all C-MOVEs so far."""
+        with self._lock:
+            return [move.number for move in self._moves.values()]
+
+    def _over(self, rows: Iterable[Row]) -> list[Row]:
+        over = [row for row in rows if not row.over and all(move.outcome is not None for move in row.moves)]
+        for row in over:
+            row.over = True
+        return over
+
+    def _end(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.end(row, _result(row))
+
+
+def _result(row: Row) -> Result:
+    """Put the outcomes of a row's C-MOVEs together."""
+    assert row.resolution is not None
+    outcomes = [move.outcome for move in row.moves if move.outcome is not None]
+    counters = outcomes[0].end.counters
+    for outcome in outcomes[1:]:
+        counters += outcome.end.counters
+    received = [outcome.received for outcome in outcomes if outcome.received is not None]
+    sizes = [outcome.bytes for outcome in outcomes if outcome.bytes is not None]
+    codes = [outcome.end.status_code for outcome in outcomes if outcome.end.status_code is not None]
+    status = judge_all([outcome.status for outcome in outcomes])
+    return Result(
+        status=status,
+        status_code=next((code for code in reversed(codes) if code != SUCCESS), codes[-1] if codes else None),
+        matches=row.resolution.matches,
+        expected=row.resolution.expected,
+        counters=counters,
+        received=sum(received) if received else None,
+        bytes=sum(sizes) if sizes else None,
+        attempts=sum(outcome.attempts for outcome in outcomes),
+        error=_error(outcomes, "" if status.complete else row.resolution.note),
+        failed_uids=tuple(uid for outcome in outcomes for uid in outcome.end.failed_uids),
+    )
+
+
+def _error(outcomes: list[Outcome], note: str) -> str | None:
+    said = list(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error))[:3]
+    if said and len(outcomes) > 1:
+        complete = sum(outcome.status.complete for outcome in outcomes)
+        said.insert(0, f"{complete} of {len(outcomes)} C-MOVEs complete")
+    return "; ".join([*said, *([note] if note else [])]) or None

@@ -1,0 +1,108 @@
+"""Filter again what an archive should have filtered: does an answer match the keys? (PS3.4 section C.2.2.2)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.multival import MultiValue
+
+from dicomover.errors import QueryRefused
+
+__all__ = ["agrees", "select"]
+
+_NOT_COMPARED = {"SQ", "DT", "UN", "OB", "OW", "AT"}
+
+
+def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
+    r"""Tell whether an answer agrees with one key; None if it does not say.
+
+    Parameters
+    ----------
+    answer
+        The identifier of a C-FIND response.
+    keyword, wanted
+        The key: a single value, a list of UIDs joined by a backslash, a date or time range, or a text with wildcards.
+
+    Examples
+    --------
+    >>> answer = Dataset()
+    >>> answer.StudyDate = "20240229"
+    >>> agrees(answer, "StudyDate", "20240101-20241231"), agrees(answer, "AccessionNumber", "1")
+    (True, None)
+    """
+    if keyword not in answer:
+        return None
+    vr = dictionary_VR(keyword)
+    if not wanted or wanted == "*" or vr in _NOT_COMPARED:
+        return True
+    value = answer.get(keyword)
+    if value is None:
+        return False
+    values = [str(item) for item in value] if isinstance(value, MultiValue | list) else [str(value)]
+    return any(_agrees(vr, item.strip(" \0"), wanted) for item in values)
+
+
+def _agrees(vr: str, value: str, wanted: str) -> bool:
+    if not value:
+        return False
+    if vr == "UI":
+        return value in wanted.split("\\")
+    if vr in ("DA", "TM"):
+        return _in_range(value, wanted)
+    if vr in ("IS", "DS"):
+        try:
+            return float(value) == float(wanted)
+        except ValueError:
+            return value == wanted
+    if vr == "PN":
+        names = [_plain_name(group) for group in value.split("=")]
+        return any(_pattern(_plain_name(wanted)).fullmatch(name) for name in names)
+    return bool(_pattern(wanted).fullmatch(value))
+
+
+def _in_range(value: str, wanted: str) -> bool:
+    value, wanted = value.replace(":", ""), wanted.replace(":", "")
+    first, dash, last = wanted.partition("-")
+    if not dash:
+        return value.startswith(wanted) or wanted.startswith(value)
+    return (not first or value >= first) and (not last or value[: len(last)] <= last)
+
+
+def _plain_name(name: str) -> str:
+    """Forget case and accents, as an archive may when it matches names."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).rstrip("^ ")
+
+
+@lru_cache(maxsize=1024)
+def _pattern(wanted: str) -> re.Pattern[str]:
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", wanted))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object) -> tuple[list[Dataset], int]:
+    """Return the answers that match all keys, and the number of those that do not.
+
+    An answer that does not say counts as one that does not match, since some archives ignore a key that they do
+    not know and return everything.
+
+    Raises
+    ------
+    QueryRefused
+        If no answer carries one of the keys: then nothing can be told.
+    """
+    answers = list(answers)
+    verdicts = [{keyword: agrees(answer, keyword, wanted) for keyword, wanted in keys.items()} for answer in answers]
+    for keyword in keys:
+        if verdicts and all(verdict[keyword] is None for verdict in verdicts):
+            raise QueryRefused(
+                f"{archive} answered {len(answers)} times without {keyword}: it seems to ignore that key, "
+                "so its answers cannot be trusted; ask by another key"
+            )
+    kept = [answer for answer, verdict in zip(answers, verdicts, strict=True) if all(verdict.values())]
+    return kept, len(answers) - len(kept)

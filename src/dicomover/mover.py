@@ -1,0 +1,585 @@
+"""The verbs: echo, find, plan, move, start. It knows both sides, the archive and where the images arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+
+import pandas as pd
+
+from dicomover.controls import Controls, Stop
+from dicomover.errors import AssociationLost, ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.events import Arrival, Refusal
+from dicomover.hygiene import Request
+from dicomover.identifier import Level, Model
+from dicomover.job import Job
+from dicomover.line import Line
+from dicomover.matching import select
+from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
+from dicomover.pool import Pool
+from dicomover.progress import View, choose
+from dicomover.receiver import DEFAULT_LAYOUT, Receiver
+from dicomover.requests import Invalid, RequestsLike, keyword_of, parse_query, parse_requests
+from dicomover.resolve import TooManyMatches, resolve
+from dicomover.tables import Planned, answers_table, plan_table, returned_keys
+from dicomover.worker import Settings
+
+__all__ = ["Mover"]
+
+Verify = Literal["counts", "none"]
+Progress = str | View
+
+
+class Overrides(TypedDict, total=False):
+    """What a call may say otherwise than the Mover."""
+
+    destination: str
+    level: str
+    model: str
+    associations: int
+    timeouts: Timeouts
+    verify: Verify
+    max_matches: int | None
+    progress: Progress
+
+
+class Mover:
+    """Moves images out of an archive. Constructing one does no I/O.
+
+    Parameters
+    ----------
+    node
+        The archive: a `Node`, or a text such as `ARCHIVE@pacs.example.org:104`.
+    ae_title
+        What we call ourselves; the archive has to know it.
+    destination
+        AE title of a third party that receives.
+    receive
+        A folder: we receive, into it.
+    port
+        Where we listen when we receive. None takes 11112, or any free port if that is taken (and logs a warning);
+        0 takes any free port. The archive has to know it.
+    bind
+        The address to listen on; every interface by default, loopback only if the node is on this machine.
+    layout
+        Where an instance lies in the folder; keywords in braces.
+    level
+        PATIENT, STUDY, SERIES or IMAGE; `auto` takes the deepest UID of each request, STUDY otherwise.
+    model
+        `patient` or `study`; `auto` takes Patient Root when PatientID is known, else Study Root.
+    associations
+        How many associations work side by side.
+    timeouts
+        How long to wait for what.
+    verify
+        `counts` asks by C-FIND how many instances should arrive; `none` does not ask.
+    max_matches
+        A request that resolves to more studies (series, images) moves nothing; None is no limit.
+    progress
+        `auto`, `notebook`, `terminal`, `log` or `none`.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them cannot be meant.
+
+    Examples
+    --------
+    >>> from dicomover.testing import DemoPacs
+    >>> with DemoPacs() as pacs, Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
+    ...     summary = mover.move({"AccessionNumber": "no such study"})
+    >>> print(summary.status[0])
+    not-found
+    """
+
+    def __init__(
+        self,
+        node: NodeLike,
+        *,
+        ae_title: str = "MOVESCU",
+        destination: str | None = None,
+        receive: str | os.PathLike[str] | None = None,
+        port: int | None = None,
+        bind: str | None = None,
+        layout: str = DEFAULT_LAYOUT,
+        level: str = "auto",
+        model: str = "auto",
+        associations: int = 2,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        verify: Verify = "counts",
+        max_matches: int | None = 100,
+        progress: Progress = "auto",
+    ) -> None:
+        self.node = Node.parse(node)
+        self.ae_title = check_ae_title(ae_title, "calling AE title")
+        self.receive = None if receive is None else Path(receive)
+        if self.receive is None and (port is not None or bind is not None):
+            raise ConfigurationError("port= and bind= are for receiving; name a folder with receive=")
+        if self.receive is not None and destination not in (None, self.ae_title):
+            raise ConfigurationError(
+                f"destination={destination!r} and receive= cannot both be; when we receive, the Move Destination is "
+                f"our own AE title {self.ae_title!r}"
+            )
+        if port is not None:
+            check_port(port, lowest=0)
+        self._port = port
+        self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
+        self._layout = layout
+        self._defaults: Overrides = {
+            "level": level,
+            "model": model,
+            "associations": associations,
+            "timeouts": timeouts,
+            "verify": verify,
+            "max_matches": max_matches,
+            "progress": progress,
+        }
+        if destination is not None:
+            self._defaults["destination"] = destination
+        if self.receive is not None:
+            self._defaults["destination"] = self.ae_title
+        _check(self._defaults)
+        self._pool = Pool(self.node, self.ae_title)
+        self._receiver = None if self.receive is None else self._new_receiver()
+        self._jobs: list[Job] = []
+        self._lock = threading.Lock()
+        self._users = 0
+        self._listeners = 0
+
+    def _new_receiver(self) -> Receiver:
+        assert self.receive is not None
+        return Receiver(
+            self.receive,
+            ae_title=self.ae_title,
+            on_event=self._arrived,
+            port=self._port,
+            bind=self._bind,
+            layout=self._layout,
+        )
+
+    def __repr__(self) -> str:
+        where = (
+            f"receive={str(self.receive)!r}" if self.receive else f"destination={self._defaults.get('destination')!r}"
+        )
+        return f"Mover({str(self.node)!r}, ae_title={self.ae_title!r}, {where})"
+
+    # --- life
+
+    def __enter__(self) -> Self:
+        """Start to listen, if we receive; associations are kept open between calls."""
+        self._use(listening=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cancel what still runs, release the associations and stop listening."""
+        with self._lock:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            job.wait()
+        self._leave(listening=True)
+
+    def _use(self, *, listening: bool) -> None:
+        with self._lock:
+            if listening and self._receiver is not None:
+                if self._listeners == 0:
+                    self._receiver.start()
+                self._listeners += 1
+            self._users += 1
+
+    def _leave(self, *, listening: bool) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._pool.close()
+            if listening and self._receiver is not None:
+                self._listeners -= 1
+                stop = self._receiver.stop if self._listeners == 0 else None
+            else:
+                stop = None
+        if stop is not None:
+            stop()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep associations for as long as this lasts."""
+        self._use(listening=False)
+        try:
+            yield
+        finally:
+            self._leave(listening=False)
+
+    @property
+    def port(self) -> int | None:
+        """Where we listen, while we do; None when a third party receives."""
+        return self._receiver.port if self._receiver is not None and self._listeners else None
+
+    # --- verbs
+
+    def echo(self) -> float:
+        """Verify that the archive answers (C-ECHO).
+
+        Returns
+        -------
+        float
+            Seconds that it took, association included.
+
+        Raises
+        ------
+        NodeError
+            If it does not, with the reason and what to do.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs
+        >>> with DemoPacs() as pacs:
+        ...     Mover(pacs.node).echo() < 60
+        True
+        """
+        begun = time.monotonic()
+        with self._in_use(), self._line(self._defaults["timeouts"]) as line:
+            line.echo()
+        return time.monotonic() - begun
+
+    def find(
+        self,
+        keys: Mapping[Any, Any],
+        *,
+        returned: Sequence[str] = (),
+        limit: int | None = None,
+        level: str | None = None,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> pd.DataFrame:
+        """Ask what the archive has (C-FIND).
+
+        Parameters
+        ----------
+        keys
+            Query keys by keyword or tag: a value, a list of UIDs, a range such as `20240101-20241231`, or a text
+            with the wildcards `*` and `?`. None or an empty text asks for the attribute without matching it.
+        returned
+            Further keywords to ask for; the usual ones of the level come anyway.
+        limit
+            Return at most so many answers.
+        level, model, timeouts
+            As for the Mover; level `auto` is STUDY unless a deeper UID is among the keys.
+
+        Returns
+        -------
+        DataFrame
+            One row per match, one column per keyword. Answers that do not match the keys are left out, since some
+            archives return them.
+
+        Raises
+        ------
+        RequestError
+            If a key cannot be meant.
+        NodeError
+            If the archive cannot be reached, or refuses: an empty table always means that nothing matches.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs
+        >>> with DemoPacs() as pacs:
+        ...     studies = Mover(pacs.node).find({"ModalitiesInStudy": "CT"})
+        >>> bool(studies.ModalitiesInStudy.str.contains("CT").all())
+        True
+        """
+        query = parse_query(keys, level=level or self._defaults["level"], model=model or self._defaults["model"])
+        columns = returned_keys(query.level, query.keys, [keyword_of(key) for key in returned])
+        matched = {keyword: value for keyword, value in query.keys.items() if value}
+        with self._in_use(), self._line(timeouts or self._defaults["timeouts"]) as line:
+            line.connect()
+            answers = line.find(query.level, query.model, query.keys, columns, limit)
+        kept, _ = select(answers, matched, self.node)
+        return answers_table(kept, columns)
+
+    def plan(
+        self,
+        requests: RequestsLike,
+        *,
+        keys: Sequence[str] = (),
+        invalid: Invalid = "raise",
+        **overrides: Unpack[Overrides],
+    ) -> pd.DataFrame:
+        """Look up what would move; nothing moves.
+
+        Parameters
+        ----------
+        requests, keys, invalid
+            As for `move`.
+        **overrides
+            What this call says otherwise than the Mover.
+
+        Returns
+        -------
+        DataFrame
+            One row per request: what was given, the UIDs that were found, and `decision` (`move`, `several`,
+            `not-found`, `too-many`, `refused`, `invalid`), `level`, `matches`, `series`, `expected`, `modalities`,
+            `error`. It can be edited and given to `move`.
+
+        Raises
+        ------
+        RequestError, NodeError
+            As for `move`.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123", instances=7)]) as pacs:
+        ...     plan = Mover(pacs.node).plan([{"AccessionNumber": "00123"}, {"AccessionNumber": "4"}])
+        >>> plan[["AccessionNumber", "decision", "expected"]]
+          AccessionNumber   decision  expected
+        0           00123       move         7
+        1               4  not-found      <NA>
+        """
+        options = self._options(overrides)
+        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
+        planned = [Planned("invalid") for _ in range(len(batch))]
+        for position, problems in batch.problems.items():
+            planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
+        if not batch.requests:
+            return plan_table(batch, planned)
+        with self._in_use(), self._line(options["timeouts"]) as line:
+            line.connect()
+            for request in batch.requests:
+                planned[request.position] = self._planned(line, request, options)
+        return plan_table(batch, planned)
+
+    def move(
+        self,
+        requests: RequestsLike,
+        *,
+        keys: Sequence[str] = (),
+        invalid: Invalid = "raise",
+        **overrides: Unpack[Overrides],
+    ) -> pd.DataFrame:
+        r"""Move what the requests ask for (C-MOVE), and say what became of each.
+
+        Parameters
+        ----------
+        requests
+            A dict, a DataFrame of n rows, or an iterable of n dicts or rows. Keys are DICOM keywords or tags. In a
+            dict every entry is a query key; in a table PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID
+            and AccessionNumber are, and the other columns ride along into the summary.
+        keys
+            Further columns of a table that are query keys.
+        invalid
+            `raise` if a row cannot be meant, or `record` it as a row with the status `invalid`.
+        **overrides
+            What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
+            `verify`, `max_matches`, `progress`.
+
+        Returns
+        -------
+        DataFrame of n rows
+            The index and the columns of the input, then `status`, `status_code`, `matches`, `expected`, `completed`,
+            `failed`, `warning`, `remaining`, `received`, `bytes`, `attempts`, `started`, `seconds`, `error` and
+            `failed_uids`; see `dicomover.summary.SCHEMA`. It is itself a valid input.
+
+        Raises
+        ------
+        RequestError
+            If a row cannot be meant; nothing was sent. All such rows are named.
+        ConfigurationError
+            If nobody is named to receive.
+        NodeError
+            If the archive cannot be reached at all.
+        ReceiverError
+            If we cannot listen or write.
+
+        Notes
+        -----
+        Only unique keys go into a C-MOVE (PS3.4 section C.4.2.2.1); anything else is looked up by C-FIND first.
+        An interrupt (Ctrl-C, the kernel's stop button) cancels what runs and returns what is known.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123", instances=7)]) as pacs:
+        ...     mover = Mover(pacs.node, destination="WORKSTATION", progress="none")
+        ...     summary = mover.move([{"AccessionNumber": "00123"}])
+        >>> summary[["AccessionNumber", "status", "completed", "failed"]]
+          AccessionNumber   status  completed  failed
+        0           00123  success          7       0
+        """
+        return self.job(requests, keys=keys, invalid=invalid, **overrides).run().summary()
+
+    def start(
+        self,
+        requests: RequestsLike,
+        *,
+        keys: Sequence[str] = (),
+        invalid: Invalid = "raise",
+        **overrides: Unpack[Overrides],
+    ) -> Job:
+        """Do the same as `move`, in the background.
+
+        Parameters
+        ----------
+        requests, keys, invalid, **overrides
+            As for `move`.
+
+        Returns
+        -------
+        Job
+            It runs: `job.cancel()`, `job.wait()`, `job.summary()`, `job.failures()`.
+
+        Raises
+        ------
+        RequestError, ConfigurationError, NodeError, ReceiverError
+            As for `move`.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123")]) as pacs:
+        ...     with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
+        ...         job = mover.start({"AccessionNumber": "00123"})
+        ...         ended = job.wait(60)
+        >>> ended, str(job.summary().status[0])
+        (True, 'success')
+        """
+        return self._job(requests, keys, invalid, overrides, cancel_button=True).start()
+
+    def job(
+        self,
+        requests: RequestsLike,
+        *,
+        keys: Sequence[str] = (),
+        invalid: Invalid = "raise",
+        **overrides: Unpack[Overrides],
+    ) -> Job:
+        """Prepare what `move` runs: `job.run()` does it, and the job knows more than its summary.
+
+        Parameters
+        ----------
+        requests, keys, invalid, **overrides
+            As for `move`.
+
+        Returns
+        -------
+        Job
+            Not running yet; nothing was sent.
+        """
+        return self._job(requests, keys, invalid, overrides, cancel_button=False)
+
+    # --- behind them
+
+    def _job(
+        self,
+        requests: RequestsLike,
+        keys: Sequence[str],
+        invalid: Invalid,
+        overrides: Overrides,
+        *,
+        cancel_button: bool,
+    ) -> Job:
+        options = self._options(overrides)
+        destination = options.get("destination")
+        if destination is None:
+            raise ConfigurationError(
+                "nobody is named to receive: give destination= (the AE title of a third party) or receive= (a folder)"
+            )
+        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
+
+        def cancel() -> None:
+            job.cancel()
+
+        view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
+        settings = self._settings(options, destination)
+        job = Job(batch, settings, self._pool, self._receiver, view, self._begins, self._ends)
+        return job
+
+    def _begins(self, job: Job) -> None:
+        self._use(listening=True)
+        with self._lock:
+            self._jobs.append(job)
+
+    def _ends(self, job: Job) -> None:
+        with self._lock:
+            self._jobs.remove(job)
+        self._leave(listening=True)
+
+    def _arrived(self, event: Arrival | Refusal) -> None:
+        with self._lock:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.arrived(event)
+
+    def _options(self, overrides: Overrides) -> Overrides:
+        unknown = set(overrides) - set(Overrides.__annotations__)
+        if unknown:
+            name = min(unknown)
+            known = ", ".join(sorted(Overrides.__annotations__))
+            raise TypeError(f"{name!r} cannot be said per call; these can: {known}")
+        if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
+            raise ConfigurationError("this Mover receives itself; make another one for a third party")
+        options: Overrides = {**self._defaults, **overrides}
+        _check(options)
+        return options
+
+    @staticmethod
+    def _settings(options: Overrides, destination: str) -> Settings:
+        return Settings(
+            destination=destination,
+            timeouts=options["timeouts"],
+            associations=options["associations"],
+            verify=options["verify"],
+            max_matches=options["max_matches"],
+        )
+
+    def _planned(self, line: Line, request: Request, options: Overrides) -> Planned:
+        planned = Planned("move", request.level)
+        try:
+            count = options["verify"] == "counts"
+            planned.resolution = resolve(
+                request, line.find, archive=self.node, count=count, max_matches=options["max_matches"]
+            )
+        except TooManyMatches as error:
+            planned.decision, planned.matches, planned.error = "too-many", error.matches, str(error)
+        except (QueryRefused, ContextRejected, AssociationLost, ProtocolError) as error:
+            planned.decision, planned.error = "refused", str(error)
+        except Stop as stop:
+            planned.decision, planned.error = "refused", stop.result.error
+        else:
+            targets = planned.resolution.targets
+            planned.error = planned.resolution.note or None
+            if not any(target.found is not False for target in targets):
+                planned.decision = "not-found"
+            elif len(targets) > 1:
+                planned.decision = "several"
+        return planned
+
+    def _line(self, timeouts: Timeouts) -> Line:
+        return Line(self._pool, timeouts, Controls(lambda _: None))
+
+
+def _check(options: Overrides) -> None:
+    """Refuse settings that cannot be meant."""
+    if "destination" in options:
+        check_ae_title(options["destination"], "Move Destination")
+    if options["level"] != "auto":
+        Level.parse(options["level"])
+    if options["model"] != "auto":
+        Model.parse(options["model"])
+    for name in ("associations", "max_matches"):
+        value = options[name]
+        if value is None and name == "max_matches":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name}={value!r} is not a whole number above 0; give one")
+    if options["verify"] not in get_args(Verify):
+        raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}; choose one")
+    if not isinstance(options["timeouts"], Timeouts):
+        raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts; write Timeouts(stall=120)")

@@ -1,0 +1,340 @@
+r"""Requests: from whatever a person has (dicts, rows, a table, a CSV) to checked query keys. No network.
+
+Everything that cannot be meant is found here, in all rows at once, before a packet is sent.
+"""
+
+from __future__ import annotations
+
+import csv
+import numbers
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from dicomover.errors import ConfigurationError, Problem, RequestError
+from dicomover.hygiene import Numeric, Request, Row, RowCheck, keyword_of, nearest
+from dicomover.identifier import UNIQUE_KEYS, Level, Model
+from dicomover.summary import SUMMARY_COLUMNS
+
+__all__ = [
+    "Batch",
+    "Invalid",
+    "Query",
+    "Request",
+    "RequestsLike",
+    "keyword_of",
+    "parse_query",
+    "parse_requests",
+    "read_requests",
+]
+
+RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[Any, Any] | pd.Series]
+"""One request or many: a dict, a Series, a DataFrame, or an iterable of dicts and Series."""
+
+Invalid = Literal["raise", "record"]
+
+IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
+"""The columns of a table that are keys without being named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A whole table of requests.
+
+    Attributes
+    ----------
+    requests
+        The rows that can be sent.
+    given
+        The input as a table: one row per request, its index and its columns.
+    problems
+        What is wrong with the other rows, by position.
+    """
+
+    requests: tuple[Request, ...]
+    given: pd.DataFrame
+    problems: Mapping[int, tuple[Problem, ...]]
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+    r"""Read a CSV of requests, every column as text and exactly as typed: 00123 stays 00123.
+
+    Parameters
+    ----------
+    path
+        The file; its first line names the columns.
+    sep
+        What separates the columns; found out from the first line (comma, semicolon or tab) by default.
+    encoding
+        UTF-8 (with or without a byte order mark) by default; if the file is not that, Windows-1252.
+
+    Returns
+    -------
+    DataFrame
+        One row per line, all columns of dtype string. An empty cell is an empty text.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    RequestError
+        If the file has no header, or a line with another number of cells.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "cohort.csv")
+    ...     _ = path.write_text("AccessionNumber,split\n00123,train\n")
+    ...     print(read_requests(path))
+      AccessionNumber  split
+    0           00123  train
+    """
+    raw = Path(path).read_bytes()
+    try:
+        text = raw.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError:
+        if encoding is not None:
+            raise
+        text = raw.decode("cp1252", "replace")
+    header = text.split("\n", 1)[0]
+    if not header.strip():
+        raise _file_error(path, "", "has no header line", "begin it with the names of the columns")
+    separator = sep or max(",;\t", key=header.count)
+    try:
+        table = pd.read_csv(
+            StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
+        )
+    except pd.errors.ParserError as error:
+        raise _file_error(path, "", f"cannot be read: {error}", "mend the line or name sep=") from error
+    widths = _ragged_line(text, separator)
+    if widths is not None:
+        line, found, wanted = widths
+        raise _file_error(
+            path,
+            f"line {line}",
+            f"has {found} cells, the header has {wanted}",
+            "put a text that holds a separator in quotes",
+        )
+    return table.astype("string")
+
+
+def _ragged_line(text: str, separator: str) -> tuple[int, int, int] | None:
+    """Return the number of the first line with more or fewer cells than the header; pandas fills them silently."""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
+    wanted = None
+    for cells in reader:
+        if not cells or (len(cells) == 1 and not cells[0].strip()):
+            continue
+        if wanted is None:
+            wanted = len(cells)
+        elif len(cells) != wanted:
+            return reader.line_num, len(cells), wanted
+    return None
+
+
+def _file_error(path: str | os.PathLike[str], where: str, why: str, mend: str) -> RequestError:
+    return RequestError([Problem(os.fspath(path), where, None, why, mend)])
+
+
+def parse_requests(
+    requests: RequestsLike,
+    *,
+    level: str = "auto",
+    model: str = "auto",
+    keys: Sequence[str] = (),
+    invalid: Invalid = "raise",
+) -> Batch:
+    """Check requests and turn them into a batch.
+
+    Parameters
+    ----------
+    requests
+        A dict, a Series, a DataFrame of n rows, or an iterable of n dicts or Series. In a dict every entry is a
+        query key; in a table the unique keys and AccessionNumber are, and the other columns ride along.
+    level
+        `auto` takes the deepest UID present, STUDY otherwise.
+    model
+        `auto` takes Patient Root when PatientID is known, else Study Root.
+    keys
+        Further columns of a table that are query keys.
+    invalid
+        `raise` all problems in one RequestError, or `record` them by row.
+
+    Returns
+    -------
+    Batch
+        Of n rows.
+
+    Raises
+    ------
+    RequestError
+        If a row cannot be meant (unless recorded), or the table as a whole cannot.
+
+    Examples
+    --------
+    >>> batch = parse_requests([{"AccessionNumber": "00123"}, {"StudyInstanceUID": "1.2.3"}])
+    >>> [(str(request.level), dict(request.keys)) for request in batch.requests]
+    [('STUDY', {'AccessionNumber': '00123'}), ('STUDY', {'StudyInstanceUID': '1.2.3'})]
+    """
+    if invalid not in get_args(Invalid):
+        raise ConfigurationError(f"invalid={invalid!r} is neither 'raise' nor 'record'; choose one")
+    wanted_level = None if level == "auto" else Level.parse(level)
+    wanted_model = None if model == "auto" else Model.parse(model)
+    given, rows = _rows(requests, keys)
+
+    parsed: list[Request] = []
+    problems: dict[int, tuple[Problem, ...]] = {}
+    for position, (label, row) in enumerate(zip(given.index, rows, strict=True)):
+        check = RowCheck(position, label)
+        request = check.request(row, wanted_level, wanted_model)
+        if check.problems:
+            problems[position] = tuple(check.problems)
+        else:
+            assert request is not None
+            parsed.append(request)
+    if problems and invalid == "raise":
+        raise RequestError([problem for row in problems.values() for problem in row])
+    return Batch(tuple(parsed), given, problems)
+
+
+def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
+    if isinstance(requests, pd.DataFrame):
+        return _table_rows(requests, keys)
+    if isinstance(requests, str | bytes | os.PathLike):
+        raise RequestError(
+            [Problem("", "requests", requests, "is a text, not requests", "read a file with read_requests(path)")]
+        )
+    if isinstance(requests, Mapping | pd.Series):
+        requests = [requests]
+    try:
+        items = list(requests)
+    except TypeError as error:
+        problem = Problem("", "requests", type(requests).__name__, "is no request", "give dicts or a DataFrame")
+        raise RequestError([problem]) from error
+    if items and all(isinstance(item, pd.Series) for item in items):
+        table = pd.DataFrame([item.astype(object) for item in items])
+        return _table_rows(table, keys)
+    rows = []
+    for position, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            kind = type(item).__name__
+            mend = "give a dict such as {'AccessionNumber': '00123'}"
+            raise RequestError([Problem(position, "", kind, "is no request", mend, position)])
+        rows.append(Row([(key, value) for key, value in item.items()]))
+    return _given_of(rows), rows
+
+
+def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """Make the table of a list of dicts, with keywords for names and lists of UIDs as text."""
+    records: list[dict[str, object]] = []
+    for row in rows:
+        record: dict[str, object] = {}
+        for key, value in row.entries:
+            try:
+                name = keyword_of(key)
+            except KeyError:
+                name = str(key)
+            record[name] = "\\".join(map(str, value)) if isinstance(value, list | tuple) else value
+        records.append(record)
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    table = pd.DataFrame(records, columns=columns, index=pd.RangeIndex(len(rows)), dtype=object)
+    texts = [name for name in columns if all(isinstance(record.get(name, ""), str) for record in records)]
+    return table.astype(dict.fromkeys(texts, "string"))
+
+
+def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
+    named = [keys] if isinstance(keys, str) else list(keys)
+    mapped, problems = _key_columns(table, named)
+    if len(table) and not mapped and not problems:
+        mend = f"rename one to {' or '.join(('AccessionNumber', *UNIQUE_KEYS[:2]))}, or name it in keys=[...]"
+        problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend))
+    if problems:
+        raise RequestError(problems)
+    was_summary = set(SUMMARY_COLUMNS) <= set(table.columns)
+    columns = [(name, table[name].tolist(), pd.api.types.is_numeric_dtype(table[name].dtype)) for name in mapped]
+    rows = [Row([], mapped, was_summary) for _ in range(len(table))]
+    for name, values, is_numeric in columns:
+        for row, value in zip(rows, values, strict=True):
+            row.entries.append((name, Numeric(value) if is_numeric else value))
+    return table, rows
+
+
+def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, str], list[Problem]]:
+    mapped: dict[Any, str] = {}
+    problems: list[Problem] = []
+    missing = [name for name in named if name not in table.columns]
+    problems += [Problem("", "keys", name, "is no column of the table", "name one that is") for name in missing]
+    for name in table.columns:
+        text = str(name)
+        try:
+            keyword = keyword_of(name) if isinstance(name, str | numbers.Integral) else ""
+        except KeyError as error:
+            keyword = ""
+            if name in named:
+                problems.append(Problem("", "column", text, str(error.args[0]).split(";")[0], "rename it"))
+                continue
+        if keyword in IDENTIFYING or (keyword and name in named):
+            if keyword in mapped.values():
+                mend = f"keep one column for {keyword}"
+                problems.append(Problem("", "column", text, "is there twice", mend))
+            mapped[name] = keyword
+        elif not keyword and text not in SUMMARY_COLUMNS:
+            near = nearest(text, IDENTIFYING, cutoff=0.85)
+            if near:
+                why, mend = "is nearly a key, but not one", f"rename it to {near!r}, or to something else"
+                problems.append(Problem("", "column", text, why, mend))
+    return mapped, problems
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a find asks for; an empty value asks for an attribute without matching it."""
+
+    keys: Mapping[str, str]
+    level: Level
+    model: Model
+
+
+def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "auto") -> Query:
+    """Check the keys of a find.
+
+    Parameters
+    ----------
+    keys
+        By keyword or tag: a text (with wildcards, or a range), a list of UIDs, or None for any value.
+    level, model
+        `auto` is the level of the deepest unique key among them, STUDY if there is none; and Study Root, unless
+        the level is PATIENT.
+
+    Raises
+    ------
+    RequestError
+        If a key cannot be meant, or a unique key of a level above is missing (PS3.4 section C.4.1.2.1).
+
+    Examples
+    --------
+    >>> query = parse_query({"PatientID": "4711", "StudyDate": None})
+    >>> str(query.level), dict(query.keys)
+    ('STUDY', {'PatientID': '4711', 'StudyDate': ''})
+    """
+    if not isinstance(keys, Mapping):
+        problem = Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}")
+        raise RequestError([problem])
+    check = RowCheck(-1, "find")
+    texts = check.query(keys)
+    wanted_level = None if level == "auto" else Level.parse(level)
+    wanted_model = None if model == "auto" else Model.parse(model)
+    query = check.leveled_query(texts, wanted_level, wanted_model)
+    if check.problems:
+        raise RequestError(check.problems)
+    return Query(texts, *query)

@@ -1,0 +1,243 @@
+"""From a request to the identifiers that C-MOVE needs, by C-FIND, level by level; and how much should arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pydicom import Dataset
+
+from dicomover.errors import QueryRefused
+from dicomover.hygiene import Request
+from dicomover.identifier import Identifier, Level, Model, level_of, levels
+from dicomover.matching import select
+
+__all__ = ["Find", "Resolution", "Target", "TooManyMatches", "resolve"]
+
+_UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
+_COUNTS = {
+    Level.PATIENT: "NumberOfPatientRelatedInstances",
+    Level.STUDY: "NumberOfStudyRelatedInstances",
+    Level.SERIES: "NumberOfSeriesRelatedInstances",
+}
+_DETAILS = {Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy"), Level.SERIES: ("Modality",)}
+
+
+class Find(Protocol):
+    """Asks the archive: returns at most `limit` answers to a C-FIND; raises NodeError if it refuses."""
+
+    def __call__(
+        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        """Ask."""
+
+
+class TooManyMatches(Exception):
+    """A request resolves to more than is allowed; `matches` is at least how many."""
+
+    def __init__(self, level: Level, limit: int, matches: int) -> None:
+        self.matches = matches
+        super().__init__(
+            f"more than max_matches={limit} {level.plural} match; nothing was moved; "
+            "ask more narrowly, or raise max_matches"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say."""
+
+    identifier: Identifier
+    found: bool | None = None
+    expected: int | None = None
+    series: int | None = None
+    modalities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a request comes to.
+
+    Attributes
+    ----------
+    targets
+        The C-MOVEs that it needs, each once.
+    matches
+        How many studies (series, images) it was resolved to; None if nothing had to be resolved.
+    note
+        What a person should know about it, in one sentence without patient data.
+    """
+
+    targets: tuple[Target, ...]
+    matches: int | None = None
+    note: str = ""
+
+    @property
+    def expected(self) -> int | None:
+        """Instances that should arrive; None if unknown for any target."""
+        counts = [target.expected for target in self.targets if target.expected is not None]
+        return sum(counts) if self.targets and len(counts) == len(self.targets) else None
+
+
+def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
+    """Look up what a request means.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    find
+        Asks the archive.
+    archive
+        What to call it in messages.
+    count
+        Whether to ask how many instances should arrive. For a request that is resolved already, an archive that
+        cannot say is no obstacle.
+    max_matches
+        More than so many matches are a TooManyMatches; None is no limit.
+
+    Raises
+    ------
+    NodeError
+        If the archive refuses, or its answers cannot be trusted.
+    TooManyMatches
+    """
+    if request.is_resolved:
+        targets = _split(Identifier.of(request.level, request.model, request.keys))
+        if not count:
+            return Resolution(targets)
+        try:
+            return Resolution(tuple(_counted(target.identifier, find, archive) for target in targets))
+        except QueryRefused as error:
+            return Resolution(targets, note=f"not counted: {error}")
+
+    order = levels(request.model)
+    known: list[dict[str, str]] = [{}]
+    ignored = 0
+    answers: list[Dataset] = []
+    for level in order[: order.index(request.level) + 1]:
+        keys = {key: value for key, value in request.keys.items() if _asked_at(key, request) is level}
+        last = level is request.level
+        if not last and set(keys) == {level.unique_key}:
+            known = [{**above, **keys} for above in known]
+            continue
+        below: list[dict[str, str]] = []
+        for above in known:
+            limit = None if max_matches is None else max_matches + 1
+            returned = _returned(level) if last else []
+            found, dropped = select(find(level, request.model, {**above, **keys}, returned, limit), keys, archive)
+            ignored += dropped
+            for answer in found:
+                uid = str(answer.get(level.unique_key, ""))
+                if uid:
+                    below.append({**above, level.unique_key: uid})
+                    answers.append(answer)
+            if max_matches is not None and len(below) > max_matches:
+                raise TooManyMatches(level, max_matches, len(below))
+        known = below
+        if not last:
+            answers = []
+
+    note = ""
+    if ignored:
+        note = f"the archive sent {ignored} answers that do not match the request; they were left out"
+    targets = _targets(request, known, answers)
+    if count:
+        targets = tuple(
+            target if target.expected is not None else _counted(target.identifier, find, archive) for target in targets
+        )
+    return Resolution(targets, len(known), note)
+
+
+def _asked_at(keyword: str, request: Request) -> Level:
+    """Return the level of the query that a key belongs in."""
+    level = level_of(keyword) or request.level
+    if request.model is Model.STUDY and level is Level.PATIENT:
+        return Level.STUDY
+    return level
+
+
+def _split(identifier: Identifier) -> tuple[Target, ...]:
+    """One C-MOVE for each study or series, since not every archive takes a list; images go together."""
+    keys = identifier.keys()
+    uids = list(dict.fromkeys(keys[identifier.level.unique_key].split("\\")))
+    step = _UIDS_AT_ONCE if identifier.level is Level.IMAGE else 1
+    if identifier.level is Level.PATIENT:
+        return (Target(identifier),)
+    chunks = ["\\".join(uids[start : start + step]) for start in range(0, len(uids), step)]
+    level, model = identifier.level, identifier.model
+    return tuple(Target(Identifier.of(level, model, {**keys, level.unique_key: chunk})) for chunk in chunks)
+
+
+def _targets(request: Request, known: list[dict[str, str]], answers: list[Dataset]) -> tuple[Target, ...]:
+    level, model = request.level, request.model
+    given = {key: request.keys[key] for key in ("PatientID",) if key in request.keys}
+    if level is Level.IMAGE:
+        together: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for keys in known:
+            above = tuple((key, value) for key, value in keys.items() if key != "SOPInstanceUID")
+            together.setdefault(above, []).append(keys["SOPInstanceUID"])
+        merged = [{**dict(above), "SOPInstanceUID": "\\".join(uids)} for above, uids in together.items()]
+        targets = [target for keys in merged for target in _split(Identifier.of(level, model, {**given, **keys}))]
+        return tuple(replace(item, found=True, expected=len(item.identifier.uids(level))) for item in targets)
+    found: dict[Identifier, Target] = {}
+    for keys, answer in zip(known, answers, strict=True):
+        identifier = Identifier.of(level, model, {**given, **keys})
+        found.setdefault(identifier, _target(identifier, answer))
+    return tuple(found.values())
+
+
+def _target(identifier: Identifier, answer: Dataset) -> Target:
+    modalities = answer.get("ModalitiesInStudy" if identifier.level is Level.STUDY else "Modality") or ()
+    return Target(
+        identifier,
+        True,
+        _number(answer, _COUNTS.get(identifier.level, "")),
+        _number(answer, "NumberOfStudyRelatedSeries"),
+        (modalities,) if isinstance(modalities, str) else tuple(map(str, modalities)),
+    )
+
+
+def _number(answer: Dataset, keyword: str) -> int | None:
+    """Return a count; archives write blanks, and zero where they do not know."""
+    try:
+        return int(answer.get(keyword)) or None
+    except (TypeError, ValueError):
+        return None
+
+
+def _returned(level: Level) -> list[str]:
+    return [_COUNTS[level], *_DETAILS.get(level, ())] if level in _COUNTS else []
+
+
+def _counted(identifier: Identifier, find: Find, archive: object) -> Target:
+    """Ask whether what an identifier names exists, and how many instances stand behind it."""
+    level, own = identifier.level, identifier.level.unique_key
+    asked = find(level, identifier.model, identifier.keys(), _returned(level), None)
+    answers, _ = select(asked, {own: identifier.keys()[own]}, archive)
+    if not answers:
+        return Target(identifier, found=False)
+    if level is Level.IMAGE:
+        return Target(identifier, found=True, expected=len(identifier.uids(level)))
+    target = _target(identifier, answers[0])
+    return target if target.expected is not None else replace(target, expected=_count_below(identifier, find))
+
+
+def _count_below(identifier: Identifier, find: Find) -> int | None:
+    """Count by asking for what lies below, where an archive keeps no counts."""
+    below = list(Level)[list(Level).index(identifier.level) + 1]
+    try:
+        answers = find(below, identifier.model, identifier.keys(), _returned(below), None)
+        by_uid = {str(answer.get(below.unique_key, "")): answer for answer in answers}
+        by_uid.pop("", None)
+        if below is Level.IMAGE:
+            return len(by_uid) or None
+        parts: list[int | None] = []
+        for uid, answer in by_uid.items():
+            keys = {**identifier.keys(), below.unique_key: uid}
+            child = Identifier.of(below, identifier.model, keys)
+            parts.append(_number(answer, _COUNTS[below]) or _count_below(child, find))
+    except QueryRefused:
+        return None
+    return None if None in parts else sum(part for part in parts if part is not None) or None

@@ -1,0 +1,110 @@
+"""Which arrivals belong to which running C-MOVE, and how many are here; fed by the receiver, read by the workers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from dicomover.events import Arrival, Refusal
+from dicomover.identifier import Identifier, Level
+
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "RunningMove", "Tally"]
+
+STRAGGLER_SECONDS = 3.0
+"""How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
+
+COUNTING_SECONDS = 0.1
+"""The same where the archive says that it has sent nothing."""
+
+
+class RunningMove:
+    """One C-MOVE under way and the distinct instances that have arrived for it."""
+
+    def __init__(self, number: int, identifier: Identifier) -> None:
+        self.number = number
+        self.message_id = 0
+        self.sop_uids: set[str] = set()
+        self.bytes = 0
+        self.conflicts = 0
+        self.refused: Counter[int] = Counter()
+        self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else frozenset()
+        self._studies = identifier.uids(Level.STUDY)
+        self._series = identifier.uids(Level.SERIES)
+        self._instances = identifier.uids(Level.IMAGE)
+
+    def covers(self, arrival: Arrival) -> bool:
+        """Tell whether an arrival is part of what was asked for."""
+        return (
+            (not self._patients or arrival.patient_id in self._patients)
+            and (not self._studies or arrival.study_instance_uid in self._studies)
+            and (not self._series or arrival.series_instance_uid in self._series)
+            and (not self._instances or arrival.sop_instance_uid in self._instances)
+        )
+
+    def covers_refused(self, refusal: Refusal) -> bool:
+        """Tell whether what we refused was part of what was asked for, as far as it says."""
+        if refusal.sop_instance_uid and self._instances:
+            return refusal.sop_instance_uid in self._instances
+        return bool(refusal.study_instance_uid) and refusal.study_instance_uid in self._studies
+
+
+class Tally:
+    """The running moves and their arrivals. Every method may be called from any thread."""
+
+    def __init__(self, ae_title: str) -> None:
+        self._ae_title = ae_title
+        self._running: dict[int, RunningMove] = {}
+        self._changed = threading.Condition()
+        self._quit = False
+
+    def begin(self, move: RunningMove) -> None:
+        """Count arrivals for a move from now on."""
+        with self._changed:
+            self._running[move.number] = move
+
+    def end(self, move: RunningMove) -> None:
+        """Count no more for it."""
+        with self._changed:
+            self._running.pop(move.number, None)
+
+    def add(self, arrival: Arrival) -> list[int]:
+        """Count an arrival and return the numbers of the moves that it belongs to; by UID, else by Message ID."""
+        with self._changed:
+            moves = [move for move in self._running.values() if move.covers(arrival)]
+            if not moves and arrival.originator_ae_title == self._ae_title:
+                moves = [m for m in self._running.values() if m.message_id == arrival.originator_message_id]
+            for move in moves:
+                if arrival.sop_instance_uid not in move.sop_uids:
+                    move.sop_uids.add(arrival.sop_instance_uid)
+                    move.bytes += arrival.size
+                move.conflicts += arrival.conflict
+            self._changed.notify_all()
+            return [move.number for move in moves]
+
+    def add_refusal(self, refusal: Refusal) -> None:
+        """Note that our receiver refused an instance."""
+        if refusal.status is None:
+            return
+        with self._changed:
+            for move in self._running.values():
+                if move.covers_refused(refusal):
+                    move.refused[refusal.status] += 1
+            self._changed.notify_all()
+
+    def wait(self, move: RunningMove, wanted: int, quiet: float, last_activity: Callable[[], float]) -> None:
+        """Wait until so many instances have arrived, or until it has been quiet for so many seconds."""
+        begun = time.monotonic()
+        with self._changed:
+            while len(move.sop_uids) + move.refused.total() < wanted and not self._quit:
+                left = max(begun, last_activity()) + quiet - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
+
+    def quit(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._quit = True
+            self._changed.notify_all()
