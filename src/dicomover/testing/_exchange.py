@@ -49,7 +49,9 @@ class Exchange:
         self._sop_class = str(message.command.get("AffectedSOPClassUID", ""))
         self._command_field = int(message.command["CommandField"]) | RESPONSE
 
-    def response(self, status: int, extra: Mapping[str, int | str] | None = None, *, data: bool = False) -> Command:
+    def response(
+        self, status: int, extra: Mapping[str, int] | Mapping[str, int | str] | None = None, *, data: bool = False
+    ) -> Command:
         """Return the command set of a response."""
         return {
             "AffectedSOPClassUID": self._sop_class,
@@ -60,7 +62,9 @@ class Exchange:
             **(extra or {}),
         }
 
-    def answer(self, status: int, extra: Mapping[str, int | str] | None = None, data: bytes = b"") -> None:
+    def answer(
+        self, status: int, extra: Mapping[str, int] | Mapping[str, int | str] | None = None, data: bytes = b""
+    ) -> None:
         """Send a response."""
         self.connection.send_message(self.context_id, self.response(status, extra, data=bool(data)), data)
 

@@ -34,6 +34,7 @@ class Script:
     each: int = 1  # how often each instance is sent
     foreign: bool = False  # one instance of another study is sent too
     swapped: bool = False  # another study is sent instead
+    stops_at_failure: bool = False  # the first failed sub-operation ends it with 0xC000 and zero counters
     message_id_offset: int = 0
     slow: bool = False  # `seconds` pass before each sub-operation
     slow_start: bool = False  # pending responses for `seconds` before the first one
@@ -95,6 +96,10 @@ _TABLE: dict[str, tuple[str, Script]] = {
         Script(fail=1, listed="none"),
     ),
     "some-failed-half-listed": ("the last two instances fail, the list names one", Script(fail=2, listed="half")),
+    "stops-at-first-failure": (
+        "the first instance that the destination refuses ends it: 0xC000, zero counters (Orthanc)",
+        Script(stops_at_failure=True),
+    ),
     "final-twice": ("the final response comes twice", Script(then="again")),
     "unknown-status": ("everything is sent, the final status 0x1234 is in no table", Script(status=0x1234)),
     # Refusals
@@ -232,6 +237,17 @@ class Misbehaviour:
     def __post_init__(self) -> None:
         if self.name not in _TABLE:
             raise ValueError(f"misbehaviour {self.name!r} is unknown; one of {', '.join(_TABLE)}")
+        script = _TABLE[self.name][1]
+        counted = script.fail or script.skip or script.warn or script.late or script.each > 1 or script.counts_off
+        turns = {
+            "after": script.service != "associate" and script.breaks not in ("", "fail"),
+            "count": bool(counted),
+            "seconds": script.seconds > 0,
+            "status": script.status is not None or (script.service == "move" and not script.breaks),
+        }
+        for knob, does in turns.items():
+            if getattr(self, knob) is not None and not does:
+                raise ValueError(f"misbehaviour {self.name!r} has no {knob}; leave it out")
 
     @property
     def script(self) -> Script:
@@ -281,7 +297,7 @@ class Misbehaviours(UserDict[str, Any]):
         with self._lock:
             for accession in (*dict.fromkeys(accessions), "*"):
                 for position, item in enumerate(self.data.get(accession, ())):
-                    script = item.script
+                    script: Script = item.script
                     if script.service == service and self._left[accession, position]:
                         self._left[accession, position] -= 1
                         return script

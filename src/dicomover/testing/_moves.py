@@ -24,6 +24,11 @@ from dicomover.upper_layer import Message
 __all__ = ["answer_move"]
 
 _LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
+_ZERO = {
+    "NumberOfCompletedSuboperations": 0,
+    "NumberOfFailedSuboperations": 0,
+    "NumberOfWarningSuboperations": 0,
+}
 _Step = tuple[int, Study, Instance]
 _Outcome = tuple[int, Study, Instance, str]
 
@@ -35,6 +40,9 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
     try:
         level = check_move(request.keys, request.model, strict=pacs.strict)
     except Refused as refused:
+        if pacs.always_unable:
+            exchange.answer(0xC000, _ZERO)
+            return
         exchange.answer(refused.status, {"OffendingElement": refused.offending, "ErrorComment": refused.why})
         return
     parts = list(pacs._archive.resolve(level, request.keys))
@@ -92,6 +100,7 @@ class Move:
         self._failed: list[str] = []
         self._counts = {"completed": 0, "failed": 0, "warning": 0}
         self._peer_gone = False
+        self._gave_up = False
         exchange.message_id_offset = script.message_id_offset
 
     # --- responses
@@ -154,8 +163,11 @@ class Move:
             self._final(script.status)
             return
         node = self.pacs.destinations.node(self.request.destination)
+        if self.pacs.always_unable and (node is None or not self._steps):
+            self.exchange.answer(0xC000, _ZERO)
+            return
         if node is None:
-            self.exchange.answer(0xA801, {})
+            self.exchange.answer(0xA801)
             return
         others = [
             (study, instance)
@@ -186,10 +198,12 @@ class Move:
         script = self.script
         alone = script.slow or script.breaks
         instances = [instance for _, _, instance in chain(self._steps, foreign)]
-        stores = self._store_associations(node, instances, 1 if alone else self.pacs.store_associations)
-        if not stores:
-            self._all_failed()
-            return
+        stores: list[StoreAssociation] = []
+        if foreign or max(script.fail, script.skip) < len(self._steps):
+            stores = self._store_associations(node, instances, 1 if alone else self.pacs.store_associations)
+            if not stores:
+                self._all_failed()
+                return
         late = self._steps[-script.late :] if script.late else []
         try:
             cancelled = self._operate(stores, foreign)
@@ -200,6 +214,9 @@ class Move:
             self._give_back(stores)
         if cancelled:
             self._final(0x0000 if script.on_cancel == "success" else 0xFE00, cancelled=script.on_cancel != "success")
+            return
+        if self._gave_up:
+            self.exchange.answer(0xC000, _ZERO)
             return
         self._final(script.status)
         if late:
@@ -230,6 +247,9 @@ class Move:
                 store.close()
 
     def _all_failed(self) -> None:
+        if self.pacs.always_unable:
+            self.exchange.answer(0xC000, _ZERO)
+            return
         for _, _, instance in self._steps:
             self._count("failed", instance)
         self._final(0xA702 if self.script.status is None else self.script.status)
@@ -253,6 +273,9 @@ class Move:
                 n, _, instance, outcome = done
                 if n >= 0:
                     self._count(outcome, instance)
+                    if outcome == "failed" and (script.stops_at_failure or self.pacs.always_unable):
+                        self._gave_up = True
+                        return False
                     if self._remaining:
                         self._pending()
                 if self._cancelled() and obeys and self._remaining:
@@ -285,9 +308,9 @@ class Move:
     def _outcomes(self, stores: list[StoreAssociation], foreign: list[_Step]) -> Generator[_Outcome, None, None]:
         """Yield each step with what became of it; several store associations share the steps."""
         steps = chain(foreign, self._steps)
-        if len(stores) == 1:
+        if len(stores) <= 1:
             for step in steps:
-                yield (*step, self._perform(stores[0], step))
+                yield (*step, self._perform(stores[0] if stores else None, step))
             return
         results: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
         lock, stop = threading.Lock(), threading.Event()
@@ -317,7 +340,7 @@ class Move:
             for thread in threads:
                 thread.join()
 
-    def _perform(self, store: StoreAssociation, step: _Step) -> str:
+    def _perform(self, store: StoreAssociation | None, step: _Step) -> str:
         """Do one sub-operation, or not, and return the counter that it goes into."""
         n, study, instance = step
         script, total = self.script, len(self._steps)
@@ -325,6 +348,7 @@ class Move:
             return "failed"
         if n >= total - script.skip or n >= total - script.late:
             return "completed"
+        assert store is not None
         status = None
         for _ in range(script.each):
             status = self._store(store, study, instance)

@@ -99,6 +99,9 @@ class DemoPacs:
         The misbehaviour for a C-MOVE too many.
     models
         The information models it offers: `PATIENT`, `STUDY`, or both.
+    always_unable
+        Answer a C-MOVE to an unknown or dead destination, of an unknown study or with a missing key alike: 0xC000
+        with zero counters, as Orthanc does; the first instance that fails ends a C-MOVE in the same way.
     on_associate
         One of the misbehaviours named `associate-…`, for every association request. May be changed.
     workstation_folder
@@ -147,6 +150,7 @@ class DemoPacs:
         max_moves: int | None = None,
         busy: str | Misbehaviour = "busy",
         models: Collection[str] = ("PATIENT", "STUDY"),
+        always_unable: bool = False,
         on_associate: str | Misbehaviour | None = None,
         workstation_folder: str | Path | None = None,
     ) -> None:
@@ -165,6 +169,8 @@ class DemoPacs:
         self.max_moves = max_moves
         self.busy = Misbehaviour(busy) if isinstance(busy, str) else busy
         self.models = models
+        self.always_unable = always_unable
+        self._on_associate = Misbehaviours()
         self.on_associate = on_associate
         self.requests: list[Request] = []
         self.associations: list[Association] = []
@@ -243,6 +249,17 @@ class DemoPacs:
         return sum(1 for item in list(self.stores) if item.sop_instance_uid == sop_instance_uid and item.status == 0)
 
     @property
+    def on_associate(self) -> Misbehaviour | None:
+        """What happens to every association request, None if nothing special."""
+        return next(iter(self._on_associate.get("*", ())), None)
+
+    @on_associate.setter
+    def on_associate(self, value: str | Misbehaviour | None) -> None:
+        self._on_associate.clear()
+        if value is not None:
+            self._on_associate["*"] = value
+
+    @property
     def open_associations(self) -> int:
         """How many associations are open now."""
         return len(self._links)
@@ -295,11 +312,12 @@ class DemoPacs:
             connection.abort(source=2)
             return
         link = Link(self, connection, 0, request.calling_ae_title)
-        rejected = self._admit(link, request)
+        how = self._on_associate.take((), "associate").breaks
+        rejected = self._admit(link, request, how)
         try:
             if rejected is not None:
                 connection.send(encode_reject(*rejected))
-            elif self._accept(link, request):
+            elif self._accept(link, request, how):
                 while True:
                     self._answer(link, connection.read_message())
         finally:
@@ -308,7 +326,7 @@ class DemoPacs:
             for store in link.stores:
                 store.close()
 
-    def _admit(self, link: Link, request: AssociationRequest) -> tuple[int, int, int] | None:
+    def _admit(self, link: Link, request: AssociationRequest, how: str) -> tuple[int, int, int] | None:
         """Give an association its number, record it, and return why it is rejected, if it is."""
         rejected = None
         with self._lock:
@@ -318,8 +336,8 @@ class DemoPacs:
                 rejected = (1, 1, 7)
             elif self.max_associations is not None and len(self._links) >= self.max_associations:
                 rejected = (2, 3, 2)
-            elif self.on_associate is not None and self._on_associate().count("/") == 2:
-                result, source, reason = self._on_associate().split("/")
+            elif how.count("/") == 2:
+                result, source, reason = how.split("/")
                 rejected = (int(result), int(source), int(reason))
             link.number = len(self.associations) + 1
             self.associations.append(
@@ -330,15 +348,8 @@ class DemoPacs:
                 self._most[0] = max(self._most[0], len(self._links))
         return rejected
 
-    def _on_associate(self) -> str:
-        chosen = self.on_associate
-        if chosen is None:
-            return ""
-        script = (Misbehaviour(chosen) if isinstance(chosen, str) else chosen).script
-        return script.breaks if script.service == "associate" else ""
-
-    def _accept(self, link: Link, request: AssociationRequest) -> bool:
-        connection, how = link.connection, self._on_associate()
+    def _accept(self, link: Link, request: AssociationRequest, how: str) -> bool:
+        connection = link.connection
         if how == "silence":
             silence(connection)
         if how == "garbage":

@@ -1,0 +1,526 @@
+"""Each misbehaviour of DemoPacs, seen on the wire."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from dicomover.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
+from dicomover.errors import AssociationLost, AssociationRejected, LostBy, NodeUnreachable, ProtocolError
+from dicomover.negotiation import request_association
+from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, made_study
+from dicomover.testing._elements import decode, encode
+from dicomover.upper_layer import Connection, Context, connect
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
+ACCESSION = "A-17"
+
+
+@dataclass
+class Seen:
+    """What came back for one request, and how the association ended, if it did."""
+
+    pending: list[Command] = field(default_factory=list)
+    answers: list[dict[str, str]] = field(default_factory=list)
+    final: Command | None = None
+    identifier: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> int | None:
+        """The final status."""
+        return None if self.final is None else int(self.final["Status"])
+
+    @property
+    def counters(self) -> tuple[int | str | None, ...]:
+        """Completed, failed and warning, as in the final response."""
+        assert self.final is not None
+        return tuple(self.final.get(f"NumberOf{name}Suboperations") for name in ("Completed", "Failed", "Warning"))
+
+    @property
+    def listed(self) -> int:
+        """The length of the Failed SOP Instance UID List."""
+        value = self.identifier.get("FailedSOPInstanceUIDList", "")
+        return len(value.split("\\")) if value else 0
+
+
+class Client:
+    """A bare SCU over one association."""
+
+    def __init__(self, pacs: DemoPacs) -> None:
+        self.connection = Connection(connect(pacs.node, 5))
+        contexts = (Context(1, FIND, (EXPLICIT,)), Context(3, MOVE, (EXPLICIT,)))
+        limit = time.monotonic() + 0.5
+        request_association(self.connection, pacs.node, "TESTER", contexts, lambda: limit)
+        self.message_id = 6
+
+    def cancel(self) -> None:
+        """Cancel the request that was sent last."""
+        self.connection.send_message(
+            3,
+            {
+                "CommandField": C_CANCEL_RQ,
+                "MessageIDBeingRespondedTo": self.message_id,
+                "CommandDataSetType": NO_DATA_SET,
+            },
+        )
+
+    def ask(self, kind: int, keys: Mapping[str, str], *, cancel_after: int | None = None, seconds: float = 5.0) -> Seen:
+        """Send a request and read to its final response or to the end of the association."""
+        self.message_id += 1
+        context_id, sop_class = (1, FIND) if kind == C_FIND_RQ else (3, MOVE)
+        command: dict[str, int | str] = {
+            "AffectedSOPClassUID": sop_class,
+            "CommandField": kind,
+            "MessageID": self.message_id,
+            "Priority": 0,
+            "CommandDataSetType": WITH_DATA_SET,
+        }
+        if kind == C_MOVE_RQ:
+            command["MoveDestination"] = "WORKSTATION"
+        self.connection.send_message(context_id, command, encode(keys, EXPLICIT))
+        return self.read(cancel_after=cancel_after, seconds=seconds)
+
+    def read(self, *, cancel_after: int | None = None, seconds: float = 5.0) -> Seen:
+        """Read responses to the final one."""
+        seen, begun = Seen(), time.monotonic()
+        if cancel_after == 0:
+            self.cancel()
+        try:
+            while seen.final is None:
+                message = self.connection.read_message(lambda: begun + seconds)
+                seen.identifier = decode(message.data, EXPLICIT)
+                if message.command["Status"] in (0xFF00, 0xFF01):
+                    seen.pending.append(message.command)
+                    seen.answers.append(seen.identifier)
+                    if len(seen.pending) == cancel_after:
+                        self.cancel()
+                else:
+                    seen.final = message.command
+        except AssociationLost as lost:
+            seen.ended = str(lost.by)
+        except ProtocolError:
+            seen.ended = "protocol"
+        seen.seconds = time.monotonic() - begun
+        return seen
+
+    def close(self) -> None:
+        """Release, without much patience."""
+        self.connection.release(1.0)
+
+
+@contextmanager
+def archive(misbehave: object = None, **settings: object) -> Iterator[DemoPacs]:
+    """Run an archive with one study of four instances and another one, and hold that nothing is left of it."""
+    studies = [made_study(ACCESSION, series=2, instances=2), made_study("B-1", instances=2)]
+    before = set(threading.enumerate())
+    with DemoPacs(studies, misbehave={ACCESSION: misbehave} if misbehave else {}, **settings) as pacs:  # type: ignore[arg-type, dict-item]
+        yield pacs
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2, "close is prompt"
+    assert set(threading.enumerate()) <= before, "no thread is left"
+
+
+@contextmanager
+def client_of(pacs: DemoPacs) -> Iterator[Client]:
+    """Associate, and release in the end."""
+    client = Client(pacs)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def move_keys(pacs: DemoPacs, accession: str = ACCESSION) -> dict[str, str]:
+    """Return the identifier of a study."""
+    return {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": pacs.study(accession).study_instance_uid}
+
+
+FIND_KEYS = {
+    "QueryRetrieveLevel": "STUDY",
+    "AccessionNumber": ACCESSION,
+    "StudyInstanceUID": "",
+    "NumberOfStudyRelatedInstances": "",
+}
+NONE, ZERO = (None, None, None), (0, 0, 0)
+
+# name: final status; completed, failed, warning; failed instances listed; arrived; pending responses
+FINALS: dict[str, tuple[int, tuple[int | None, ...], int, int, int]] = {
+    "success-with-failures": (0x0000, (3, 1, 0), 0, 3, 3),
+    "success-all-failed": (0x0000, (0, 4, 0), 0, 0, 3),
+    "empty-success": (0x0000, ZERO, 0, 0, 0),
+    "empty-success-without-counters": (0x0000, NONE, 0, 0, 0),
+    "success-without-counters": (0x0000, NONE, 0, 4, 3),
+    "zero-counters-at-end": (0x0000, ZERO, 0, 4, 3),
+    "no-pending": (0x0000, (4, 0, 0), 0, 4, 0),
+    "unable-after-sending": (0xC000, ZERO, 0, 4, 3),
+    "claims-without-sending": (0x0000, (4, 0, 0), 0, 0, 3),
+    "claims-some-without-sending": (0x0000, (4, 0, 0), 0, 3, 3),
+    "success-with-warnings": (0x0000, (3, 0, 1), 0, 4, 3),
+    "warnings": (0xB000, (3, 0, 1), 0, 4, 3),
+    "some-failed": (0xB000, (3, 1, 0), 1, 3, 3),
+    "some-failed-without-list": (0xB000, (3, 1, 0), 0, 3, 3),
+    "some-failed-half-listed": (0xB000, (2, 2, 0), 1, 2, 3),
+    "unknown-status": (0x1234, (4, 0, 0), 0, 4, 3),
+    "out-of-resources": (0xA702, (0, 4, 0), 4, 0, 3),
+    "out-of-resources-some": (0xA702, (3, 1, 0), 1, 3, 3),
+    "busy": (0xA702, NONE, 0, 0, 0),
+    "cannot-count": (0xA701, NONE, 0, 0, 0),
+    "destination-unknown": (0xA801, NONE, 0, 0, 0),
+    "identifier-mismatch": (0xA900, NONE, 0, 0, 0),
+    "unable": (0xC000, ZERO, 0, 0, 0),
+    "unable-with-comment": (0xC001, NONE, 0, 0, 0),
+    "processing-failure": (0x0110, NONE, 0, 0, 0),
+    "missing-attribute": (0x0120, NONE, 0, 0, 0),
+    "sop-class-not-supported": (0x0122, NONE, 0, 0, 0),
+    "not-authorized": (0x0124, NONE, 0, 0, 0),
+    "duplicate-invocation": (0x0210, NONE, 0, 0, 0),
+    "unrecognized-operation": (0x0211, NONE, 0, 0, 0),
+    "mistyped-argument": (0x0212, NONE, 0, 0, 0),
+    "duplicate-stores": (0x0000, (4, 0, 0), 0, 8, 3),
+    "foreign-instance": (0x0000, (4, 0, 0), 0, 5, 3),
+    "wrong-study": (0x0000, (4, 0, 0), 0, 4, 3),
+}
+# name: how the association ends, after one instance and one pending response
+BREAKS = {
+    "abort": "abort",
+    "close": "closed",
+    "release": "release",
+    "silence": "timeout",
+    "silence-at-once": "timeout",
+    "silence-in-pdu": "timeout",
+    "garbage": "protocol",
+    "broken-command": "protocol",
+    "restart": "closed",
+}
+# name: final status, answers
+FINDS = {
+    "find-refused": (0xA700, 0),
+    "find-mismatch": (0xA900, 0),
+    "find-unable": (0xC001, 0),
+    "find-no-match": (0x0000, 0),
+    "find-ignores-keys": (0x0000, 2),
+    "find-omits-key": (0x0000, 1),
+    "find-omits-counts": (0x0000, 1),
+    "find-counts-more": (0x0000, 1),
+    "find-counts-less": (0x0000, 1),
+    "find-duplicates": (0x0000, 2),
+    "find-breaks": (0xC001, 0),
+    "find-slow": (0x0000, 1),
+}
+FIND_BREAKS = {"find-hangs": "timeout", "find-aborts": "abort", "find-closes": "closed"}
+OTHERS = {
+    "final-twice",
+    "stops-at-first-failure",
+    "stragglers",
+    "slow",
+    "slow-start",
+    "sends-after-abort",
+    "endless-pending",
+    "drops-association",
+    "wrong-message-id",
+    "ignores-cancel",
+    "cancelled-as-success",
+    "associate-silence",
+    "associate-abort",
+    "associate-close",
+    "associate-garbage",
+    "associate-congestion",
+    "associate-no-reason",
+    "associate-no-context",
+}
+
+
+def test_every_misbehaviour_is_tested_and_described() -> None:
+    """No name is missing here, and each has one line of description."""
+    assert set(MISBEHAVIOURS) == set(FINALS) | set(BREAKS) | set(FINDS) | set(FIND_BREAKS) | OTHERS
+    assert all(line and "\n" not in line for line in MISBEHAVIOURS.values())
+
+
+@pytest.mark.parametrize("name", FINALS)
+def test_a_final_response(name: str) -> None:
+    """A scripted move ends with the status, counters, list and arrivals of the table."""
+    status, counters, listed, arrived, pending = FINALS[name]
+    with archive(name) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert (seen.status, seen.counters, seen.listed) == (status, counters, listed)
+        assert (len(pacs.workstation.received), len(seen.pending)) == (arrived, pending)
+        assert all(command["MessageIDBeingRespondedTo"] == client.message_id for command in seen.pending)
+        well = client.ask(C_MOVE_RQ, move_keys(pacs, "B-1"))
+        assert (well.status, well.counters) == (0, (2, 0, 0)), "other studies are not concerned"
+
+
+def test_comments_come_along() -> None:
+    """ErrorComment and OffendingElement are sent where the name says so."""
+    with archive("identifier-mismatch") as pacs, client_of(pacs) as client:
+        final = client.ask(C_MOVE_RQ, move_keys(pacs)).final
+        assert final is not None
+        assert (final["OffendingElement"], final["ErrorComment"]) == (0x00080050, "refused as asked for")
+
+
+def test_foreign_instances_are_of_another_study() -> None:
+    """What is sent too, or instead, belongs to the other study."""
+    for name, expected in (("foreign-instance", {ACCESSION: 4, "B-1": 1}), ("wrong-study", {"B-1": 4})):
+        with archive(name) as pacs, client_of(pacs) as client:
+            client.ask(C_MOVE_RQ, move_keys(pacs))
+            owners = [pacs._archive.instance(uid)[0].accession_number for uid in pacs.workstation.sop_instance_uids]
+            assert {owner: owners.count(owner) for owner in owners} == expected
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_an_end_in_the_middle(name: str) -> None:
+    """A scripted break shows itself as the kind of loss that the table says, and what arrived stays arrived."""
+    at_once = name == "silence-at-once"
+    with archive(name) as pacs:
+        client = Client(pacs)
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs), seconds=0.3)
+        assert (seen.ended, seen.final) == (BREAKS[name], None)
+        assert (len(seen.pending), len(pacs.workstation.received)) == ((0, 0) if at_once else (1, 1))
+
+
+def test_a_restart_comes_back_on_the_same_port() -> None:
+    """While it restarts, connections are refused and other associations are dropped; then all is well again."""
+    with archive(Misbehaviour("restart", times=1, seconds=0.4)) as pacs:
+        other, client = Client(pacs), Client(pacs)
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).ended == "closed"
+        with pytest.raises(AssociationLost):
+            other.connection.read_message(lambda: time.monotonic() + 2)
+        with pytest.raises(NodeUnreachable):
+            connect(pacs.node, 1)
+        time.sleep(0.5)
+        with client_of(pacs) as again:
+            assert again.ask(C_MOVE_RQ, move_keys(pacs)).counters == (4, 0, 0)
+
+
+@pytest.mark.parametrize("name", FINDS)
+def test_a_query(name: str) -> None:
+    """A scripted C-FIND ends with the status and the number of answers of the table."""
+    with archive(name) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_FIND_RQ, FIND_KEYS)
+        assert (seen.status, len(seen.answers)) == FINDS[name]
+        if name == "find-omits-key":
+            assert "AccessionNumber" not in seen.answers[0]
+        if name == "find-omits-counts":
+            assert "NumberOfStudyRelatedInstances" not in seen.answers[0]
+        if name in ("find-counts-more", "find-counts-less"):
+            assert seen.answers[0]["NumberOfStudyRelatedInstances"] == ("5" if name == "find-counts-more" else "3")
+        if name == "find-slow":
+            assert seen.seconds >= 0.1
+        by_uid = client.ask(C_FIND_RQ, {**FIND_KEYS, "AccessionNumber": "", **move_keys(pacs)})
+        assert by_uid.status == FINDS[name][0], "the study is known by its UID too"
+
+
+@pytest.mark.parametrize("name", FIND_BREAKS)
+def test_a_query_that_ends_in_the_middle(name: str) -> None:
+    """A scripted break of a C-FIND shows itself as the kind of loss that the table says."""
+    with archive(name) as pacs:
+        assert Client(pacs).ask(C_FIND_RQ, FIND_KEYS, seconds=0.2).ended == FIND_BREAKS[name]
+
+
+def test_half_of_the_answers() -> None:
+    """With several matches, half of them come before the failure."""
+    with archive() as pacs, client_of(pacs) as client:
+        pacs.misbehave["*"] = "find-breaks"
+        seen = client.ask(C_FIND_RQ, {**FIND_KEYS, "AccessionNumber": "*"})
+        assert (seen.status, len(seen.answers)) == (0xC001, 1)
+
+
+def test_the_final_response_comes_twice() -> None:
+    """The second one meets the next request."""
+    with archive("final-twice") as pacs, client_of(pacs) as client:
+        first = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert client.read().final == first.final
+
+
+def test_stragglers_come_after_the_final_response() -> None:
+    """The last instance counts as completed, and arrives later."""
+    with archive(Misbehaviour("stragglers", count=2, seconds=0.2)) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert (seen.status, seen.counters, len(pacs.workstation.received)) == (0, (4, 0, 0), 2)
+        assert pacs.workstation.wait_for(4, 3)
+
+
+def test_stragglers_do_not_outlive_the_archive() -> None:
+    """What would come later does not come after close."""
+    with archive(Misbehaviour("stragglers", seconds=60)) as pacs, client_of(pacs) as client:
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).status == 0
+
+
+def test_slow_instances_can_be_cancelled() -> None:
+    """A C-CANCEL ends a slow move at once with 0xFE00 and the counters so far."""
+    with archive(Misbehaviour("slow", seconds=0.2)) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs), cancel_after=1)
+        assert (seen.status, seen.counters) == (0xFE00, (1, 0, 0))
+        assert seen.final is not None
+        assert seen.final["NumberOfRemainingSuboperations"] == 3
+        assert [request.kind for request in pacs.requests] == ["C-MOVE", "C-CANCEL"]
+        assert len(pacs.workstation.received) == 1
+
+
+def test_a_slow_start_pends_before_the_first_instance() -> None:
+    """Pending responses come without progress, and then everything comes; a C-CANCEL works meanwhile."""
+    with archive(Misbehaviour("slow-start", seconds=0.25)) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert seen.seconds >= 0.25
+        assert seen.counters == (4, 0, 0)
+        assert [command["NumberOfCompletedSuboperations"] for command in seen.pending[:2]] == [0, 0]
+        assert client.ask(C_MOVE_RQ, move_keys(pacs), cancel_after=1).status == 0xFE00
+
+
+@pytest.mark.parametrize(("name", "arrived"), [("sends-after-abort", 4), ("slow", 1)])
+def test_what_an_abort_of_ours_does(name: str, arrived: int) -> None:
+    """One archive goes on sending after our abort, another stops."""
+    with archive(Misbehaviour(name, seconds=0.1)) as pacs:
+        client = Client(pacs)
+        assert not client.ask(C_MOVE_RQ, move_keys(pacs), seconds=0.15).final
+        assert pacs.workstation.wait_for(arrived, 3)
+        time.sleep(0.15)
+        assert len(pacs.workstation.received) == arrived
+
+
+def test_pending_for_ever_until_cancelled() -> None:
+    """Pending responses come without progress until a C-CANCEL ends them."""
+    with archive(Misbehaviour("endless-pending", seconds=0.01)) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs), cancel_after=10)
+        assert seen.status == 0xFE00
+        assert {command["NumberOfCompletedSuboperations"] for command in seen.pending} == {1}
+
+
+def test_the_association_is_dropped_after_each_move() -> None:
+    """The final response is whole, and the connection is closed behind it."""
+    with archive("drops-association") as pacs:
+        client = Client(pacs)
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).counters == (4, 0, 0)
+        assert client.read(seconds=1).ended == "closed"
+
+
+def test_responses_to_another_message() -> None:
+    """The Message ID Being Responded To is not that of the request."""
+    with archive("wrong-message-id") as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert seen.final is not None
+        assert seen.final["MessageIDBeingRespondedTo"] == client.message_id + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "completed"), [("ignores-cancel", 0, 4), ("cancelled-as-success", 0, 1), ("slow", 0xFE00, 1)]
+)
+def test_answers_to_a_cancel(name: str, status: int, completed: int) -> None:
+    """A C-CANCEL is obeyed, ignored, or obeyed with a success."""
+    with archive(Misbehaviour(name, seconds=0.1)) as pacs, client_of(pacs) as client:
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs), cancel_after=1)
+        assert (seen.status, seen.counters) == (status, (completed, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "ended"),
+    [("associate-silence", LostBy.TIMEOUT), ("associate-abort", LostBy.ABORT), ("associate-close", LostBy.CLOSED)],
+)
+def test_associations_that_come_to_nothing(name: str, ended: LostBy) -> None:
+    """An association request is left alone, aborted or cut off."""
+    with archive(on_associate=name) as pacs, pytest.raises(AssociationLost) as caught:
+        Client(pacs)
+    assert caught.value.by is ended
+
+
+def test_other_answers_to_an_association_request() -> None:
+    """It is answered with garbage, rejected for now or for good, or accepted without a presentation context."""
+    with archive(on_associate="associate-garbage") as pacs, pytest.raises(ProtocolError):
+        Client(pacs)
+    for name, reason in (("associate-congestion", (2, 3, 1)), ("associate-no-reason", (1, 1, 1))):
+        with archive(on_associate=name) as pacs, pytest.raises(AssociationRejected) as caught:
+            Client(pacs)
+        assert (caught.value.result, caught.value.source, caught.value.reason) == reason
+    with archive(on_associate="associate-no-context") as pacs, client_of(pacs) as client:
+        assert client.connection.contexts == {}
+        pacs.on_associate = Misbehaviour("associate-congestion", times=1)
+        with pytest.raises(AssociationRejected):
+            Client(pacs)
+        with client_of(pacs) as well:
+            assert len(well.connection.contexts) == 2
+
+
+def test_a_misbehaviour_that_passes() -> None:
+    """`times` counts how often it happens; afterwards the archive is well."""
+    passing = [Misbehaviour("busy", times=2), Misbehaviour("find-no-match", times=1)]
+    with archive(passing) as pacs, client_of(pacs) as client:
+        statuses = [client.ask(C_MOVE_RQ, move_keys(pacs)).status for _ in range(3)]
+        assert statuses == [0xA702, 0xA702, 0]
+        assert [len(client.ask(C_FIND_RQ, FIND_KEYS).answers) for _ in range(2)] == [0, 1]
+        pacs.misbehave[ACCESSION] = "unable"
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).status == 0xC000
+        del pacs.misbehave[ACCESSION]
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).status == 0
+
+
+def test_unknown_names_are_refused() -> None:
+    """A name that is none is an error that lists the names."""
+    with pytest.raises(ValueError, match=r"'abrot' is unknown; one of .*abort"):
+        Misbehaviour("abrot")
+
+
+def test_knobs_that_turn_nothing_are_refused() -> None:
+    """A knob that the name does not have is an error."""
+    for name, knob in (("abort", "count"), ("warnings", "after"), ("busy", "seconds"), ("find-hangs", "status")):
+        with pytest.raises(ValueError, match=f"has no {knob}"):
+            Misbehaviour(name, **{knob: 1})  # type: ignore[arg-type]
+
+
+def test_the_first_failure_ends_it() -> None:
+    """What the destination refuses ends the move with 0xC000 and zeros; what came before stays there."""
+    with archive("stops-at-first-failure") as pacs, client_of(pacs) as client:
+        pacs.workstation.answer = lambda item: 0xA700 if item.sop_instance_uid.endswith(".2.1") else 0
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert (seen.status, seen.counters, seen.listed) == (0xC000, (0, 0, 0), 0)
+        assert len(pacs.workstation.sop_instance_uids) == 2
+
+
+def test_knobs() -> None:
+    """`count`, `after` and `status` change what a name does."""
+    with archive(Misbehaviour("success-with-failures", count=2)) as pacs, client_of(pacs) as client:
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).counters == (2, 2, 0)
+        pacs.misbehave[ACCESSION] = Misbehaviour("unknown-status", status=0xB123)
+        assert client.ask(C_MOVE_RQ, move_keys(pacs)).status == 0xB123
+        pacs.misbehave[ACCESSION] = Misbehaviour("abort", after=3)
+        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        assert (seen.ended, len(seen.pending)) == ("abort", 3)
+
+
+def test_congestion() -> None:
+    """Associations and moves beyond a limit are rejected or refused, and the limits are counted."""
+    slow = Misbehaviour("slow", seconds=0.1)
+    with archive(slow, max_associations=2, max_moves=1) as pacs, client_of(pacs) as one, client_of(pacs) as two:
+        with pytest.raises(AssociationRejected) as caught:
+            Client(pacs)
+        assert (caught.value.result, caught.value.source, caught.value.reason) == (2, 3, 2)
+        assert caught.value.retriable
+        results: list[Seen] = []
+        thread = threading.Thread(target=lambda: results.append(one.ask(C_MOVE_RQ, move_keys(pacs))))
+        thread.start()
+        assert pacs.workstation.wait_for(1)
+        assert two.ask(C_MOVE_RQ, move_keys(pacs, "B-1")).status == 0xA702
+        thread.join()
+        assert results[0].status == 0
+        assert two.ask(C_MOVE_RQ, move_keys(pacs, "B-1")).status == 0
+        assert (pacs.most_associations, pacs.most_moves) == (2, 2)
+
+
+def test_silence_ends_when_the_archive_is_closed() -> None:
+    """Nobody waits for a silent exchange, nor for a half-open connection."""
+    with archive("silence") as pacs:
+        client = Client(pacs)
+        thread = threading.Thread(target=lambda: client.ask(C_MOVE_RQ, move_keys(pacs), seconds=30))
+        idle = socket.create_connection(("127.0.0.1", pacs.port))
+        thread.start()
+        assert pacs.workstation.wait_for(1)
+    thread.join(5)
+    assert not thread.is_alive()
+    idle.close()
