@@ -25,7 +25,7 @@ from receiver_kit import CT, EXPLICIT, SERIES, STUDY, Peer, Run, body_of, comman
 Start = Callable[..., AbstractContextManager[Run]]
 
 
-@pytest.fixture(params=[False], ids=["threads"])
+@pytest.fixture(params=[False, True], ids=["threads", "process"])
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
     """Start a receiver in this process, or in its own."""
     return partial(running, tmp_path, request.param)

@@ -26,9 +26,12 @@ class Outbox(Generic[T]):
         Takes a batch. What it raises is logged.
     name
         Of the thread.
+    bound
+        How many events may wait here before `put` waits itself; None if the caller sees to that.
     """
 
-    def __init__(self, deliver: Callable[[list[T]], None], name: str) -> None:
+    def __init__(self, deliver: Callable[[list[T]], None], name: str, bound: int | None = _BOUND) -> None:
+        self._bound = bound
         self._deliver = deliver
         self._lock = threading.Lock()
         self._something = threading.Condition(self._lock)
@@ -45,7 +48,7 @@ class Outbox(Generic[T]):
     def put(self, item: T) -> None:
         """Add an event; waits while far too many are undelivered."""
         with self._lock:
-            while len(self._items) >= _BOUND and not self._closing.is_set():
+            while self._bound and len(self._items) >= self._bound and not self._closing.is_set():
                 self._room.wait()
             self._items.append(item)
             if self._waiting:

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -18,6 +19,7 @@ from dicomover.events import Arrival, Refusal
 from dicomover.receiver.admission import Admission
 from dicomover.receiver.filing import Existing
 from dicomover.receiver.layout import DEFAULT_LAYOUT
+from dicomover.receiver.process import ProcessEngine
 from dicomover.receiver.reception import Fields
 from dicomover.receiver.settings import Limits, Settings
 from dicomover.receiver.threads import ThreadEngine
@@ -105,7 +107,7 @@ class Receiver:
         tls: ssl.SSLContext | None = None,
         max_associations: int = 32,
         free_space_floor: int = 1 << 28,
-        own_process: bool = False,
+        own_process: bool = True,
         checksums: bool = False,
         max_pdu: int = 1 << 17,
         limits: Limits | None = None,
@@ -156,7 +158,11 @@ class Receiver:
         with self._lock:
             if self._engine is not None:
                 raise ReceiverError(f"the receiver on port {self._engine.port} runs already; stop it first")
-            engine = ThreadEngine(self._settings, self._tell, self._tls)
+            engine: _Engine = (
+                ProcessEngine(self._settings, self._tell)
+                if self._own_process and self._tls is None and sys.executable
+                else ThreadEngine(self._settings, self._tell, self._tls)
+            )
             engine.start()
             self._engine = engine
             self._last_activity = time.monotonic()

@@ -106,7 +106,7 @@ class Service:
             raise ReceiverError(
                 f"folder {self.settings.folder!r}: what was received could not be made durable "
                 f"({error.strerror}); check the disk"
-            ) from error
+            ) from None  # its text names files, and so may name patients
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names."""

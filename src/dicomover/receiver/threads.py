@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
+from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
 from dicomover.receiver.outbox import Outbox
@@ -18,7 +19,7 @@ __all__ = ["ThreadEngine"]
 class ThreadEngine:
     """Runs a `Service` here; `tell` takes its events, one at a time, on one thread."""
 
-    failure = None
+    failure: ReceiverError | None = None
 
     def __init__(
         self, settings: Settings, tell: Callable[[Fields | Refusal], None], tls: ssl.SSLContext | None = None

@@ -1,0 +1,179 @@
+"""The receiver's own process, seen from inside: a Storage SCP that does what its parent says, and ends with it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from typing import IO, Any, NoReturn
+
+from dicomover.errors import ReceiverError
+from dicomover.events import Refusal
+from dicomover.receiver.admission import Admission
+from dicomover.receiver.frames import Writer, pack_event, read_frame
+from dicomover.receiver.outbox import Outbox
+from dicomover.receiver.reception import Fields
+from dicomover.receiver.service import Service
+from dicomover.receiver.settings import Settings
+
+__all__ = ["UNDELIVERED", "main"]
+
+UNDELIVERED = 8_000  # events that the parent may have taken and not yet worked off
+_PARENT_EVERY = 2.0  # seconds between two looks whether the parent lives
+
+logger = logging.getLogger("dicomover.receiver")
+
+
+class _Ended(BaseException):
+    """The process was told to end by a signal."""
+
+
+class _ToParent(logging.Handler):
+    """Passes log records on; of an exception only its kind, since its text may name files."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[0]:
+            text += f" ({record.exc_info[0].__name__})"
+        with contextlib.suppress(OSError, ValueError):
+            self._writer.write({"log": [record.levelno, text]})
+
+
+class _Child:
+    """One receiver and its line to the parent."""
+
+    def __init__(self, orders: IO[bytes], writer: Writer) -> None:
+        self._orders = orders
+        self._writer = writer
+        self._credit = threading.Condition()
+        self._undelivered = 0
+        self._closing = False
+        self._outbox = Outbox(self._deliver, "dicomover-events")
+        self._service: Service | None = None
+
+    def run(self) -> None:
+        """Obey until the parent says stop, or is gone."""
+        stopped: int | None = None
+        try:
+            while (frame := read_frame(self._orders)) is not None:
+                if frame["do"] == "stop":
+                    stopped = frame["id"]
+                    break
+                self._obey(frame)
+        except _Ended:
+            pass
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.SIG_IGN)
+        if self._service is not None:
+            self._service.stop()
+        with self._credit:
+            self._closing = True
+            self._credit.notify_all()
+        if self._service is not None:
+            self._outbox.close(10.0)
+        if stopped is not None:
+            self._answer(stopped)
+
+    def _obey(self, frame: dict[str, Any]) -> None:
+        kind = frame["do"]
+        if kind == "acknowledge":
+            with self._credit:
+                self._undelivered -= frame["count"]
+                self._credit.notify_all()
+        elif kind == "start":
+            self._start(frame)
+        elif kind == "sync":
+            threading.Thread(target=self._sync, args=(frame["id"],), daemon=True).start()
+        elif kind == "admit":
+            assert self._service is not None
+            sets = {name: frozenset(frame[name]) for name in ("patient_ids", "study_uids", "series_uids", "sop_uids")}
+            self._service.admit(Admission(frame["move"], frame["message_id"], **sets))
+            self._answer(frame["id"])
+        elif kind == "dismiss":
+            assert self._service is not None
+            self._service.dismiss(frame["move"])
+
+    def _start(self, frame: dict[str, Any]) -> None:
+        logging.getLogger("dicomover").setLevel(frame["log_level"])
+        service = Service(Settings.from_plain(frame["settings"]), self._outbox.put, beat=self._beat)
+        try:
+            service.start()
+        except ReceiverError as error:
+            self._answer(frame["id"], error=str(error))
+            return
+        self._service = service
+        self._outbox.start()
+        gc.collect()
+        gc.freeze()
+        self._answer(frame["id"], port=service.port)
+
+    def _sync(self, number: int) -> None:
+        assert self._service is not None
+        try:
+            self._service.sync()
+        except ReceiverError as error:
+            self._answer(number, error=str(error))
+        else:
+            self._answer(number)
+
+    def _answer(self, number: int, **more: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._writer.write({"reply": number, **more})
+
+    def _beat(self, last_activity: float) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._writer.write({"activity": last_activity})
+
+    def _deliver(self, batch: list[Fields | Refusal]) -> None:
+        for start in range(0, len(batch), 1000):
+            part = batch[start : start + 1000]
+            with self._credit:
+                while self._undelivered > UNDELIVERED and not self._closing:
+                    self._credit.wait()
+                self._undelivered += len(part)
+            with contextlib.suppress(OSError, ValueError):  # a parent that is gone needs no news
+                assert self._service is not None
+                events = [pack_event(event) for event in part]
+                self._writer.write({"activity": self._service.last_activity, "events": events})
+
+
+def _end(*_: object) -> NoReturn:
+    raise _Ended
+
+
+def _watch(parent: int) -> None:
+    """End when the parent has gone although somebody keeps the pipe open, as a forked sibling may."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Run as the receiver's process: orders on the standard input, answers on the standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted notebook goes on receiving
+    signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _end)
+    # Nothing else may read or write there.
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    writer = Writer(answers)
+    root = logging.getLogger("dicomover")
+    root.addHandler(_ToParent(writer))
+    root.propagate = False
+    if hasattr(os, "getppid") and os.name == "posix":
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    _Child(orders, writer).run()
+    return 0
