@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -104,6 +105,7 @@ class Association:
         self.ae_title = ae_title
         self.timeouts = timeouts
         self.served = 0
+        self._answered: deque[int] = deque(maxlen=64)
         self._waker = Waker()
         self._connection: Connection | None = None
         self._by_sop_class: dict[str, Context] = {}
@@ -230,7 +232,10 @@ class Association:
             )
             wait = _Wait(self, context, message_id)
             for seen in itertools.count(1):
-                answer = self._answer(context, cs.C_FIND_RQ, message_id, wait)
+                try:
+                    answer = self._answer(context, cs.C_FIND_RQ, message_id, wait)
+                except AssociationLost as error:
+                    raise AssociationLost(wait.explain(error), error.by) from error
                 status = _status(answer)
                 if status not in _PENDING:
                     done = True
@@ -337,15 +342,20 @@ class Association:
     def _answer(self, context: Context, request: int, message_id: int, wait: _Wait) -> Message:
         wait.begin()
         self.served += 1
-        message = self._wire.read_message(wait)
-        logger.debug("received %s, %d bytes of identifier", _loggable(message.command), len(message.data))
-        command = message.command
+        while True:
+            message = self._wire.read_message(wait)
+            command = message.command
+            logger.debug("received %s, %d bytes of identifier", _loggable(command), len(message.data))
+            if command.get("MessageIDBeingRespondedTo") not in self._answered or message_id in self._answered:
+                break  # else it belongs to a request that had its final response already
         if command.get("CommandField") != request | cs.RESPONSE or "Status" not in command:
             raise self._wire.broken("a message that is no answer to our request", reason=2)
         if command.get("MessageIDBeingRespondedTo") != message_id:
             raise self._wire.broken("the answer to another message than ours", reason=2)
         if message.context_id != context.id:
             raise self._wire.broken("an answer in another presentation context", reason=2)
+        if _status(message) not in _PENDING:
+            self._answered.append(message_id)
         return message
 
 

@@ -45,7 +45,7 @@ class Counters:
     """Sub-operations as the PACS counted them; None where it never said.
 
     Completed, failed and warning keep the largest number seen, since some archives end with
-    zeros after files have moved. `remaining` is what was said last.
+    zeros after files have moved. `remaining` is what the last response said that counted at all.
     """
 
     completed: int | None = None
@@ -64,7 +64,7 @@ class Counters:
             _largest(self.completed, later.completed),
             _largest(self.failed, later.failed),
             _largest(self.warning, later.warning),
-            self.remaining if later.remaining is None else later.remaining,
+            self.remaining if later == Counters() else later.remaining,
         )
 
     def __add__(self, other: Counters) -> Counters:
@@ -137,7 +137,7 @@ def judge(
 
     claimed = counters.moved
     if status_code == SUCCESS and claimed is not None:
-        # A success leaves nothing open: what the last pending response called remaining has moved.
+        # A final success that does not count leaves nothing open of what was called remaining before.
         claimed += counters.remaining or 0
     moved = claimed if received is None else received
     wanted = max((n for n in (expected, claimed) if n is not None), default=None)

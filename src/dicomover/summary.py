@@ -34,7 +34,7 @@ SCHEMA = (
     Column("completed", "Int64", "sub-operations that the PACS counted as completed; `<NA>` where it never said"),
     Column("failed", "Int64", "the same, failed"),
     Column("warning", "Int64", "the same, completed with a warning"),
-    Column("remaining", "Int64", "the same, not begun when it last said"),
+    Column("remaining", "Int64", "the same, not begun when it last counted"),
     Column("received", "Int64", "instances of this request on our disk; `<NA>` when a third party receives"),
     Column("bytes", "Int64", "their size"),
     Column("attempts", "Int64", "C-MOVEs sent for it"),

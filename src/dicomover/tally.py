@@ -28,6 +28,8 @@ class RunningMove:
         self.sop_uids: set[str] = set()
         self.bytes = 0
         self.conflicts = 0
+        self.foreign = 0
+        self.last_arrival = 0.0
         self.refused: Counter[int] = Counter()
         self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else frozenset()
         self._studies = identifier.uids(Level.STUDY)
@@ -53,10 +55,11 @@ class RunningMove:
 class Tally:
     """The running moves and their arrivals. Every method may be called from any thread."""
 
-    def __init__(self, ae_title: str) -> None:
+    def __init__(self, ae_title: str, last_activity: Callable[[], float]) -> None:
         self._ae_title = ae_title
+        self._last_activity = last_activity
         self._running: dict[int, RunningMove] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._quit = False
 
     def begin(self, move: RunningMove) -> None:
@@ -70,16 +73,22 @@ class Tally:
             self._running.pop(move.number, None)
 
     def add(self, arrival: Arrival) -> list[int]:
-        """Count an arrival and return the numbers of the moves that it belongs to; by UID, else by Message ID."""
+        """Count an arrival and return the numbers of the moves that it belongs to.
+
+        UIDs decide. What the archive sends for our C-MOVE (by its Message ID) under other UIDs than we asked for is
+        noted, but does not count as received.
+        """
         with self._changed:
             moves = [move for move in self._running.values() if move.covers(arrival)]
             if not moves and arrival.originator_ae_title == self._ae_title:
-                moves = [m for m in self._running.values() if m.message_id == arrival.originator_message_id]
+                for move in self._running.values():
+                    move.foreign += move.message_id == arrival.originator_message_id
             for move in moves:
                 if arrival.sop_instance_uid not in move.sop_uids:
                     move.sop_uids.add(arrival.sop_instance_uid)
                     move.bytes += arrival.size
                 move.conflicts += arrival.conflict
+                move.last_arrival = arrival.at
             self._changed.notify_all()
             return [move.number for move in moves]
 
@@ -93,12 +102,21 @@ class Tally:
                     move.refused[refusal.status] += 1
             self._changed.notify_all()
 
-    def wait(self, move: RunningMove, wanted: int, quiet: float, last_activity: Callable[[], float]) -> None:
-        """Wait until so many instances have arrived, or until it has been quiet for so many seconds."""
+    def last_sign(self, move: RunningMove) -> float:
+        """Return the `time.monotonic()` at which something last came for a move.
+
+        The bytes of an instance that is still under way count only if they cannot be another move's.
+        """
+        with self._changed:
+            alone = len(self._running) == 1
+        return max(move.last_arrival, self._last_activity()) if alone else move.last_arrival
+
+    def wait(self, move: RunningMove, wanted: int, quiet: float) -> None:
+        """Wait until so many instances have arrived, or until nothing has come for so many seconds."""
         begun = time.monotonic()
         with self._changed:
             while len(move.sop_uids) + move.refused.total() < wanted and not self._quit:
-                left = max(begun, last_activity()) + quiet - time.monotonic()
+                left = max(begun, self.last_sign(move)) + quiet - time.monotonic()
                 if left <= 0:
                     return
                 self._changed.wait(left)

@@ -210,20 +210,22 @@ class Worker:
             status = Status.NOT_FOUND
         situation = Situation(self._settings.destination, port, target.expected, received, dict(running.refused))
         error = explain(status, end, situation)
+        said = [error or ""]
         if running.conflicts:
-            other = f"{running.conflicts} arrived with other bytes than a file that was here; both were kept"
-            error = f"{error}; {other}" if error else other
-        return Outcome(status, end, attempts, received, size, error)
+            said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
+        if running.foreign:
+            said.append(
+                f"{running.foreign} arrived with it that were not asked for; they are filed under their own UIDs"
+            )
+        return Outcome(status, end, attempts, received, size, "; ".join(part for part in said if part) or None)
 
 
 def _still_due(end: MoveEnd, target: Target) -> tuple[int, float]:
     """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
     claimed = end.counters.moved
-    if end.status_code == SUCCESS and claimed is not None:
-        claimed += end.counters.remaining or 0
-    if claimed:
-        return claimed, STRAGGLER_SECONDS
-    if end.ended is Ended.LOST or end.status_code == SUCCESS:
+    if end.ended is Ended.LOST or (claimed is None and end.status_code == SUCCESS):
         return target.expected or 0, STRAGGLER_SECONDS
+    if claimed:
+        return claimed + (end.counters.remaining or 0), STRAGGLER_SECONDS
     # The archive says that nothing has moved: give what is already here the time to be counted.
     return target.expected or 1, COUNTING_SECONDS
