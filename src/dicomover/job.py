@@ -52,7 +52,11 @@ class Job:
         self._on_begin = on_begin
         self._on_end = on_end
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._reception = None if receiver is None else Reception(receiver, Tally(settings.destination))
+        self._reception = (
+            None
+            if receiver is None
+            else Reception(receiver, Tally(settings.destination, lambda: receiver.last_activity))
+        )
         self._controls = Controls(self._events.put)
         self._ledger = Ledger(batch, pool.next_number, self._events.put)
         self._last_resort: threading.Timer | None = None

@@ -147,7 +147,7 @@ class Worker:
             attempts, end = self._exchange(move, running)
             if self._reception is not None and not self._controls.cancelled:
                 wanted, quiet = _still_due(end, move.target)
-                self._reception.tally.wait(running, wanted, quiet, self._last_arrival)
+                self._reception.tally.wait(running, wanted, quiet)
         except ContextRejected as error:
             return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error))
         finally:
@@ -188,11 +188,8 @@ class Worker:
             self._settings.destination,
             running.message_id,
             on_progress=lambda counters: self._controls.emit(MoveProgressed(time.monotonic(), move.number, counters)),
-            last_arrival=self._last_arrival,
+            last_arrival=lambda: 0.0 if self._reception is None else self._reception.tally.last_sign(running),
         )
-
-    def _last_arrival(self) -> float:
-        return 0.0 if self._reception is None else self._reception.receiver.last_activity
 
     def _judge(self, end: MoveEnd, target: Target, running: RunningMove, attempts: int) -> Outcome:
         port = received = size = None
@@ -214,9 +211,7 @@ class Worker:
         if running.conflicts:
             said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
         if running.foreign:
-            said.append(
-                f"{running.foreign} arrived with it that were not asked for; they are filed under their own UIDs"
-            )
+            said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
         return Outcome(status, end, attempts, received, size, "; ".join(part for part in said if part) or None)
 
 
