@@ -151,6 +151,7 @@ class Mover:
         self._lock = threading.Lock()
         self._users = 0
         self._listeners = 0
+        self._is_open = False
 
     def _new_receiver(self) -> Receiver:
         assert self.receive is not None
@@ -171,22 +172,43 @@ class Mover:
 
     # --- life
 
-    def __enter__(self) -> Self:
-        """Start to listen, if we receive; associations are kept open between calls."""
-        self._use(listening=True)
+    def open(self) -> Self:
+        """Start to listen, if we receive, and keep associations open between calls; `with` does the same.
+
+        Returns
+        -------
+        Mover
+            Itself.
+
+        Raises
+        ------
+        ReceiverError
+            If we cannot listen or write.
+        """
+        if not self._is_open:
+            self._use(listening=True)
+            self._is_open = True
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Cancel what still runs, release the associations and stop listening."""
+    def close(self) -> None:
+        """Cancel what still runs, release the associations and stop listening; the end of `with` does the same."""
         with self._lock:
             jobs = list(self._jobs)
         for job in jobs:
             job.cancel()
         for job in jobs:
             job.wait()
-        self._leave(listening=True)
+        if self._is_open:
+            self._is_open = False
+            self._leave(listening=True)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _use(self, *, listening: bool) -> None:
         with self._lock:
