@@ -19,7 +19,15 @@ import dicomover.testing
 from dicomover.command_set import C_FIND_RQ, C_MOVE_RQ
 from dicomover.errors import AssociationRejected
 from dicomover.node import Node
-from dicomover.testing import DemoPacs, Workstation, data_set_of_file, made_studies, made_study, sample_studies
+from dicomover.testing import (
+    DemoPacs,
+    Misbehaviour,
+    Workstation,
+    data_set_of_file,
+    made_studies,
+    made_study,
+    sample_studies,
+)
 from dicomover.testing._elements import IMPLICIT, decode, encode
 from dicomover.testing._matching import matches
 from test_testing_misbehaviour import EXPLICIT, Client, client_of, move_keys
@@ -94,7 +102,7 @@ def test_ten_thousand_studies_cost_little() -> None:
     with DemoPacs(made_studies(10_000)) as pacs:
         seconds, size = time.monotonic() - begun, tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-        assert seconds < 5
+        assert seconds < 10
         assert size < 20e6
         with client_of(pacs) as client:
             keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ""}
@@ -253,7 +261,10 @@ def test_moves_of_a_strict_archive() -> None:
 
 def test_a_query_can_be_cancelled() -> None:
     """A C-CANCEL ends a query with 0xFE00 before the last answer."""
-    with DemoPacs(made_studies(5), misbehave={"*": "find-slow"}) as pacs, client_of(pacs) as client:
+    with (
+        DemoPacs(made_studies(5), misbehave={"*": Misbehaviour("find-slow", seconds=0.4)}) as pacs,
+        client_of(pacs) as client,
+    ):
         keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "", "AccessionNumber": "M*"}
         seen = client.ask(C_FIND_RQ, keys, cancel_after=1)
         assert (seen.status, len(seen.answers)) == (0xFE00, 1)
@@ -270,7 +281,7 @@ def test_ae_titles() -> None:
         assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 3)
         pacs.known_ae_titles = ["TESTER"]
         Client(pacs).close()
-        pacs.node = Node("127.0.0.1", pacs.port, ae_title="ELSE")
+        pacs.node = Node("127.0.0.1", pacs.node.port, ae_title="ELSE")
         with pytest.raises(AssociationRejected) as caught:
             Client(pacs)
         assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
@@ -303,6 +314,35 @@ def test_what_was_asked_is_recorded() -> None:
         assert pacs.open_associations == 1
         pacs.forget()
         assert (pacs.requests, pacs.stores, pacs.moves_of(study.study_instance_uid)) == ([], [], [])
+
+
+def test_what_no_request_is() -> None:
+    """An operation that is not offered is 0x0211, a late C-CANCEL is recorded, an odd context ends the association."""
+    with DemoPacs([]) as pacs, client_of(pacs) as client:
+        assert client.ask(0x0001, {"PatientID": "4711"}).status == 0x0211
+        client.cancel()
+        assert client.ask(C_FIND_RQ, {"QueryRetrieveLevel": "STUDY", "AccessionNumber": "A"}).status == 0
+        assert [request.kind for request in pacs.requests] == ["C-CANCEL", "C-FIND"]
+        client.connection.send_message(9, {"CommandField": C_FIND_RQ, "MessageID": 1, "CommandDataSetType": 0x0101})
+        assert client.read().ended == "abort"
+
+
+def test_one_request_at_a_time() -> None:
+    """A second request before the first has its final response ends the association."""
+    with DemoPacs([made_study("A")], misbehave={"A": "slow"}) as pacs:
+        client = Client(pacs)
+        command = {"CommandField": C_MOVE_RQ, "MessageID": 1, "CommandDataSetType": 1, "MoveDestination": "WORKSTATION"}
+        for _ in range(2):
+            client.connection.send_message(3, command, encode(move_keys(pacs, "A"), EXPLICIT))
+        assert client.read().ended == "abort"
+
+
+def test_a_limit_counts_what_is_open() -> None:
+    """Whoever releases may associate again at once, even at the limit."""
+    with DemoPacs([], max_associations=1) as pacs:
+        for _ in range(50):
+            Client(pacs).close()
+        assert pacs.most_associations == 1
 
 
 # --- destinations
@@ -393,7 +433,7 @@ def test_thousands_of_requests_a_second() -> None:
             assert len(client.ask(C_FIND_RQ, keys).answers) == 1
         study = move_keys(pacs, "M000001")
         assert all(client.ask(C_MOVE_RQ, study).counters == (3, 0, 0) for _ in range(1000))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10
 
 
 def test_many_archives_leave_nothing_behind() -> None:

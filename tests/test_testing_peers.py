@@ -83,7 +83,7 @@ def digests_in(folder: Path) -> set[str]:
 @needs_dcmtk
 def test_echoscu(pacs: DemoPacs) -> None:
     """DCMTK's echoscu has its answer."""
-    assert run("echoscu", "127.0.0.1", str(pacs.port)).returncode == 0
+    assert run("echoscu", "127.0.0.1", str(pacs.node.port)).returncode == 0
     assert pacs.requests[-1].kind == "C-ECHO"
 
 
@@ -94,7 +94,7 @@ def test_findscu(pacs: DemoPacs, tmp_path: Path, options: tuple[str, ...]) -> No
     keys = ["QueryRetrieveLevel=STUDY", "AccessionNumber=DEMO*", "StudyDate=20040101-20041231", "StudyInstanceUID"]
     keys += ["NumberOfStudyRelatedInstances", "ModalitiesInStudy"]
     arguments = [part for key in keys for part in ("-k", key)]
-    done = run("findscu", "-S", *options, "-X", "-od", str(tmp_path), "127.0.0.1", str(pacs.port), *arguments)
+    done = run("findscu", "-S", *options, "-X", "-od", str(tmp_path), "127.0.0.1", str(pacs.node.port), *arguments)
     assert done.returncode == 0, done.stderr
     found = {}
     for path in tmp_path.iterdir():
@@ -114,7 +114,7 @@ def test_movescu_to_storescp(pacs: DemoPacs, tmp_path: Path) -> None:
         pacs.destinations["STORESCP"] = port
         uids = "\\".join(study.study_instance_uid for study in pacs.studies)
         done = run(
-            *("movescu", "-S", "-aem", "STORESCP", "127.0.0.1", str(pacs.port)),
+            *("movescu", "-S", "-aem", "STORESCP", "127.0.0.1", str(pacs.node.port)),
             *("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={uids}"),
         )
         assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def move(
     entity = AE("PEER")
     entity.dimse_timeout = entity.acse_timeout = 10
     entity.add_requested_context(sop_class)
-    association = entity.associate("127.0.0.1", pacs.port, ae_title="DEMO")
+    association = entity.associate("127.0.0.1", pacs.node.port, ae_title="DEMO")
     assert association.is_established
     try:
         return list(association.send_c_move(request(level, keys), destination, sop_class, priority=0))
@@ -166,7 +166,7 @@ def find(pacs: DemoPacs, level: str, keys: dict[str, object], root: str = "STUDY
     entity = AE("PEER")
     entity.dimse_timeout = entity.acse_timeout = 10
     entity.add_requested_context(sop_class)
-    association = entity.associate("127.0.0.1", pacs.port, ae_title="DEMO")
+    association = entity.associate("127.0.0.1", pacs.node.port, ae_title="DEMO")
     assert association.is_established
     try:
         responses = list(association.send_c_find(request(level, keys), sop_class))
@@ -181,7 +181,7 @@ def test_pynetdicom_echo(pacs: DemoPacs) -> None:
     """Pynetdicom's C-ECHO has its answer."""
     entity = AE()
     entity.add_requested_context(Verification)
-    association = entity.associate("127.0.0.1", pacs.port)
+    association = entity.associate("127.0.0.1", pacs.node.port)
     assert association.send_c_echo().Status == 0
     association.release()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dicomover.testing._storing import StoreAssociation
 
 __all__ = ["Exchange", "Link", "read_identifier"]
+
+_PENDING = (0xFF00, 0xFF01)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +48,7 @@ class Exchange:
         self.context_id = message.context_id
         self.message_id = int(message.command.get("MessageID", 0))
         self.message_id_offset = 0
+        self.before_final: Callable[[], None] = lambda: None
         self._sop_class = str(message.command.get("AffectedSOPClassUID", ""))
         self._command_field = int(message.command["CommandField"]) | RESPONSE
 
@@ -65,7 +68,9 @@ class Exchange:
     def answer(
         self, status: int, extra: Mapping[str, int] | Mapping[str, int | str] | None = None, data: bytes = b""
     ) -> None:
-        """Send a response."""
+        """Send a response; before a final one, whoever asked to be told is told."""
+        if status not in _PENDING:
+            self.before_final()
         self.connection.send_message(self.context_id, self.response(status, extra, data=bool(data)), data)
 
     def cancelled(self) -> bool:

@@ -48,7 +48,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
     parts = list(pacs._archive.resolve(level, request.keys))
     pacs._note_move(request, [study for study, _ in parts])
     named = request.values("AccessionNumber")
-    with pacs._moving() as busy:
+    with pacs._moving(exchange) as busy:
         script = busy or pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
         Move(exchange, request, parts, script, link.syntax(message.context_id)).run()
 
@@ -365,7 +365,7 @@ class Move:
             status = store.store(instance, originator)
         except NodeError:
             store.connection.close()
-        self.pacs.stores.append(
+        self.pacs._note_store(
             Store(
                 instance.sop_instance_uid,
                 study.study_instance_uid,

@@ -5,59 +5,31 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import UserDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomover.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
-from dicomover.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
+from dicomover.negotiation import AssociationRequest, encode_reject, parse_request
 from dicomover.node import Node
+from dicomover.testing._admission import SERVICES, accept
 from dicomover.testing._archive import Archive, Association, Request, Store
-from dicomover.testing._elements import IMPLICIT
 from dicomover.testing._exchange import Exchange, Link, read_identifier
 from dicomover.testing._finds import answer_find
 from dicomover.testing._misbehaviour import Misbehaviour, MisbehaviourLike, Misbehaviours, Script
 from dicomover.testing._moves import answer_move
 from dicomover.testing._samples import Source, read_sources, sample_studies
-from dicomover.testing._server import LoopbackServer, silence
+from dicomover.testing._server import LoopbackServer
+from dicomover.testing._storing import Destinations
 from dicomover.testing._studies import Study
 from dicomover.testing._workstation import Workstation
-from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Context, Message
+from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Message
 
-__all__ = ["DemoPacs", "Destinations"]
+__all__ = ["DemoPacs"]
 
-_VERIFICATION = "1.2.840.10008.1.1"
-_SERVICES = {
-    "1.2.840.10008.5.1.4.1.2.1.1": ("C-FIND", "PATIENT"),
-    "1.2.840.10008.5.1.4.1.2.1.2": ("C-MOVE", "PATIENT"),
-    "1.2.840.10008.5.1.4.1.2.2.1": ("C-FIND", "STUDY"),
-    "1.2.840.10008.5.1.4.1.2.2.2": ("C-MOVE", "STUDY"),
-}
-_SYNTAXES = (str(ExplicitVRLittleEndian), IMPLICIT)
-
-
-class Destinations(UserDict[str, "int | tuple[str, int]"]):
-    """Move Destinations by AE title: a port, or a loopback host and a port."""
-
-    def __setitem__(self, ae_title: str, address: int | tuple[str, int]) -> None:
-        node = _destination(ae_title, address)
-        if not node.is_loopback:
-            raise ValueError(f"{node} is not on this machine; a demo archive never sends beyond it")
-        super().__setitem__(ae_title, address)
-
-    def node(self, ae_title: str) -> Node | None:
-        """Return the destination, None if it is unknown."""
-        address = self.data.get(ae_title)
-        return None if address is None else _destination(ae_title, address)
-
-
-def _destination(ae_title: str, address: int | tuple[str, int]) -> Node:
-    host, port = ("127.0.0.1", address) if isinstance(address, int) else address
-    return Node(host, port, ae_title=ae_title)
+_GRACE = 0.05  # seconds, for an association that the other side knows to be over and we do not yet
 
 
 class DemoPacs:
@@ -176,7 +148,8 @@ class DemoPacs:
         self.associations: list[Association] = []
         self.stores: list[Store] = []
         self._moves_by_study: dict[str, list[Request]] = {}
-        self._lock = threading.Lock()
+        self._sends: dict[str, int] = {}
+        self._lock = threading.Condition(threading.Lock())
         self._links: set[Link] = set()
         self._moves_running = 0
         self._most = [0, 0]
@@ -186,11 +159,6 @@ class DemoPacs:
         self.node = Node("127.0.0.1", self._server.port, ae_title=ae_title)
 
     # --- what it holds
-
-    @property
-    def port(self) -> int:
-        """The TCP port it listens on."""
-        return self.node.port
 
     @property
     def studies(self) -> list[Study]:
@@ -246,7 +214,7 @@ class DemoPacs:
 
     def sends_of(self, sop_instance_uid: str) -> int:
         """Return how often an instance was sent and taken."""
-        return sum(1 for item in list(self.stores) if item.sop_instance_uid == sop_instance_uid and item.status == 0)
+        return self._sends.get(sop_instance_uid, 0)
 
     @property
     def on_associate(self) -> Misbehaviour | None:
@@ -278,6 +246,7 @@ class DemoPacs:
         """Forget what was asked and sent; the studies stay."""
         with self._lock:
             self._moves_by_study.clear()
+            self._sends.clear()
             for records in (self.requests, self.associations, self.stores):
                 records.clear()
 
@@ -317,12 +286,13 @@ class DemoPacs:
         try:
             if rejected is not None:
                 connection.send(encode_reject(*rejected))
-            elif self._accept(link, request, how):
+            elif accept(link.connection, request, self.models, how):
                 while True:
                     self._answer(link, connection.read_message())
         finally:
             with self._lock:
                 self._links.discard(link)
+                self._lock.notify_all()
             for store in link.stores:
                 store.close()
 
@@ -334,7 +304,7 @@ class DemoPacs:
                 rejected = (1, 1, 3)
             elif self.known_ae_titles is not None and request.called_ae_title != self.ae_title:
                 rejected = (1, 1, 7)
-            elif self.max_associations is not None and len(self._links) >= self.max_associations:
+            elif not self._lock.wait_for(self._has_room, _GRACE):
                 rejected = (2, 3, 2)
             elif how.count("/") == 2:
                 result, source, reason = how.split("/")
@@ -348,37 +318,15 @@ class DemoPacs:
                 self._most[0] = max(self._most[0], len(self._links))
         return rejected
 
-    def _accept(self, link: Link, request: AssociationRequest, how: str) -> bool:
-        connection = link.connection
-        if how == "silence":
-            silence(connection)
-        if how == "garbage":
-            connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            silence(connection)
-        if how in ("abort", "close"):
-            connection.abort(source=2) if how == "abort" else connection.close()
-            return False
-        offered = {uid for uid, (_, model) in _SERVICES.items() if model in self.models} | {_VERIFICATION}
-        accepted = {
-            context.id: next((syntax for syntax in context.transfer_syntaxes if syntax in _SYNTAXES), "")
-            for context in request.contexts
-            if context.abstract_syntax in offered and how != "no-context"
-        }
-        connection.peer_max_pdu = request.max_pdu or connection.peer_max_pdu
-        connection.contexts = {
-            context.id: Context(context.id, context.abstract_syntax, (accepted[context.id],))
-            for context in request.contexts
-            if accepted.get(context.id)
-        }
-        connection.send(encode_accept(request, accepted, connection.max_pdu))
-        return True
+    def _has_room(self) -> bool:
+        return self.max_associations is None or len(self._links) < self.max_associations
 
     def _answer(self, link: Link, message: Message) -> None:
         context = link.connection.contexts.get(message.context_id)
         if context is None:
             raise link.connection.broken("a message in a presentation context that was not accepted")
         kind = message.command.get("CommandField")
-        service, model = _SERVICES.get(context.abstract_syntax, ("C-ECHO", ""))
+        service, model = SERVICES.get(context.abstract_syntax, ("C-ECHO", ""))
         if kind == C_CANCEL_RQ:
             self._note_cancel(link, message)  # too late: what it cancels has ended
         elif kind == C_ECHO_RQ and service == "C-ECHO":
@@ -422,9 +370,23 @@ class DemoPacs:
             for study in studies:
                 self._moves_by_study.setdefault(study.study_instance_uid, []).append(request)
 
+    def _note_store(self, store: Store) -> None:
+        with self._lock:
+            self.stores.append(store)
+            if store.status == 0:
+                self._sends[store.sop_instance_uid] = self._sends.get(store.sop_instance_uid, 0) + 1
+
     @contextlib.contextmanager
-    def _moving(self) -> Iterator[Script | None]:
-        """Count a C-MOVE while it runs; give the script for one too many."""
+    def _moving(self, exchange: Exchange) -> Iterator[Script | None]:
+        """Count a C-MOVE until its final response goes out; give the script for one too many."""
+        running = [exchange]
+
+        def end() -> None:
+            with self._lock:
+                self._moves_running -= len(running)
+                running.clear()
+
+        exchange.before_final = end
         with self._lock:
             self._moves_running += 1
             too_many = self.max_moves is not None and self._moves_running > self.max_moves
@@ -432,5 +394,4 @@ class DemoPacs:
         try:
             yield self.busy.script if too_many else None
         finally:
-            with self._lock:
-                self._moves_running -= 1
+            end()

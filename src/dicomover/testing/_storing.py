@@ -1,7 +1,8 @@
-"""The sending side of C-STORE: an association to a Move Destination."""
+"""Move Destinations, and the sending side of C-STORE."""
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Iterable
 
 from dicomover.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
@@ -11,7 +12,27 @@ from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
 from dicomover.upper_layer import Connection, Context, connect
 
-__all__ = ["StoreAssociation"]
+__all__ = ["Destinations", "StoreAssociation"]
+
+
+class Destinations(UserDict[str, "int | tuple[str, int]"]):
+    """Move Destinations by AE title: a port, or a loopback host and a port."""
+
+    def __setitem__(self, ae_title: str, address: int | tuple[str, int]) -> None:
+        node = _destination(ae_title, address)
+        if not node.is_loopback:
+            raise ValueError(f"{node} is not on this machine; a demo archive never sends beyond it")
+        super().__setitem__(ae_title, address)
+
+    def node(self, ae_title: str) -> Node | None:
+        """Return the destination, None if it is unknown."""
+        address = self.data.get(ae_title)
+        return None if address is None else _destination(ae_title, address)
+
+
+def _destination(ae_title: str, address: int | tuple[str, int]) -> Node:
+    host, port = ("127.0.0.1", address) if isinstance(address, int) else address
+    return Node(host, port, ae_title=ae_title)
 
 
 class StoreAssociation:
