@@ -474,6 +474,10 @@ def test_a_misbehaviour_that_passes() -> None:
 
 def test_unknown_names_are_refused() -> None:
     """A name that is none is an error that lists the names."""
+    with pytest.raises(ValueError, match="no place here"), archive(on_associate="abort"):
+        pass
+    with pytest.raises(ValueError, match="no place here"), archive("associate-abort"):
+        pass
     with pytest.raises(ValueError, match=r"'abrot' is unknown; one of .*abort"):
         Misbehaviour("abrot")
 

@@ -276,10 +276,14 @@ MisbehaviourLike = str | Misbehaviour | Iterable[str | Misbehaviour]
 """A name, a `Misbehaviour`, or several of them."""
 
 
+_EXCHANGES = ("move", "find")
+
+
 class Misbehaviours(UserDict[str, Any]):
     """Misbehaviours by accession number; `"*"` stands for every study. May be changed while the archive runs."""
 
-    def __init__(self, of: Mapping[str, MisbehaviourLike] | None = None) -> None:
+    def __init__(self, of: Mapping[str, MisbehaviourLike] | None = None, services: Iterable[str] = _EXCHANGES) -> None:
+        self._services = tuple(services)
         self._lock = threading.Lock()
         self._left: dict[tuple[str, int], int] = {}
         super().__init__(of or {})
@@ -287,6 +291,9 @@ class Misbehaviours(UserDict[str, Any]):
     def __setitem__(self, accession: str, value: MisbehaviourLike) -> None:
         parts = (value,) if isinstance(value, str | Misbehaviour) else tuple(value)
         several = tuple(Misbehaviour(part) if isinstance(part, str) else part for part in parts)
+        for item in several:
+            if item.script.service not in self._services:
+                raise ValueError(f"misbehaviour {item.name!r} has no place here; only those of {self._services} have")
         with self._lock:
             for position, item in enumerate(several):
                 self._left[accession, position] = -1 if item.times is None else item.times

@@ -142,7 +142,7 @@ class DemoPacs:
         self.busy = Misbehaviour(busy) if isinstance(busy, str) else busy
         self.models = models
         self.always_unable = always_unable
-        self._on_associate = Misbehaviours()
+        self._on_associate = Misbehaviours(services=["associate"])
         self.on_associate = on_associate
         self.requests: list[Request] = []
         self.associations: list[Association] = []
