@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -135,14 +135,16 @@ class Arrival:
         `time.monotonic()` when it was safe.
     sha256
         Of the bytes of the data set, without the file meta information; empty if checksums were not asked for.
+    requests
+        The labels of the rows that asked for it; empty where nobody has looked that up.
     """
 
-    path: Path
+    path: Path = field(repr=False)  # the folder may be named after the patient
     sop_class_uid: str
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-    patient_id: str
+    patient_id: str = field(repr=False)
     transfer_syntax_uid: str
     size: int
     calling_ae_title: str
@@ -152,6 +154,7 @@ class Arrival:
     conflict: bool = False
     at: float = 0.0
     sha256: str = ""
+    requests: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

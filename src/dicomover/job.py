@@ -6,21 +6,24 @@ import contextvars
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from dicomover import summary
 from dicomover.controls import Controls
+from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
+from dicomover.identifier import Level
 from dicomover.ledger import Ledger
 from dicomover.outcome import Status
 from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
 from dicomover.requests import Batch
-from dicomover.tally import Tally
+from dicomover.tally import Arrivals, Tally
 from dicomover.worker import Reception, Settings, Worker
 
 __all__ = ["CANCEL_PATIENCE", "Job"]
@@ -60,6 +63,7 @@ class Job:
         self._controls = Controls(self._events.put)
         self._ledger = Ledger(batch, pool.next_number, self._events.put)
         self._last_resort: threading.Timer | None = None
+        self._arrivals: Arrivals | None = None
         self._ended = threading.Event()
 
     # --- for users
@@ -73,6 +77,11 @@ class Job:
     def done(self) -> bool:
         """True once the batch has ended and its last state has been shown."""
         return self._ended.is_set()
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The Query/Retrieve Levels of its requests, from the top."""
+        return tuple(level for level in Level if any(request.level is level for request in self._batch.requests))
 
     def run(self) -> Job:
         """Run to the end in this thread and show progress; an interrupt cancels.
@@ -118,6 +127,8 @@ class Job:
         NodeError
             If the node cannot be reached at all.
         """
+        if self._reception is not None:
+            self._arrivals = Arrivals()
         self._begin()
 
         def watch() -> None:
@@ -126,6 +137,8 @@ class Job:
                     self._watch(progress)
             finally:
                 self._ended.set()
+                if self._arrivals is not None:
+                    self._arrivals.end()
 
         _thread(watch, "dicomover progress").start()
         return self
@@ -175,6 +188,41 @@ class Job:
             Columns `request` (the label of its row), `SOPInstanceUID`, `status_code` and `why`.
         """
         return summary.failures(self._ledger.results(), self._batch.given.index)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Yield the instances that we receive as they land, so that work on them can begin before the batch ends.
+
+        To be called once, right after `Mover.start`: what lands before is kept for it, but not for ever.
+
+        Yields
+        ------
+        Arrival
+            Its `path`, its UIDs, and in `requests` the labels of the rows that asked for it.
+
+        Raises
+        ------
+        DicomoverError
+            If a third party receives, or if it comes too late.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from dicomover import Mover
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with TemporaryDirectory() as folder, DemoPacs([made_study("00123", instances=4)]) as pacs:
+        ...     with Mover(pacs.node, receive=folder, port=0, progress="none") as mover:
+        ...         pacs.destinations["MOVESCU"] = mover.port
+        ...         job = mover.start({"AccessionNumber": "00123"})
+        ...         print([arrival.requests for arrival in job.arrivals()])
+        [(0,), (0,), (0,), (0,)]
+        """
+        if self._reception is None:
+            raise DicomoverError("nothing arrives here: a third party receives; give the Mover receive=")
+        arrivals = self._arrivals
+        if arrivals is None:
+            raise DicomoverError("arrivals() was called too late, or for a batch that does not run in the background")
+        arrivals.wanted = True
+        return iter(arrivals)
 
     # --- the batch
 
@@ -243,6 +291,8 @@ class Job:
         moves = self._reception.tally.add(event)
         if moves:
             self._events.put(InstanceReceived(event.at, moves[0], event.size))
+            if self._arrivals is not None:
+                self._arrivals.put(replace(event, requests=self._ledger.labels(moves)))
 
 
 def _thread(function: Callable[[], None], name: str) -> threading.Thread:

@@ -43,6 +43,7 @@ class Move:
     target: Target
     row: Row
     waiting: list[Row] = field(default_factory=list)
+    labels: list[object] = field(default_factory=list)
     outcome: Outcome | None = None
 
 
@@ -77,6 +78,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._todo: Iterator[Request] = iter(batch.requests)
         self._moves: dict[Identifier, Move] = {}
+        self._by_number: dict[int, Move] = {}
         self._results = [Result() for _ in range(len(batch))]
         for position, problems in batch.problems.items():
             why = "; ".join(f"{problem.column} {problem.why}, {problem.mend}" for problem in problems)
@@ -98,8 +100,10 @@ class Ledger:
                 move = self._moves.get(key)
                 if move is None:
                     move = self._moves[key] = Move(self._next_number(), target, row)
+                    self._by_number[move.number] = move
                     mine.append(move)
                 move.waiting.append(row)
+                move.labels.append(row.request.label)
                 row.moves.append(move)
             over = self._over([row])
         self._end(over)
@@ -139,7 +143,12 @@ class Ledger:
     def numbers(self) -> list[int]:
         """Return the numbers of all C-MOVEs so far."""
         with self._lock:
-            return [move.number for move in self._moves.values()]
+            return list(self._by_number)
+
+    def labels(self, numbers: Iterable[int]) -> tuple[object, ...]:
+        """Return the labels of the rows that these C-MOVEs are for."""
+        with self._lock:
+            return tuple(dict.fromkeys(label for number in numbers for label in self._by_number[number].labels))
 
     def _over(self, rows: Iterable[Row]) -> list[Row]:
         over = [row for row in rows if not row.over and all(move.outcome is not None for move in row.moves)]

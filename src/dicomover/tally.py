@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, Refusal
 from dicomover.identifier import Identifier, Level
 
-__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "RunningMove", "Tally"]
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "Tally"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
@@ -50,6 +52,35 @@ class RunningMove:
         if refusal.sop_instance_uid and self._instances:
             return refusal.sop_instance_uid in self._instances
         return bool(refusal.study_instance_uid) and refusal.study_instance_uid in self._studies
+
+
+class Arrivals:
+    """What has landed, in order, for one reader that may come a little later."""
+
+    MOST_KEPT = 100_000
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._queue: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
+        self._overflowed = False
+
+    def put(self, arrival: Arrival) -> None:
+        """Keep one; when nobody asks for very many, none are kept."""
+        if not self.wanted and self._queue.qsize() >= self.MOST_KEPT:
+            self._overflowed = True
+            self._queue = queue.SimpleQueue()
+        if not self._overflowed:
+            self._queue.put(arrival)
+
+    def end(self) -> None:
+        """Let the reader come to its end."""
+        self._queue.put(None)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        if self._overflowed:
+            raise DicomoverError(f"more than {self.MOST_KEPT} instances landed before arrivals() was called")
+        while (arrival := self._queue.get()) is not None:
+            yield arrival
 
 
 class Tally:
