@@ -82,18 +82,21 @@ def data_set(
 
 
 def command(sop: str, *, sop_class: str = CT, message_id: int = 1, **more: int | str) -> bytes:
-    """Encode a C-STORE-RQ."""
-    return command_set.encode(
+    """Encode a C-STORE-RQ; what is not ASCII in the UID goes out as UTF-8."""
+    raw_uid = sop.encode("utf-8")
+    stand_in = "?" * len(raw_uid) if not sop.isascii() else sop
+    encoded = command_set.encode(
         {
             "AffectedSOPClassUID": sop_class,
             "CommandField": C_STORE_RQ,
             "MessageID": message_id,
             "Priority": 0,
             "CommandDataSetType": WITH_DATA_SET,
-            "AffectedSOPInstanceUID": sop,
+            "AffectedSOPInstanceUID": stand_in,
             **more,
         }
     )
+    return encoded if sop.isascii() else encoded.replace(stand_in.encode(), raw_uid)
 
 
 def pdv(context_id: int, flags: int, piece: bytes) -> bytes:
@@ -221,7 +224,7 @@ class Run:
 def body_of(path: Path) -> bytes:
     """Return the data set of a DICOM file, byte by byte."""
     raw = path.read_bytes()
-    assert raw[:132] == bytes(128) + b"DICM"
+    assert raw[128:132] == b"DICM"
     return raw[144 + struct.unpack_from("<L", raw, 140)[0] :]
 
 

@@ -135,9 +135,7 @@ class Association:
             logger.exception("aborted the association with %s after an error of ours", self.peer)
             self._abort(2, 0)
         finally:
-            if self._reception is not None:
-                self._reception.abandon()
-                self._reception = None
+            self._abandon()
             with contextlib.suppress(OSError):
                 self._sock.close()
 
@@ -295,7 +293,13 @@ class Association:
         else:
             logger.info("%s closed the connection without releasing the association", self.peer)
 
+    def _abandon(self) -> None:
+        if self._reception is not None:
+            self._reception.abandon()
+            self._reception = None
+
     def _abort(self, source: int, reason: int) -> None:
+        self._abandon()
         with contextlib.suppress(OSError):
             self._send(struct.pack(">BxLxxBB", ABORT, 4, source, reason))
             self._linger()

@@ -147,7 +147,10 @@ class Reception:
             if len(held) > _HEAD_CAP:
                 self._refuse(CANNOT_UNDERSTAND, f"Series Instance UID is not within the first {_HEAD_CAP >> 20} MiB")
             return
-        self._open(piece if held is None else held)
+        if self.size:
+            self._open(piece if held is None else held)
+        else:
+            self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
 
     def _open(self, first: memoryview | bytearray) -> None:
         """Everything is known: let it in or not, and begin the file."""
@@ -202,9 +205,7 @@ class Reception:
         self.flush()
         if self.status:
             return self.status
-        if self._part is None:
-            self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
-            return self.status
+        assert self._part is not None
         try:
             filed = self._desk.filing.publish(self._part, self._final)
         except AlreadyThere:
