@@ -1,0 +1,268 @@
+"""What peers do and the row that each must end in: the data of `test_behaviours.py` and of the table in the docs.
+
+Every study has two series of three instances. `here` is the row when we receive ourselves, `there` when a third
+party (WORKSTATION) does; where a third party receives, only the archive's own words tell what moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+__all__ = ["BEHAVIOURS", "INSTANCES", "Behaviour", "Row"]
+
+INSTANCES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the summary has to say.
+
+    Attributes
+    ----------
+    status, status_code
+        As in the summary; an empty code stands for `<NA>`.
+    completed, received
+        As in the summary; None stands for `<NA>`.
+    error
+        A fragment of the sentence; empty if there must be none.
+    raises
+        The exception, where the archive cannot be reached at all and there is no row.
+    """
+
+    status: str = ""
+    status_code: str = ""
+    completed: int | None = None
+    received: int | None = None
+    error: str = ""
+    raises: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One thing that a peer does, by its name in `dicomover.testing.MISBEHAVIOURS`.
+
+    Attributes
+    ----------
+    why
+        Why the row must be this one.
+    knobs
+        For the `Misbehaviour`.
+    stall
+        The stall deadline, in seconds.
+    cancelled
+        True if the batch is cancelled once the first instance has arrived.
+    obstacle
+        True if the destination refuses the second series.
+    believed
+        True if only the destination could tell that the archive lies: where a third party receives, the row says
+        success although something is missing there.
+    """
+
+    name: str
+    why: str
+    here: Row
+    there: Row
+    knobs: Mapping[str, float] = field(default_factory=dict)
+    stall: float = 1.0
+    cancelled: bool = False
+    obstacle: bool = False
+    believed: bool = False
+
+
+def _alike(name: str, why: str, status: str, code: str, completed: int | None, received: int | None, error: str = "",
+           **how: object) -> Behaviour:  # fmt: skip
+    row = Row(status, code, completed, None, error)
+    return Behaviour(name, why, replace(row, received=received), row, **how)  # type: ignore[arg-type]
+
+
+def _refused(name: str, code: str, error: str, why: str = "the archive refuses; nothing moved") -> Behaviour:
+    return _alike(name, why, "failure", code, None, 0, error)
+
+
+def _broken(name: str, why: str, error: str, **how: object) -> Behaviour:
+    return _alike(name, why, "lost", "", 1, 1, error, **how)
+
+
+def _unasked(name: str, why: str, status: str, code: str, error: str) -> Behaviour:
+    return _alike(name, why, status, code, None, None, error)
+
+
+def _unreachable(name: str, raises: str, error: str) -> Behaviour:
+    row = Row(raises=raises, error=error)
+    return Behaviour(name, "no association comes about, so nothing can be said about any row", row, row)
+
+
+_NUMBERS = "what the counters say goes before the final status"
+_DISK = "everything is on our disk, which the archive's numbers cannot take back"
+_DIED = "the association died: what is still on its way is unknown"
+
+BEHAVIOURS = (
+    # Finals that lie
+    _alike("success-with-failures", _NUMBERS, "partial", "0x0000", 5, 5, "1 failed"),
+    _alike("success-all-failed", _NUMBERS, "failure", "0x0000", 0, 0, "6 failed"),
+    _alike("empty-success", "success that moved nothing is none", "empty", "0x0000", 0, 0, "moved nothing"),
+    _alike(
+        "empty-success-without-counters",
+        "nothing shows that anything moved",
+        *("empty", "0x0000", None, 0, "without any count"),
+    ),
+    Behaviour(
+        "success-without-counters",
+        "our disk shows that everything arrived; a third party shows nothing",
+        Row("success", "0x0000", None, 6),
+        Row("empty", "0x0000", None, None, "without any count"),
+    ),
+    Behaviour(
+        "zero-counters-at-end",
+        "the largest counters seen stand; our disk knows better",
+        Row("success", "0x0000", 5, 6),
+        Row("partial", "0x0000", 5, None, "5 of 6 moved"),
+    ),
+    _alike("no-pending", "pending responses are optional", "success", "0x0000", 6, 6),
+    Behaviour(
+        "unable-after-sending",
+        "a failure after everything arrived; the largest counters seen stand",
+        Row("warning", "0xC000", 5, 6, "6 of 6 moved"),
+        Row("partial", "0xC000", 5, None, "5 of 6 moved"),
+    ),
+    Behaviour(
+        "claims-without-sending",
+        "what arrived counts, not what is claimed",
+        Row("empty", "0x0000", 6, 0, "nothing arrived here"),
+        Row("success", "0x0000", 6),
+        believed=True,
+    ),
+    Behaviour(
+        "claims-some-without-sending",
+        "what arrived counts, not what is claimed",
+        Row("partial", "0x0000", 6, 5, "5 of 6 moved"),
+        Row("success", "0x0000", 6),
+        believed=True,
+    ),
+    _alike("success-with-warnings", _NUMBERS, "warning", "0x0000", 5, 6, "1 with a warning"),
+    _alike("warnings", "everything moved, one with a warning", "warning", "0xB000", 5, 6, "1 with a warning"),
+    _alike("some-failed", "as the Standard has it", "partial", "0xB000", 5, 5, "1 failed"),
+    _alike("some-failed-without-list", "the list is optional", "partial", "0xB000", 5, 5, "1 failed"),
+    _alike("some-failed-half-listed", "the list may be incomplete", "partial", "0xB000", 4, 4, "2 failed"),
+    _alike(
+        "stops-at-first-failure",
+        "three had arrived before; the zeros at the end do not take them back",
+        *("partial", "0xC000", 3, 3, "3 of 6 moved"),
+        obstacle=True,
+    ),
+    _alike("final-twice", "the second one answers nothing", "success", "0x0000", 6, 6),
+    Behaviour(
+        "unknown-status",
+        "a status that is in no table is no success; our disk shows that everything arrived",
+        Row("warning", "0x1234", 6, 6, "does not define"),
+        Row("partial", "0x1234", 6, None, "does not define"),
+    ),
+    # Refusals
+    _alike("out-of-resources", "nothing could be sent", "failure", "0xA702", 0, 0, "could not send to"),
+    _alike("out-of-resources-some", "some moved", "partial", "0xA702", 5, 5, "short of resources"),
+    _refused("busy", "0xA702", "out of resources"),
+    _refused("cannot-count", "0xA701", "short of resources"),
+    _refused("destination-unknown", "0xA801", "ask the archive's administrator to add the AE title"),
+    _refused("identifier-mismatch", "0xA900", "these keys (0008,0050)"),
+    _alike("unable", "it may mean anything", "failure", "0xC000", 0, 0, "is unknown to them or does not answer"),
+    _refused("unable-with-comment", "0xC001", "unable to process"),
+    _refused("processing-failure", "0x0110", "processing failure"),
+    _refused("missing-attribute", "0x0120", "does not accept these keys"),
+    _refused("sop-class-not-supported", "0x0122", "allow C-MOVE from our AE title"),
+    _refused("not-authorized", "0x0124", "allow C-MOVE from our AE title"),
+    _refused("duplicate-invocation", "0x0210", "duplicate invocation"),
+    _refused("unrecognized-operation", "0x0211", "unrecognised operation"),
+    _refused("mistyped-argument", "0x0212", "mistyped argument"),
+    # What is sent, and when
+    _alike("stragglers", "the last ones are waited for", "success", "0x0000", 6, 6),
+    _alike("duplicate-stores", "an instance counts once", "success", "0x0000", 6, 6),
+    Behaviour(
+        "foreign-instance",
+        "everything that was asked for moved; what else came is named",
+        Row("success", "0x0000", 6, 6, "not asked for"),
+        Row("success", "0x0000", 6),
+    ),
+    Behaviour(
+        "wrong-study",
+        "nothing of what was asked for arrived",
+        Row("empty", "0x0000", 6, 0, "nothing arrived here"),
+        Row("success", "0x0000", 6),
+        believed=True,
+    ),
+    _alike("slow", "slow is not wrong", "success", "0x0000", 6, 6, knobs={"seconds": 0.05}),
+    _alike("slow-start", "an archive on tape takes its time", "success", "0x0000", 6, 6, knobs={"seconds": 0.3}),
+    Behaviour(
+        "sends-after-abort",
+        "we gave it up, so it is lost, even if all of it arrives in the end",
+        Row("lost", "", None, 6, "the stall timeout"),
+        Row("lost", "", None, None, "the stall timeout"),
+        knobs={"seconds": 0.5},
+        stall=0.3,
+    ),
+    # Ends in the middle
+    _broken("abort", _DIED, "the peer aborted the association"),
+    _broken("close", _DIED, "the connection was closed"),
+    _broken("release", _DIED, "the peer released the association"),
+    _broken("silence", "nothing came for as long as we wait", "for 0.5 s (the stall timeout)", stall=0.5),
+    _alike(
+        "silence-at-once",
+        "nothing came for as long as we wait",
+        *("lost", "", None, 0, "for 0.5 s (the stall timeout)"),
+        stall=0.5,
+    ),
+    _broken("silence-in-pdu", "half a response is none", "for 0.5 s (the stall timeout)", stall=0.5),
+    _broken("garbage", "what cannot be read ends the association", "a PDU of type 72"),
+    _broken("broken-command", "what cannot be read ends the association", "a command set that cannot be read"),
+    _alike(
+        "endless-pending",
+        "each pending response is a sign of life, so a person has to end it",
+        *("cancelled", "0xFE00", 1, 1, "cancelled"),
+        cancelled=True,
+    ),
+    _broken("restart", _DIED, "the connection was closed"),
+    _alike("drops-association", "it had answered", "success", "0x0000", 6, 6),
+    Behaviour(
+        "wrong-message-id",
+        "an answer to something else is none",
+        Row("lost", "", None, 1, "the answer to another message"),
+        Row("lost", "", None, None, "the answer to another message"),
+    ),
+    # C-CANCEL
+    _alike(
+        "ignores-cancel", "everything moved before the cancel took effect", "success", "0x0000", 6, 6, cancelled=True
+    ),
+    Behaviour(
+        "cancelled-as-success",
+        "it was cancelled and is not complete, whatever the final status claims",
+        Row("cancelled", "0x0000", 1, 1, "cancelled, 1 of 6 moved"),
+        Row("cancelled", "0x0000", 1, None, "cancelled, 1 of 6 moved"),
+        cancelled=True,
+    ),
+    # C-FIND
+    _unasked("find-refused", "a refusal is not an empty answer", "failure", "0xA700", "refused the C-FIND"),
+    _unasked("find-mismatch", "a refusal is not an empty answer", "failure", "0xA900", "refused the C-FIND"),
+    _unasked("find-unable", "a refusal is not an empty answer", "failure", "0xC001", "refused the C-FIND"),
+    _unasked("find-no-match", "nobody has it", "not-found", "", "C-FIND has no match"),
+    _alike("find-ignores-keys", "answers are filtered here too", "success", "0x0000", 6, 6),
+    _unasked(
+        "find-omits-key", "answers that do not say cannot be trusted", "failure", "", "its answers cannot be trusted"
+    ),
+    _alike("find-omits-counts", "then the levels below are counted", "success", "0x0000", 6, 6),
+    _alike("find-counts-more", "one that was promised did not come", "partial", "0x0000", 6, 6, "6 of 7 moved"),
+    _alike("find-counts-less", "more than promised is everything", "success", "0x0000", 6, 6),
+    _alike("find-duplicates", "a study that is named twice is one study", "success", "0x0000", 6, 6),
+    _unasked("find-breaks", "half an answer is none", "failure", "0xC001", "refused the C-FIND"),
+    replace(_unasked("find-hangs", "nothing came for as long as we wait", "lost", "", "lost during C-FIND"), stall=0.5),
+    _unasked("find-aborts", "no answer came", "lost", "", "the peer aborted the association"),
+    _unasked("find-closes", "no answer came", "lost", "", "the connection was closed"),
+    _alike("find-slow", "slow is not wrong", "success", "0x0000", 6, 6),
+    # Associations
+    _unreachable("associate-silence", "AssociationLost", "did not answer the association request within 0.5 s"),
+    _unreachable("associate-abort", "AssociationLost", "aborted the association request"),
+    _unreachable("associate-close", "AssociationLost", "the connection was closed"),
+    _unreachable("associate-garbage", "ProtocolError", "a PDU of type 72"),
+    _unreachable("associate-congestion", "AssociationRejected", "for now: Temporary congestion; try again later"),
+    _unreachable("associate-no-reason", "AssociationRejected", "for good: No reason given"),
+    _unasked("associate-no-context", "the service is not offered", "failure", "", "does not offer C-FIND"),
+)

@@ -1,0 +1,159 @@
+"""Whatever a peer does ends in the right row: a table of every misbehaviour, received here and by a third party."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from behaviours import BEHAVIOURS, INSTANCES, Behaviour, Row
+from dicomover import Mover, Timeouts, errors
+from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, Received, data_set_of_file, made_study
+
+PLACES = ("here", "there")
+ACCESSIONS = {behaviour.name: f"B{number:04d}" for number, behaviour in enumerate(BEHAVIOURS)}
+CASES = [pytest.param(behaviour, where, id=f"{behaviour.name}-{where}") for behaviour in BEHAVIOURS for where in PLACES]
+
+
+@dataclass
+class Scene:
+    """An archive with a study for each misbehaviour, and a Mover that receives, or lets WORKSTATION receive."""
+
+    pacs: DemoPacs
+    mover: Mover
+    folder: Path | None
+
+    def arrived(self, accession: str) -> set[str]:
+        """Return the instances of a study that are byte for byte where they should be."""
+        study = self.pacs.study(accession)
+        whole = {item.sop_instance_uid: item.data_set_bytes() for item in study.instances()}
+        if self.folder is not None:
+            files = {path.stem: path for path in self.folder.rglob("*.dcm")}
+            found = {uid: data_set_of_file(files[uid].read_bytes()) for uid in whole if uid in files}
+        else:
+            found = {
+                item.sop_instance_uid: item.data or b"" for item in self.pacs.workstation.received if not item.status
+            }
+        return {uid for uid, data in whole.items() if found.get(uid) == data}
+
+    def block(self, accession: str) -> None:
+        """Let the destination refuse the second series of a study."""
+        study = self.pacs.study(accession)
+        second = study.series[1].series_instance_uid
+        if self.folder is not None:
+            place = self.folder / study.patient_id / study.study_instance_uid
+            place.mkdir(parents=True)
+            (place / second).write_text("a file where a folder should be")
+
+        def answer(item: Received) -> int:
+            return 0xA700 if item.sop_instance_uid.startswith(second) else 0
+
+        self.pacs.workstation.answer = answer
+
+
+def scene(folder: Path | None, **options: object) -> Iterator[Scene]:
+    """Make a scene; the time in which late instances are waited for is short."""
+    studies = [made_study(accession, series=2, instances=INSTANCES // 2) for accession in ACCESSIONS.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dicomover.worker.STRAGGLER_SECONDS", 1.0)
+        patch.setattr("dicomover.line._RECONNECT_AFTER", (0.1,) * 20)
+        with DemoPacs(studies, **options) as pacs:  # type: ignore[arg-type]
+            pacs.workstation.keep = True
+            receives = {"destination": "WORKSTATION"} if folder is None else {"receive": folder, "port": 0}
+            with Mover(pacs.node, associations=1, progress="none", **receives) as mover:  # type: ignore[arg-type]
+                if folder is not None:
+                    assert mover.port is not None
+                    pacs.destinations["MOVESCU"] = mover.port
+                yield Scene(pacs, mover, folder)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
+    """Make both scenes once: each behaviour has a study of its own."""
+    here, there = scene(tmp_path_factory.mktemp("received")), scene(None)
+    yield {"here": next(here), "there": next(there)}
+    for generator in (here, there):
+        assert next(generator, None) is None
+
+
+def move(scene: Scene, behaviour: Behaviour) -> pd.DataFrame:
+    """Move the study of a behaviour while the archive behaves so."""
+    accession = ACCESSIONS[behaviour.name]
+    scene.pacs.misbehave[accession] = Misbehaviour(behaviour.name, **behaviour.knobs)  # type: ignore[arg-type]
+    if behaviour.obstacle:
+        scene.block(accession)
+    job = scene.mover.start({"AccessionNumber": accession}, timeouts=Timeouts(stall=behaviour.stall))
+    if behaviour.cancelled:
+        study = scene.pacs.study(accession).study_instance_uid
+        limit = time.monotonic() + 10
+        while not any(store.study_instance_uid == study for store in list(scene.pacs.stores)):
+            assert time.monotonic() < limit, "nothing was sent"
+            time.sleep(0.005)
+        job.cancel()
+    assert job.wait(30), "the batch did not end"
+    return job.summary()
+
+
+def check(summary: pd.DataFrame, row: Row) -> None:
+    """Hold the one row of a summary against what it must say."""
+    (found,) = summary.to_dict("records")
+    shown = {name: None if pd.isna(found[name]) else found[name] for name in ("status_code", "completed", "received")}
+    wanted = {"status_code": row.status_code or None, "completed": row.completed, "received": row.received}
+    assert (found["status"], shown) == (row.status, wanted), found["error"]
+    if row.error:
+        assert row.error in found["error"]
+    else:
+        assert pd.isna(found["error"])
+
+
+@pytest.mark.parametrize(("behaviour", "where"), CASES)
+def test_every_behaviour_ends_in_its_row(
+    scenes: dict[str, Scene], behaviour: Behaviour, where: str, tmp_path: Path
+) -> None:
+    """Whatever the peer does, the row says the status, the code and the numbers that it must, and what to do."""
+    row: Row = getattr(behaviour, where)
+    accession = ACCESSIONS[behaviour.name]
+    if behaviour.name.startswith("associate"):
+        generator = scene(tmp_path if where == "here" else None, on_associate=behaviour.name)
+        stage = next(generator)
+        if row.raises:
+            with pytest.raises(getattr(errors, row.raises)) as caught:
+                stage.mover.move({"AccessionNumber": accession}, timeouts=Timeouts(acse=0.5))
+            assert row.error in str(caught.value)
+        else:
+            check(stage.mover.move({"AccessionNumber": accession}), row)
+        assert not stage.arrived(accession)
+        assert next(generator, None) is None
+        return
+    stage = scenes[where]
+    summary = move(stage, behaviour)
+    check(summary, row)
+    arrived = stage.arrived(accession)
+    limit = time.monotonic() + (2 if behaviour.name == "stragglers" and where == "there" else 0)
+    while len(arrived) < INSTANCES and time.monotonic() < limit:  # a straggler does arrive
+        time.sleep(0.01)
+        arrived = stage.arrived(accession)
+    complete = len(arrived) == INSTANCES
+    if summary["status"].iloc[0] in ("success", "warning"):
+        assert complete or (where == "there" and behaviour.believed), "says that it moved, and it did not"
+    if where == "here" and row.received is not None:
+        assert len(arrived) == row.received, "the row counts other instances than those that lie in the folder"
+
+
+def test_every_misbehaviour_has_its_row() -> None:
+    """The table names every misbehaviour that the demo archive knows, each once, and nothing else."""
+    names = [behaviour.name for behaviour in BEHAVIOURS]
+    assert sorted(names) == sorted(MISBEHAVIOURS)
+    assert len(names) >= 60
+
+
+def test_the_table_itself_never_lies() -> None:
+    """No row of the table says success or warning where less than everything can have arrived, if we receive."""
+    for behaviour in BEHAVIOURS:
+        row = behaviour.here
+        assert row.status not in ("success", "warning") or row.received == INSTANCES, behaviour.name
+        assert not behaviour.believed or behaviour.here.status not in ("success", "warning"), behaviour.name
