@@ -130,7 +130,7 @@ def test_storescu_arrives_unchanged(
 
 
 def test_dcmsend_arrives_unchanged(start: Start, settled: dict[str, list[Path]]) -> None:
-    """The program dcmsend negotiates for all files at once and stores them in one go; what is implicit it makes explicit."""
+    """The program dcmsend stores all files in one association; what is implicit it makes explicit."""
     paths = [path for syntax, group in settled.items() if syntax != "1.2.840.10008.1.2" for path in group]
     with start() as run:
         by_dcmtk("dcmsend", run.port, paths, [])

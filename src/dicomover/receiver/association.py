@@ -109,8 +109,12 @@ class Association:
 
     def wake(self, hard: bool = False) -> None:
         """Let the thread look around, as if the connection had ended."""
-        with contextlib.suppress(OSError):  # not through the TLS layer, which does not like two threads
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR if hard else socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            self._shut(socket.SHUT_RDWR if hard else socket.SHUT_RD)
+
+    def _shut(self, how: int) -> None:
+        """Shut the connection down below the TLS layer, which does not like two threads."""
+        socket.socket.shutdown(self._sock, how)
 
     # --- the thread
 
@@ -308,7 +312,7 @@ class Association:
         """Let the peer read our last PDU before the connection goes: unread bytes would reset it."""
         with contextlib.suppress(OSError):
             self.deadline = time.monotonic() + self._limits.closing
-            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+            self._shut(socket.SHUT_WR)
             while not (self.cut or self.ending) and self._sock.recv(1 << 16):
                 pass
 
