@@ -72,9 +72,16 @@ class LogView:
 
 
 class TerminalView:
-    """A bar on stderr, and the closing facts in its place at the end."""
+    """A bar on stderr, and the closing facts in its place at the end.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    closing
+        Whether the facts are written; a program that reports them itself says no.
+    """
+
+    def __init__(self, *, closing: bool = True) -> None:
+        self._closing = closing
         self._bar: Any = None
         self._notes = 0
 
@@ -91,7 +98,7 @@ class TerminalView:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        if sys.stderr is not None:
+        if self._closing and sys.stderr is not None:
             sys.stderr.write(f"{closing(state, now)}\n")
             sys.stderr.flush()
 

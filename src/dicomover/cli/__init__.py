@@ -1,0 +1,57 @@
+"""The command line: a thin layer over the library, with the same names and defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from dicomover.cli.commands import cli
+from dicomover.cli.options import option_table
+from dicomover.errors import DicomoverError
+
+__all__ = ["cli", "main", "option_table"]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; what can be expected to go wrong is a sentence on stderr.
+
+    Parameters
+    ----------
+    args
+        What follows `dicomover`; that of this process by default.
+
+    Returns
+    -------
+    int
+        0 everything moved (was found, answered), 1 not everything, 2 nothing or the input was wrong, 130 interrupted,
+        143 terminated.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    dicomover 0.1.0
+    0
+    """
+    from dicomover.cli.screen import Interrupts
+
+    with Interrupts() as interrupts:
+        try:
+            code = cli.main(args, prog_name="dicomover", standalone_mode=False, obj=interrupts)
+            sys.stdout.flush()
+            return interrupts.exit_code if code == 130 else int(code or 0)
+        except BrokenPipeError:
+            # Whoever read the output has left; there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (KeyboardInterrupt, click.Abort, click.ClickException, DicomoverError) as error:
+            if interrupts.number is not None or isinstance(error, KeyboardInterrupt | click.Abort):
+                click.echo("Interrupted.", err=True)
+                return interrupts.exit_code
+            if isinstance(error, click.ClickException):
+                error.show()
+            else:
+                click.echo(f"Error: {error}", err=True)
+            return 2

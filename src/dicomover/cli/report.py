@@ -1,0 +1,247 @@
+"""Results on the standard output: the Move Summary, the plan, the answers of a find; and the files they go into."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from dicomover.identifier import Level
+from dicomover.listing import facts, listing, terminal_width
+from dicomover.outcome import Status
+from dicomover.progress import State
+from dicomover.progress.text import duration, size
+
+__all__ = ["as_json", "check_table_file", "find_text", "move_summary", "outcome", "plan_text", "write_table"]
+
+_SHOWN = 20  # rows of a batch that are named
+_WIDEST = 32  # characters of a cell that are shown, unless it is a UID
+
+_FOUND = {
+    Level.PATIENT: "PatientID PatientName PatientBirthDate PatientSex NumberOfPatientRelatedStudies",
+    Level.STUDY: (
+        "PatientID PatientName AccessionNumber StudyDate ModalitiesInStudy NumberOfStudyRelatedSeries "
+        "NumberOfStudyRelatedInstances StudyDescription"
+    ),
+    Level.SERIES: "Modality SeriesNumber SeriesDescription BodyPartExamined NumberOfSeriesRelatedInstances",
+    Level.IMAGE: "InstanceNumber SOPClassUID",
+}
+_HEADINGS = {
+    "ModalitiesInStudy": "Modalities",
+    "NumberOfPatientRelatedStudies": "Studies",
+    "NumberOfStudyRelatedSeries": "Series",
+    "NumberOfStudyRelatedInstances": "Instances",
+    "NumberOfSeriesRelatedInstances": "Instances",
+}
+
+
+# --- the Move Summary
+
+
+def move_summary(
+    summary: pd.DataFrame, state: State, *, archive: str, destination: str, levels: Sequence[Level], batch: bool
+) -> str:
+    """Return what became of a batch, for people: totals, and the rows that did not succeed. No patient data.
+
+    Parameters
+    ----------
+    summary
+        What `Mover.move` returns.
+    state
+        The last state of the progress; it counts every C-MOVE once, also where rows share one.
+    archive, destination
+        What to call them.
+    levels
+        The Query/Retrieve Levels of the requests.
+    batch
+        Whether it is a table of requests rather than one.
+    """
+    width, seconds = terminal_width(), state.elapsed(0.0)
+    received = None
+    if summary["received"].notna().any():
+        received = min(state.received or 0, int(summary["received"].sum()))
+    pairs = [
+        ("Archive", archive),
+        ("Destination", destination),
+        ("Level", ", ".join(map(str, levels)) or "-"),
+        ("Completed", _count(state.completed)),
+        ("Warnings", _count(state.warnings)),
+        ("Failed", _count(state.failed)),
+        ("Received", "by the destination, not here" if received is None else f"{received:,} ({size(state.bytes)})"),
+        ("Total time", f"{seconds:.1f} s" if seconds < 10 else duration(seconds)),
+    ]
+    if batch:
+        pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary)}" if len(summary) else "0"))
+    elif len(summary):
+        row = summary.iloc[0]
+        pairs.insert(3, ("Result", outcome(row)))
+    text = f"Move Summary\n{facts(pairs, width=width)}"
+    troubled = summary[~summary["status"].isin([str(status) for status in Status if status.complete])]
+    if batch and len(troubled):
+        text += f"\n\nNot complete\n{_troubled(troubled, width)}"
+    return text
+
+
+def outcome(row: pd.Series) -> str:
+    """Return the verdict on one row with its sentence."""
+    status = _status(row["status"])
+    sentence = "" if pd.isna(row["error"]) else str(row["error"])
+    if sentence.startswith(status):
+        return sentence
+    return f"{status}: {sentence}" if sentence else status
+
+
+def _count(number: int | None) -> str:
+    return "the archive did not say" if number is None else f"{number:,}"
+
+
+def _status(value: object) -> str:
+    return "not begun" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def _verdicts(summary: pd.DataFrame) -> str:
+    counts = summary["status"].map(_status, na_action=None).value_counts()
+    order = [*map(str, Status), "not begun"]
+    return ", ".join(f"{counts[name]:,} {name}" for name in order if counts.get(name))
+
+
+def _troubled(rows: pd.DataFrame, width: int) -> str:
+    named = ["AccessionNumber"] if "AccessionNumber" in rows.columns else []
+    moved = rows["received"].fillna(rows[["completed", "warning"]].sum(axis="columns", min_count=1))
+    shown = rows[[*named, "status", "expected", "error"]].assign(moved=moved).head(_SHOWN)
+    cells = [
+        [
+            label,
+            *(row[name] for name in named),
+            _status(row["status"]),
+            _of(row["moved"], row["expected"]),
+            row["error"],
+        ]
+        for label, row in shown.iterrows()
+    ]
+    text = listing(["row", *named, "status", "moved", "what happened"], cells, width=width)
+    if len(rows) > _SHOWN:
+        text += f"\n  … and {len(rows) - _SHOWN:,} more; --summary FILE keeps every row"
+    return text
+
+
+def _of(moved: object, expected: object) -> str:
+    unknown = [value is None or pd.isna(value) for value in (moved, expected)]  # type: ignore[call-overload]
+    if all(unknown):
+        return "-"
+    return " of ".join("?" if gone else f"{value:,.0f}" for value, gone in zip((moved, expected), unknown, strict=True))
+
+
+# --- plan and find
+
+
+def plan_text(plan: pd.DataFrame) -> str:
+    """Return a plan for people, the totals last. No patient data."""
+    named = ["AccessionNumber"] if "AccessionNumber" in plan.columns else []
+    shown = ["decision", "level", "matches", "series", "expected", "modalities"]
+    lacking = plan["error"].notna().any()
+    headings = ["row", *named, *shown, *(["why"] if lacking else [])]
+    columns = [*named, *shown, *(["error"] if lacking else [])]
+    cells = [[label, *values] for label, *values in plan[columns].itertuples()]
+    move = plan["decision"].isin(["move", "several"])
+    words = f"{int(move.sum()):,} of {len(plan):,} requests would move"
+    expected = plan.loc[move, "expected"]
+    if len(expected) and expected.notna().all():
+        words += f" {int(expected.sum()):,} instances"
+    return f"{listing(headings, cells, width=terminal_width())}\n\n{words}; nothing was moved"
+
+
+def find_text(found: pd.DataFrame, level: Level, asked: Sequence[str]) -> str:
+    """Return the answers of a find for people; a UID that does not fit goes on a line of its own."""
+    usual = [*_FOUND[level].split(), *asked]
+    uid = level.unique_key
+    above = [name for name in ("StudyInstanceUID", "SeriesInstanceUID") if name in found.columns]
+    columns = [
+        name
+        for name in dict.fromkeys(usual)
+        if name in found.columns and name not in (uid, *above) and (found[name].notna().any() or name in asked)
+    ]
+    headings = [_HEADINGS.get(name, name) for name in columns]
+    cells = [[_short(value) for value in row] for row in found[columns].itertuples(index=False)]
+    uids = list(found[uid]) if uid in found.columns and uid not in columns else None
+    if uids is None or not columns:
+        names = columns or [uid]
+        return listing(names, cells if columns else [[value] for value in uids or ()], width=10**6)
+    table = listing([*headings, uid], [[*row, value] for row, value in zip(cells, uids, strict=True)], width=10**6)
+    width = terminal_width(10**6)
+    if max(map(len, table.splitlines())) <= width:
+        return table
+    while True:
+        head, *lines = listing(headings, cells, width=10**6).splitlines()
+        if max(map(len, [head, *lines])) <= width or columns[-1] in asked or len(columns) == 1:
+            return "\n".join([head, *(f"{line}\n      {value}" for line, value in zip(lines, uids, strict=True))])
+        columns, headings, cells = columns[:-1], headings[:-1], [row[:-1] for row in cells]
+
+
+def _short(value: object) -> object:
+    if isinstance(value, str) and len(value) > _WIDEST:
+        return value[: _WIDEST - 1] + "…"
+    return value
+
+
+# --- machine readable
+
+
+def as_json(table: pd.DataFrame) -> str:
+    """Return a table as a JSON array of one object for each row; what is unknown is null."""
+    text = table.to_json(orient="records", date_format="iso", indent=2, default_handler=str)
+    return str(text)
+
+
+def check_table_file(path: Path | None, option: str, *, keep: Path | None = None) -> None:
+    """Say what is in the way of writing a table there, before anything is sent.
+
+    Raises
+    ------
+    click.BadParameter
+        If its kind is unknown, its folder is missing, or it would overwrite `keep`.
+    """
+    if path is None:
+        return
+    why = ""
+    if path.suffix.lower() not in (".csv", ".json", ".parquet"):
+        why = f"{path} ends in {path.suffix or 'nothing'}; name a .csv, .json or .parquet file"
+    elif path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        why = "a .parquet file needs pyarrow, which is not installed: pip install 'dicomover[parquet]', or take .csv"
+    elif path.is_dir():
+        why = f"{path} is a folder; name a file"
+    elif not path.absolute().parent.is_dir():
+        why = f"the folder {path.absolute().parent} is not there; make it first"
+    elif not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        why = f"{path} cannot be written; choose another place"
+    elif keep is not None and path.exists() and keep.exists() and path.samefile(keep):
+        why = f"{path} is the file that the requests come from; choose another name"
+    if why:
+        raise click.BadParameter(why, param_hint=option)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table by the ending of the file's name; an older file stays whole until the new one is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        kind = path.suffix.lower()
+        if kind == ".csv":
+            table.to_csv(part, index=False)
+        elif kind == ".json":
+            part.write_text(as_json(table) + "\n", encoding="utf-8")
+        else:
+            table.to_parquet(part, index=False)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

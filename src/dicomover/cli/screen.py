@@ -1,0 +1,218 @@
+"""What a person sees on the standard error: messages, the log, the progress. Results never go there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dicomover.errors import RequestWarning
+from dicomover.outcome import Counters
+from dicomover.progress import NullView, State, TerminalView, View, choose
+
+if TYPE_CHECKING:
+    from dicomover.job import Job
+
+__all__ = ["Interrupts", "Watch", "say", "verbosity", "without_pending"]
+
+logger = logging.getLogger("dicomover.cli")
+
+
+def say(text: str) -> None:
+    """Write a line to the standard error, above a progress bar if there is one."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
+        tqdm.tqdm.write(text, file=sys.stderr)
+    else:
+        click.echo(text, err=True)
+
+
+class _Handler(logging.Handler):
+    """Writes records with the seconds since the start; of an exception only its kind, unless debugging."""
+
+    def __init__(self, debug: bool) -> None:
+        super().__init__()
+        self._begun = time.time()
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            text = f"{record.levelname.capitalize()}: {text}"
+        else:
+            name = f" {record.name.removeprefix('dicomover.')}:" if self._debug else ""
+            text = f"[{max(0.0, record.created - self._begun):8.3f} s]{name} {text}"
+        if record.exc_info and record.exc_info[0]:
+            formatter = logging.Formatter()
+            kind = record.exc_info[0].__name__
+            text += f"\n{formatter.formatException(record.exc_info)}" if self._debug else f" ({kind})"
+        with contextlib.suppress(Exception):
+            say(text)
+
+
+@contextlib.contextmanager
+def verbosity(verbose: bool, debug: bool, quiet: bool) -> Iterator[None]:
+    """Show the log of the library as far as a person wants it, for as long as this lasts."""
+    if quiet and (verbose or debug):
+        raise click.UsageError("-q cannot go with -v or -d; choose one of them")
+    level = logging.DEBUG if debug else logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    handler = _Handler(debug)
+    root, progress = logging.getLogger("dicomover"), logging.getLogger("dicomover.progress")
+    before = root.level, progress.level, root.propagate
+    root.addHandler(handler)
+    root.setLevel(level)
+    root.propagate = False
+    progress.setLevel(min(level, logging.INFO))  # there is progress only where it was asked for
+    try:
+        with warnings.catch_warnings():
+            # Other warnings (pydicom's) quote values, which may be patient data.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", RequestWarning)
+            warnings.showwarning = _warn if not quiet else _hush
+            yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        progress.setLevel(before[1])
+        root.propagate = before[2]
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    say(f"Warning: {message}")
+
+
+def _hush(*_: Any, **__: Any) -> None:
+    pass
+
+
+class Watch:
+    """A view for the command line: draws as far as it is wanted, and remembers the last state.
+
+    Parameters
+    ----------
+    shown
+        Whether to draw: a bar in a terminal, else a line now and then.
+    ignore_pending
+        Whether what pending responses count stays out of the drawing.
+    """
+
+    def __init__(self, *, shown: bool, ignore_pending: bool) -> None:
+        self.state = State()
+        self._ignore_pending = ignore_pending
+        self._view: View = NullView()
+        if shown:
+            is_terminal = sys.stderr is not None and sys.stderr.isatty()
+            self._view = TerminalView(closing=False) if is_terminal else choose("log")
+
+    def show(self, state: State, now: float) -> None:
+        """Draw the running batch."""
+        self._draw("show", state, now)
+
+    def close(self, state: State, now: float) -> None:
+        """Take the drawing away; the Move Summary says the rest."""
+        self._draw("close", state, now)
+
+    def _draw(self, how: str, state: State, now: float) -> None:
+        self.state = state
+        try:
+            getattr(self._view, how)(without_pending(state) if self._ignore_pending else state, now)
+        except Exception:
+            logger.warning("progress cannot be shown any more; the batch goes on", exc_info=True)
+            self._view = NullView()
+
+
+def without_pending(state: State) -> State:
+    """Return a state as if C-MOVEs that still run had not counted anything yet.
+
+    Examples
+    --------
+    >>> from dicomover.events import BatchStarted, MoveProgressed, MoveStarted, RequestEnded
+    >>> from dicomover.outcome import Status
+    >>> from dicomover.progress import fold
+    >>> state = fold(fold(State(), BatchStarted(0.0, requests=1)), MoveStarted(0.0, move=1, request=0))
+    >>> state = fold(state, MoveProgressed(1.0, 1, Counters(completed=2, remaining=3)))
+    >>> state.completed, without_pending(state).completed
+    (2, None)
+    >>> without_pending(fold(state, RequestEnded(2.0, 0, Status.PARTIAL))).completed
+    2
+    """
+    running = [move.counters for move in state.moves.values()]
+    if not running:
+        return state
+
+    def rest(total: int | None, parts: list[int | None]) -> int | None:
+        left = (total or 0) - sum(part or 0 for part in parts)
+        return left or None
+
+    return replace(
+        state,
+        completed=rest(state.completed, [counters.completed for counters in running]),
+        warnings=rest(state.warnings, [counters.warning for counters in running]),
+        failed=rest(state.failed, [counters.failed for counters in running]),
+        moves={number: replace(move, counters=Counters()) for number, move in state.moves.items()},
+        samples=() if state.received is None else state.samples,
+    )
+
+
+class Interrupts:
+    """Turns SIGINT and SIGTERM into a cancel of the job that runs; where none runs, into a KeyboardInterrupt.
+
+    A second signal stops at once.
+
+    Attributes
+    ----------
+    number
+        The first signal that came; None if none has.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._job: Job | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that a signal has ended."""
+        return 128 + (self.number or signal.SIGINT)
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    @contextlib.contextmanager
+    def cancelling(self, job: Job) -> Iterator[None]:
+        """Let signals cancel this job."""
+        self._job = job
+        try:
+            yield
+        finally:
+            self._job = None
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        first = self.number is None
+        if first:
+            self.number = number
+        if self._job is None or not first:
+            raise KeyboardInterrupt
+        # On a thread of its own: this one may hold any lock at this moment.
+        threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
+
+    def _cancel(self, job: Job) -> None:
+        job.cancel()
+        say("Interrupted: waiting for the archive's last word; interrupt again to stop at once")

@@ -1,0 +1,171 @@
+"""The demo: a batch of accession numbers out of an archive on this machine, and what the rows of its table show."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from dicomover.listing import facts, listing, terminal_width
+from dicomover.mover import Mover
+from dicomover.progress import TerminalView, View, choose
+from dicomover.progress.text import size
+from dicomover.requests import read_requests
+from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
+
+__all__ = ["ROWS", "Row", "free_folder", "run"]
+
+AE_TITLE = "MOVESCU"
+_SHOWN = ("status", "matches", "expected", "completed", "failed", "received")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the demo's CSV, the verdict it is to get, and what it shows."""
+
+    accession: str
+    status: str
+    shows: str
+
+
+ROWS = (
+    Row("DEMO0007", "success", "an MR image that comes with pydicom: all of it is on the disk"),
+    Row("00123", "success", "leading zeros survive; a spreadsheet would have made 123 of it"),
+    Row("B2077", "success", "one accession number, two studies: both moved, see matches"),
+    Row("99999", "not-found", "no such study; the other rows did not suffer"),
+    Row("C0815", "partial", "the archive said success (0x0000), but an instance had failed"),
+    Row("E0042", "empty", "the archive said success, but moved nothing"),
+    Row("D4711", "lost", "the archive aborted in the middle; run it again for the rest"),
+)
+
+_SLOW = Misbehaviour("slow", seconds=0.03)  # so that there is something to see
+_MISBEHAVE: dict[str, str | Misbehaviour] = {
+    "00123": _SLOW,
+    "B2077": _SLOW,
+    "C0815": "success-with-failures",
+    "E0042": "empty-success",
+    "D4711": Misbehaviour("abort", after=9, times=1),
+}
+
+
+def run(folder: Path, *, keep: bool = False) -> int:
+    """Run the demo and return an exit code.
+
+    Parameters
+    ----------
+    folder
+        Where its files go; if it holds something already, one beside it.
+    keep
+        Whether the archive goes on running until an interrupt.
+    """
+    folder = free_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "requests.csv"
+    table.write_text("\n".join(["AccessionNumber", *(row.accession for row in ROWS)]) + "\n", encoding="utf-8")
+    width = terminal_width()
+
+    with DemoPacs(_studies(), misbehave=_MISBEHAVE) as pacs:
+        click.echo(f"A demo archive, {pacs.node}, runs on this machine with {len(pacs.studies)} studies of nobody.")
+        mover = Mover(pacs.node, ae_title=AE_TITLE, receive=folder / "images", port=0, progress=_view())
+        with mover:
+            assert mover.port is not None
+            pacs.destinations[AE_TITLE] = mover.port
+            requests = read_requests(table)
+            plan = mover.plan(requests)
+            found, known = int(plan["matches"].sum()), int((plan["decision"] != "not-found").sum())
+            instances = int(plan["expected"].sum())
+            click.echo(f"{table} asks for {len(requests)} accession numbers; C-FIND knows {known} of them:")
+            click.echo(f"{found} studies with {instances} instances.")
+            click.echo(f"They are moved to {mover.ae_title}, which is us, on port {mover.port}.\n")
+            job = mover.job(requests).run()
+        summary = job.summary()
+        summary.to_csv(folder / "summary.csv", index=False)
+        click.echo(_report(summary, folder, width))
+        if job.cancelled:
+            return 130
+        if keep:
+            _keep(pacs)
+    return 0
+
+
+def free_folder(folder: Path) -> Path:
+    """Return the folder, or, if something is in it, the first of `folder-2`, `folder-3`, … that is free.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     Path(root, "demo").mkdir()
+    ...     _ = Path(root, "demo", "summary.csv").write_text("mine")
+    ...     free_folder(Path(root, "demo")).name
+    'demo-2'
+    """
+    candidate, number = folder, 1
+    while candidate.exists() and any(candidate.iterdir()):
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def _studies() -> list[Study]:
+    return [
+        *sample_studies(),
+        made_study("00123", series=2, instances=30, size=1 << 15, modality="CT"),
+        made_study("B2077", instances=20, size=1 << 15, modality="MR", number=1),
+        made_study("B2077", instances=15, size=1 << 15, modality="MR", number=2),
+        made_study("C0815", instances=25, size=1 << 15, modality="CT"),
+        made_study("D4711", instances=20, size=1 << 15, modality="CT"),
+        made_study("E0042", instances=10, size=1 << 15, modality="CR"),
+    ]
+
+
+def _view() -> View:
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return TerminalView(closing=False) if is_terminal else choose("log")
+
+
+def _report(summary: pd.DataFrame, folder: Path, width: int) -> str:
+    rows = [[label, *values] for label, *values in summary[["AccessionNumber", *_SHOWN]].itertuples()]
+    shown = [
+        [row.accession, got if got == row.status else f"{got} (not {row.status}, as meant)", row.shows]
+        for row, got in zip(ROWS, summary["status"].astype(str), strict=True)
+    ]
+    arrived = int(summary["received"].sum())
+    where = facts(
+        [
+            ("Images", f"{folder / 'images'}{os.sep} ({arrived} files, {size(int(summary['bytes'].sum()))})"),
+            ("Summary", f"{folder / 'summary.csv'} (all columns, and a sentence where something went wrong)"),
+        ],
+        width=width,
+    )
+    return "\n".join(
+        [
+            listing(["row", "AccessionNumber", *_SHOWN], rows, width=width),
+            "\nWhat the rows show",
+            listing(["AccessionNumber", "status", "because"], shown, width=width),
+            f"\nWhere it is\n{where}",
+            "\nThe same from your archive (the archive has to know MOVESCU, this machine and port 11112)",
+            "  dicomover echo -aet MOVESCU ARCHIVE@pacs.example.org:104",
+            "  dicomover move -aet MOVESCU -od images --csv cohort.csv --summary done.csv \\",
+            "      ARCHIVE@pacs.example.org:104",
+        ]
+    )
+
+
+def _keep(pacs: DemoPacs) -> None:
+    """Let the archive run, and say what can be tried on it."""
+    pacs.destinations[AE_TITLE] = 11112
+    click.echo(f"\nThe demo archive runs on as {pacs.node}; Ctrl-C ends it. In another terminal:")
+    click.echo(f"  dicomover find -k 'PatientName=*' {pacs.node}")
+    click.echo(f"  dicomover move -aem {pacs.workstation.ae_title} -k AccessionNumber=D4711 {pacs.node}")
+    click.echo(f"  dicomover move -od downloads --port 11112 -k AccessionNumber=B2077 {pacs.node}")
+    sys.stdout.flush()
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("\nThe demo archive has ended.")

@@ -1,0 +1,95 @@
+"""Tables as plain text for a terminal; every view of a table on the command line goes through here."""
+
+from __future__ import annotations
+
+import numbers
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+import pandas as pd
+
+__all__ = ["facts", "listing", "terminal_width"]
+
+_GAP = "  "
+
+
+def terminal_width(most: int = 120) -> int:
+    """Return how many columns the standard output has; 100 if it is no terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return 100
+    return max(40, min(most, shutil.get_terminal_size((100, 24)).columns))
+
+
+def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "  ") -> str:
+    """Return labels and texts below one another, long texts wrapped.
+
+    Examples
+    --------
+    >>> print(facts([("Level", "STUDY"), ("Total time", "3 s")]))
+      Level       STUDY
+      Total time  3 s
+    """
+    widest = max((len(label) for label, _ in pairs), default=0)
+    hang = indent + " " * (widest + len(_GAP))
+    lines: list[str] = []
+    for label, text in pairs:
+        lines += _wrapped(text, f"{indent}{label:<{widest}}{_GAP}", hang, width)
+    return "\n".join(lines)
+
+
+def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = 100, indent: str = "  ") -> str:
+    """Return a table in aligned columns: numbers to the right, what is unknown as `-`, the last column wrapped.
+
+    Examples
+    --------
+    >>> print(listing(["row", "status", "error"], [[0, "partial", "2 of 3 moved"], [12, "lost", None]]))
+      row  status   error
+        0  partial  2 of 3 moved
+       12  lost     -
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(headings))]
+    widths = [max(map(_columns, [heading, *(row[c] for row in cells)])) for c, heading in enumerate(headings)]
+    lines: list[str] = []
+    for row in [list(headings), *cells]:
+        padded = [_padded(text, widths[c], right[c]) for c, text in enumerate(row[:-1])]
+        lead = indent + "".join(text + _GAP for text in padded)
+        last = _padded(row[-1], widths[-1], right[-1]) if right[-1] else row[-1]
+        lines += _wrapped(last, lead, " " * _columns(lead), width)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, lead: str, hang: str, width: int) -> list[str]:
+    room = max(30, width - _columns(lead))
+    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if len(text) > room else [text]
+    return [(lead if n == 0 else hang) + part for n, part in enumerate(parts or [""])]
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Integral) or _missing(value)
+
+
+def _cell(value: object) -> str:
+    """Return a value on one line: what comes from an archive may hold anything, terminal controls too."""
+    if _missing(value) or value == "":
+        return "-"
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _columns(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    space = " " * (width - _columns(text))
+    return space + text if right else text + space
