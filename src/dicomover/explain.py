@@ -95,7 +95,7 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
 def _numbers(end: MoveEnd, situation: Situation) -> str:
     counters = end.counters
     moved = counters.moved if situation.received is None else situation.received
-    wanted = max((n for n in (situation.expected, counters.moved) if n is not None), default=None)
+    wanted = max((n for n in (situation.expected, counters.due) if n is not None), default=None)
     said = []
     if moved is not None and wanted is not None and (moved < wanted or moved):
         said.append(f"{moved} of {wanted} moved" if moved <= wanted else f"{moved} moved")

@@ -58,6 +58,11 @@ class Counters:
         """Instances that the PACS says have moved, with or without a warning."""
         return _total(self.completed, self.warning)
 
+    @property
+    def due(self) -> int | None:
+        """The same, and those that it called remaining when it last counted: nothing shows that they have moved."""
+        return _total(self.moved, self.remaining)
+
     def merge(self, later: Counters) -> Counters:
         """Take in the counters of a later response to the same request."""
         return Counters(
@@ -121,7 +126,8 @@ def judge(
     -----
     What arrived counts more than what the PACS claims, and the PACS counts more than its final status.
     A final 0x0000 is believed only as far as something shows what moved: an archive that says success and
-    gives no number, while a third party receives, is `empty`.
+    gives no number, while a third party receives, is `empty`; one that last counted some as remaining is `partial`;
+    and one that was asked to cancel is `cancelled`, unless all that C-FIND promised has moved.
 
     Examples
     --------
@@ -136,15 +142,12 @@ def judge(
         return Status.CANCELLED if cancelled else Status.FAILURE
 
     claimed = counters.moved
-    if status_code == SUCCESS and claimed is not None:
-        # A final success that does not count leaves nothing open of what was called remaining before.
-        claimed += counters.remaining or 0
     moved = claimed if received is None else received
-    wanted = max((n for n in (expected, claimed) if n is not None), default=None)
+    wanted = max((n for n in (expected, counters.due) if n is not None), default=None)
     incomplete = bool(counters.failed) or (wanted is not None and moved is not None and moved < wanted)
 
-    if cancelled and (incomplete or status_code != SUCCESS):
-        return Status.CANCELLED
+    if cancelled and (incomplete or not moved or expected is None or status_code != SUCCESS):
+        return Status.CANCELLED  # it may end with 0x0000 all the same; only C-FIND's count shows that it was whole
     if status_code == SUCCESS:
         if not moved:
             return Status.FAILURE if counters.failed else Status.EMPTY
@@ -163,7 +166,7 @@ def judge(
 
 
 def judge_all(verdicts: list[Status]) -> Status:
-    """Say what became of a request that took several C-MOVEs, from the verdict on each.
+    """Say what became of a request that took several C-MOVEs, from the verdict on each; `failure` if there was none.
 
     Examples
     --------
@@ -178,7 +181,7 @@ def judge_all(verdicts: list[Status]) -> Status:
     for decisive in (Status.CANCELLED, Status.LOST):
         if decisive in kinds:
             return decisive
-    if all(verdict.complete for verdict in kinds):
+    if kinds and all(verdict.complete for verdict in kinds):
         return Status.WARNING if Status.WARNING in kinds else Status.SUCCESS
     if any(verdict.complete or verdict is Status.PARTIAL for verdict in kinds):
         return Status.PARTIAL
