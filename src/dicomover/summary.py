@@ -106,8 +106,8 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
         values = [row[column.name] for row in rows]
         dtype = _STATUS if column.name == "status" else column.dtype
         ours[column.name] = pd.Series(values, index=given.index, dtype=dtype)
-    kept = given[[name for name in given.columns if name not in SUMMARY_COLUMNS]]
-    return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns")
+    kept = given.loc[:, [name not in SUMMARY_COLUMNS for name in given.columns]]
+    return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns", sort=False)
 
 
 def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
@@ -135,8 +135,9 @@ def exit_code(summary: pd.DataFrame) -> int:
     complete = summary["status"].isin([str(status) for status in Status if status.complete])
     if len(summary) and complete.all():
         return 0
-    moved = summary[["completed", "warning", "received"]].fillna(0).to_numpy().any()
-    return 1 if complete.any() or moved else 2
+    claimed = summary["completed"].fillna(0) + summary["warning"].fillna(0)
+    moved = summary["received"].fillna(claimed) > 0  # what is not here has not moved, whatever was claimed
+    return 1 if complete.any() or moved.any() else 2
 
 
 def schema_table() -> str:
