@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -304,3 +305,83 @@ def test_stop_may_be_called_at_any_time(start: Start) -> None:
         run.receiver.start()
         with pytest.raises(ReceiverError, match="already"):
             run.receiver.start()
+
+
+def test_sync_flushes_files_and_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sync() flushes each new file and every folder up to the root, once."""
+    flushed: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        real(fd)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("no /proc here")
+    with running(tmp_path, False) as run, run.peer() as peer:
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert [peer.store("1.2"), peer.store("1.3")] == [0, 0]
+        assert flushed == [], "not per image"
+        run.receiver.sync()
+        peer.release()
+        patient = run.folder / "4711"
+        expected = [*run.files(), run.folder, patient, patient / STUDY, patient / STUDY / SERIES]
+        assert sorted(flushed) == sorted(map(str, expected))
+        flushed.clear()
+        run.receiver.sync()
+        assert flushed == []
+
+
+def test_a_sync_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the disk does not take it sync() raises without naming a patient, and the next one tries all again."""
+    with running(tmp_path, False) as run, run.peer() as peer:
+        assert peer.store("1.2") == 0
+        with monkeypatch.context() as patch:
+
+            def fail(_: int) -> None:
+                raise OSError(5, "Input/output error")
+
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(ReceiverError, match="could not be made durable") as caught:
+                run.receiver.sync()
+            assert "4711" not in str(caught.value)
+        done: list[int] = []
+        monkeypatch.setattr(os, "fsync", done.append)
+        run.receiver.sync()
+        assert len(done) == 5
+        peer.release()
+
+
+def test_too_little_space_is_said_at_once(start: Start) -> None:
+    """start() raises if less than the floor is free already."""
+    with pytest.raises(ReceiverError, match="free some space"), start(free_space_floor=1 << 60):
+        pass
+
+
+def test_many_admissions_do_not_slow_the_process(start: Start) -> None:
+    """Admitting is in force at once, also when an admission names very many instances."""
+    many = frozenset(f"1.2.{number}" for number in range(20_000))
+    with start(restrict=True) as run, run.peer() as peer:
+        run.receiver.admit(Admission(1, sop_uids=many))
+        assert peer.store("1.2.77") == 0
+        assert peer.store("1.3") == 0x0124
+        for move in range(2, 300):
+            run.receiver.admit(Admission(move, message_id=move))
+        peer.release()
+
+
+def test_the_same_text_is_shown_as_it_stands_in_the_data_set(start: Start) -> None:
+    """PatientID is decoded by the Specific Character Set, and names a readable folder if it is harmless."""
+    with start(layout="{PatientID}/{SOPInstanceUID}.dcm") as run:
+        with run.peer() as peer:
+            for sop, charset, patient in (
+                ("1.1", "ISO_IR 192", "Jürgen".encode()),
+                ("1.2", "ISO_IR 100", "Jürgen".encode("latin-1")),
+                ("1.3", "nonsense", b"J\xfcrgen"),
+                ("1.4", "ISO_IR 192", b"\xff\xfe"),
+            ):
+                assert peer.store(sop, data_set(sop, patient=patient, charset=charset)) == 0
+            peer.release()
+        told = [arrival.patient_id for arrival in run.wait(4) if isinstance(arrival, Arrival)]
+        assert told == ["Jürgen", "Jürgen", "Jürgen", "ÿþ"]
+        assert {arrival.path.parent.name for arrival in run.arrivals} == {"Jürgen", "ÿþ"}

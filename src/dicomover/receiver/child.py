@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from typing import IO, Any, NoReturn
 
 from dicomover.errors import ReceiverError
@@ -101,6 +102,7 @@ class _Child:
         elif kind == "dismiss":
             assert self._service is not None
             self._service.dismiss(frame["move"])
+            self._answer(frame["id"])
 
     def _start(self, frame: dict[str, Any]) -> None:
         logging.getLogger("dicomover").setLevel(frame["log_level"])
@@ -170,6 +172,7 @@ def main() -> int:
     os.dup2(nowhere, 1)
     os.close(nowhere)
     writer = Writer(answers)
+    warnings.simplefilter("ignore")  # nobody sees them here
     root = logging.getLogger("dicomover")
     root.addHandler(_ToParent(writer))
     root.propagate = False

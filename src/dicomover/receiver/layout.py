@@ -30,6 +30,7 @@ _HARMLESS_LITERAL = re.compile(r"[A-Za-z0-9 _.+=@,()-]*")
 _PUNCTUATION = frozenset(" _.+=@,()-")
 _LONGEST = 64  # characters of one value
 _LONGEST_PART = 200  # bytes of one part; file systems allow 255, and suffixes must fit
+_FOLDERS_KEPT = 2_000
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
     | {f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"}
@@ -120,6 +121,10 @@ class Layout:
         self.template = template
         self._parts = [self._parse(part) for part in template.split("/")]
         self.keywords = tuple(dict.fromkeys(keyword for part in self._parts for _, keyword in part if keyword))
+        self._folder_keywords = tuple(
+            dict.fromkeys(keyword for part in self._parts[:-1] for _, keyword in part if keyword)
+        )
+        self._folders: dict[tuple[str, ...], str] = {}
         if "SOPInstanceUID" not in self.keywords:
             raise ConfigurationError(
                 f"layout {template!r} has no {{SOPInstanceUID}}, so instances would be filed over one another; "
@@ -167,7 +172,7 @@ class Layout:
             )
         return parsed
 
-    def part_of(self, index: int, values: Mapping[str, str]) -> str:
+    def _part(self, index: int, values: Mapping[str, str]) -> str:
         """Return one part, made of values from outside."""
         text = "".join(
             literal + (safe_part(values.get(keyword, ""), is_uid=keyword.endswith("UID")) if keyword else "")
@@ -185,7 +190,15 @@ class Layout:
         values
             By keyword, as they stand in the data set; a missing one counts as empty.
         """
-        path = os.path.join(root, *(self.part_of(index, values) for index in range(len(self._parts))))  # noqa: PTH118
+        # Thousands of instances share a folder: what stands before the file name is made once for all of them.
+        key = (root, *(values.get(keyword, "") for keyword in self._folder_keywords))
+        folders = self._folders.get(key)
+        if folders is None:
+            if len(self._folders) >= _FOLDERS_KEPT:
+                self._folders.clear()
+            folders = os.path.join(root, *(self._part(index, values) for index in range(len(self._parts) - 1)))  # noqa: PTH118
+            self._folders[key] = folders
+        path = os.path.join(folders, self._part(len(self._parts) - 1, values))  # noqa: PTH118
         inside = root if root.endswith(os.sep) else root + os.sep
         assert path.startswith(inside), "a path outside the root"
         assert os.path.normpath(path) == path, "a path that is not in its plain form"

@@ -117,7 +117,7 @@ class ProcessEngine:
     def dismiss(self, move: int) -> None:
         """Let in no more of this C-MOVE."""
         with contextlib.suppress(ReceiverError):
-            self._send({"do": "dismiss", "move": move})
+            self._ask("dismiss", move=move)
 
     def sync(self) -> None:
         """Make durable what was filed."""
@@ -174,13 +174,17 @@ class ProcessEngine:
             logger.warning("what the receiver's process says cannot be read; it will be ended")
             self._process.kill()
         code = self._process.wait()
-        if not self._stopping:
+        unexpected = not self._stopping
+        if unexpected:
             self._fail(code)
         with self._lock:
             self._ended = True
             waiting = list(self._replies.values())
         for reply in waiting:
             reply.came.set()
+        if unexpected:
+            self._sweep()
+            self._outbox.put(Refusal(time.monotonic(), str(self.failure)))
 
     def _take(self, frame: dict[str, Any]) -> None:
         if "activity" in frame:
@@ -212,8 +216,6 @@ class ProcessEngine:
         why = f"the receiver's process ended unexpectedly, {how}{self._last_words()}"
         self.failure = ReceiverError(f"{why}; nothing can arrive until the receiver is started again")
         logger.error("%s", why)
-        self._sweep()
-        self._outbox.put(Refusal(time.monotonic(), why))
 
     def _last_words(self) -> str:
         """Return the kind of the exception that the process died of, if it left one; its text may name files."""
