@@ -1,0 +1,396 @@
+"""Which C-MOVE is worth another try, when, and when the whole batch is not. Pure; it waits for nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal, Self, TypeAlias
+
+from dicomover.errors import (
+    AssociationLost,
+    AssociationRejected,
+    ConfigurationError,
+    LostBy,
+    NodeError,
+    ProtocolError,
+    QueryRefused,
+)
+from dicomover.node import Node
+from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, Status, is_warning
+
+__all__ = [
+    "DISK_FULL",
+    "Kind",
+    "Parties",
+    "Retry",
+    "RetryLike",
+    "Tried",
+    "classify",
+    "hopeless",
+    "is_out_of_resources",
+    "next_attempt",
+]
+
+Kind = Literal["never", "transient", "once"]
+"""Whether to try again: never; with growing pauses, up to the last attempt; or once more, and then believe it."""
+
+DISK_FULL = 0xA700
+"""What our own receiver answers when the disk is full or the quota is reached (PS3.4 section B.2.3)."""
+
+RetryLike: TypeAlias = "Retry | int | str | None"
+
+_WORTH = (Status.LOST, Status.PARTIAL, Status.FAILURE, Status.EMPTY)
+# Missing attribute, SOP Class not supported, not authorised, unrecognised operation, mistyped argument (PS3.7 Annex C);
+# Move Destination unknown (PS3.4 Table C.4-2).
+_PERMANENT = frozenset({0x0120, 0x0122, 0x0124, 0x0211, 0x0212, 0xA801})
+_DUPLICATE_INVOCATION = 0x0210  # of the Message ID; the next attempt has another one
+_RANDOM = Random()  # noqa: S311 - spreads retries, keeps no secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a request is tried, how long to pause in between, and after which verdicts.
+
+    Parameters
+    ----------
+    attempts
+        C-MOVEs for one request at most, the first one included.
+    first_wait
+        Seconds before the second attempt. The pause doubles with each further one, and its second half is random, so
+        that what failed together does not come back together.
+    longest_wait
+        Seconds that a pause never exceeds.
+    on
+        The verdicts to try again after, of `lost`, `partial`, `failure` and `empty`. Even then only what may work
+        the next time is tried again, see `classify`.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them cannot be meant.
+
+    Notes
+    -----
+    The defaults are for somebody who waits in front of a notebook: a dropped association and a moment of congestion
+    are ridden out, and a request costs at most 6 s more. `Retry.overnight()` is for a batch that nobody waits for: its
+    nine pauses add up to 55 minutes, which outlasts the restart of an archive.
+
+    Examples
+    --------
+    >>> Retry(attempts=2, on=["lost"])
+    Retry(attempts=2, first_wait=2, longest_wait=30, on=('lost',))
+    >>> Retry.none().attempts
+    1
+    """
+
+    attempts: int = 3
+    first_wait: float = 2
+    longest_wait: float = 30
+    on: Collection[str] = tuple(str(status) for status in _WORTH)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ConfigurationError(
+                f"retry attempts={self.attempts!r} is not a whole number above 0; 1 is the first attempt and no retry"
+            )
+        for name in ("first_wait", "longest_wait"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ConfigurationError(f"retry {name}={value!r} is not a number of seconds above 0; give, say, 30")
+        if self.first_wait > self.longest_wait:
+            raise ConfigurationError(
+                f"retry first_wait={self.first_wait!r} is longer than longest_wait={self.longest_wait!r}; "
+                "raise longest_wait"
+            )
+        known = [str(status) for status in _WORTH]
+        given = self.on if isinstance(self.on, Collection) and not isinstance(self.on, str) else (self.on,)
+        for status in given:
+            if status not in known:
+                raise ConfigurationError(
+                    f"retry on={status!r} is no verdict that a retry can change; choose from {', '.join(known)}"
+                )
+        object.__setattr__(self, "on", tuple(status for status in known if status in given))
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return: one attempt, whatever comes of it."""
+        return cls(attempts=1)
+
+    @classmethod
+    def overnight(cls) -> Self:
+        """Return: ten attempts, after 30 s, doubling up to 10 minutes, as archives do among themselves."""
+        return cls(attempts=10, first_wait=30, longest_wait=600)
+
+    @classmethod
+    def parse(cls, value: RetryLike) -> Retry:
+        """Read what a user may write: a Retry, a number of attempts, `none`, `interactive` or `overnight`.
+
+        Examples
+        --------
+        >>> Retry.parse("overnight").longest_wait
+        600
+        """
+        if isinstance(value, Retry):
+            return value
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            return cls(attempts=int(value) if isinstance(value, str) else value)
+        named = {"None": cls.none(), "none": cls.none(), "interactive": cls(), "overnight": cls.overnight()}
+        if str(value) in named:
+            return named[str(value)]
+        raise ConfigurationError(
+            f"retry={value!r} cannot be read; give a Retry, a number of attempts, 'none', 'interactive' or 'overnight'"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt at a request, as it ended: what a decision about the next one needs to know.
+
+    Attributes
+    ----------
+    status, status_code
+        The verdict on it, and the final DIMSE status; None if none came.
+    counters
+        The sub-operations as the archive counted them.
+    ended
+        How the exchange came to its end.
+    expected, received, refused
+        Instances as in the summary, and those that our own receiver refused, by C-STORE status.
+    error
+        What stood in the way, if it was not a C-MOVE response.
+    """
+
+    status: Status
+    status_code: int | None = None
+    counters: Counters = Counters()  # noqa: RUF009 - frozen
+    ended: Ended = Ended.ANSWERED
+    expected: int | None = None
+    received: int | None = None
+    refused: Mapping[int, int] = field(default_factory=dict)
+    error: NodeError | None = None
+
+    @property
+    def moved(self) -> bool:
+        """True if at least one instance is known to have moved."""
+        return bool(self.counters.moved) if self.received is None else self.received > 0
+
+
+def is_out_of_resources(status_code: int | None) -> bool:
+    """Tell whether a status says that the archive is short of resources (0xA7xx, PS3.4 Table C.4-2)."""
+    return status_code is not None and status_code >> 8 == 0xA7
+
+
+def classify(tried: Tried) -> Kind:
+    """Say whether another attempt may end otherwise. Pure: the same facts give the same answer.
+
+    Notes
+    -----
+    - `never`: what is complete, cancelled or not found; a status that will not change (unknown destination 0xA801,
+      unsuitable identifier 0xA9xx, 0x0122, 0x0124 and their like; PS3.4 Table C.4-2, PS3.7 Annex C); a permanent
+      A-ASSOCIATE-RJ (PS3.8 section 9.3.4); and what our own receiver refused and would refuse again.
+    - `transient`: congestion, a lost association, no TCP connection, 0xA7xx, and sub-operations that failed.
+    - `once`: what may be a busy moment or simply true: success without any instance, "unable to process" (0xCxxx)
+      without a count, fewer instances than C-FIND promised although the archive counts no failure.
+
+    Examples
+    --------
+    >>> classify(Tried(Status.FAILURE, 0xA702)), classify(Tried(Status.FAILURE, 0xA801)), classify(Tried(Status.EMPTY))
+    ('transient', 'never', 'once')
+    """
+    code = tried.status_code
+    if tried.status not in _WORTH or tried.ended is Ended.CANCELLED or code == CANCELLED:
+        return "never"
+    if _is_ours(tried):
+        return "never"
+    if isinstance(tried.error, QueryRefused):
+        code = tried.error.status if code is None else code
+    elif tried.error is not None:
+        return _classify_error(tried.error)
+    if tried.status is Status.LOST:
+        return "transient"
+    if tried.status is Status.EMPTY:
+        return "once"
+    if code is None or code in _PERMANENT or code >> 8 == 0xA9:  # without a status, nothing was sent
+        return "never"
+    if is_out_of_resources(code) or code == _DUPLICATE_INVOCATION:
+        return "transient"
+    if tried.counters.failed or is_warning(code) or (tried.status is Status.PARTIAL and code != SUCCESS):
+        return "transient"
+    return "once"
+
+
+def _is_ours(tried: Tried) -> bool:
+    """Tell whether the reason lies with our own receiver: a full disk, or all that is missing was refused for good."""
+    if DISK_FULL in tried.refused:
+        return True
+    missing = (tried.expected or 0) - (tried.received or 0)
+    missing = max(missing, tried.counters.failed or 0)
+    return 0 < missing <= sum(tried.refused.values())
+
+
+def _classify_error(error: NodeError) -> Kind:
+    if isinstance(error, ProtocolError):
+        return "once"  # a peer that garbles one answer may have had a bad moment
+    if isinstance(error, AssociationLost) and error.by is LostBy.STOPPED:
+        return "never"
+    return "transient" if error.retriable else "never"
+
+
+def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Random = _RANDOM) -> float | None:
+    """Return when a request is tried again.
+
+    Parameters
+    ----------
+    retry
+        What was configured.
+    tries
+        The attempts at this request so far, oldest first; at least one.
+    now
+        The present, in seconds of any clock.
+    random
+        Spreads the moments; a seeded one makes them repeatable.
+
+    Returns
+    -------
+    float or None
+        A moment of the same clock; None if what the last attempt said stands.
+
+    Examples
+    --------
+    >>> busy = Tried(Status.FAILURE, 0xA702)
+    >>> moment = next_attempt(Retry(first_wait=30), [busy], now=1000.0)
+    >>> 1015 <= moment <= 1030
+    True
+    >>> next_attempt(Retry(attempts=2), [busy, busy], now=1000.0) is None
+    True
+    """
+    from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential
+
+    last = tries[-1]
+    kind = classify(last)
+    if kind == "never" or last.status not in retry.on:
+        return None
+    if kind == "once" and any(classify(earlier) == "once" for earlier in tries[:-1]):
+        return None
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = len(tries)
+    if stop_after_attempt(retry.attempts)(state):
+        return None
+    longest = wait_exponential(multiplier=retry.first_wait, max=retry.longest_wait)(state)
+    return now + random.uniform(longest / 2, longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who takes part in a batch, for a sentence that its reader can hand to the archive's administrator.
+
+    Attributes
+    ----------
+    node
+        The archive.
+    ae_title, destination
+        Ours, and the Move Destination's.
+    address, port
+        This machine's address, and where we listen; no port if a third party receives.
+    """
+
+    node: Node
+    ae_title: str
+    destination: str
+    address: str | None = None
+    port: int | None = None
+
+
+_Reason = Literal["calling", "called", "destination", "unsent", "elsewhere"]
+
+
+def hopeless(tries: Sequence[Tried], parties: Parties, *, least: int = 3) -> str | None:
+    """Tell whether nothing in this batch can work, so that it stops with one sentence.
+
+    Parameters
+    ----------
+    tries
+        What the requests of the batch came to so far, in the order of their ends; the last hundred are enough.
+    parties
+        Whom to name.
+    least
+        How many in a row, with nothing moved in between, make it certain.
+
+    Returns
+    -------
+    str or None
+        What is wrong and what to give to whom; None while there is hope.
+
+    Notes
+    -----
+    An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4) needs no second proof
+    unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an unknown destination; that
+    takes twice as many, all for studies that C-FIND has found, and nothing moved before. So does an archive that counts
+    instances as moved of which none arrive here: they go to somebody else.
+
+    Examples
+    --------
+    >>> parties = Parties(Node("10.1.2.3", 104, ae_title="ARCHIVE"), "MOVESCU", "MOVESCU", "10.9.9.9", 11112)
+    >>> print(hopeless([Tried(Status.FAILURE, 0xA801)] * 3, parties))
+    ARCHIVE@10.1.2.3:104 does not know the Move Destination 'MOVESCU' (0xA801, 3 times in a row); give its
+    administrator: AE title 'MOVESCU', address 10.9.9.9, port 11112
+    """
+    reason = _reason(tries[-1]) if tries else None
+    if reason is None:
+        return None
+    run = 0
+    for tried in reversed(tries):
+        if _reason(tried) == reason:
+            run += 1
+        elif tried.moved or tried.status in _WORTH:
+            break
+    ever = any(tried.moved for tried in tries)
+    if reason in ("calling", "called") and not ever:
+        least = 1
+    elif reason in ("unsent", "elsewhere"):
+        least = 2 * least
+        if ever:
+            return None
+    return _sentence(reason, run, parties) if run >= least else None
+
+
+def _reason(tried: Tried) -> _Reason | None:
+    if isinstance(tried.error, AssociationRejected):
+        rejection = (tried.error.result, tried.error.source, tried.error.reason)
+        return {(1, 1, 3): "calling", (1, 1, 7): "called"}.get(rejection)  # type: ignore[return-value]
+    if tried.error is not None or tried.moved:
+        return None
+    if tried.status is Status.EMPTY and tried.counters.moved and tried.received == 0:
+        return "elsewhere"
+    if tried.status is not Status.FAILURE or tried.status_code is None:
+        return None
+    if tried.status_code == 0xA801:
+        return "destination"
+    if tried.status_code >> 12 == 0xC and tried.expected and not tried.counters.failed:
+        return "unsent"
+    return None
+
+
+def _sentence(reason: _Reason, times: int, parties: Parties) -> str:
+    node, ours, destination = parties.node, parties.ae_title, parties.destination
+    here = f"address {parties.address}" if parties.address else "this machine's address"
+    if parties.port is None:
+        there = f"AE title {destination!r} with the address and the port of the machine that receives"
+    else:
+        there = f"AE title {destination!r}, {here}, port {parties.port}"
+    if reason == "calling":
+        give = f"AE title {ours!r}, {here}" + ("" if parties.port is None else f", port {parties.port}")
+        return f"{node} does not recognise our AE title (A-ASSOCIATE-RJ 1/1/3); give its administrator: {give}"
+    if reason == "called":
+        return (
+            f"{node} does not answer to the AE title {node.ae_title!r} (A-ASSOCIATE-RJ 1/1/7); ask its administrator "
+            f"for its own one at address {node.host}, port {node.port}"
+        )
+    what = {
+        "destination": f"does not know the Move Destination {destination!r} (0xA801, {times} times in a row)",
+        "unsent": f"finds what we ask for and sends none of it ({times} times in a row), as if it did not know "
+        f"the Move Destination {destination!r} or could not reach it",
+        "elsewhere": f"reports instances as moved, but none arrives here ({times} times in a row): they go elsewhere",
+    }[reason]
+    return f"{node} {what}; give its administrator: {there}"
