@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,12 @@ __all__ = ["Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
-_DAMAGED = re.compile(r"\d+\.0+|\d(\.\d+)?[eE]\+?\d+")
+_DAMAGED = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
 _MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
+_OURS = {
+    "QueryRetrieveLevel": "say level= instead",
+    "SpecificCharacterSet": "leave it out; it is set where it is needed",
+}
 _ALIASES = {
     "accession": "AccessionNumber",
     "accessionno": "AccessionNumber",
@@ -104,20 +109,21 @@ def keyword_of(key: object) -> str:
             return keyword_for_tag(tag)
         raise KeyError("is no tag of DICOM's dictionary; name it by its keyword")
     text = str(key).strip()
-    if text in keyword_dict:
+    if text and text in keyword_dict:  # the dictionary has elements without a keyword
         return text
     match = _TAG.fullmatch(text)
     if match:
         return keyword_of(int(match[1] + match[2], 16))
-    raise KeyError(f"is no DICOM keyword; {_suggestion(text, keyword_dict)}")
+    raise KeyError(f"is no DICOM keyword; {_suggestion(text)}")
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _suggestion(name: str, keywords: Iterable[str]) -> str:
-    near = nearest(name, keywords)
+@lru_cache(maxsize=1024)  # a search of 5,000 keywords, the same for every row
+def _suggestion(name: str) -> str:
+    near = nearest(name, keyword_dict)
     return (
         f"did you mean {near!r}?"
         if near
@@ -170,21 +176,27 @@ class RowCheck:
             column = missing[0] if missing else ""
             self.problem(column, None, "names no key", "fill it in, or drop the row")
             return None
-        if (missing and not row.may_be_short) or not row.mapped:
-            pass
-        if missing and set(keys) == {"PatientID"} and not row.may_be_short:
-            mend = "fill it in, drop the row, or leave the column out to move all studies of the patient"
-            self.problem(missing[0], None, "is missing, which would ask for everything of the patient", mend)
+        wider = None if row.may_be_short else _widened_by(missing, keys, level)
+        if wider is not None:
+            keyword, above = wider
+            mend = f"fill it in, drop the row, or leave the column out to move the whole {str(above).lower()}"
+            self.problem(keyword, None, f"is missing, which would ask for the whole {str(above).lower()}", mend)
             return None
         return self._request(keys, level, model)
 
     def _keyword(self, name: object) -> str | None:
+        shown = name if isinstance(name, str | int) else repr(name)
         try:
-            return keyword_of(name)
+            keyword = keyword_of(name)
         except KeyError as error:
             why, _, mend = str(error.args[0]).partition("; ")
-            self.problem("key", name if isinstance(name, str | int) else repr(name), why, mend)
+            self.problem("key", shown, why, mend)
             return None
+        if keyword in _OURS or tag_for_keyword(keyword) < 0x00080000:  # type: ignore[operator]
+            mend = _OURS.get(keyword, "leave it out; in a list of dicts each dict is a request")
+            self.problem("key", shown, "is no attribute to ask by", mend)
+            return None
+        return keyword
 
     def _text(self, keyword: str, value: object) -> str | None:
         """Return the value as it goes onto the wire, or note what is wrong with it."""
@@ -228,6 +240,8 @@ class RowCheck:
             self.problem(keyword, text, "begins or ends with a space", "take the space away")
         elif any(ord(character) < 32 or ord(character) == 127 for character in text):
             self.problem(keyword, text, "has a control character or a line break", "take it away")
+        elif keyword in ("PatientID", "AccessionNumber") and not text.isprintable():
+            self.problem(keyword, text, "has an invisible character", "take it away, or type the value anew")
         elif keyword in ("PatientID", "AccessionNumber") and _DAMAGED.fullmatch(text):
             mend = "restore it from the source as text; spreadsheets and floats do this to numbers"
             self.problem(keyword, text, "looks like a number that a program has rewritten", mend)
@@ -311,7 +325,9 @@ class RowCheck:
             keyword = self._keyword(name)
             if keyword is None:
                 continue
-            if _is_missing(value):
+            if keyword in texts:
+                self.problem(keyword, value, "is given twice", "keep one")
+            elif _is_missing(value):
                 texts[keyword] = ""
             elif isinstance(value, str):
                 texts[keyword] = value.strip()
@@ -339,6 +355,18 @@ class RowCheck:
                 mend = f"find at level {above} first and ask for each"
                 self.problem(above.unique_key, None, f"needs one value for a find at level {level}", mend)
         return level, model
+
+
+def _widened_by(missing: Iterable[str], keys: Iterable[str], level: Level | None) -> tuple[str, Level] | None:
+    """Return the missing key without which a row asks for more than it should, and the level of what that would be."""
+    order = list(Level)
+    deepest = max((order.index(level_of(keyword) or Level.IMAGE) for keyword in keys), default=0)
+    for keyword in missing:
+        own = level_of(keyword)
+        asked = level is None or (own is not None and order.index(own) <= order.index(level))
+        if own is not None and asked and order.index(own) > deepest:
+            return keyword, order[deepest]
+    return None
 
 
 def _is_missing(value: object) -> bool:

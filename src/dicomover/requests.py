@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import numbers
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -74,7 +75,7 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
     sep
         What separates the columns; found out from the first line (comma, semicolon or tab) by default.
     encoding
-        UTF-8 (with or without a byte order mark) by default; if the file is not that, Windows-1252.
+        By default UTF-8, or UTF-16 if a byte order mark says so; if the file is neither, Windows-1252.
 
     Returns
     -------
@@ -100,31 +101,36 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
     0           00123  train
     """
     raw = Path(path).read_bytes()
+    if encoding is None and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
     try:
         text = raw.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError:
         if encoding is not None:
             raise
         text = raw.decode("cp1252", "replace")
-    header = text.split("\n", 1)[0]
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
     if not header.strip():
         raise _file_error(path, "", "has no header line", "begin it with the names of the columns")
-    separator = sep or max(",;\t", key=header.count)
+    separator = sep or max(",;\t", key=re.sub(r'"[^"]*"', "", header).count)
     try:
-        table = pd.read_csv(
-            StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
-        )
-    except pd.errors.ParserError as error:
+        widths = _ragged_line(text, separator)
+    except csv.Error as error:
         raise _file_error(path, "", f"cannot be read: {error}", "mend the line or name sep=") from error
-    widths = _ragged_line(text, separator)
     if widths is not None:
         line, found, wanted = widths
         raise _file_error(
             path,
             f"line {line}",
             f"has {found} cells, the header has {wanted}",
-            "put a text that holds a separator in quotes",
+            "put a text that holds a separator in quotes, or name sep=",
         )
+    try:
+        table = pd.read_csv(
+            StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
+        )
+    except pd.errors.ParserError as error:
+        raise _file_error(path, "", f"cannot be read: {str(error).strip()}", "close the quote") from error
     return table.astype("string")
 
 
@@ -221,17 +227,27 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
     except TypeError as error:
         problem = Problem("", "requests", type(requests).__name__, "is no request", "give dicts or a DataFrame")
         raise RequestError([problem]) from error
-    if items and all(isinstance(item, pd.Series) for item in items):
-        table = pd.DataFrame([item.astype(object) for item in items])
-        return _table_rows(table, keys)
-    rows = []
-    for position, item in enumerate(items):
-        if not isinstance(item, Mapping):
-            kind = type(item).__name__
-            mend = "give a dict such as {'AccessionNumber': '00123'}"
-            raise RequestError([Problem(position, "", kind, "is no request", mend, position)])
-        rows.append(Row([(key, value) for key, value in item.items()]))
-    return _given_of(rows), rows
+    kind: type = pd.Series if items and isinstance(items[0], pd.Series) else Mapping
+    mend = "give only rows, or only dicts" if kind is pd.Series else "give a dict such as {'AccessionNumber': '00123'}"
+    problems = [
+        Problem(position, "", type(item).__name__, "is no request", mend, position)
+        for position, item in enumerate(items)
+        if not isinstance(item, kind)
+    ]
+    problems += [
+        Problem(position, "", None, "has two values under one name", "keep one", position)
+        for position, item in enumerate(items)
+        if isinstance(item, pd.Series) and not item.index.is_unique
+    ]
+    if problems:
+        raise RequestError(problems)
+    if kind is pd.Series:
+        return _table_rows(pd.DataFrame([item.astype(object) for item in items]), keys)
+    rows = [Row([(key, value) for key, value in item.items()]) for item in items]
+    given = _given_of(rows)
+    if unknown := [name for name in ([keys] if isinstance(keys, str) else keys) if rows and name not in given.columns]:
+        raise RequestError([Problem("", "keys", name, "is in none of the dicts", "leave it out") for name in unknown])
+    return given, rows
 
 
 def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
@@ -260,9 +276,12 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
         problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend))
     if problems:
         raise RequestError(problems)
-    was_summary = set(SUMMARY_COLUMNS) <= set(table.columns)
+    if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were not too short
+        may_be_short = [status != "invalid" for status in table["status"].astype(object)]
+    else:
+        may_be_short = [False] * len(table)
     columns = [(name, table[name].tolist(), pd.api.types.is_numeric_dtype(table[name].dtype)) for name in mapped]
-    rows = [Row([], mapped, was_summary) for _ in range(len(table))]
+    rows = [Row([], mapped, short) for short in may_be_short]
     for name, values, is_numeric in columns:
         for row, value in zip(rows, values, strict=True):
             row.entries.append((name, Numeric(value) if is_numeric else value))

@@ -1,0 +1,508 @@
+"""Requests: from dicts, rows, tables and files to checked keys; every problem at once, before any packet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dicomover.errors import ConfigurationError, RequestError
+from dicomover.outcome import Status
+from dicomover.requests import parse_query, parse_requests, read_requests
+from dicomover.summary import Result, build
+
+
+def keys_of(requests: object, **how: object) -> list[dict[str, str]]:
+    """Return the checked keys of each request."""
+    return [dict(request.keys) for request in parse_requests(requests, **how).requests]  # type: ignore[arg-type]
+
+
+def frame(**columns: object) -> pd.DataFrame:
+    """Return a table."""
+    return pd.DataFrame(columns)
+
+
+def refused(requests: object, **how: object) -> RequestError:
+    """Return the error that requests end in."""
+    with pytest.raises(RequestError) as caught:
+        parse_requests(requests, **how)  # type: ignore[arg-type]
+    return caught.value
+
+
+# --- what may be given
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        {"AccessionNumber": "00123"},
+        [{"AccessionNumber": "00123"}],
+        ({"AccessionNumber": text} for text in ["00123"]),
+        pd.Series({"AccessionNumber": "00123"}),
+        [pd.Series({"AccessionNumber": "00123", "age": 5})],
+        frame(AccessionNumber=["00123"], age=[5]),
+        frame(AccessionNumber=pd.array(["00123"], dtype="string")),
+        frame(AccessionNumber=pd.Categorical(["00123"])),
+        [row for _, row in frame(AccessionNumber=["00123"]).iterrows()],
+        pd.DataFrame([["00123"]], columns=["0008,0050"]),
+        pd.DataFrame([["00123"]], columns=[0x00080050]),
+        {"(0008,0050)": "00123"},
+        {0x00080050: "00123"},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_kind_of_input(requests: object) -> None:
+    """A dict, a Series, a table, or an iterable of dicts or Series: the text arrives as it was typed."""
+    assert keys_of(requests) == [{"AccessionNumber": "00123"}]
+
+
+@pytest.mark.parametrize(
+    "requests", [[], (), iter([]), pd.DataFrame(), frame(AccessionNumber=[]), frame(age=[])], ids=repr
+)
+def test_nothing_is_no_error(requests: object) -> None:
+    """Zero requests are a batch of zero rows."""
+    batch = parse_requests(requests)  # type: ignore[arg-type]
+    assert len(batch) == 0
+    assert batch.requests == ()
+    assert len(build([], batch.given)) == 0
+
+
+@pytest.mark.parametrize(
+    ("requests", "says"),
+    [
+        ("cohort.csv", "read_requests"),
+        (Path("cohort.csv"), "read_requests"),
+        (b"x", "read_requests"),
+        (5, "give dicts or a DataFrame"),
+        (None, "give dicts or a DataFrame"),
+        (["00123", {"AccessionNumber": "1"}, 7], "row 2: 'int' is no request"),
+        (frame(AccessionNumber=["1"]).itertuples(), "'Pandas' is no request"),
+        (frame(AccessionNumber=["1"]).iterrows(), "'tuple' is no request"),
+        ({0: {"AccessionNumber": "1"}}, "in a list of dicts each dict is a request"),
+        ({"AccessionNumber": ["1", "2"]}, "give one request for each value"),
+        ([pd.Series({"AccessionNumber": "1"}), {"AccessionNumber": "2"}], "row 1: 'dict' is no request"),
+        ([{"AccessionNumber": "1"}, pd.Series({"AccessionNumber": "2"})], "row 1: 'Series' is no request"),
+        (pd.Series(["1", "2"], index=["AccessionNumber"] * 2), "has two values under one name"),
+        ({}, "names no key"),
+        ([{"AccessionNumber": "1"}, {}], "row 1: names no key"),
+    ],
+)
+def test_what_is_no_request(requests: object, says: str) -> None:
+    """What cannot be a request is named, with what to give instead."""
+    assert says in str(refused(requests))
+
+
+# --- tables
+
+
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        ("Accession Number", "AccessionNumber"),
+        ("accession_number", "AccessionNumber"),
+        ("ACCESSIONNUMBER", "AccessionNumber"),
+        ("AccessionNumbr", "AccessionNumber"),
+        ("StudyUID", "StudyInstanceUID"),
+        ("study_instance_uid", "StudyInstanceUID"),
+        ("SeriesUID", "SeriesInstanceUID"),
+        ("patient_id", "PatientID"),
+        ("MRN", "PatientID"),
+        ("SOP Instance UID", "SOPInstanceUID"),
+    ],
+)
+def test_a_column_that_is_nearly_a_key(column: str, meant: str) -> None:
+    """A column whose name is nearly a key is an error that says which, even beside a good key."""
+    error = refused(
+        pd.DataFrame([["1", "1.2.3"]], columns=[column, "StudyInstanceUID" if meant[1] != "t" else "PatientID"])
+    )
+    assert f"rename it to '{meant}'" in str(error)
+    assert f"'{column}'" in str(error)
+
+
+def test_other_columns_ride_along() -> None:
+    """Columns that are no keys are neither keys nor errors, and come back untouched."""
+    table = frame(
+        AccessionNumber=["00123", "4"],
+        age=[71, 8],
+        split=pd.Categorical(["train", "test"]),
+        StudyDate=["whatever", ""],
+        PatientAge=[1.5, None],
+        label=[None, "x"],
+    )
+    before = table.copy(deep=True)
+    batch = parse_requests(table)
+    assert [dict(request.keys) for request in batch.requests] == [
+        {"AccessionNumber": "00123"},
+        {"AccessionNumber": "4"},
+    ]
+    pd.testing.assert_frame_equal(batch.given, before)
+    summary = build([Result(), Result()], batch.given)
+    pd.testing.assert_frame_equal(summary[before.columns], before)
+    pd.testing.assert_frame_equal(table, before)
+
+
+@pytest.mark.parametrize("keys", ["StudyDate", ["StudyDate"], ("StudyDate",)])
+def test_named_columns_are_keys(keys: object) -> None:
+    """`keys=` makes a key of another column."""
+    table = frame(PatientID=["4711"], StudyDate=["20240101-20240131"])
+    assert keys_of(table, keys=keys) == [{"PatientID": "4711", "StudyDate": "20240101-20240131"}]
+
+
+@pytest.mark.parametrize(
+    ("requests", "keys", "says"),
+    [
+        (frame(AccessionNumber=["1"]), ["StudyDate"], "'StudyDate' is no column of the table"),
+        (frame(AccessionNumber=["1"], age=["1"]), ["age"], "'age' is no DICOM keyword"),
+        ({"AccessionNumber": "1"}, ["StudyDate"], "'StudyDate' is in none of the dicts"),
+        (frame(age=[1]), [], "name no key"),
+        (pd.DataFrame([["1", "2"]], columns=["AccessionNumber"] * 2), [], "is there twice"),
+        (pd.DataFrame([["1", "2"]], columns=["AccessionNumber", "0008,0050"]), [], "is there twice"),
+    ],
+    ids=["no such column", "no keyword", "no such key", "no key", "a column twice", "two columns for one key"],
+)
+def test_tables_that_cannot_be_meant(requests: object, keys: list[str], says: str) -> None:
+    """A problem of the whole table is named."""
+    assert says in str(refused(requests, keys=keys))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        frame(AccessionNumber=[123, 4]),
+        frame(AccessionNumber=[123.0, None]),
+        frame(AccessionNumber=pd.array([123, None], dtype="Int64")),
+        frame(AccessionNumber=[True, False]),
+        [row for _, row in frame(AccessionNumber=[123, 4], age=[1.5, 2]).iterrows()],
+    ],
+    ids=["int", "float", "Int64", "bool", "iterrows"],
+)
+def test_numeric_columns_are_refused_row_by_row(table: object) -> None:
+    """A numeric column has lost its leading zeros: every row says so, and how to read it."""
+    error = refused(table)
+    assert [problem.position for problem in error.problems] == [0, 1]
+    assert all("leading zeros are lost" in problem.why for problem in error.problems)
+    assert "read_requests" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("row", "asks"),
+    [
+        ({"PatientID": "1", "StudyInstanceUID": None}, "patient"),
+        ({"PatientID": "1", "AccessionNumber": float("nan")}, "patient"),
+        ({"PatientID": "1", "StudyInstanceUID": pd.NA, "AccessionNumber": None}, "patient"),
+        ({"StudyInstanceUID": "1.2", "SeriesInstanceUID": None}, "study"),
+        ({"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.3", "SOPInstanceUID": None}, "series"),
+    ],
+)
+def test_a_missing_key_does_not_widen_a_request(row: dict[str, object], asks: str) -> None:
+    """A missing key of a table does not turn one study into a patient, nor one series into a study."""
+    good = dict.fromkeys(row, "1.2.3")
+    error = refused(pd.DataFrame([good, row], dtype=object))
+    assert [problem.position for problem in error.problems] == [1]
+    assert f"would ask for the whole {asks}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("row", "how"),
+    [
+        ({"PatientID": None, "StudyInstanceUID": "1.2"}, {}),
+        ({"AccessionNumber": None, "StudyInstanceUID": "1.2"}, {}),
+        ({"AccessionNumber": "7", "StudyInstanceUID": None}, {}),
+        ({"PatientID": "1", "StudyInstanceUID": None}, {"level": "patient"}),
+        ({"StudyInstanceUID": "1.2", "SeriesInstanceUID": pd.NA}, {"level": "study"}),
+    ],
+)
+def test_a_missing_key_that_is_not_needed(row: dict[str, object], how: dict[str, str]) -> None:
+    """A missing value of a table is left out where what is left names as little, or the level is said."""
+    left = {name: value for name, value in row.items() if isinstance(value, str)}
+    assert keys_of(pd.DataFrame([row], dtype=object), **how) == [left]
+
+
+# --- problems
+
+
+def test_the_same_mistake_in_many_rows_is_found_at_once() -> None:
+    """The nearest keyword is searched for once, not for every row."""
+    begun = time.process_time()
+    assert len(refused([{"AccessionNumbr": "1"}] * 5_000).problems) == 5_000
+    assert time.process_time() - begun < 30  # it took some ten minutes
+
+
+def test_all_bad_rows_are_named_at_once() -> None:
+    """One error names every bad row with its label, column, value, why and mend, in their order."""
+    table = pd.DataFrame(
+        {
+            "AccessionNumber": pd.array(["00123", " 4", "123.0", ""], dtype="string"),
+            "StudyInstanceUID": ["1.2", "1.2", "1.2.x", "1.2"],
+        },
+        index=["a", "b", "c", "d"],
+    )
+    error = refused(table)
+    assert [(p.row, p.column, p.value, p.position) for p in error.problems] == [
+        ("b", "AccessionNumber", " 4", 1),
+        ("c", "AccessionNumber", "123.0", 2),
+        ("c", "StudyInstanceUID", "1.2.x", 2),
+        ("d", "AccessionNumber", "", 3),
+    ]
+    assert str(error).startswith("3 requests cannot be sent; nothing was moved:\n")
+    for problem in error.problems:
+        assert problem.why
+        assert problem.mend
+        assert str(problem) in str(error)
+
+
+def test_many_problems_are_counted_not_listed() -> None:
+    """A long list of problems stays readable, and all of them can be had."""
+    error = refused([{"AccessionNumber": " 1"}] * 500)
+    assert len(error.problems) == 500
+    assert len(str(error).splitlines()) < 30
+    assert "and 480 more" in str(error)
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        {"PatientID": "SECRET*"},
+        {"PatientID": " SECRET"},
+        {"PatientID": "SECRET\\SECRET"},
+        {"PatientID": ["SECRET"]},
+        {"PatientID": "SECRET" * 20},
+        {"PatientID": "SECRET\x07X"},
+        {"PatientName": " SECRET", "AccessionNumber": "1"},
+        {"PatientBirthDate": b"SECRET"},
+        {"0010,0010": "SECRET\\X", "AccessionNumber": "1"},
+        {"PatientId": "SECRET"},
+        {"Patient Name": "SECRET"},
+        {"PatientID": {"a": "SECRET"}},
+        {"PatientID": "SECRET", "0010,0020": "SECRET"},
+        pd.DataFrame({"PatientID": [" SECRET"]}),
+        pd.DataFrame({"patient_id": ["SECRET"]}),
+        pd.DataFrame({"PatientID": ["SECRET"], "SeriesInstanceUID": [None]}),
+        ["SECRET"],
+    ],
+    ids=repr,
+)
+def test_patient_data_stay_out_of_messages(requests: object) -> None:
+    """No value of group 0010 is in the message, nor in a recorded row."""
+    assert "SECRET" not in str(refused(requests))
+
+
+def test_invalid_rows_can_be_recorded() -> None:
+    """With `invalid="record"` bad rows are kept by position, and good ones can be sent."""
+    batch = parse_requests(
+        [{"AccessionNumber": "1"}, {"AccessionNumber": " 2"}, {"StudyInstanceUID": "x"}], invalid="record"
+    )
+    assert [request.position for request in batch.requests] == [0]
+    assert sorted(batch.problems) == [1, 2]
+    assert len(batch) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "says"), [({"invalid": "skip"}, "invalid="), ({"level": "body"}, "level"), ({"model": "third"}, "model")]
+)
+def test_settings_that_cannot_be_meant(how: dict[str, str], says: str) -> None:
+    """A wrong setting is named as such, not as a bad row."""
+    with pytest.raises(ConfigurationError, match=says):
+        parse_requests({"AccessionNumber": "1"}, **how)  # type: ignore[arg-type]
+
+
+# --- round trips
+
+
+def test_a_summary_is_valid_input() -> None:
+    """Our own columns are ignored on the way in, and what an earlier run left open may be left open again."""
+    first = parse_requests([{"PatientID": "1"}, {"StudyInstanceUID": "1.2"}, {"AccessionNumber": "00123"}])
+    summary = build([Result(Status.LOST)] * 3, first.given)
+    again = parse_requests(summary[summary.status != "success"])
+    assert [dict(request.keys) for request in again.requests] == [dict(request.keys) for request in first.requests]
+    assert [request.level for request in again.requests] == [request.level for request in first.requests]
+
+
+def test_an_invalid_row_stays_invalid() -> None:
+    """A row that was too wide to be sent is not sent when the summary is fed back."""
+    batch = parse_requests(frame(PatientID=["1", "2"], StudyInstanceUID=[None, "1.2"]), invalid="record")
+    summary = build([Result(Status.INVALID), Result(Status.SUCCESS)], batch.given)
+    assert "whole patient" in str(refused(summary[summary.status != "success"]))
+
+
+def test_lists_of_uids_survive() -> None:
+    """A list of UIDs is joined in the table of what was given, and means the same when it is fed back."""
+    batch = parse_requests([{"StudyInstanceUID": ["1.2", "1.3"]}])
+    assert batch.given["StudyInstanceUID"].tolist() == ["1.2\\1.3"]
+    assert keys_of(batch.given) == [{"StudyInstanceUID": "1.2\\1.3"}]
+
+
+def test_leading_zeros_survive(tmp_path: Path) -> None:
+    """00123 is 00123 in the file, the table, the request and the summary."""
+    path = tmp_path / "cohort.csv"
+    path.write_text("AccessionNumber,split\n00123,train\n")
+    batch = parse_requests(read_requests(path))
+    assert dict(batch.requests[0].keys) == {"AccessionNumber": "00123"}
+    assert batch.given["AccessionNumber"].tolist() == ["00123"]
+    build([Result(Status.SUCCESS)], batch.given).to_csv(path, index=False)
+    assert keys_of(read_requests(path)) == [{"AccessionNumber": "00123"}]
+
+
+# --- files
+
+
+def write(tmp_path: Path, content: str | bytes) -> Path:
+    """Return a file with this content."""
+    path = tmp_path / "cohort.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("A,B\n00123,x\n", [["00123", "x"]]),
+        ("A;B\n00123;x,y\n", [["00123", "x,y"]]),
+        ("A\tB\n00123\tx,y;z\n", [["00123", "x,y;z"]]),
+        ("\ufeffA,B\n00123,x\n", [["00123", "x"]]),
+        ("A,B\n1,Müller\n".encode("cp1252"), [["1", "Müller"]]),
+        ("A\tB\n1\tMüller\n".encode("utf-16"), [["1", "Müller"]]),
+        ("A,B\r\n1,x\r\n2,y\r\n", [["1", "x"], ["2", "y"]]),
+        ("A,B\r1,x\r2,y\r", [["1", "x"], ["2", "y"]]),
+        ('A,B\n1,"x,y"\n2,"x""y"\n3,"x\ny"\n', [["1", "x,y"], ["2", 'x"y'], ["3", "x\ny"]]),
+        ('"A","B;C;D"\n1,x\n', [["1", "x"]]),
+        ("A,B\n1,x\n\n2,y\n\n\n", [["1", "x"], ["2", "y"]]),
+        ("A,B\n1,x\n   \n", [["1", "x"]]),
+        ("A,B\nNA,NaN\nnull,None\n,<NA>\n", [["NA", "NaN"], ["null", "None"], ["", "<NA>"]]),
+        ("A,B\n 1 ,1e5\n", [[" 1 ", "1e5"]]),
+        ("A,B\n1,2", [["1", "2"]]),
+        ("A,B\n", []),
+        ("A,B", []),
+        ("A,B\n1,x\u2028y\x0cz\n", [["1", "x\u2028y\x0cz"]]),
+    ],
+    ids=[
+        "comma", "semicolon", "tab", "BOM", "cp1252", "UTF-16", "CRLF", "CR", "quotes", "separators in the header",
+        "blank lines", "line of spaces", "NA", "spaces", "no last newline", "header only", "bare header",
+        "other breaks",
+    ],
+)  # fmt: skip
+def test_files_are_read_as_typed(tmp_path: Path, content: str | bytes, rows: list[list[str]]) -> None:
+    """Every cell is the text that was typed, whatever separates the cells and however it is encoded."""
+    table = read_requests(write(tmp_path, content))
+    assert table.columns[0] == "A"
+    assert table.to_numpy().tolist() == rows
+    assert {str(dtype) for dtype in table.dtypes} == {"string"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "has no header line"),
+        ("\n\n", "has no header line"),
+        ("A,B\n1,2\n1,2,3\n", "line 3: has 3 cells, the header has 2"),
+        ("A,B\n1,2,3\n", "line 2: has 3 cells, the header has 2"),
+        ("A,B\n1,2,\n1,2,\n", "line 2: has 3 cells, the header has 2"),
+        ("A,B\n1,2\n\n1\n", "line 4: has 1 cells, the header has 2"),
+        ('A,B\n1,"2\n3"\n1\n', "line 4: has 1 cells"),
+        ('A,B\n1,"2\n3,4\n', "cannot be read"),
+        ("A,B\n1," + "x" * 200_000 + "\n", "cannot be read"),
+    ],
+    ids=["empty", "blank", "more", "more first", "more always", "fewer", "after a quoted break", "open quote", "huge"],
+)
+def test_files_that_cannot_be_meant(tmp_path: Path, content: str, says: str) -> None:
+    """A file that is no table is refused with its name and the number of the line; nothing is cut or filled."""
+    with pytest.raises(RequestError) as caught:
+        read_requests(write(tmp_path, content))
+    assert says in str(caught.value)
+    assert "cohort.csv" in str(caught.value)
+
+
+def test_header_names_twice(tmp_path: Path) -> None:
+    """Two columns of one key are not silently one."""
+    table = read_requests(write(tmp_path, "AccessionNumber,AccessionNumber\n1,2\n"))
+    assert len(table.columns) == 2
+    refused(table)
+
+
+def test_spaces_of_a_file_are_named(tmp_path: Path) -> None:
+    """The reader keeps spaces, and the hygiene names them."""
+    error = refused(read_requests(write(tmp_path, "AccessionNumber\n 1\n2\n3 \n")))
+    assert [problem.position for problem in error.problems] == [0, 2]
+
+
+def test_separator_and_encoding_can_be_said(tmp_path: Path) -> None:
+    """What cannot be found out can be said."""
+    path = write(tmp_path, "A|B\n1|Œ\n".encode("iso-8859-15"))
+    assert read_requests(path, sep="|", encoding="iso-8859-15").to_numpy().tolist() == [["1", "Œ"]]
+    with pytest.raises(UnicodeDecodeError):
+        read_requests(path, sep="|", encoding="utf-8")
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    """A file that is not there is a FileNotFoundError."""
+    with pytest.raises(FileNotFoundError):
+        read_requests(tmp_path / "none.csv")
+
+
+_LARGE = """
+import resource, sys
+from dicomover.requests import parse_requests, read_requests
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+batch = parse_requests(read_requests(sys.argv[1]))
+print(len(batch.requests), batch.requests[-1].keys["AccessionNumber"])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured in the units of Linux")
+def test_a_large_file_fits(tmp_path: Path) -> None:
+    """A hundred thousand rows are read and checked in less than 400 MB."""
+    lines = (f"{number:08d},1.2.840.{number},train" for number in range(100_000))
+    path = write(tmp_path, "AccessionNumber,StudyInstanceUID,split\n" + "\n".join(lines))
+    done = subprocess.run([sys.executable, "-c", _LARGE, path], check=True, capture_output=True, text=True)
+    rows, last, kilobytes = done.stdout.split()
+    assert (rows, last) == ("100000", "00099999")
+    assert int(kilobytes) < 400_000
+
+
+# --- find
+
+
+@pytest.mark.parametrize(
+    ("keys", "how", "texts", "level", "model"),
+    [
+        ({"PatientID": " 4711 ", "StudyDate": None}, {}, {"PatientID": "4711", "StudyDate": ""}, "STUDY", "study"),
+        ({"PatientID": "47*"}, {"level": "patient"}, {"PatientID": "47*"}, "PATIENT", "patient"),
+        ({"StudyInstanceUID": ["1", "2"]}, {}, {"StudyInstanceUID": "1\\2"}, "STUDY", "study"),
+        ({"StudyInstanceUID": "1", "Modality": "CT"}, {"level": "series"}, None, "SERIES", "study"),
+        ({"0020,000D": "1", "0008,0020": pd.NA}, {}, {"StudyInstanceUID": "1", "StudyDate": ""}, "STUDY", "study"),
+        ({}, {}, {}, "STUDY", "study"),
+    ],
+)  # fmt: skip
+def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model: str) -> None:
+    """A find takes wildcards, ranges, lists of UIDs and empty values."""
+    query = parse_query(keys, **how)
+    assert dict(query.keys) == (keys if texts is None else texts)
+    assert (query.level, query.model.value) == (level, model)
+
+
+@pytest.mark.parametrize(
+    ("keys", "how", "says"),
+    [
+        ({"PatientId": "1"}, {}, "did you mean 'PatientID'"),
+        ({"AccessionNumber": 5}, {}, "is not text but int"),
+        ({"AccessionNumber": ["1"]}, {}, "is not text but list"),
+        ({"PatientID": "1", "0010,0020": "2"}, {}, "is given twice"),
+        ({"SeriesInstanceUID": "1"}, {}, "StudyInstanceUID: needs one value"),
+        ({"StudyInstanceUID": "1*", "Modality": "CT"}, {"level": "series"}, "needs one value"),
+        ({"StudyInstanceUID": "1\\2", "Modality": "CT"}, {"level": "series"}, "needs one value"),
+        ({"StudyInstanceUID": "1"}, {"level": "series", "model": "patient"}, "PatientID: needs one value"),
+        ({"PatientID": "1"}, {"level": "patient", "model": "study"}, "does not exist in Study Root"),
+        ({"QueryRetrieveLevel": "SERIES"}, {}, "say level= instead"),
+        ([("PatientID", "1")], {}, "is no dict"),
+    ],
+)
+def test_find_keys_that_cannot_be_meant(keys: object, how: dict, says: str) -> None:
+    """A find's bad keys are named before any packet."""
+    with pytest.raises(RequestError) as caught:
+        parse_query(keys, **how)  # type: ignore[arg-type]
+    assert says in str(caught.value)
