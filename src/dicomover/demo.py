@@ -106,7 +106,7 @@ def free_folder(folder: Path) -> Path:
     'demo-2'
     """
     candidate, number = folder, 1
-    while candidate.exists() and any(candidate.iterdir()):
+    while candidate.exists() and not (candidate.is_dir() and not any(candidate.iterdir())):
         number += 1
         candidate = folder.with_name(f"{folder.name}-{number}")
     return candidate

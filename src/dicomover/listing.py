@@ -16,11 +16,11 @@ __all__ = ["facts", "listing", "terminal_width"]
 _GAP = "  "
 
 
-def terminal_width(most: int = 120) -> int:
-    """Return how many columns the standard output has; 100 if it is no terminal."""
+def terminal_width(otherwise: int = 100) -> int:
+    """Return how many columns the standard output has, at least 40; something else if it is no terminal."""
     if sys.stdout is None or not sys.stdout.isatty():
-        return 100
-    return max(40, min(most, shutil.get_terminal_size((100, 24)).columns))
+        return otherwise
+    return max(40, shutil.get_terminal_size((100, 24)).columns)
 
 
 def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "  ") -> str:

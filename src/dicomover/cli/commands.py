@@ -10,6 +10,7 @@ import click
 from dicomover.cli.options import (
     ASSOCIATION,
     BATCH,
+    HELP_NAMES,
     JSON,
     KEYS,
     LIMITS,
@@ -25,7 +26,7 @@ from dicomover.cli.options import (
 
 __all__ = ["cli"]
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
+_SETTINGS = {"help_option_names": HELP_NAMES, "show_default": True, "max_content_width": 100}
 _EXIT = "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted."
 
 
@@ -134,7 +135,7 @@ def echo(**given: Any) -> int:
     return run_echo(**given)
 
 
-@cli.command()
+@cli.command(short_help="Move a small batch out of a demo archive on this machine.")
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path, file_okay=False),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from pydicom.datadict import dictionary_VR
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from dicomover.errors import ConfigurationError
 from dicomover.hygiene import keyword_of
-from dicomover.identifier import Level
+from dicomover.identifier import Level, query_dataset
 
 __all__ = ["keys_of", "level_among", "read_query_file"]
 
 _LEVEL = "QueryRetrieveLevel"
+_NOT_TEXT = ("AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OB", "OW", "OF", "OD", "UN")
 _NOTATION = "write Keyword=value, gggg,eeee=value or (gggg,eeee)=value"
 
 
@@ -81,7 +86,25 @@ def _key(text: str, where: str, option: str, bare: bool) -> _Key:
         # Without "=" the whole text may be a value that went astray.
         shown = f"{name.strip()!r} " if equals else ""
         raise click.BadParameter(f"{where}: {shown}{error.args[0]}", param_hint=option) from error
-    return _Key(where, keyword, value.strip() if option == "-f" else value)
+    value = value.strip() if option == "-f" else value
+    if not _is_writable(keyword, value):
+        vr = dictionary_VR(keyword)
+        message = f"{where}: the value of {keyword} cannot be written as {vr}, which the dictionary says it is"
+        raise click.BadParameter(message, param_hint=option)
+    return _Key(where, keyword, value)
+
+
+def _is_writable(keyword: str, value: str) -> bool:
+    """Tell whether a value can go onto the wire; only numbers and tags may fail, every text is one."""
+    if not value or dictionary_VR(keyword) not in _NOT_TEXT:
+        return True
+    try:
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = True, False
+        write_dataset(buffer, query_dataset(Level.STUDY, {keyword: value}))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error):
+        return False
+    return True
 
 
 def _once(keys: Sequence[_Key], option: str) -> dict[str, _Key]:

@@ -15,6 +15,7 @@ from dicomover.node import Node, Timeouts, check_ae_title
 __all__ = [
     "ASSOCIATION",
     "BATCH",
+    "HELP_NAMES",
     "JSON",
     "KEYS",
     "LIMITS",
@@ -43,6 +44,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
 DEFAULT_AEC = "ANY-SCP"
+HELP_NAMES = ["-h", "--help"]
 
 
 class AETitle(_TextType):
@@ -339,9 +341,10 @@ def option_table(command: click.Command) -> str:
     | option | default | meaning |
     | --- | --- | --- |
     | `-n`, `--number N` | 2 | How many. |
+    | `-h`, `--help` |  | Show this message and exit. |
     """
     lines = ["| option | default | meaning |", "| --- | --- | --- |"]
-    with click.Context(command, info_name=command.name) as context:
+    with click.Context(command, info_name=command.name, help_option_names=HELP_NAMES) as context:
         shown = [item for item in command.get_params(context) if isinstance(item, click.Option) and not item.hidden]
         lines += [f"| {_names(item)} | {_default(item)} | {_escaped(item.help or '')} |" for item in shown]
     return "\n".join(lines)
@@ -351,7 +354,7 @@ def _names(option: click.Option) -> str:
     value = "" if option.is_flag or option.count else f" {option.metavar or option.type.name.upper()}"
     if isinstance(option.type, click.Choice) and not option.metavar:
         value = f" {_escaped('|'.join(map(str, option.type.choices)))}"
-    names = [*option.opts, *option.secondary_opts]
+    names = [*sorted(option.opts, key=lambda name: name.startswith("--")), *option.secondary_opts]
     return ", ".join(f"`{name}{value if name == names[-1] else ''}`" for name in names)
 
 
@@ -359,7 +362,7 @@ def _default(option: click.Option) -> str:
     if isinstance(option.show_default, str):
         return _escaped(option.show_default)
     if option.is_flag:
-        return f"`{option.opts[-1]}`" if option.secondary_opts and option.default is True else ""
+        return f"`{max(option.opts, key=len)}`" if option.secondary_opts and option.default is True else ""
     return "" if option.multiple or not isinstance(option.default, str | int | float) else f"{option.default}"
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import click
 
 from dicomover.errors import RequestWarning
 from dicomover.outcome import Counters
-from dicomover.progress import NullView, State, TerminalView, View, choose
+from dicomover.progress import LogView, NullView, State, TerminalView, View
 
 if TYPE_CHECKING:
     from dicomover.job import Job
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Interrupts", "Watch", "say", "verbosity", "without_pending"]
 
 logger = logging.getLogger("dicomover.cli")
+
+_SHORT = 5.0  # seconds
 
 
 def say(text: str) -> None:
@@ -109,26 +111,31 @@ class Watch:
     def __init__(self, *, shown: bool, ignore_pending: bool) -> None:
         self.state = State()
         self._ignore_pending = ignore_pending
-        self._view: View = NullView()
-        if shown:
-            is_terminal = sys.stderr is not None and sys.stderr.isatty()
-            self._view = TerminalView(closing=False) if is_terminal else choose("log")
+        self._bar: View = NullView()
+        self._log: View = NullView()
+        if shown and sys.stderr is not None and sys.stderr.isatty():
+            self._bar = TerminalView(closing=False)
+        elif shown:
+            self._log = LogView()
 
     def show(self, state: State, now: float) -> None:
-        """Draw the running batch."""
-        self._draw("show", state, now)
+        """Draw the running batch; a short one is not worth a line of the log."""
+        self.state = state
+        self._draw(self._bar.show, now)
+        if state.noted or state.elapsed(now) >= _SHORT:
+            self._draw(self._log.show, now)
 
     def close(self, state: State, now: float) -> None:
         """Take the drawing away; the Move Summary says the rest."""
-        self._draw("close", state, now)
-
-    def _draw(self, how: str, state: State, now: float) -> None:
         self.state = state
+        self._draw(self._bar.close, now)
+
+    def _draw(self, how: Callable[[State, float], None], now: float) -> None:
         try:
-            getattr(self._view, how)(without_pending(state) if self._ignore_pending else state, now)
+            how(without_pending(self.state) if self._ignore_pending else self.state, now)
         except Exception:
             logger.warning("progress cannot be shown any more; the batch goes on", exc_info=True)
-            self._view = NullView()
+            self._bar = self._log = NullView()
 
 
 def without_pending(state: State) -> State:

@@ -1,0 +1,715 @@
+"""The commands as a person uses them: what they print where, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+
+from cli_kit import Process, Ran, Shell, free_port, peer, wait_until
+from dicomover import __version__
+from dicomover.cli import cli, option_table
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+
+SLOW = Misbehaviour("slow", seconds=0.1)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Run a command in this process."""
+    return Shell(capsys)
+
+
+@pytest.fixture
+def pacs() -> DemoPacs:
+    """Start an archive with two studies."""
+    with DemoPacs([made_study("00123", instances=4), made_study("00124", instances=2)]) as archive:
+        yield archive
+
+
+def to_workstation(run: Shell, pacs: DemoPacs, *more: object) -> Ran:
+    """Move study 00123 to the workstation."""
+    return run("move", "-aem", "WORKSTATION", "-k", "AccessionNumber=00123", *more, *peer(pacs))
+
+
+# --- how a move ends
+
+ENDS = [
+    # misbehaviour, exit code, status
+    (None, 0, "success"),
+    ("no-pending", 0, "success"),
+    ("final-twice", 0, "success"),
+    ("success-with-warnings", 0, "warning"),
+    ("warnings", 0, "warning"),
+    ("success-with-failures", 1, "partial"),
+    ("some-failed", 1, "partial"),
+    ("some-failed-without-list", 1, "partial"),
+    ("out-of-resources-some", 1, "partial"),
+    ("unable-after-sending", 1, "partial"),
+    (Misbehaviour("abort", after=2), 1, "lost"),
+    (Misbehaviour("close", after=2), 1, "lost"),
+    (Misbehaviour("release", after=2), 1, "lost"),
+    (Misbehaviour("garbage", after=2), 1, "lost"),
+    (Misbehaviour("abort", after=0), 2, "lost"),
+    ("success-all-failed", 2, "failure"),
+    ("empty-success", 2, "empty"),
+    ("empty-success-without-counters", 2, "empty"),
+    ("success-without-counters", 2, "empty"),
+    ("out-of-resources", 2, "failure"),
+    ("busy", 2, "failure"),
+    ("destination-unknown", 2, "failure"),
+    ("identifier-mismatch", 2, "failure"),
+    ("unable", 2, "failure"),
+    ("missing-attribute", 2, "failure"),
+    ("not-authorized", 2, "failure"),
+    ("wrong-message-id", 2, "lost"),
+    ("find-no-match", 2, "not-found"),
+    ("find-refused", 2, "failure"),
+    ("find-aborts", 2, "lost"),
+]
+
+
+@pytest.mark.parametrize(("how", "code", "status"), ENDS, ids=lambda value: str(getattr(value, "name", value)))
+def test_the_exit_code_tells_what_moved_whatever_the_archive_claims(
+    run: Shell, how: str | Misbehaviour | None, code: int, status: str
+) -> None:
+    """0 is everything, 1 is something, 2 is nothing; the summary has the word for it."""
+    with DemoPacs([made_study("00123", instances=4)], misbehave={"00123": how} if how else None) as pacs:
+        ran = to_workstation(run, pacs, "--no-progress")
+    assert ran.code == code
+    assert f"Result       {status}" in ran.out
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "status"),
+    [
+        (None, 0, "success"),
+        ("zero-counters-at-end", 0, "success"),
+        ("stragglers", 0, "success"),
+        ("success-without-counters", 0, "success"),
+        ("claims-some-without-sending", 1, "partial"),
+        ("claims-without-sending", 2, "empty"),
+    ],
+)
+def test_what_is_on_the_disk_counts_when_we_receive(
+    run: Shell, tmp_path: Path, how: str | None, code: int, status: str
+) -> None:
+    """An archive that claims to have sent what never came does not get a 0."""
+    port = free_port()
+    with DemoPacs([made_study("00123", instances=4)], misbehave={"00123": how} if how else None) as pacs:
+        pacs.destinations["MOVESCU"] = port
+        args = ["-od", tmp_path / "in", "--port", port, "-k", "AccessionNumber=00123", *peer(pacs)]
+        ran = run("move", *args)
+    assert ran.code == code
+    assert f"Result       {status}" in ran.out
+    files = list((tmp_path / "in").rglob("*.dcm"))
+    assert f"Received     {len(files)} (" in ran.out
+    assert f"Destination  MOVESCU, here, port {port}, into" in ran.out
+
+
+def test_port_alone_receives_into_downloads(run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --port and without -od the folder is ./downloads."""
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    with DemoPacs([made_study("00123", instances=4)]) as pacs:
+        pacs.destinations["US"] = port
+        ran = run("move", "-aet", "US", "--port", port, "-k", "AccessionNumber=00123", *peer(pacs))
+    assert ran.code == 0
+    assert len(list((tmp_path / "downloads").rglob("*.dcm"))) == 4
+
+
+def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_path: Path) -> None:
+    """The Move Summary of a batch has counts by status, and every row that did not succeed with its sentence."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber,PatientName,split\n00123,,a\n00124,,b\nnone,,c\n".replace(",PatientName", ",who"))
+    misbehave = {"00124": "success-with-failures"}
+    with DemoPacs([made_study("00123", instances=4), made_study("00124", instances=3)], misbehave=misbehave) as pacs:
+        ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+        assert [request.destination for request in pacs.requests if request.kind == "C-MOVE"] == ["WORKSTATION"] * 2
+    assert ran.code == 1
+    for line in (
+        "Destination  WORKSTATION",
+        "Level        STUDY",
+        "Requests     3: 1 success, 1 partial, 1 not-found",
+        "Completed    6",
+        "Failed       1",
+        "Total time",
+        "1  00124            partial    2 of 3",
+        "2  none             not-found",
+        "C-FIND has no match",
+    ):
+        assert line in ran.out
+    assert "00123  " not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
+
+
+def test_a_study_asked_for_twice_is_counted_once(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """The totals count C-MOVEs, not rows."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n00123\n00123\n")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+    assert ran.code == 0
+    assert "Requests     2: 2 success" in ran.out
+    assert "Completed    4" in ran.out
+
+
+def test_a_long_list_of_troubles_is_cut(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """Twenty rows are named, the rest is counted."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join(["AccessionNumber", *(f"X{n}" for n in range(30))]))
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+    assert ran.code == 2
+    assert "X19 " in ran.out
+    assert "X20 " not in ran.out
+    assert "… and 10 more; --summary FILE keeps every row" in ran.out
+
+
+def test_a_batch_without_rows_moved_nothing(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """A CSV of a header only is not a success."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+    assert (ran.code, "Requests     0" in ran.out) == (2, True)
+
+
+def test_bad_rows_stop_a_batch_unless_they_are_to_be_recorded(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """--invalid record moves the other rows and names the bad one."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n00123\n1e5\n")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+    assert (ran.code, ran.out) == (2, "")
+    assert "row 1, AccessionNumber: '1e5' looks like a number" in ran.err
+    assert not pacs.requests
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--invalid", "record", *peer(pacs))
+    assert ran.code == 1
+    assert "1 success, 1 invalid" in ran.out
+
+
+# --- what goes where
+
+
+def test_json_has_the_records_on_stdout_and_all_else_on_stderr(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """What a program reads is not mixed with what a person reads."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber,split\n00123,train\nnone,test\n")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--json", *peer(pacs))
+    records = json.loads(ran.out)
+    assert [(r["AccessionNumber"], r["split"], r["status"], r["completed"]) for r in records] == [
+        ("00123", "train", "success", 4),
+        ("none", "test", "not-found", None),
+    ]
+    assert ran.code == 1
+    assert ran.err.startswith("Move Summary")
+
+
+def test_quiet_json_is_nothing_but_records(run: Shell, pacs: DemoPacs) -> None:
+    """-q leaves the records and takes the summary."""
+    ran = to_workstation(run, pacs, "--json", "-q")
+    assert json.loads(ran.out)[0]["status"] == "success"
+    assert ran.err == ""
+
+
+def test_quiet_says_nothing_of_a_success_and_names_what_failed(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """-q is errors only, on the standard error."""
+    assert to_workstation(run, pacs, "-q") == (0, "", "")
+    ran = run("move", "-q", "-aem", "ELSEWHERE", "-k", "AccessionNumber=00123", *peer(pacs))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Error: row 0: failure: 0xA801")
+
+
+def test_verbose_tells_of_associations_and_time(run: Shell, pacs: DemoPacs) -> None:
+    """-v logs associations with the elapsed time to the standard error; without it there is silence."""
+    quiet, loud = to_workstation(run, pacs), to_workstation(run, pacs, "-v")
+    assert quiet.err == ""
+    assert f"s] association MOVESCU -> {pacs.node} accepted" in loud.err
+    assert "C-MOVE" not in loud.err
+    assert "association" not in loud.out
+
+
+def test_debug_logs_dimse_messages(run: Shell, pacs: DemoPacs) -> None:
+    """-d logs what is sent and received."""
+    ran = to_workstation(run, pacs, "-d")
+    assert "dimse: send" in ran.err
+    assert "'MoveDestination': 'WORKSTATION'" in ran.err
+
+
+@pytest.mark.parametrize("how", [None, "identifier-mismatch", "unable-with-comment", "find-mismatch", "abort"])
+@pytest.mark.parametrize("flags", [["-d"], ["-v"], ["-q"], []])
+def test_patient_data_stays_off_stderr(run: Shell, how: str | None, flags: list[str]) -> None:
+    """Neither log nor errors repeat what identifies a patient, though the archive may."""
+    study = made_study("00123", patient="SECRET-7", name="Secret^Seven")
+    with DemoPacs([study], misbehave={"00123": how} if how else None) as pacs:
+        keys = ["-k", "PatientID=SECRET-7", "-k", "PatientName=Secret^Seven", "-k", "AccessionNumber=00123"]
+        for command in (["move", "-aem", "WORKSTATION"], ["move", "-aem", "WORKSTATION", "--dry-run"], ["plan"]):
+            ran = run(*command, *flags, *keys, *peer(pacs))
+            assert "secret" not in (ran.out + ran.err).lower()
+        assert "secret" not in run("find", *flags, *keys, *peer(pacs)).err.lower()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["PatientID= SECRET"],
+        ["PatientId=SECRET"],
+        ["SECRET"],
+        ["PatientName=SECRET", "PatientName=SECRET"],
+        ["PatientID=SECRET*"],
+        ["PatientWeight=SECRET"],
+        ["PatientID=SECRET", "SeriesInstanceUID=1.2"],
+        ["PatientID=SECRET" + "X" * 64],
+    ],
+)
+def test_a_refused_key_does_not_show_its_patient(run: Shell, keys: list[str]) -> None:
+    """An error names the key, not the value."""
+    ran = run("move", "-aem", "X", *(part for key in keys for part in ("-k", key)), "127.0.0.1", 9)
+    assert (ran.code, ran.out) == (2, "")
+    assert "SECRET" not in ran.err
+
+
+def test_no_progress_without_a_terminal_for_a_short_batch(run: Shell, pacs: DemoPacs) -> None:
+    """A script that moves one study hears the Move Summary only."""
+    assert to_workstation(run, pacs).err == ""
+
+
+def on_a_terminal(pacs: DemoPacs, *more: object) -> tuple[int, str, str]:
+    """Move study 00123 with a terminal for a standard error; return the exit code, stdout and what the terminal saw."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    args = ["move", "-aem", "WORKSTATION", "-k", "AccessionNumber=00123", *more, *peer(pacs)]
+    command = [sys.executable, "-m", "dicomover", *map(str, args)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # the other end has been closed
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    os.close(ours)
+    out, _ = process.communicate(timeout=30)
+    return process.returncode, out, seen.decode()
+
+
+def test_a_terminal_sees_a_bar_and_then_the_summary() -> None:
+    """The bar is on stderr, goes away, and leaves the Move Summary on stdout."""
+    with DemoPacs([made_study("00123", instances=8)], misbehave={"00123": SLOW}) as pacs:
+        code, out, seen = on_a_terminal(pacs)
+    assert code == 0
+    assert out.startswith("Move Summary")
+    assert "0/1 request" in seen
+    assert " moved" in seen
+    assert "Move Summary" not in seen
+    assert "dicomover: 1 request" not in seen
+
+
+def test_pending_responses_can_be_ignored() -> None:
+    """With --ignore-pending the bar does not count before the final response; the verdict is the same."""
+    with DemoPacs([made_study("00123", instances=8)], misbehave={"00123": SLOW}) as pacs:
+        code, out, seen = on_a_terminal(pacs, "--ignore-pending")
+    assert code == 0
+    assert "Completed    8" in out
+    assert "0/1 request" in seen
+    assert not [n for n in range(1, 8) if f"{n} moved" in seen]
+
+
+def test_progress_can_be_turned_off() -> None:
+    """With --no-progress a terminal sees nothing."""
+    with DemoPacs([made_study("00123")]) as pacs:
+        assert on_a_terminal(pacs, "--no-progress")[2] == ""
+
+
+# --- files
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_the_summary_goes_into_a_file(run: Shell, pacs: DemoPacs, tmp_path: Path, suffix: str) -> None:
+    """--summary writes all columns, and leaves no half file behind."""
+    path = tmp_path / f"done.{suffix}"
+    path.write_text("old")
+    ran = to_workstation(run, pacs, "--summary", path)
+    assert ran.code == 0
+    table = pd.read_csv(path, dtype=str) if suffix == "csv" else pd.DataFrame(json.loads(path.read_text()))
+    assert list(table["AccessionNumber"]) == ["00123"]
+    assert list(table["status"]) == ["success"]
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_summary_goes_into_a_parquet_file(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """--summary done.parquet keeps the dtypes, where pyarrow is installed."""
+    pytest.importorskip("pyarrow")
+    assert to_workstation(run, pacs, "--summary", tmp_path / "done.parquet").code == 0
+    assert pd.read_parquet(tmp_path / "done.parquet")["completed"].dtype == "Int64"
+
+
+def test_a_summary_can_be_moved_again(run: Shell, tmp_path: Path) -> None:
+    """The file that --summary wrote is a batch for --csv: the night can be gone on with."""
+    first, second = tmp_path / "cohort.csv", tmp_path / "done.csv"
+    first.write_text("AccessionNumber,split\n00123,train\n")
+    lost = Misbehaviour("abort", after=1, times=1)
+    with DemoPacs([made_study("00123")], misbehave={"00123": lost}) as pacs:
+        assert run("move", "-aem", "WORKSTATION", "--csv", first, "--summary", second, *peer(pacs)).code == 1
+        assert run("move", "-aem", "WORKSTATION", "--csv", second, *peer(pacs)).code == 0
+
+
+def test_a_summary_that_cannot_be_written_is_not_a_success(
+    run: Shell, pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at the end is said, the summary is printed all the same, and the exit code is not 0."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    ran = to_workstation(run, pacs, "--summary", tmp_path / "done.csv")
+    assert ran.code == 1
+    assert "done.csv could not be written: No space left on device" in ran.err
+    assert "Result       success" in ran.out
+
+
+# --- plan, find, echo
+
+
+@pytest.mark.parametrize("command", [["plan"], ["move", "--dry-run"]])
+def test_a_plan_moves_nothing(run: Shell, pacs: DemoPacs, tmp_path: Path, command: list[str]) -> None:
+    """`plan` and `move --dry-run` are the same: a table of what would move."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n00123\nnone\n")
+    ran = run(*command, "--csv", table, *peer(pacs))
+    assert ran.code == 1
+    assert "00123            move" in ran.out
+    assert "none             not-found" in ran.out
+    assert "1 of 2 requests would move 4 instances; nothing was moved" in ran.out
+    assert {request.kind for request in pacs.requests} == {"C-FIND"}
+    records = json.loads(run(*command, "--json", "--csv", table, *peer(pacs)).out)
+    assert [record["decision"] for record in records] == ["move", "not-found"]
+
+
+@pytest.mark.parametrize(("accession", "code"), [("00123", 0), ("none", 2)])
+def test_the_exit_code_of_a_plan(run: Shell, pacs: DemoPacs, accession: str, code: int) -> None:
+    """0 is everything would move, 2 is nothing would."""
+    assert run("plan", "-k", f"AccessionNumber={accession}", *peer(pacs)).code == code
+
+
+def test_a_plan_can_be_written_and_moved(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """`plan --output` is a batch for `move --csv`."""
+    path = tmp_path / "plan.csv"
+    assert run("plan", "-k", "AccessionNumber=00123", "--output", path, *peer(pacs)).code == 0
+    assert run("move", "-aem", "WORKSTATION", "--csv", path, *peer(pacs)).code == 0
+
+
+def test_find_prints_a_table(run: Shell, pacs: DemoPacs) -> None:
+    """Studies are shown with what is needed to move them."""
+    ran = run("find", "-k", "AccessionNumber=0012*", *peer(pacs))
+    assert ran.code == 0
+    assert ran.out.splitlines()[0].split()[:3] == ["PatientID", "PatientName", "AccessionNumber"]
+    for accession in ("00123", "00124"):
+        study = pacs.study(accession)
+        assert study.study_instance_uid in ran.out
+        assert accession in ran.out
+    assert f"2 studies found at {pacs.node}" in ran.err
+
+
+@pytest.mark.parametrize("level", ["PATIENT", "study", "Series", "IMAGE", "instance"])
+def test_find_works_at_every_level(run: Shell, pacs: DemoPacs, level: str) -> None:
+    """-L takes any level in any case, INSTANCE too."""
+    study = pacs.study("00123")
+    keys = ["-k", f"PatientID={study.patient_id}"] if level == "PATIENT" else []
+    if level not in ("PATIENT", "study"):
+        keys += ["-k", f"StudyInstanceUID={study.study_instance_uid}"]
+    if level in ("IMAGE", "instance"):
+        keys += ["-k", f"SeriesInstanceUID={study.series[0].series_instance_uid}"]
+    ran = run("find", "-L", level, *(keys or ["-k", "AccessionNumber=00123"]), *peer(pacs))
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) == (5 if level in ("IMAGE", "instance") else 2)
+
+
+def test_find_gives_records_and_files(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """--json prints records, --output writes all columns; bare keywords ask for more of them."""
+    args = ["-k", "AccessionNumber=00123", "-k", "SOPClassesInStudy", "-k", "0008,0061=", *peer(pacs)]
+    ran = run("find", "--json", "--output", tmp_path / "found.csv", *args)
+    (record,) = json.loads(ran.out)
+    assert record["SOPClassesInStudy"] == "1.2.840.10008.5.1.4.1.1.2"
+    assert record["ModalitiesInStudy"] == "CT"
+    assert pd.read_csv(tmp_path / "found.csv", dtype=str)["AccessionNumber"].tolist() == ["00123"]
+
+
+def test_find_limits_and_says_so(run: Shell, pacs: DemoPacs) -> None:
+    """--limit cuts, and the count says that there may be more."""
+    ran = run("find", "--limit", 1, "-k", "AccessionNumber=0012*", *peer(pacs))
+    assert (ran.code, len(ran.out.splitlines())) == (0, 2)
+    assert "1 study (--limit 1; there may be more) found" in ran.err
+
+
+def test_find_without_a_match_ends_with_1(run: Shell, pacs: DemoPacs) -> None:
+    """Nothing found is told from an error by the exit code."""
+    ran = run("find", "-k", "AccessionNumber=none", *peer(pacs))
+    assert (ran.code, ran.out) == (1, "")
+    assert "0 studies found" in ran.err
+    assert json.loads(run("find", "--json", "-k", "AccessionNumber=none", *peer(pacs)).out) == []
+
+
+def test_a_refused_find_is_an_error(run: Shell) -> None:
+    """A refusal is not an empty table."""
+    with DemoPacs([made_study("00123")], misbehave={"*": "find-refused"}) as pacs:
+        ran = run("find", "-k", "AccessionNumber=00123", *peer(pacs))
+    assert (ran.code, ran.out) == (2, "")
+    assert "refused the C-FIND with 0xA700" in ran.err
+
+
+def test_a_value_from_the_archive_cannot_drive_the_terminal(run: Shell) -> None:
+    """Control characters are shown as blanks."""
+    with DemoPacs([made_study("00123", description="\x1b[31mred", modality="CT")]) as pacs:
+        ran = run("find", "-k", "AccessionNumber=00123", *peer(pacs))
+    assert ran.code == 0
+    assert "\x1b" not in ran.out
+
+
+def test_echo_answers(run: Shell, pacs: DemoPacs) -> None:
+    """`echo` says who answered."""
+    ran = run("echo", *peer(pacs))
+    assert ran.code == 0
+    assert f"{pacs.node} answered the C-ECHO of MOVESCU" in ran.out
+    assert run("echo", "-q", *peer(pacs)) == (0, "", "")
+
+
+# --- the archive that is not there
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["echo"],
+        ["find", "-k", "PatientID=1"],
+        ["plan", "-k", "PatientID=1"],
+        ["move", "-aem", "X", "-k", "PatientID=1"],
+    ],
+)
+def test_a_node_that_cannot_be_reached_is_one_sentence(run: Shell, command: list[str]) -> None:
+    """Connection refused is no traceback, and exit code 2."""
+    ran = run(*command, "127.0.0.1", free_port())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Error: ")
+    assert "no TCP connection" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_an_unknown_host_is_one_sentence(run: Shell) -> None:
+    """A name that cannot be resolved is exit code 2."""
+    ran = run("echo", "no-such-host.invalid", 104)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("how", ["abort", "close", "garbage", "no-reason", "no-context"])
+def test_an_association_that_does_not_come_about_is_a_sentence(run: Shell, how: str) -> None:
+    """Every way to refuse an association ends in exit code 2 without a traceback."""
+    with DemoPacs([made_study("00123")], on_associate=f"associate-{how}") as pacs:
+        ran = to_workstation(run, pacs, "--no-progress")
+        assert ran.code == 2
+        assert "Traceback" not in ran.err
+        assert run("echo", *peer(pacs)).code == 2
+
+
+def test_an_unknown_calling_ae_title_is_said(run: Shell) -> None:
+    """A rejection names the reason."""
+    with DemoPacs([made_study("00123")], known_ae_titles=["ME"]) as pacs:
+        ran = run("echo", "-aet", "NOBODY", *peer(pacs))
+        assert ran.code == 2
+        assert "NOBODY" in ran.err
+        assert run("echo", "-aet", "ME", *peer(pacs)).code == 0
+
+
+def test_a_receiver_that_cannot_listen_is_a_sentence(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """A taken port is exit code 2, and nothing is sent."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        args = ["-od", tmp_path / "in", "--port", taken.getsockname()[1], "-k", "AccessionNumber=00123"]
+        ran = run("move", *args, *peer(pacs))
+    assert (ran.code, ran.out) == (2, "")
+    assert "cannot be listened on" in ran.err
+    assert not pacs.requests
+
+
+def test_a_receiver_that_cannot_write_is_a_sentence(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """A folder that cannot be is exit code 2."""
+    (tmp_path / "file").write_text("")
+    ran = run("move", "-od", tmp_path / "file" / "in", "--port", 0, "-k", "AccessionNumber=00123", *peer(pacs))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Error: folder")
+
+
+# --- time-outs, each with a silent peer
+
+
+def test_the_connect_timeout_works(run: Shell) -> None:
+    """-to ends a TCP connection that does not come about."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        try:
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(deaf.getsockname())
+            ran = run("echo", "-to", "0.3", *deaf.getsockname())
+        finally:
+            for filler in fillers:
+                filler.close()
+    assert ran.code == 2
+    assert "0.3 s" in ran.err
+
+
+def test_the_acse_timeout_works(run: Shell) -> None:
+    """-ta ends an association request that is not answered."""
+    with DemoPacs([], on_associate="associate-silence") as pacs:
+        ran = run("echo", "-ta", "0.3", *peer(pacs))
+    assert ran.code == 2
+    assert "did not answer the association request within 0.3 s" in ran.err
+
+
+@pytest.mark.parametrize(("option", "words"), [("-td", "dimse timeout"), ("--stall-timeout", "stall timeout")])
+def test_the_dimse_and_the_stall_timeout_work(run: Shell, option: str, words: str) -> None:
+    """-td and --stall-timeout give up a C-MOVE that is not answered any more; what came before is counted."""
+    with DemoPacs([made_study("00123")], misbehave={"00123": "silence"}) as pacs:
+        ran = to_workstation(run, pacs, option, "0.3")
+    assert ran.code == 1
+    assert f"for 0.3 s (the {words})" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("option", ["-to", "-ta", "-td", "--stall-timeout"])
+def test_zero_is_no_limit(run: Shell, option: str) -> None:
+    """0 waits as long as it takes."""
+    slow = Misbehaviour("slow", seconds=0.05)
+    with DemoPacs([made_study("00123")], misbehave={"00123": slow}) as pacs:
+        assert to_workstation(run, pacs, option, 0).code == 0
+
+
+# --- interrupts
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_and_prints_what_is_known(number: signal.Signals, code: int) -> None:
+    """An interrupt sends C-CANCEL, reads the final response, releases and reports."""
+    with DemoPacs([made_study("00123", instances=200)], misbehave={"00123": SLOW}) as pacs:
+        process = Process("move", "-aem", "WORKSTATION", "-k", "AccessionNumber=00123", *peer(pacs))
+        wait_until(lambda: len(pacs.stores) >= 2)
+        process.send(number)
+        ran = process.wait()
+        assert [request.kind for request in pacs.requests] == ["C-FIND", "C-MOVE", "C-CANCEL"]
+        wait_until(lambda: pacs.open_associations == 0)
+        assert len(pacs.stores) < 200
+    assert ran.code == code
+    assert "Result       cancelled" in ran.out
+    assert "of 200 moved" in ran.out
+    assert "Interrupted" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_an_interrupted_batch_that_we_receive_reports_every_row(tmp_path: Path) -> None:
+    """Rows that were not begun say so, and the summary file is written."""
+    port = free_port()
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n00123\n00124\n00125\n")
+    studies = [made_study(f"0012{n}", instances=100) for n in (3, 4, 5)]
+    with DemoPacs(studies, misbehave={"*": SLOW}) as pacs:
+        pacs.destinations["MOVESCU"] = port
+        args = ["--csv", table, "--summary", tmp_path / "done.json", "-od", tmp_path / "in", "--port", port]
+        process = Process("move", "--associations", 1, *args, *peer(pacs))
+        wait_until(lambda: len(pacs.stores) >= 2)
+        process.send(signal.SIGINT)
+        ran = process.wait()
+    assert ran.code == 130
+    assert "3: 3 cancelled" in ran.out
+    records = json.loads((tmp_path / "done.json").read_text())
+    assert [record["status"] for record in records] == ["cancelled"] * 3
+    assert records[0]["received"] == len(list((tmp_path / "in").rglob("*.dcm")))
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    """An archive that ignores the C-CANCEL does not keep anybody waiting."""
+    deaf = Misbehaviour("ignores-cancel", seconds=0.1)
+    with DemoPacs([made_study("00123", instances=300)], misbehave={"00123": deaf}) as pacs:
+        process = Process("move", "-aem", "WORKSTATION", "-k", "AccessionNumber=00123", *peer(pacs))
+        wait_until(lambda: len(pacs.stores) >= 2)
+        process.send(signal.SIGINT)
+        wait_until(lambda: any(request.kind == "C-CANCEL" for request in pacs.requests))
+        process.send(signal.SIGINT)
+        ran = process.wait(4)
+    assert ran.code == 130
+    assert "Move Summary" in ran.out
+
+
+@pytest.mark.parametrize(
+    "command", [["echo"], ["find", "-k", "PatientID=1"], ["move", "-aem", "X", "-k", "PatientID=1"]]
+)
+def test_an_interrupt_before_the_association_ends_at_once(command: list[str]) -> None:
+    """While nothing has been asked there is nothing to cancel."""
+    with DemoPacs([], on_associate="associate-silence") as pacs:
+        process = Process(*command, *peer(pacs))
+        wait_until(lambda: len(pacs.associations) == 1)
+        process.send(signal.SIGINT)
+        ran = process.wait(5)
+    assert (ran.code, ran.out) == (130, "")
+    assert "Interrupted." in ran.err
+    assert "Traceback" not in ran.err
+
+
+# --- help
+
+
+def commands() -> list[click.Command]:
+    """Return every command."""
+    return [cli, *cli.commands.values()]
+
+
+@pytest.mark.parametrize("name", ["-h", "--help"])
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+def test_every_command_helps_with_an_example(run: Shell, command: click.Command, name: str) -> None:
+    """-h and --help say what a command does, with an example."""
+    ran = run(*([] if command is cli else [command.name]), name)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Options:" in ran.out
+    if command is not cli:
+        assert f"dicomover {command.name}" in ran.out.split("Options:")[0].split("\n", 1)[1]
+
+
+@pytest.mark.parametrize("command", ["", "move", "plan", "find", "echo", "demo"])
+def test_every_command_has_a_version(run: Shell, command: str) -> None:
+    """--version prints it."""
+    assert run(*command.split(), "--version") == (0, f"dicomover {__version__}\n", "")
+
+
+@pytest.mark.parametrize("args", [["move", "--no-such-option"], ["mvoe"], ["move", "-x"], ["echo"], ["echo", "h", "x"]])
+def test_what_cannot_be_meant_ends_with_2(run: Shell, args: list[str]) -> None:
+    """An unknown option or command is exit code 2 and nothing on stdout."""
+    ran = run(*args)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Error: " in ran.err
+
+
+def test_the_option_table_has_every_option() -> None:
+    """The README's table comes from the commands themselves."""
+    table = option_table(cli.commands["move"])
+    for names in (
+        "`-aet`, `--aetitle AET` | MOVESCU |",
+        "`-aec`, `--call AET` | ANY-SCP |",
+        "`-to`, `--timeout S` | 60 |",
+        "`-ta`, `--acse-timeout S` | 60 |",
+        "`-td`, `--dimse-timeout S` | 0 |",
+        "`-k`, `--key KEY` |  |",
+        "`-od`, `--output-dir DIR` | ./downloads, when we receive |",
+        "`-p`, `--progress`, `--no-progress` | `--progress` |",
+        "`-h`, `--help` |  |",
+        "`--dry-run` |  |",
+        "`--invalid raise\\|record` | raise |",
+    ):
+        assert f"| {names}" in table
+    assert all(line.count(" | ") == 2 for line in table.splitlines())
