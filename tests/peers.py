@@ -18,13 +18,17 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from pydicom import dcmread
 
-from dicomover import Node
+from dicomover import Mover, Node
 from dicomover.testing import Instance, Study, data_set_of_file, made_study, sample_studies
+from dicomover.testing._samples import read_sources
 
 HERE, THERE, DOWN, UNKNOWN = "HERE", "STORESCP", "DOWN", "NOWHERE"
 """AE titles: our receiver, a third party, one where nobody listens, one that no archive knows."""
@@ -71,9 +75,22 @@ class Program:
     log: Path
 
     def children(self) -> list[int]:
-        """Return the process ids of its children."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        """Return the process ids of its children that still run."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, parent = path.read_text().rpartition(")")[2].split()[:2]
+                if int(parent) == self.process.pid and state != "Z":
+                    found.append(int(path.parent.name))
+        return found
+
+    def kill_children(self) -> None:
+        """Kill whoever serves an association now."""
+        children = self.children()
+        assert children, "nobody serves an association"
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the whole group: politely, then for certain."""
@@ -142,6 +159,19 @@ class Holding:
         return {item.sop_instance_uid: self.data_sets[item.sop_instance_uid] for item in instances}
 
 
+def mixed_sizes(accession: str) -> list[Study]:
+    """Invent a study of three small instances and, after them, two large ones."""
+    data_sets = []
+    for number, instance in enumerate(made_study(accession, instances=5, patient="P-0055").instances()):
+        data_set = dcmread(BytesIO(instance.file_bytes()))
+        if number >= 3:
+            data_set.Rows *= LARGER
+            data_set.PixelData = data_set.PixelData * LARGER
+        data_sets.append(data_set)
+    return read_sources(data_sets)
+
+
+LARGER = 100
 COHORT = ("00123", "00007", "TWO", "000")
 """Accession numbers: leading zeros, two series, two studies, and one that nobody has."""
 
@@ -152,6 +182,7 @@ MADE = (
     made_study("TWO", patient="P-0002", instances=3, number=2, date="20230405"),
     made_study("MANY", patient="P-0100", instances=150, size=1 << 16),
     made_study("123", patient="P-0001", instances=1),
+    *mixed_sizes("MIXED"),
 )
 """What both archives hold; `123` must not be mistaken for `00123`."""
 
@@ -203,9 +234,57 @@ def data_sets_in(folder: Path) -> dict[str, bytes]:
 
 def sop_instance_uid(raw: bytes) -> str:
     """Return the Media Storage SOP Instance UID (0002,0003) of a file."""
-    at = raw.index(b"\x02\x00\x03\x00UI") + 6
+    return _meta(raw, 0x03)
+
+
+def transfer_syntax_uid(path: Path) -> str:
+    """Return the Transfer Syntax UID (0002,0010) of a file."""
+    return _meta(path.read_bytes()[:1024], 0x10)
+
+
+def _meta(raw: bytes, element: int) -> str:
+    at = raw.index(bytes((2, 0, element, 0)) + b"UI") + 6
     length = int.from_bytes(raw[at : at + 2], "little")
     return raw[at + 2 : at + 2 + length].rstrip(b"\0 ").decode()
+
+
+def check_cohort(summary: pd.DataFrame, *, received: bool) -> None:
+    """Hold the summary of the cohort against what an archive with `MADE` must end in."""
+    assert list(summary["AccessionNumber"]) == list(COHORT)
+    assert list(summary["split"]) == ["train"] * 4
+    assert list(summary["status"]) == ["success", "success", "success", "not-found"], summary["error"].tolist()
+    assert summary["status_code"].tolist()[:3] == ["0x0000"] * 3
+    assert summary["matches"].tolist() == [1, 1, 2, 0]
+    assert summary["attempts"].tolist() == [1, 1, 2, 0]
+    for column in ("expected", "completed", *(["received"] if received else [])):
+        assert summary[column].tolist()[:3] == [4, 4, 5], column
+        assert summary[column].isna()[3]
+    assert summary["failed"].tolist()[:3] == [0, 0, 0]
+    assert received or summary["received"].isna().all()
+    assert summary["error"].isna().tolist() == [True, True, True, False]
+
+
+def wait_until(happens: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for something, bounded."""
+    limit = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < limit, f"did not happen within {seconds} s"
+        time.sleep(0.002)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files that have arrived in a folder."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"]
+
+
+def limit_file_size(mover: Mover, size: int) -> None:
+    """Let the disk of a mover's receiver be full for every file that is larger."""
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("this system cannot limit another process")
+    assert mover._receiver is not None
+    pid = mover._receiver._engine._process.pid  # type: ignore[union-attr]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 # --- the archives
