@@ -1,0 +1,467 @@
+"""When and how fast an archive may be asked: a window of the day, a rate, a share of the time, a few associations.
+
+Nothing here sleeps, and every clock is given from outside. Moments of the day are aware datetimes; all other times are
+seconds of a clock that never goes back, such as `time.monotonic`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import re
+import threading
+import time
+import zoneinfo
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+from enum import StrEnum
+
+from dicomover.errors import AssociationRejected, ConfigurationError, NodeError
+from dicomover.outcome import Status
+from dicomover.retry import DISK_FULL, Tried, is_out_of_resources
+
+__all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "Window", "sign"]
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MINUTES = 24 * 60
+_PART = re.compile(r"(?:([a-z,-]+) )?(\d{1,2}(?::\d\d)?)-(\d{1,2}(?::\d\d)?)(?: (\S+))?", re.IGNORECASE)
+_HORIZON = 17  # days: more than two weeks, since a change to summer time can swallow a weekly hour
+_EMPTIES = 3  # empty successes in a row that mean a busy archive rather than empty requests
+_RECHECK = 0.05  # seconds until an association may have become free
+_LONGEST_NAP = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Minutes of the day (above 1440: of the next one) on some weekdays, Monday being 0."""
+
+    begin: int
+    end: int
+    days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The times of the week at which an archive may be asked. Made by `Window.parse`.
+
+    Notes
+    -----
+    The text is one or more of `[days] begin-end`, separated by `;`, and at the end the time zone, if it is not that of
+    this machine. Days are English names or their first three letters, joined by `,` or as a range that includes both
+    ends (`mon-wed,sat`); without days it is every day. Times are `19:00` or `19`, up to `24:00`. An end that is not
+    after the begin lies on the next day: `fri 19:00-07:00` ends on Saturday morning. The begin belongs to the window,
+    the end does not. Where the clock is put forward, a time that does not exist is the moment of the change; where it
+    is put back, a time that comes twice is the first one.
+
+    Examples
+    --------
+    >>> window = Window.parse("mon-fri 19:00-07:00; sat,sun 00:00-24:00 Europe/Berlin")
+    >>> wednesday_noon = datetime(2024, 5, 15, 10, 0, tzinfo=UTC)
+    >>> window.is_open(wednesday_noon)
+    False
+    >>> print(window.opens_at(wednesday_noon))
+    2024-05-15 19:00:00+02:00
+    """
+
+    text: str
+    spans: tuple[_Span, ...] = field(repr=False)
+    zone: zoneinfo.ZoneInfo | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str | Window) -> Window:
+        """Read a text; a Window is returned as it is.
+
+        Raises
+        ------
+        ConfigurationError
+            If it cannot be meant.
+        """
+        if isinstance(text, Window):
+            return text
+        if not isinstance(text, str):
+            raise _unreadable(text, "it is not a text")
+        tidy = re.sub(r"\s*([-,;])\s*", r"\1", " ".join(text.replace("–", "-").split()))
+        spans: list[_Span] = []
+        zone = None
+        parts = tidy.split(";")
+        for number, part in enumerate(parts, 1):
+            match = _PART.fullmatch(part)
+            if match is None:
+                raise _unreadable(text, f"{part!r} is no time of the week")
+            begin, end = (_minute(text, group) for group in match.group(2, 3))
+            if begin in (end, _MINUTES):
+                raise _unreadable(text, f"{part!r} has no length; a whole day is 00:00-24:00")
+            spans.append(_Span(begin, end if end > begin else end + _MINUTES, _days(text, match[1])))
+            if match[4] is not None:
+                if number < len(parts):
+                    raise _unreadable(text, f"{match[4]!r} does not stand at the end; there is one time zone for all")
+                zone = _zone(text, match[4])
+        return cls(text, tuple(sorted(spans, key=lambda span: span.begin)), zone)
+
+    def is_open(self, moment: datetime) -> bool:
+        """Tell whether a C-MOVE may begin at this moment."""
+        return self.stretch(moment)[0] <= moment.astimezone(UTC)
+
+    def opens_at(self, moment: datetime) -> datetime:
+        """Return when it opens next, in its own time zone; the moment itself if it is open then."""
+        return self.stretch(moment)[0].astimezone(self.zone)
+
+    def closes_at(self, moment: datetime) -> datetime | None:
+        """Return when it closes next, in its own time zone; the moment itself if it is closed then, None if never."""
+        moment = moment.astimezone(UTC)
+        begin, end = self.stretch(moment)
+        closes = end if begin <= moment else moment
+        return None if closes is None else closes.astimezone(self.zone)
+
+    def stretch(self, moment: datetime) -> tuple[datetime, datetime | None]:
+        """Return, in UTC, from when (the moment itself or later) until when it is open; None if it never closes."""
+        # All comparisons are made in UTC: within one zone, Python compares the wall clocks and not the moments.
+        moment = moment.astimezone(UTC)
+        begin, end = next(self._stretches(moment))
+        return max(begin, moment), None if end - moment > timedelta(days=_HORIZON - 3) else end
+
+    def _stretches(self, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield begin and end, in UTC, of what is open after a moment; stretches that touch are one."""
+        today = moment.astimezone(self.zone).date()
+        begin = end = datetime.min.replace(tzinfo=UTC)
+        for day in (today + timedelta(days) for days in range(-2, _HORIZON)):
+            midnight = datetime.combine(day, time_of_day())
+            for span in (span for span in self.spans if day.weekday() in span.days):
+                first, last = (self._instant(midnight + timedelta(minutes=m)) for m in (span.begin, span.end))
+                if first >= last:
+                    continue  # the clock was put forward over it
+                if first > end:
+                    if end > moment:
+                        yield begin, end
+                    begin = first
+                end = max(end, last)
+        yield begin, end
+
+    def _instant(self, wall: datetime) -> datetime:
+        """Return the moment at which the clocks of the zone show this (the first one; the next if they never do)."""
+        # timestamp() rather than astimezone(), which goes the wrong way over a gap when the zone is this machine's.
+        late, early = (int(wall.replace(tzinfo=self.zone, fold=fold).timestamp()) for fold in (0, 1))
+
+        def shown(second: int) -> datetime:
+            return datetime.fromtimestamp(second, UTC).astimezone(self.zone)
+
+        if shown(late).replace(tzinfo=None) != wall:
+            after = shown(late).utcoffset()
+            late = early + bisect_left(range(early, late), True, key=lambda second: shown(second).utcoffset() == after)
+        return datetime.fromtimestamp(late, UTC)
+
+
+def _unreadable(text: object, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"window {text!r} cannot be read: {why}; write, for example, '19:00-07:00' or "
+        "'mon-fri 19:00-07:00; sat,sun 00:00-24:00 Europe/Berlin'"
+    )
+
+
+def _minute(text: str, shown: str) -> int:
+    hours, _, minutes = shown.partition(":")
+    minute = int(hours) * 60 + int(minutes or 0)
+    if int(minutes or 0) > 59 or minute > _MINUTES:
+        raise _unreadable(text, f"{shown!r} is no time of the day, 00:00 to 24:00")
+    return minute
+
+
+def _days(text: str, shown: str | None) -> tuple[int, ...]:
+    if shown is None:
+        return tuple(range(7))
+    days: set[int] = set()
+    for item in shown.lower().split(","):
+        ends = [
+            [number for number, day in enumerate(_DAYS) if len(name) > 2 and day.startswith(name)]
+            for name in item.split("-")
+        ]
+        if len(ends) > 2 or not all(ends):
+            raise _unreadable(text, f"{item!r} is no day of the week and no range of days, such as 'fri' or 'mon-fri'")
+        (first,), (last,) = ends[0], ends[-1]
+        days.update((first + n) % 7 for n in range((last - first) % 7 + 1))
+    return tuple(sorted(days))
+
+
+def _zone(text: str, name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # OSError: the name of a folder, such as "Europe"
+        near = difflib.get_close_matches(name, sorted(zoneinfo.available_timezones()), 1, 0.5)
+        raise _unreadable(text, f"{name!r} is no time zone" + "".join(f", {n!r} is one" for n in near)) from error
+
+
+class RateLimit:
+    """Spaces C-MOVEs evenly, so that no minute sees more than so many. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    per_minute
+        How many may begin in a minute; a fraction is possible.
+
+    Examples
+    --------
+    >>> limit = RateLimit(20)
+    >>> limit.ask(100.0), limit.ask(101.0), limit.ask(103.0)
+    (0.0, 2.0, 0.0)
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self.per_minute = _number("max_per_minute", per_minute, float("inf"), "20")
+        self._lock = threading.Lock()
+        self._next = -float("inf")
+
+    def ask(self, now: float) -> float:
+        """Return how many seconds to wait before asking again; 0 lets one C-MOVE go, and counts it."""
+        with self._lock:
+            if now < self._next:
+                return self._next - now
+            self._next = now + 60 / self.per_minute
+            return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Utilization:
+    """The share of the time in which we keep an association busy, above 0 and at most 1.
+
+    Examples
+    --------
+    >>> Utilization(0.25).rest(10.0)
+    30.0
+    """
+
+    fraction: float
+
+    def __post_init__(self) -> None:
+        _number("utilization", self.fraction, 1, "0.5")
+
+    def rest(self, seconds: float) -> float:
+        """Return how long to rest after a C-MOVE that took so many seconds."""
+        return seconds * (1 / self.fraction - 1)
+
+
+def _number(name: str, value: float, most: float, example: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most or value == float("inf"):
+        limit = "" if most == float("inf") else f" and at most {most:g}"
+        raise ConfigurationError(f"{name}={value!r} is not a number above 0{limit}; give, say, {example}")
+    return value
+
+
+class Sign(StrEnum):
+    """What the end of one C-MOVE says about how busy the archive is."""
+
+    GOOD = "good"  # it moved everything
+    BUSY = "busy"  # it says that it has too much to do
+    EMPTY = "empty"  # success, and nothing moved: a busy archive, if it goes on like that
+    NEUTRAL = "neutral"  # nothing: the reason lies in the request, in the settings or with us
+
+
+def sign(tried: Tried) -> Sign:
+    """Read the sign: congestion is a transient A-ASSOCIATE-RJ (2/3/1, 2/3/2; PS3.8 section 9.3.4) or 0xA7xx.
+
+    Examples
+    --------
+    >>> str(sign(Tried(Status.FAILURE, 0xA702))), str(sign(Tried(Status.FAILURE, 0xA801)))
+    ('busy', 'neutral')
+    """
+    if tried.status in (Status.SUCCESS, Status.WARNING):
+        return Sign.GOOD
+    if DISK_FULL in tried.refused:
+        return Sign.NEUTRAL
+    if is_out_of_resources(tried.status_code):
+        return Sign.BUSY
+    if isinstance(tried.error, AssociationRejected) and tried.error.result == 2:
+        return Sign.BUSY
+    if tried.status is Status.EMPTY and not tried.counters.moved:
+        return Sign.EMPTY
+    return Sign.NEUTRAL
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveAssociations:
+    """How many associations may work at once: what TCP does with its window (RFC 5681), for C-MOVEs.
+
+    It begins with 2 and allows one more after each success, so that a small batch is not held up. A busy archive halves
+    the number, once for all that was under way together; from there each further association takes as many successes as
+    there are associations.
+
+    Attributes
+    ----------
+    most
+        Never more than these; never less than 1 either.
+    limit
+        How many may work now.
+    slow_from
+        From here on it grows slowly.
+    successes, empties
+        In a row, since the limit last changed.
+    cut_at
+        When it was last halved; what began earlier has no say any more.
+
+    Examples
+    --------
+    >>> eight = AdaptiveAssociations(8)
+    >>> for second in range(3):
+    ...     eight = eight.after(Sign.GOOD, begun=second, now=second + 1, working=2)
+    >>> eight.limit, eight.after(Sign.BUSY, begun=3, now=4, working=5).limit
+    (5, 2)
+    """
+
+    most: int
+    limit: int = 2
+    slow_from: float = float("inf")
+    successes: int = 0
+    empties: int = 0
+    cut_at: float = -float("inf")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:
+            raise ConfigurationError(f"associations={self.most!r} is not a whole number above 0; give one")
+        object.__setattr__(self, "limit", max(1, min(self.limit, self.most)))
+
+    def after(self, sign: Sign, *, begun: float, now: float, working: int) -> AdaptiveAssociations:
+        """Return the state after a C-MOVE, or an A-ASSOCIATE, that began at `begun` with so many at work."""
+        if sign is Sign.NEUTRAL or begun < self.cut_at:
+            return self
+        if sign is Sign.GOOD:
+            successes = self.successes + 1
+            if self.limit == self.most or successes < (1 if self.limit < self.slow_from else self.limit):
+                return replace(self, successes=successes, empties=0)
+            return replace(self, limit=self.limit + 1, successes=0, empties=0)
+        if sign is Sign.EMPTY and self.empties + 1 < _EMPTIES:
+            return replace(self, empties=self.empties + 1)
+        half = max(1, min(self.limit, working) // 2)
+        return replace(self, limit=half, slow_from=half, successes=0, empties=0, cut_at=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How many seconds until it is worth asking again, and why, in words for the progress view."""
+
+    seconds: float
+    why: str
+
+    @property
+    def nap(self) -> float:
+        """How long to sleep at most before asking again: clocks are set, and machines sleep."""
+        return min(self.seconds, _LONGEST_NAP)
+
+
+class Pace:
+    """Joins all of this for the workers of a batch. Every method may be called from any thread; none of them sleeps.
+
+    Parameters
+    ----------
+    associations
+        How many may work at once, at most.
+    window, max_per_minute, utilization
+        See `Window`, `RateLimit` and `Utilization`; None is no limit.
+    monotonic, wall
+        The clocks.
+
+    Examples
+    --------
+    >>> pace = Pace(max_per_minute=20, monotonic=lambda: 0.0)
+    >>> pace.may_start()
+    >>> pace.may_start()
+    Wait(seconds=3.0, why='not more than 20 a minute')
+    """
+
+    def __init__(
+        self,
+        *,
+        associations: int = 2,
+        window: Window | str | None = None,
+        max_per_minute: float | None = None,
+        utilization: float | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._adaptive = AdaptiveAssociations(associations)
+        self._window = None if window is None else Window.parse(window)
+        self._rate = None if max_per_minute is None else RateLimit(max_per_minute)
+        self._utilization = Utilization(1 if utilization is None else utilization)
+        self._monotonic = monotonic
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._stretch: tuple[datetime, datetime | None] | None = None
+        self._working = 0
+        self._resting: list[float] = []  # when each of them has rested, the earliest first
+
+    @property
+    def associations(self) -> int:
+        """How many associations may work now; an idle one above that had better be released."""
+        return self._adaptive.limit
+
+    def may_ask(self) -> Wait | None:
+        """Return what a C-FIND has to wait for: the window alone; None if it may go."""
+        with self._lock:
+            return self._until_open()
+
+    def may_start(self) -> Wait | None:
+        """Return what the next C-MOVE has to wait for; None lets the caller send it, and `ended` must follow."""
+        with self._lock:
+            now = self._monotonic()
+            while self._resting and self._resting[0] <= now:
+                heapq.heappop(self._resting)
+            wait = self._until_open() or self._until_free(now)
+            if wait is None and self._rate is not None:
+                seconds = self._rate.ask(now)
+                if seconds:
+                    return Wait(seconds, f"not more than {self._rate.per_minute:g} a minute")
+            self._working += wait is None
+            return wait
+
+    def ended(self, tried: Tried, seconds: float) -> str | None:
+        """Take in what a C-MOVE came to and how long it took; return a sentence if its archive turns out to be busy."""
+        with self._lock:
+            now = self._monotonic()
+            busy = self._learn(sign(tried), now - seconds, now)
+            self._working -= 1
+            rest = self._utilization.rest(seconds)
+            if rest > 0:
+                heapq.heappush(self._resting, now + rest)
+            return busy
+
+    def withdraw(self) -> None:
+        """Give back what `may_start` gave, unused."""
+        with self._lock:
+            self._working -= 1
+
+    def rejected(self, error: NodeError, seconds: float) -> str | None:
+        """Take in that there was no association, after so many seconds; return a sentence as `ended` does."""
+        with self._lock:
+            now = self._monotonic()
+            return self._learn(sign(Tried(Status.FAILURE, error=error)), now - seconds, now)
+
+    def _learn(self, sign: Sign, begun: float, now: float) -> str | None:
+        before, working = self._adaptive, self._working + len(self._resting)
+        self._adaptive = before.after(sign, begun=begun, now=now, working=working)
+        limit = self._adaptive.limit
+        if limit >= before.limit:
+            return None
+        return f"the archive is busy, going on with {limit} association{'s' if limit > 1 else ''}"
+
+    def _until_free(self, now: float) -> Wait | None:
+        limit = self._adaptive.limit
+        if self._working + len(self._resting) < limit:
+            return None
+        if self._working >= limit or not self._resting:
+            return Wait(_RECHECK, f"{limit} at a time")
+        return Wait(self._resting[0] - now, f"resting, at work for {self._utilization.fraction:.0%} of the time")
+
+    def _until_open(self) -> Wait | None:
+        if self._window is None:
+            return None
+        moment = self._wall().astimezone(UTC)
+        begin, end = self._stretch or (moment, moment)
+        if moment < begin or (end is not None and moment >= end):
+            begin, end = self._stretch = self._window.stretch(moment)
+        if begin <= moment:
+            return None
+        wait, begin = (begin - moment).total_seconds(), begin.astimezone(self._window.zone)
+        day = "" if wait < _MINUTES * 60 else f"{_DAYS[begin.weekday()][:3].capitalize()} "
+        zone = "" if self._window.zone is None else f" {self._window.zone.key}"
+        return Wait(wait, f"waiting for the window, resumes {day}{begin:%H:%M}{zone}")

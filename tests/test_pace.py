@@ -1,0 +1,600 @@
+"""Pace: the window, the rate, the share of the time, the number of associations, and the four together."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicomover.errors import AssociationRejected, ConfigurationError, NodeUnreachable
+from dicomover.outcome import Counters, Ended, Status
+from dicomover.pace import AdaptiveAssociations, Pace, RateLimit, Sign, Utilization, Wait, Window, sign
+from dicomover.retry import DISK_FULL, Tried
+
+BERLIN = ZoneInfo("Europe/Berlin")
+GOOD = Tried(Status.SUCCESS, 0x0000, Counters(3, 0, 0))
+BUSY = Tried(Status.FAILURE, 0xA702)
+EMPTY = Tried(Status.EMPTY, 0x0000, Counters(0, 0, 0))
+REJECTED = AssociationRejected("too many", 2, 3, 2)
+
+
+def berlin(text: str, fold: int = 0) -> datetime:
+    """Return a moment by the clocks of Berlin."""
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN, fold=fold)
+
+
+def same(one: datetime | None, other: datetime | None) -> bool:
+    """Tell whether two moments are the same, whatever their zones."""
+    return one is not None and other is not None and one.astimezone(UTC) == other.astimezone(UTC)
+
+
+# --- the window
+
+WEEK = [  # 2024-05-13 is a Monday
+    ("19:00-07:00", "2024-05-13T18:59:59", False),
+    ("19:00-07:00", "2024-05-13T19:00", True),
+    ("19:00-07:00", "2024-05-14T00:00", True),
+    ("19:00-07:00", "2024-05-14T06:59:59", True),
+    ("19:00-07:00", "2024-05-14T07:00", False),
+    ("19-7", "2024-05-14T06:59", True),
+    ("18:30-24:00", "2024-05-13T23:59", True),
+    ("18:30-24:00", "2024-05-14T00:00", False),
+    ("18:30-00:00", "2024-05-13T23:59", True),
+    ("18:30-00:00", "2024-05-14T00:00", False),
+    ("12:00-13:00", "2024-05-14T12:30", True),
+    ("12:00-13:00", "2024-05-14T00:30", False),
+    ("fri 19:00-07:00", "2024-05-17T18:00", False),
+    ("fri 19:00-07:00", "2024-05-17T22:00", True),
+    ("fri 19:00-07:00", "2024-05-18T06:00", True),
+    ("fri 19:00-07:00", "2024-05-18T20:00", False),
+    ("fri 19:00-07:00", "2024-05-17T06:00", False),
+    ("mon-fri 19:00-07:00", "2024-05-13T06:00", False),  # Monday morning belongs to Sunday
+    ("mon-fri 19:00-07:00", "2024-05-17T20:00", True),
+    ("mon-fri 19:00-07:00", "2024-05-19T20:00", False),
+    ("sun 19:00-07:00", "2024-05-20T06:00", True),
+    ("sat,sun 00:00-24:00", "2024-05-18T00:00", True),
+    ("sat,sun 00:00-24:00", "2024-05-19T23:59", True),
+    ("sat,sun 00:00-24:00", "2024-05-20T00:00", False),
+    ("fri-mon 12:00-13:00", "2024-05-19T12:00", True),  # round the end of the week
+    ("fri-mon 12:00-13:00", "2024-05-21T12:00", False),
+    ("mon,wed-thu,Saturday 12-13", "2024-05-18T12:00", True),
+    ("mon,wed-thu,Saturday 12-13", "2024-05-16T12:00", True),
+    ("mon,wed-thu,Saturday 12-13", "2024-05-17T12:00", False),
+    ("mon-fri 19:00-07:00; sat,sun 00:00-24:00", "2024-05-18T12:00", True),
+    ("mon-fri 19:00-07:00; sat,sun 00:00-24:00", "2024-05-16T12:00", False),
+    ("  Mon – Fri   19:00 – 07:00 ;sat , sun 00:00-24:00 ", "2024-05-18T12:00", True),
+]
+
+
+@pytest.mark.parametrize(("text", "moment", "expected"), WEEK)
+def test_a_week(text: str, moment: str, expected: bool) -> None:
+    """A window is open when the table says so."""
+    assert Window.parse(f"{text} Europe/Berlin").is_open(berlin(moment)) is expected
+
+
+SUMMER_TIME = [  # 2024-03-31: 02:00 -> 03:00; 2024-10-27: 03:00 -> 02:00; in UTC both at 01:00
+    ("19:00-07:00", "2024-03-30T18:00", "2024-03-30T18:00", 11),
+    ("19:00-07:00", "2024-10-26T17:00", "2024-10-26T17:00", 13),
+    ("01:00-02:30", "2024-03-31T00:00", "2024-03-31T00:00", 1),  # ends where the clock jumps over it
+    ("02:30-04:00", "2024-03-31T00:30", "2024-03-31T01:00", 1),  # begins there
+    ("02:00-03:00", "2024-03-31T00:30", "2024-04-01T00:00", 1),  # that night has no such hour
+    ("sun 02:00-03:00", "2024-03-31T00:30", "2024-04-07T00:00", 1),
+    ("01:00-02:30", "2024-10-26T23:00", "2024-10-26T23:00", 1.5),  # ends when it is half past two for the first time
+    ("02:30-04:00", "2024-10-27T00:00", "2024-10-27T00:30", 2.5),  # begins then
+    ("02:15-02:45", "2024-10-27T00:00", "2024-10-27T00:15", 0.5),
+    ("02:15-02:45", "2024-10-27T01:20", "2024-10-28T01:15", 0.5),  # and does not open again an hour later
+]
+
+
+@pytest.mark.parametrize(("text", "now", "opens", "hours"), SUMMER_TIME)
+def test_changes_of_summer_time(text: str, now: str, opens: str, hours: float) -> None:
+    """Around both changes of summer time a window opens and closes at the right moments (given in UTC)."""
+    window = Window.parse(f"{text} Europe/Berlin")
+    found = window.opens_at(datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert same(found, datetime.fromisoformat(opens).replace(tzinfo=UTC))
+    closes = window.closes_at(found)
+    assert closes is not None
+    assert closes.astimezone(UTC) - found.astimezone(UTC) == timedelta(hours=hours)
+
+
+def test_the_repeated_hour_is_told_apart() -> None:
+    """The first and the second half past two of an autumn night are different moments, in whatever zone they come."""
+    window = Window.parse("02:15-02:45 Europe/Berlin")
+    assert window.is_open(berlin("2024-10-27T02:30"))
+    assert not window.is_open(berlin("2024-10-27T02:30", fold=1))
+    assert window.is_open(datetime(2024, 10, 27, 0, 30, tzinfo=UTC))
+
+
+def test_stretches_that_touch_are_one() -> None:
+    """A window that goes on on the next day closes only at its real end."""
+    window = Window.parse("mon-fri 19:00-07:00; sat,sun 00:00-24:00; sat 06:00-12:00 Europe/Berlin")
+    assert same(window.closes_at(berlin("2024-05-17T20:00")), berlin("2024-05-20T00:00"))
+    assert same(window.opens_at(berlin("2024-05-17T12:00")), berlin("2024-05-17T19:00"))
+    moment = berlin("2024-05-17T12:00")
+    assert same(window.closes_at(moment), moment)
+
+
+@pytest.mark.parametrize("text", ["00:00-24:00", "mon-sun 12:00-12:01; 12:01-12:00", "00-12;12-24"])
+def test_a_window_that_never_closes(text: str) -> None:
+    """A window that is always open has no end."""
+    window = Window.parse(f"{text} Europe/Berlin")
+    moment = berlin("2024-03-31T03:00")
+    assert window.is_open(moment)
+    assert window.closes_at(moment) is None
+
+
+def test_moments_come_in_the_zone_of_the_window() -> None:
+    """What is returned is aware, in the zone that the text names."""
+    opens = Window.parse("19:00-07:00 America/New_York").opens_at(datetime(2024, 5, 15, 12, 0, tzinfo=UTC))
+    assert (opens.hour, opens.utcoffset()) == (19, timedelta(hours=-4))
+
+
+def test_a_country_that_skipped_a_day() -> None:
+    """Samoa had no 30 December 2011; a window of that Friday opens a week later."""
+    window = Window.parse("fri 12:00-13:00 Pacific/Apia")
+    opens = window.opens_at(datetime(2011, 12, 30, 9, 0, tzinfo=UTC))
+    assert opens.isoformat() == "2012-01-06T12:00:00+14:00"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of this machine cannot be set here")
+def test_the_zone_of_this_machine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a zone the clocks of this machine count, with their summer time."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        window = Window.parse("19:00-07:00")
+        opens = window.opens_at(datetime(2024, 3, 9, 20, 0, tzinfo=UTC))
+        assert same(opens, datetime(2024, 3, 10, 0, 0, tzinfo=UTC))
+        assert same(window.closes_at(opens), datetime(2024, 3, 10, 11, 0, tzinfo=UTC))  # 11 hours
+        assert same(Window.parse("02:30-04:00").opens_at(opens), datetime(2024, 3, 10, 7, 0, tzinfo=UTC))
+        wait = Pace(window="19:00-07:00", wall=lambda: datetime(2024, 5, 15, 16, 0, tzinfo=UTC)).may_ask()
+        assert wait == Wait(7 * 3600, "waiting for the window, resumes 19:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+clock = st.integers(0, 1439).map(lambda minute: f"{minute // 60:02}:{minute % 60:02}")
+days = st.lists(st.sampled_from(["mon", "tue", "fri", "sat", "sun", "mon-fri", "sat-sun", "fri-tue"]), max_size=3)
+parts = st.tuples(days, clock, clock).filter(lambda part: part[1] != part[2])
+zones = st.sampled_from(
+    ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC"]
+)
+texts = st.builds(
+    lambda parts, zone: "; ".join(f"{','.join(d)} {b}-{e}" for d, b, e in parts) + f" {zone}",
+    st.lists(parts, min_size=1, max_size=3),
+    zones,
+)
+near_a_change = st.builds(
+    lambda day, minutes: day + timedelta(minutes=minutes),
+    st.sampled_from([datetime(2024, 3, 31, 1), datetime(2024, 10, 27, 1), datetime(2024, 11, 3, 6)]),
+    st.integers(-3000, 3000),
+)
+moments = (near_a_change | st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1))).map(
+    lambda moment: moment.replace(tzinfo=UTC)
+)
+
+
+@given(texts, moments, st.floats(0, 0.999))
+def test_it_is_closed_until_it_opens_and_open_until_it_closes(text: str, moment: datetime, part: float) -> None:
+    """The moment of opening is open and nothing before it is; then it is open up to the moment of closing."""
+    window = Window.parse(text)
+    opens = window.opens_at(moment).astimezone(UTC)
+    assert opens >= moment
+    assert window.is_open(opens)
+    assert window.is_open(moment) is (opens == moment)
+    if opens > moment:
+        assert not window.is_open(moment + (opens - moment) * part)
+        assert not window.is_open(opens - timedelta(microseconds=1))
+    closes = window.closes_at(opens)
+    if closes is None:
+        assert window.is_open(moment + timedelta(days=30) * part)
+    else:
+        closes = closes.astimezone(UTC)
+        assert closes > opens
+        assert not window.is_open(closes)
+        assert window.is_open(opens + (closes - opens) * part)
+
+
+@given(texts, moments)
+def test_the_clock_on_the_wall_agrees(text: str, moment: datetime) -> None:
+    """Away from changes of the clock, it is open exactly when the local time lies in one of the ranges."""
+    window = Window.parse(text)
+    local = moment.astimezone(window.zone)
+    if len({(local + timedelta(hours=hours)).utcoffset() for hours in range(-30, 31)}) > 1:
+        return
+    minute = local.hour * 60 + local.minute
+    expected = any(
+        (local.weekday() in span.days and span.begin <= minute < span.end)
+        or ((local.weekday() - 1) % 7 in span.days and span.begin <= minute + 1440 < span.end)
+        for span in window.spans
+    )
+    assert window.is_open(moment) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "''"),
+        ("at night", "'at night'"),
+        ("19:00", "'19:00'"),
+        ("19:00-07:00;", "''"),
+        ("19:00-25:00", "'25:00'"),
+        ("19:60-20:00", "'19:60'"),
+        ("24:30-07:00", "'24:30'"),
+        ("24:00-07:00", "no length"),
+        ("19:00-19:00", "00:00-24:00"),
+        ("00:00-00:00", "00:00-24:00"),
+        ("mo 19:00-07:00", "'mo'"),
+        ("monkey 19:00-07:00", "'monkey'"),
+        ("mon-tue-wed 19:00-07:00", "'mon-tue-wed'"),
+        ("mon- 19:00-07:00", "'mon-19:00-07:00'"),
+        ("mon, 19:00-07:00", "no time of the week"),
+        ("19:00-07:00 Europe/Berln", "'Europe/Berlin' is one"),
+        ("19:00-07:00 Europe", "'Europe' is no time zone"),
+        ("19:00-07:00 ../passwd", "is no time zone"),
+        ("19:00-07:00 +01:00", "is no time zone"),
+        ("19:00-07:00 mon-fri", "is no time zone"),
+        ("19:00-07:00 UTC; sat 12:00-13:00", "one time zone for all"),
+        (None, "not a text"),
+        (19, "not a text"),
+    ],
+)
+def test_text_that_cannot_be_meant(text: Any, word: str) -> None:
+    """A bad text is an error with the value, the reason and an example that works."""
+    with pytest.raises(ConfigurationError) as caught:
+        Window.parse(text)
+    message = str(caught.value)
+    assert repr(text) in message
+    assert word in message
+    assert "'mon-fri 19:00-07:00; sat,sun 00:00-24:00 Europe/Berlin'" in message
+
+
+def test_a_window_is_a_value() -> None:
+    """Windows compare by value and are shown by their text."""
+    window = Window.parse("19:00-07:00 UTC")
+    assert window == Window.parse("19:00-07:00 UTC")
+    assert hash(window) == hash(Window.parse("19:00-07:00 UTC"))
+    assert Window.parse(window) is window
+    assert repr(window) == "Window(text='19:00-07:00 UTC')"
+
+
+# --- the rate and the share of the time
+
+
+@given(st.floats(0.5, 600), st.lists(st.floats(0, 20), min_size=1, max_size=60))
+def test_no_minute_sees_more_than_so_many(per_minute: float, gaps: list[float]) -> None:
+    """However the questions come, what goes keeps its distance; and the wait that was named is enough."""
+    limit = RateLimit(per_minute)
+    now, went = 1000.0, []
+    for gap in gaps:
+        now += gap
+        wait = limit.ask(now)
+        if wait:
+            now += wait
+            assert limit.ask(now) < 1e-6
+        went.append(now)
+    spacing = 60 / per_minute
+    assert all(later - earlier >= spacing - 1e-6 for earlier, later in itertools.pairwise(went))
+
+
+def test_one_place_is_given_once() -> None:
+    """Of many threads that ask at the same moment one may go."""
+    limit, waits = RateLimit(60), []
+    threads = [threading.Thread(target=lambda: waits.append(limit.ask(5.0))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(waits) == [0.0] + [1.0] * 19
+
+
+@pytest.mark.parametrize(("fraction", "rest"), [(1, 0.0), (0.5, 8.0), (0.25, 24.0), (0.8, 2.0)])
+def test_rest(fraction: float, rest: float) -> None:
+    """After a C-MOVE of 8 s an association rests so that the work is the wanted share of the time."""
+    assert Utilization(fraction).rest(8.0) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        *[(RateLimit, value) for value in (0, -1, True, "20", None, float("inf"), float("nan"))],
+        *[(Utilization, value) for value in (0, -0.5, 1.01, True, "50 %", float("nan"))],
+        *[(AdaptiveAssociations, value) for value in (0, -1, 1.5, True, "2")],
+    ],
+)
+def test_numbers_that_cannot_be_meant(make: Callable[[Any], object], value: Any) -> None:
+    """A bad number is named with its value and the mend."""
+    with pytest.raises(ConfigurationError, match=r"=.* is not a .*number above 0.*; give") as caught:
+        make(value)
+    assert repr(value) in str(caught.value)
+
+
+# --- how many associations
+
+
+@pytest.mark.parametrize(
+    ("expected", "tried"),
+    [
+        (Sign.GOOD, GOOD),
+        (Sign.GOOD, Tried(Status.WARNING, 0xB000, Counters(2, 0, 1))),
+        (Sign.BUSY, Tried(Status.FAILURE, 0xA700)),
+        (Sign.BUSY, Tried(Status.FAILURE, 0xA701)),
+        (Sign.BUSY, BUSY),
+        (Sign.BUSY, Tried(Status.PARTIAL, 0xA702, Counters(345, 679, 0))),
+        (Sign.BUSY, Tried(Status.FAILURE, error=AssociationRejected("", 2, 3, 1))),
+        (Sign.BUSY, Tried(Status.FAILURE, error=REJECTED)),
+        (Sign.EMPTY, EMPTY),
+        (Sign.EMPTY, Tried(Status.EMPTY, 0x0000)),
+        (Sign.NEUTRAL, Tried(Status.EMPTY, 0x0000, Counters(40, 0, 0), received=0)),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, 0xA801)),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, 0xA900)),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, 0xC000, Counters(0, 0, 0))),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, 0xA702, Counters(0, 3, 0), refused={DISK_FULL: 3})),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, error=AssociationRejected("", 1, 1, 3))),
+        (Sign.NEUTRAL, Tried(Status.FAILURE, error=NodeUnreachable("refused"))),
+        (Sign.NEUTRAL, Tried(Status.NOT_FOUND)),
+        (Sign.NEUTRAL, Tried(Status.CANCELLED)),
+        (Sign.NEUTRAL, Tried(Status.SKIPPED)),
+        (Sign.NEUTRAL, Tried(Status.LOST, ended=Ended.LOST)),
+        (Sign.NEUTRAL, Tried(Status.PARTIAL, 0xB000, Counters(3, 1, 0))),
+    ],
+)
+def test_signs(expected: Sign, tried: Tried) -> None:
+    """Only what has to do with the archive's load counts for or against it."""
+    assert sign(tried) is expected
+
+
+SIGNS = {"g": Sign.GOOD, "b": Sign.BUSY, "e": Sign.EMPTY, "n": Sign.NEUTRAL}
+
+
+def limits(most: int, signs: str, working: int = 99) -> list[int]:
+    """Return the limit at first and after each C-MOVE, one after the other."""
+    state = AdaptiveAssociations(most)
+    found = [state.limit]
+    for second, letter in enumerate(signs):
+        state = state.after(SIGNS[letter], begun=second, now=second + 1, working=working)
+        found.append(state.limit)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("most", "signs", "expected"),
+    [
+        (1, "gggb", [1, 1, 1, 1, 1]),
+        (2, "ggg", [2, 2, 2, 2]),
+        (4, "ggg", [2, 3, 4, 4]),
+        (8, "gggggg", [2, 3, 4, 5, 6, 7, 8]),  # nothing goes wrong: all of them after a few successes
+        (8, "b", [2, 1]),
+        (8, "bbbb", [2, 1, 1, 1, 1]),  # never below one
+        (8, "ggggbb", [2, 3, 4, 5, 6, 3, 1]),
+        (8, "ggggbgggg", [2, 3, 4, 5, 6, 3, 3, 3, 4, 4]),  # it grows again, but slowly
+        (8, "bgggggg", [2, 1, 2, 2, 3, 3, 3, 4]),
+        (4, "ggnnnn", [2, 3, 4, 4, 4, 4, 4]),  # what is not about the load changes nothing
+        (4, "ggee", [2, 3, 4, 4, 4]),
+        (4, "ggeee", [2, 3, 4, 4, 4, 2]),  # three empty ones in a row do not happen by chance
+        (4, "ggenene", [2, 3, 4, 4, 4, 4, 4, 2]),
+        (4, "ggeegee", [2, 3, 4, 4, 4, 4, 4, 4]),
+    ],
+)
+def test_table_of_limits(most: int, signs: str, expected: list[int]) -> None:
+    """The number of associations follows the signs as the table says."""
+    assert limits(most, signs) == expected
+
+
+def test_one_congestion_is_punished_once() -> None:
+    """What began before the number was halved has no say: eight refusals at once halve it once."""
+    state = AdaptiveAssociations(8, limit=8)
+    for now in range(10, 18):
+        state = state.after(Sign.BUSY, begun=9, now=now, working=8)
+    assert state.limit == 4
+    assert state.after(Sign.GOOD, begun=9, now=20, working=4).successes == 0
+    assert state.after(Sign.BUSY, begun=18, now=20, working=4).limit == 2
+
+
+def test_what_is_at_work_is_halved() -> None:
+    """A busy archive that only two have asked gets one from then on, whatever would have been allowed."""
+    assert AdaptiveAssociations(8, limit=8).after(Sign.BUSY, begun=0, now=1, working=2).limit == 1
+
+
+@given(st.integers(1, 64), st.text("gben", max_size=200), st.integers(0, 64))
+def test_the_limit_stays_in_its_bounds_and_recovers(most: int, signs: str, working: int) -> None:
+    """It is never below one nor above the most, and after enough successes it is the most again."""
+    assert all(1 <= limit <= most for limit in limits(most, signs, working))
+    assert limits(most, signs + "g" * (most * most + 1), working)[-1] == most
+
+
+# --- all of it
+
+
+class Clocks:
+    """Two clocks that stand still until told to go on."""
+
+    def __init__(self, wall: datetime = datetime(2024, 5, 15, 10, 0, tzinfo=UTC)) -> None:
+        self.now = 1000.0
+        self.wall = wall
+
+    def go_on(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.wall += timedelta(seconds=seconds)
+
+    def pace(self, **settings: Any) -> Pace:
+        """Return a pace by these clocks."""
+        return Pace(monotonic=lambda: self.now, wall=lambda: self.wall, **settings)
+
+
+def test_nothing_configured_holds_nobody_up() -> None:
+    """By default both associations work at once and nothing else is waited for."""
+    clocks = Clocks()
+    pace = clocks.pace()
+    for _ in range(100):
+        assert pace.may_ask() is None
+        assert pace.may_start() is None
+        assert pace.may_start() is None
+        clocks.go_on(1)
+        assert pace.ended(GOOD, 1.0) is None
+        assert pace.ended(GOOD, 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("window", "zone", "sentence"),
+    [
+        ("19:00-07:00", "Europe/Berlin", "resumes 19:00 Europe/Berlin"),
+        ("sat 08:00-09:00", "UTC", "resumes Sat 08:00 UTC"),
+        ("11:00-12:00", "Asia/Kathmandu", "resumes 11:00 Asia/Kathmandu"),
+    ],
+)
+def test_waiting_for_the_window(window: str, zone: str, sentence: str) -> None:
+    """Outside the window neither a C-FIND nor a C-MOVE goes, and the view can say when it resumes."""
+    clocks = Clocks()
+    pace = clocks.pace(window=f"{window} {zone}", max_per_minute=60)
+    wait = pace.may_start()
+    assert wait is not None
+    assert wait == pace.may_ask()
+    assert wait.why == f"waiting for the window, {sentence}"
+    assert wait.nap <= 30 < wait.seconds
+    clocks.go_on(wait.seconds - 1)
+    assert pace.may_start() is not None
+    clocks.go_on(1)
+    assert pace.may_ask() is None
+    assert pace.may_start() is None
+
+
+def test_the_window_closes_again() -> None:
+    """What runs at the end of the window runs to its own end; nothing new begins."""
+    clocks = Clocks()
+    pace = clocks.pace(window="10:00-11:00 UTC")
+    assert pace.may_start() is None
+    clocks.go_on(3600)
+    assert pace.ended(GOOD, 3600.0) is None
+    assert pace.may_start() == Wait(23 * 3600, "waiting for the window, resumes 10:00 UTC")
+
+
+def test_a_clock_that_is_set_back() -> None:
+    """A wall clock that is set back is believed."""
+    clocks = Clocks()
+    pace = clocks.pace(window="10:00-11:00 UTC")
+    assert pace.may_ask() is None
+    clocks.wall -= timedelta(hours=2)
+    assert pace.may_ask() == Wait(2 * 3600, "waiting for the window, resumes 10:00 UTC")
+
+
+def test_a_window_by_a_wall_clock_in_its_own_zone() -> None:
+    """Seconds are counted right across a change of summer time, whatever zone the wall clock is in."""
+    clocks = Clocks(berlin("2024-03-31T01:00"))
+    wait = clocks.pace(window="04:00-05:00 Europe/Berlin").may_ask()
+    assert wait == Wait(2 * 3600, "waiting for the window, resumes 04:00 Europe/Berlin")
+
+
+def test_not_more_than_so_many_a_minute() -> None:
+    """The rate is kept over all workers; who had to wait has taken no place."""
+    clocks = Clocks()
+    pace = clocks.pace(associations=8, max_per_minute=20)
+    assert pace.may_start() is None
+    assert pace.may_start() == pace.may_start() == Wait(3.0, "not more than 20 a minute")
+    clocks.go_on(3.0)
+    assert pace.may_start() is None
+
+
+def test_a_place_is_taken_and_given_back() -> None:
+    """No more than the allowed number work at once; a place that is not used can be given back."""
+    pace = Clocks().pace(associations=1)
+    assert pace.may_start() is None
+    wait = pace.may_start()
+    assert wait is not None
+    assert 0 < wait.nap == wait.seconds < 1
+    pace.withdraw()
+    assert pace.may_start() is None
+    pace.ended(GOOD, 0.0)
+    assert pace.may_start() is None
+
+
+def test_each_place_rests_after_its_work() -> None:
+    """After its work a place rests, and the other one is not held up."""
+    clocks = Clocks()
+    pace = clocks.pace(utilization=0.25)
+    assert pace.may_start() is None
+    clocks.go_on(10)
+    pace.ended(GOOD, 10.0)
+    assert pace.may_start() is None
+    assert pace.may_start() == Wait(30.0, "resting, at work for 25% of the time")
+    clocks.go_on(30)
+    assert pace.may_start() is None
+
+
+def test_a_busy_archive_gets_fewer() -> None:
+    """Congestion is told once, in a sentence, and then fewer go at a time until it is over."""
+    clocks = Clocks()
+    pace = clocks.pace(associations=4)
+    for _ in range(2):
+        assert pace.may_start() is None
+        clocks.go_on(1)
+        pace.ended(GOOD, 1.0)
+    assert pace.associations == 4
+    assert [pace.may_start() for _ in range(4)] == [None] * 4
+    clocks.go_on(1)
+    assert pace.ended(BUSY, 1.0) == "the archive is busy, going on with 2 associations"
+    assert [pace.ended(BUSY, 1.0) for _ in range(3)] == [None] * 3
+    assert pace.may_start() is None
+    assert pace.may_start() is None
+    assert pace.may_start() is not None
+    clocks.go_on(1)
+    assert pace.ended(BUSY, 1.0) == "the archive is busy, going on with 1 association"
+
+
+def test_a_rejected_association_counts() -> None:
+    """Congestion can show before any C-MOVE is sent; an archive that is down is not congestion."""
+    pace = Clocks().pace(associations=4)
+    assert pace.rejected(NodeUnreachable("refused"), 0.1) is None
+    assert pace.associations == 2
+    assert pace.rejected(REJECTED, 0.1) == "the archive is busy, going on with 1 association"
+    assert pace.rejected(REJECTED, 0.1) is None
+
+
+def test_many_threads_keep_the_limit() -> None:
+    """However many threads ask, no more are at work than are allowed."""
+    pace = Pace(associations=3)
+    lock, at_work, most, done = threading.Lock(), 0, 0, 0
+
+    def work() -> None:
+        nonlocal at_work, most, done
+        while True:
+            with lock:
+                if done >= 300:
+                    return
+            if pace.may_start() is not None:
+                continue
+            with lock:
+                at_work += 1
+                most = max(most, at_work)
+            with lock:
+                at_work -= 1
+                done += 1
+            pace.ended(GOOD, 0.001)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= most <= 3
+    assert pace.associations == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"associations": 0}, {"window": "at night"}, {"max_per_minute": 0}, {"utilization": 50}],
+)
+def test_settings_that_cannot_be_meant(settings: dict[str, Any]) -> None:
+    """A bad setting is refused when the pace is made, before anything is sent."""
+    with pytest.raises(ConfigurationError):
+        Pace(**settings)
