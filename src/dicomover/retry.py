@@ -265,14 +265,15 @@ def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Rando
     >>> next_attempt(Retry(attempts=2), [busy, busy], now=1000.0) is None
     True
     """
-    from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential
-
     last = tries[-1]
     kind = classify(last)
     if kind == "never" or last.status not in retry.on:
         return None
     if kind == "once" and any(classify(earlier) == "once" for earlier in tries[:-1]):
         return None
+
+    from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential  # not before it is needed
+
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = len(tries)
     if stop_after_attempt(retry.attempts)(state):
