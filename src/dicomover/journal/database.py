@@ -1,0 +1,205 @@
+"""The file: whether it is ours, how it is opened, and its schema."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dicomover.errors import ConfigurationError
+
+__all__ = [
+    "APPLICATION_ID",
+    "BUSY_SECONDS",
+    "SCHEMA_VERSION",
+    "allows_wal",
+    "check_schema",
+    "connect",
+    "create",
+    "select",
+    "unusable",
+]
+
+APPLICATION_ID = 0x64634D76  # "dcMv"
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 30.0
+
+_AT_ONCE = 500  # keys in one query; older SQLites allow 999
+_MAGIC = b"SQLite format 3\0"
+_LOCAL = frozenset(
+    "apfs bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfs jfs ntfs ntfs3 overlay reiserfs tmpfs ufs vfat xfs zfs".split()  # noqa: SIM905
+)
+_TABLES = (
+    "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE requests (
+        key TEXT PRIMARY KEY, asked TEXT NOT NULL, recorded INTEGER NOT NULL, version TEXT NOT NULL,
+        status TEXT NOT NULL, status_code INTEGER, matches INTEGER, expected INTEGER,
+        completed INTEGER, failed INTEGER, warning INTEGER, remaining INTEGER,
+        received INTEGER, bytes INTEGER, attempts INTEGER NOT NULL, started INTEGER, seconds REAL,
+        error BLOB, failed_uids TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    # Beside the requests, so that reading all results does not turn the pages of all manifests.
+    "CREATE TABLE details (key TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    """CREATE TABLE owners (
+        token TEXT PRIMARY KEY, host TEXT NOT NULL, place TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL,
+        expires REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX leases_by_owner ON leases (owner)",
+)
+
+
+def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Open a journal's file, and say whether it is still without a schema.
+
+    Nothing is written into a file that is not ours.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be one: no folder, foreign, of a newer version, damaged, read-only.
+    """
+    _look(path)
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    try:
+        is_fresh = check_schema(connection, path)
+        _set_up(connection, path)
+        connection.execute("BEGIN IMMEDIATE")  # is it writable at all?
+        connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        connection.close()
+        raise unusable(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection, is_fresh
+
+
+def _look(path: Path) -> None:
+    """Look at the file without SQLite, which would take what lies beside it for a part of it."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"journal {str(path)!r} has no folder to lie in; create {str(path.parent)!r}")
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"journal {str(path)!r} is no file; name a file such as 'cohort.db'")
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except FileNotFoundError:
+        head = b""
+    except OSError as error:
+        raise ConfigurationError(
+            f"journal {str(path)!r} cannot be read ({error.strerror}); mend that, or name another file"
+        ) from error
+    log = path.with_name(path.name + "-wal")
+    if not head and log.exists() and log.stat().st_size:
+        raise ConfigurationError(
+            f"journal {str(path)!r} is gone, but {log.name!r} with its last records is there; "
+            "put the journal back beside it, or move that file away to begin anew"
+        )
+    if head and not head.startswith(_MAGIC):
+        raise ConfigurationError(f"journal {str(path)!r} is no SQLite file, or a damaged one; name another file")
+    owner = int.from_bytes(head[68:72], "big")
+    if owner not in (0, APPLICATION_ID):
+        raise _foreign(path)
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether a file has no schema yet; refuse one that is not ours or newer than we are."""
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if (application, version, tables) == (0, 0, 0):
+        return True
+    if application != APPLICATION_ID:
+        raise _foreign(path)
+    if version > SCHEMA_VERSION:
+        raise ConfigurationError(
+            f"journal {str(path)!r} has schema {version}, this dicomover knows up to {SCHEMA_VERSION}; "
+            "upgrade dicomover, or name another file"
+        )
+    if version < 1 or not tables:
+        raise ConfigurationError(f"journal {str(path)!r} has no schema of a journal; name another file")
+    return False
+
+
+def create(connection: sqlite3.Connection, about: Mapping[str, str]) -> None:
+    """Write the schema, in the transaction that is open."""
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    wanted = "wal" if allows_wal(path) else "delete"
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+            break
+        except sqlite3.OperationalError as error:  # SQLite does not wait here when another one is at it
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    # FULL, and in a rollback journal's mode its folder is synced as well: what was committed outlives a power cut.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+
+
+def allows_wal(path: Path) -> bool:
+    """Tell whether a path lies on a local file system: a write-ahead log needs memory that all users share."""
+    where = str(path.parent.resolve())
+    if sys.platform == "win32":
+        return not where.startswith("\\\\")
+    if sys.platform != "linux":
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return False
+    found, kind = "", ""
+    for line in lines:
+        mount, _, source = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), mount.split(" ")[4])
+        inside = point == "/" or where == point or where.startswith(point + "/")
+        if inside and len(point) >= len(found):
+            found, kind = point, source.split(" ", 1)[0]
+    return kind in _LOCAL
+
+
+def select(connection: sqlite3.Connection, query: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of a query that ends with the column in which the keys are."""
+    wanted = list(keys)
+    for start in range(0, len(wanted), _AT_ONCE):
+        part = wanted[start : start + _AT_ONCE]
+        yield from connection.execute(f"{query} IN ({','.join('?' * len(part))})", part)
+
+
+def _foreign(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"journal {str(path)!r} is the database of another program; name another file")
+
+
+def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
+    """Say why a journal cannot be used, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        why, mend = "is damaged", "restore a copy of it, or keep it aside and name another file"
+    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        why, mend = f"is locked by another program for more than {BUSY_SECONDS:.0f} s", "close that one"
+    elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        why, mend = "cannot be written", "allow writing to it and to its folder, or name another file"
+    elif code == sqlite3.SQLITE_FULL:
+        why, mend = "cannot grow, the disk is full", "make room, then run it again"
+    else:
+        why, mend = "cannot be used", "mend that, or name another file"
+    return ConfigurationError(f"journal {str(path)!r} {why} ({error}); {mend}")

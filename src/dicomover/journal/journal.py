@@ -1,0 +1,362 @@
+"""The journal itself: records and claims in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, get_args
+
+from dicomover import __version__
+from dicomover.errors import ConfigurationError
+from dicomover.hygiene import Request
+from dicomover.journal import database
+from dicomover.journal.decision import is_verified
+from dicomover.journal.leases import Leases
+from dicomover.journal.manifest import Details, pack, unpack
+from dicomover.journal.owner import NOBODY, Owner
+from dicomover.journal.privacy import (
+    Asked,
+    DamagedRecord,
+    JournalError,
+    Keeper,
+    Plain,
+    Privacy,
+    check_privacy,
+    keeper_of,
+    new_keeper,
+)
+from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
+from dicomover.outcome import Status
+from dicomover.summary import Result
+
+__all__ = ["Journal", "Sync"]
+
+Sync = Literal["record", "renew"]
+
+_ENTRIES = f"SELECT {COLUMNS} FROM requests"  # noqa: S608 - constants
+_RECORD = f"INSERT OR REPLACE INTO requests ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"  # noqa: S608
+_RECORD_DETAILS = "INSERT OR REPLACE INTO details (key, content) VALUES (?, ?)"
+_UNRECORDED = (None, Status.SKIPPED, Status.INVALID)
+
+
+class Journal:
+    """Keeps what became of every request in one SQLite file. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    path
+        The file, such as `cohort.db`; it is created if it is not there. SQLite keeps `cohort.db-wal` beside it while
+        it is open, and after a kill until it is opened again.
+    privacy
+        `plain` keeps the keys of requests as they are; `hashed` keeps a keyed hash of all that are not UIDs, so that no
+        patient can be read from the file. It cannot be changed later.
+    secret
+        For `hashed`: at least 16 characters, the same on every run.
+    lease
+        Seconds after which a claim that was not renewed may be taken over by another.
+    sync
+        `record`: what was recorded outlives a power cut. `renew`: it outlives a kill at once, and a power cut from the
+        next `renew` or `flush` on; for batches of thousands of small requests on a slow disk.
+    version
+        What writes.
+
+    Raises
+    ------
+    ConfigurationError
+        From the constructor if a setting cannot be meant; from `open` if the file is foreign, newer, damaged or
+        read-only, or was begun with another privacy or secret.
+    JournalError
+        From every other method, if the file cannot be read or written any more.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from dicomover.requests import parse_requests
+    >>> (request,) = parse_requests([{"AccessionNumber": "00123"}]).requests
+    >>> with TemporaryDirectory() as folder:
+    ...     with Journal(Path(folder, "cohort.db")) as journal:
+    ...         asked = journal.asked(request, archive="ARCHIVE")
+    ...         mine = journal.claim([asked.key])
+    ...         recorded = journal.record(asked, Result(Status.SUCCESS, expected=7, received=7))
+    ...     with Journal(Path(folder, "cohort.db")) as journal:
+    ...         print(journal.entries([asked.key])[asked.key].result.status)
+    success
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        privacy: Privacy = "plain",
+        secret: str | bytes | None = None,
+        lease: float = 120.0,
+        sync: Sync = "record",
+        version: str = __version__,
+    ) -> None:
+        check_privacy(privacy, secret)
+        if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease < float("inf"):
+            raise ConfigurationError(f"lease={lease!r} is no number of seconds above 0; give one such as 120")
+        if sync not in get_args(Sync):
+            raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'; choose one")
+        self.path = Path(path).absolute()
+        self._privacy, self._secret = privacy, secret
+        self._lease, self._sync, self._version = lease, sync, version
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._keeper: Keeper = Plain()
+        self._leases = Leases(NOBODY, lease)
+        self._held: set[str] = set()
+        self._renewed = 0.0
+        self._is_wal = self._is_unsynced = False
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r}, privacy={self._privacy!r})"
+
+    # --- its life
+
+    def open(self) -> Self:
+        """Open the file, and create it if it is not there."""
+        with self._lock:
+            if self._connection is not None:
+                return self
+            connection, is_fresh = database.connect(self.path)
+            try:
+                self._keeper = self._begin(connection, is_fresh)
+                self._is_wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+                self._leases = Leases(Owner.current(), self._lease)
+                self._held, self._renewed, self._is_unsynced = set(), 0.0, False
+            except sqlite3.Error as error:
+                connection.close()
+                raise database.unusable(self.path, error) from error
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self
+
+    def _begin(self, connection: sqlite3.Connection, is_fresh: bool) -> Keeper:
+        if is_fresh:
+            keeper, about = new_keeper(self._privacy, self._secret)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if database.check_schema(connection, self.path):  # nobody else was quicker
+                    database.create(connection, about)
+                    connection.execute("COMMIT")
+                    return keeper
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        about = dict(connection.execute("SELECT name, value FROM about"))
+        return keeper_of(self._privacy, self._secret, about, f"journal {str(self.path)!r}")
+
+    def close(self) -> None:
+        """Give back every claim and close the file; what was recorded stays."""
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                return
+            try:
+                # Claims that cannot be given back expire, and are free at once when the process is gone.
+                with contextlib.suppress(JournalError):
+                    if self._renewed or self._is_unsynced:
+                        with self._writing(durable=self._is_unsynced):
+                            self._leases.sign_off(connection)
+            finally:
+                self._connection = None
+                self._held.clear()
+                connection.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- records
+
+    def asked(self, request: Request, *, archive: str, destination: str | None = None) -> Asked:
+        """Name a request, so that the same one is known again.
+
+        Parameters
+        ----------
+        request
+            Its keys and its level count; its place, its label and its model do not.
+        archive
+            The AE title of the node that is asked.
+        destination
+            The AE title of the third party that receives; None if we do.
+        """
+        if self._connection is None:
+            raise self._not_open()
+        return self._keeper.asked(request, archive, destination)
+
+    def record(self, asked: Asked, result: Result, details: Details | None = None) -> bool:
+        """Write down what became of a request, and give back the claim on it. It is durable on return.
+
+        Parameters
+        ----------
+        asked
+            The request.
+        result
+            Replaces what was recorded before.
+        details
+            Replaces what was recorded before; None keeps it.
+
+        Returns
+        -------
+        bool
+            False if it was not written: our claim had expired, another one has taken the request over, and its record
+            is verified while this one is not.
+
+        Raises
+        ------
+        ValueError
+            If the request is not over, or was skipped or invalid: then there is nothing to record.
+        """
+        if result.status in _UNRECORDED:
+            said = "no status" if result.status is None else f"status {str(result.status)!r}"
+            raise ValueError(f"a result with {said} says nothing to record; record what a C-MOVE or C-FIND came to")
+        packed = None if details is None else pack(details)
+        with self._lock:
+            was_claimed = asked.key in self._held
+            with self._writing(durable=self._sync == "record") as connection:
+                is_outdone = was_claimed and self._is_outdone(connection, asked.key, result)
+                if not is_outdone:
+                    connection.execute(_RECORD, row_of(asked, result, self._version, self._keeper))
+                    if packed is not None:
+                        connection.execute(_RECORD_DETAILS, (asked.key, self._keeper.seal(packed)))
+                if was_claimed:
+                    self._leases.give_back(connection, [asked.key])
+            self._held.discard(asked.key)
+        return not is_outdone
+
+    def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result) -> bool:
+        if is_verified(result) or self._leases.mine(connection, [key]):
+            return False
+        rows = database.select(connection, f"{_ENTRIES} WHERE key", [key])
+        return any(is_verified(entry_of(row, self._keeper).result) for row in rows)
+
+    def entries(self, keys: Iterable[str] | None = None) -> dict[str, Entry]:
+        """Return what is recorded of these requests, by key; of all if none are named.
+
+        A request that was never recorded has no entry.
+        """
+        with self._reading() as connection:
+            everything = connection.execute(_ENTRIES) if keys is None else None
+            rows = everything or database.select(connection, f"{_ENTRIES} WHERE key", keys or ())
+            return {row[0]: entry_of(row, self._keeper) for row in rows}
+
+    def details(self, keys: Iterable[str]) -> dict[str, Details]:
+        """Return what is recorded beyond the results of these requests, by key; those without any are left out."""
+        with self._reading() as connection:
+            rows = database.select(connection, "SELECT key, content FROM details WHERE key", keys)
+            return {key: unpack(self._keeper.open(content)) for key, content in rows}
+
+    def __len__(self) -> int:
+        """Return how many requests are recorded."""
+        with self._reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM requests").fetchone()[0])
+
+    # --- claims
+
+    def claim(self, keys: Iterable[str]) -> frozenset[str]:
+        """Claim requests, and return those that are ours now; the others are being worked on elsewhere.
+
+        A claim lasts until the request is recorded or given back, or until `lease` seconds have passed without
+        `renew`. Claims of an owner that is provably dead, or that have expired, are taken over. Read the entry of a
+        request after it was claimed: the one who had it before may have completed it.
+        """
+        wanted = list(dict.fromkeys(keys))
+        with self._lock:
+            with self._writing(durable=False) as connection:
+                now = time.time()
+                mine = self._leases.claim(connection, wanted, now)
+            self._held |= mine
+            self._renewed = now
+        return mine
+
+    def renew(self) -> frozenset[str]:
+        """Say that we are alive; call it at least every `lease` / 2 seconds. Returns the claims that were lost.
+
+        It costs nothing before a third of the lease has passed. A claim is lost if it had expired, since the machine
+        slept for example, and another one has taken it.
+        """
+        with self._lock:
+            now = time.time()
+            is_due = bool(self._held) and not 0 <= now - self._renewed < self._lease / 3
+            if not (is_due or self._is_unsynced):
+                return frozenset()
+            with self._writing(durable=True) as connection:
+                self._leases.sign_on(connection, now)
+                lost = self._held - self._leases.mine(connection, self._held)
+            self._held -= lost
+            self._renewed = now
+            return frozenset(lost)
+
+    def flush(self) -> None:
+        """See that all that was recorded outlives a power cut; needed only with `sync="renew"`."""
+        with self._lock:
+            if self._is_unsynced:
+                now = time.time()
+                with self._writing(durable=True) as connection:
+                    self._leases.sign_on(connection, now)
+                self._renewed = now
+
+    def release(self, keys: Iterable[str] | None = None) -> None:
+        """Give back claims on requests that were not recorded; all of ours if none are named."""
+        with self._lock:
+            given = list(self._held if keys is None else self._held.intersection(keys))
+            if given:
+                with self._writing(durable=False) as connection:
+                    self._leases.give_back(connection, given)
+                self._held.difference_update(given)
+
+    def holders(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return who else holds these requests, for a message: `process 4711 on workstation`."""
+        with self._reading() as connection:
+            return {key: str(owner) for key, owner in self._leases.others(connection, keys).items()}
+
+    # --- behind them
+
+    def _not_open(self) -> JournalError:
+        return JournalError(f"journal {str(self.path)!r} is not open; use it in a `with` block")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection, and say what is wrong with the file if something is."""
+        with self._lock:
+            if self._connection is None:
+                raise self._not_open()
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise JournalError(str(database.unusable(self.path, error))) from error
+            except DamagedRecord as error:
+                raise JournalError(
+                    f"journal {str(self.path)!r} has a record that cannot be read ({error}); "
+                    "restore a copy of it, or keep it aside and name another file"
+                ) from error
+
+    @contextlib.contextmanager
+    def _writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Do all of it or nothing. What need not outlive a power cut is not synced, where a log keeps it whole."""
+        with self._reading() as connection:
+            if self._is_wal:
+                connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._is_unsynced = self._is_wal and not durable and (self._is_unsynced or self._sync == "renew")

@@ -1,0 +1,219 @@
+"""How requests are named and kept in the file: in plain text, or so that no patient can be read from it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, get_args
+
+from pydicom.datadict import dictionary_VR
+
+from dicomover.errors import ConfigurationError, DicomoverError
+from dicomover.hygiene import Request
+
+__all__ = [
+    "Asked",
+    "DamagedRecord",
+    "Hashed",
+    "JournalError",
+    "Keeper",
+    "Plain",
+    "Privacy",
+    "check_privacy",
+    "keeper_of",
+    "new_keeper",
+]
+
+Privacy = Literal["plain", "hashed"]
+
+_SHORTEST_SECRET = 16  # characters; whoever has the file may try as many secrets as they like
+_ROUNDS = 200_000  # of PBKDF2, about a tenth of a second
+
+
+class JournalError(DicomoverError):
+    """The journal cannot be read or written any more: the disk is full, locked, or damaged. Nothing was recorded."""
+
+
+class DamagedRecord(ValueError):
+    """One record cannot be read; the journal says which file it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, as the journal knows it.
+
+    Attributes
+    ----------
+    key
+        The same for all requests that ask the same of the same archive for the same receiver.
+    text
+        What is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it.
+    """
+
+    key: str
+    text: str = field(repr=False)
+
+
+def canonical(request: Request, archive: str, destination: str | None) -> tuple[list[object], dict[str, str]]:
+    """Return what a request asks for, whatever its order, label and model: where, and its keys."""
+    keys = {}
+    for keyword, value in sorted(request.keys.items()):
+        is_list = "\\" in value and _is_uid(keyword)
+        keys[keyword] = "\\".join(sorted(set(value.split("\\")))) if is_list else value
+    return [archive, destination, str(request.level)], keys
+
+
+@lru_cache
+def _is_uid(keyword: str) -> bool:
+    return keyword.endswith("UID") and dictionary_VR(keyword) == "UI"
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _json(*content: object) -> bytes:
+    return _encode(content).encode()
+
+
+def _text(place: list[object], keys: Mapping[str, str]) -> str:
+    archive, destination, level = place
+    content = {"archive": archive, "destination": destination, "level": level, "keys": keys}
+    return json.dumps(content)
+
+
+class Plain:
+    """Keeps everything as it is."""
+
+    privacy: Privacy = "plain"
+
+    def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
+        """Name a request."""
+        place, keys = canonical(request, archive, destination)
+        return Asked(hashlib.sha256(_json(place, keys)).hexdigest()[:32], _text(place, keys))
+
+    def seal(self, content: bytes) -> bytes:
+        """Return what is kept of it."""
+        return content
+
+    def open(self, sealed: bytes) -> bytes:
+        """Return what was sealed."""
+        return sealed
+
+
+class Hashed:
+    """Keeps keys as HMAC-SHA-256 and seals what may name a patient, such as the paths of files.
+
+    Keys that are UIDs stay readable. What is sealed is masked with SHAKE-256 of a key and a nonce, and protected by
+    an HMAC of both; all keys come from the secret and a salt by PBKDF2.
+
+    Examples
+    --------
+    >>> keeper = Hashed("a long and good secret", bytes(16))
+    >>> sealed = keeper.seal(b"4711")
+    >>> b"4711" in sealed, keeper.open(sealed)
+    (False, b'4711')
+    """
+
+    privacy: Privacy = "hashed"
+
+    def __init__(self, secret: str | bytes, salt: bytes) -> None:
+        raw = secret.encode() if isinstance(secret, str) else secret
+        master = hashlib.pbkdf2_hmac("sha256", raw, salt, _ROUNDS)
+        self._names, self._mask, self._tag, check = (
+            hmac.digest(master, purpose, "sha256") for purpose in (b"names", b"mask", b"tag", b"check")
+        )
+        self.check = check.hex()
+
+    def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
+        """Name a request."""
+        place, keys = canonical(request, archive, destination)
+        kept = {
+            keyword: value if _is_uid(keyword) else self._digest(_json(keyword, value))
+            for keyword, value in keys.items()
+        }
+        return Asked(self._digest(_json(place, keys)), _text(place, kept))
+
+    def _digest(self, content: bytes) -> str:
+        return hmac.digest(self._names, content, "sha256").hex()[:32]
+
+    def seal(self, content: bytes) -> bytes:
+        """Return what is kept of it."""
+        nonce = secrets.token_bytes(16)
+        masked = nonce + self._masked(content, nonce)
+        return masked + hmac.digest(self._tag, masked, "sha256")[:16]
+
+    def open(self, sealed: bytes) -> bytes:
+        """Return what was sealed.
+
+        Raises
+        ------
+        DamagedRecord
+            If it is not what was sealed.
+        """
+        masked, tag = sealed[:-16], sealed[-16:]
+        if not hmac.compare_digest(hmac.digest(self._tag, masked, "sha256")[:16], tag):
+            raise DamagedRecord("sealed content that was changed")
+        return self._masked(masked[16:], masked[:16])
+
+    def _masked(self, content: bytes, nonce: bytes) -> bytes:
+        stream = hashlib.shake_256(self._mask + nonce).digest(len(content))
+        return (int.from_bytes(content, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(content), "big")
+
+
+Keeper = Plain | Hashed
+
+
+def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
+    """Refuse a choice that cannot be meant; the secret is never shown."""
+    if privacy not in get_args(Privacy):
+        raise ConfigurationError(f"privacy={privacy!r} is neither 'plain' nor 'hashed'; choose one")
+    if privacy == "plain" and secret is not None:
+        raise ConfigurationError("a secret was given, but privacy='plain' keeps keys as they are; say privacy='hashed'")
+    if privacy == "hashed" and secret is None:
+        raise ConfigurationError("privacy='hashed' needs secret=; make one with secrets.token_hex(16) and keep it safe")
+    if secret is not None and len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"a secret of {len(secret)} characters can be guessed by whoever has the file; "
+            f"give at least {_SHORTEST_SECRET}, such as secrets.token_hex(16)"
+        )
+
+
+def keeper_of(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, str], name: str) -> Keeper:
+    """Return the keeper that a journal was begun with, if the choice and the secret are the same.
+
+    Parameters
+    ----------
+    privacy, secret
+        What was chosen now.
+    kept
+        What the journal has kept of the first choice: `privacy`, `salt`, `check`.
+    name
+        Of the file.
+    """
+    if kept["privacy"] != privacy:
+        raise ConfigurationError(
+            f"{name} was begun with privacy={kept['privacy']!r}, not {privacy!r}; "
+            f"say privacy={kept['privacy']!r}, or name another file"
+        )
+    if privacy == "plain" or secret is None:
+        return Plain()
+    keeper = Hashed(secret, bytes.fromhex(kept["salt"]))
+    if not hmac.compare_digest(keeper.check, kept["check"]):
+        raise ConfigurationError(
+            f"{name} was begun with another secret (value not shown); give that one, or name another file"
+        )
+    return keeper
+
+
+def new_keeper(privacy: Privacy, secret: str | bytes | None) -> tuple[Keeper, dict[str, str]]:
+    """Return the keeper of a new journal, and what the journal keeps of the choice."""
+    if privacy == "plain" or secret is None:
+        return Plain(), {"privacy": "plain"}
+    salt = secrets.token_bytes(16)
+    keeper = Hashed(secret, salt)
+    return keeper, {"privacy": "hashed", "salt": salt.hex(), "check": keeper.check}

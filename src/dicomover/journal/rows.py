@@ -1,0 +1,110 @@
+"""One record as a row of the table of requests, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from dicomover.journal.privacy import Asked, DamagedRecord, Keeper
+from dicomover.outcome import Counters, Status
+from dicomover.summary import Result
+
+__all__ = ["COLUMNS", "Entry", "entry_of", "row_of"]
+
+COLUMNS = (
+    "key, asked, recorded, version, status, status_code, matches, expected, completed, failed, warning, remaining, "
+    "received, bytes, attempts, started, seconds, error, failed_uids"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_STATUSES = {str(status): status for status in Status}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the journal says of one request.
+
+    Attributes
+    ----------
+    key
+        Of the request.
+    result
+        What became of it.
+    recorded
+        When that was written.
+    version
+        The version of dicomover that wrote it.
+    asked
+        What it asked for, as JSON: `archive`, `destination`, `level`, `keys`.
+    """
+
+    key: str
+    result: Result
+    recorded: datetime
+    version: str
+    asked: str = field(repr=False)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What it asked for by keyword; with hashed keys only UIDs can be read."""
+        return dict(json.loads(self.asked)["keys"])
+
+
+def row_of(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[object, ...]:
+    """Return the values of `COLUMNS`, recorded now."""
+    counters = result.counters
+    return (
+        asked.key,
+        asked.text,
+        (datetime.now(UTC) - _EPOCH) // _MICROSECOND,
+        version,
+        str(result.status),
+        result.status_code,
+        result.matches,
+        result.expected,
+        counters.completed,
+        counters.failed,
+        counters.warning,
+        counters.remaining,
+        result.received,
+        result.bytes,
+        result.attempts,
+        None if result.started is None else (result.started - _EPOCH) // _MICROSECOND,
+        result.seconds,
+        None if result.error is None else keeper.seal(result.error.encode(errors="backslashreplace")),
+        "\\".join(result.failed_uids),
+    )
+
+
+_counters = lru_cache(10_000)(Counters)  # most of a batch are the same few
+
+
+def entry_of(row: tuple[Any, ...], keeper: Keeper) -> Entry:
+    """Read the values of `COLUMNS`.
+
+    Raises
+    ------
+    DamagedRecord
+        If they are not what was written.
+    """
+    try:
+        result = Result(
+            status=_STATUSES[row[4]],
+            status_code=row[5],
+            matches=row[6],
+            expected=row[7],
+            counters=_counters(*row[8:12]),
+            received=row[12],
+            bytes=row[13],
+            attempts=row[14],
+            started=None if row[15] is None else _EPOCH + timedelta(microseconds=row[15]),
+            seconds=row[16],
+            error=None if row[17] is None else keeper.open(row[17]).decode(),
+            failed_uids=tuple(row[18].split("\\")) if row[18] else (),
+        )
+        return Entry(row[0], result, _EPOCH + timedelta(microseconds=row[2]), row[3], row[1])
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise DamagedRecord(f"a result that cannot be read, {type(error).__name__}") from error
