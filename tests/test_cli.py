@@ -398,6 +398,27 @@ def test_the_exit_code_of_a_plan(run: Shell, pacs: DemoPacs, accession: str, cod
     assert run("plan", "-k", f"AccessionNumber={accession}", *peer(pacs)).code == code
 
 
+def test_what_was_written_can_be_moved_though_it_has_gaps(run: Shell, tmp_path: Path) -> None:
+    """A plan with a row that was not found, and studies without an accession number, are batches for --csv."""
+    cohort, plan, found = tmp_path / "cohort.csv", tmp_path / "plan.csv", tmp_path / "found.csv"
+    cohort.write_text("AccessionNumber\n00123\nnone\n")
+    with DemoPacs([made_study("00123"), made_study("", patient="P1")]) as pacs:
+        run("plan", "--csv", cohort, "--output", plan, *peer(pacs))
+        run("find", "-k", "PatientID", "--output", found, *peer(pacs))
+        assert "1 success, 1 not-found" in run("move", "-aem", "WORKSTATION", "--csv", plan, *peer(pacs)).out
+        assert "2 success" in run("move", "-aem", "WORKSTATION", "--csv", found, *peer(pacs)).out
+
+
+@pytest.mark.parametrize("row", ["P1,", ",", '"",""'])
+def test_an_empty_cell_does_not_widen_a_request(run: Shell, pacs: DemoPacs, tmp_path: Path, row: str) -> None:
+    """A patient without the accession number that was meant is an error, not all studies of the patient."""
+    table = tmp_path / "cohort.csv"
+    table.write_text(f"PatientID,AccessionNumber\n{row}\n")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+    assert ran.code == 2
+    assert not pacs.requests
+
+
 def test_a_plan_can_be_written_and_moved(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
     """`plan --output` is a batch for `move --csv`."""
     path = tmp_path / "plan.csv"

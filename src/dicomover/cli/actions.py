@@ -20,7 +20,7 @@ from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Status
-from dicomover.requests import parse_query, read_requests
+from dicomover.requests import IDENTIFYING, keyword_of, parse_query, read_requests
 from dicomover.summary import exit_code
 
 __all__ = ["run_echo", "run_find", "run_move", "run_plan"]
@@ -217,9 +217,30 @@ def _requests(given: BatchGiven) -> tuple[Mapping[str, str] | pd.DataFrame, str]
         raise click.UsageError(message)
     path = given["csv_file"]
     try:
-        return read_requests(path), given["level"] or "auto"
+        return _with_gaps(read_requests(path)), given["level"] or "auto"
     except OSError as error:
         raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--csv") from error
+
+
+def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Take an empty cell for a missing key where another key of the row says what is asked for.
+
+    What `find`, `plan` and `--summary` write has such cells. A PatientID alone does not do: it would ask for
+    everything of the patient.
+    """
+    named = {}
+    for column in table.columns:
+        with contextlib.suppress(KeyError):
+            named[column] = keyword_of(column)
+    keys = [column for column, keyword in named.items() if keyword in IDENTIFYING]
+    telling = pd.Series(False, index=table.index)
+    for column in keys:
+        if named[column] != "PatientID":
+            telling |= table[column].ne("")
+    filled = table.copy()
+    for column in keys:
+        filled[column] = table[column].mask(table[column].eq("") & telling)
+    return filled
 
 
 def _destination(given: MoveGiven) -> tuple[str | None, Path | None]:
