@@ -26,7 +26,7 @@ def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
     answer
         The identifier of a C-FIND response.
     keyword, wanted
-        The key: a single value, a list of UIDs joined by a backslash, a date or time range, or a text with wildcards.
+        The key: a single value, a date or time range, a text with wildcards, or several of them joined by a backslash.
 
     Examples
     --------
@@ -44,14 +44,14 @@ def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
     if value is None:
         return False
     values = [str(item) for item in value] if isinstance(value, MultiValue | list) else [str(value)]
-    return any(_agrees(vr, item.strip(" \0"), wanted) for item in values)
+    return any(_agrees(vr, item.strip(" \0"), one) for item in values for one in wanted.split("\\"))
 
 
 def _agrees(vr: str, value: str, wanted: str) -> bool:
     if not value:
         return False
     if vr == "UI":
-        return value in wanted.split("\\")
+        return value == wanted
     if vr in ("DA", "TM"):
         return _in_range(value, wanted)
     if vr in ("IS", "DS"):
@@ -61,7 +61,8 @@ def _agrees(vr: str, value: str, wanted: str) -> bool:
             return value == wanted
     if vr == "PN":
         names = [_plain_name(group) for group in value.split("=")]
-        return any(_pattern(_plain_name(wanted)).fullmatch(name) for name in names)
+        groups = [_plain_name(group) for group in wanted.split("=")]
+        return all(any(_pattern(group).fullmatch(name) for name in names) for group in groups if group)
     return bool(_pattern(wanted).fullmatch(value))
 
 

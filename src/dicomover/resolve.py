@@ -126,13 +126,17 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         for above in known:
             limit = None if max_matches is None else max_matches + 1
             returned = _returned(level) if last else []
-            found, dropped = select(find(level, request.model, {**above, **keys}, returned, limit), keys, archive)
+            asked = find(level, request.model, {**above, **keys}, returned, limit)
+            found, dropped = select(asked, keys, archive)
+            by_uid = _by_uid(found, level, archive)
+            if limit is not None and len(by_uid) < limit <= len(asked):
+                # The limit was used up by answers that do not match or come twice: the right one may come after them.
+                asked = find(level, request.model, {**above, **keys}, returned, None)
+                found, dropped = select(asked, keys, archive)
+                by_uid = _by_uid(found, level, archive)
             ignored += dropped
-            for answer in found:
-                uid = str(answer.get(level.unique_key, ""))
-                if uid:
-                    below.append({**above, level.unique_key: uid})
-                    answers.append(answer)
+            below += [{**above, level.unique_key: uid} for uid in by_uid]
+            answers += by_uid.values()
             if max_matches is not None and len(below) > max_matches:
                 raise TooManyMatches(level, max_matches, len(below))
         known = below
@@ -148,6 +152,18 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             target if target.expected is not None else _counted(target.identifier, find, archive) for target in targets
         )
     return Resolution(targets, len(known), note)
+
+
+def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, Dataset]:
+    """Return the answers by their unique key, each once."""
+    by_uid: dict[str, Dataset] = {}
+    for answer in answers:
+        by_uid.setdefault(str(answer.get(level.unique_key) or ""), answer)
+    if "" in by_uid:
+        raise QueryRefused(
+            f"{archive} answered without {level.unique_key}, so what matches cannot be moved; ask its administrator"
+        )
+    return by_uid
 
 
 def _asked_at(keyword: str, request: Request) -> Level:
@@ -184,7 +200,7 @@ def _targets(request: Request, known: list[dict[str, str]], answers: list[Datase
     found: dict[Identifier, Target] = {}
     for keys, answer in zip(known, answers, strict=True):
         identifier = Identifier.of(level, model, {**given, **keys})
-        found.setdefault(identifier, _target(identifier, answer))
+        found.setdefault(identifier.without_model(), _target(identifier, answer))
     return tuple(found.values())
 
 
@@ -202,9 +218,10 @@ def _target(identifier: Identifier, answer: Dataset) -> Target:
 def _number(answer: Dataset, keyword: str) -> int | None:
     """Return a count; archives write blanks, and zero where they do not know."""
     try:
-        return int(answer.get(keyword)) or None
+        number = int(answer.get(keyword))
     except (TypeError, ValueError):
         return None
+    return number if number > 0 else None
 
 
 def _returned(level: Level) -> list[str]:

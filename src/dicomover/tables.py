@@ -66,7 +66,8 @@ def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.Data
     for keyword in shown:
         vr = dictionary_VR(keyword)
         if vr in _INTEGERS:
-            table[keyword] = pd.to_numeric(table[keyword], errors="coerce").astype("Int64")
+            numbers = pd.to_numeric(table[keyword], errors="coerce").astype("Float64")
+            table[keyword] = numbers.where(numbers % 1 == 0).astype("Int64")
         elif vr in _DECIMALS:
             table[keyword] = pd.to_numeric(table[keyword], errors="coerce").astype("Float64")
         else:
@@ -123,8 +124,9 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
         name: pd.Series([row[name] for row in rows], index=batch.given.index, dtype=dtype)
         for name, dtype in dtypes.items()
     }
-    kept = batch.given[[name for name in batch.given.columns if name not in PLAN_COLUMNS]].copy()
-    return pd.concat([_filled(kept, planned), pd.DataFrame(ours, index=batch.given.index)], axis="columns")
+    kept = batch.given.loc[:, [name not in PLAN_COLUMNS for name in batch.given.columns]].copy()
+    table = pd.DataFrame(ours, index=batch.given.index)
+    return pd.concat([_filled(kept, planned), table], axis="columns", sort=False)
 
 
 def _filled(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
