@@ -103,6 +103,9 @@ class RequestError(DicomoverError, ValueError):
         head = f"{what}; nothing was moved:"
         super().__init__("\n".join([head, *lines]))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problems,)
+
 
 class RequestWarning(UserWarning):
     """A request that will be sent although it looks odd."""
@@ -138,6 +141,9 @@ class AssociationRejected(NodeError):
         self.result, self.source, self.reason = result, source, reason
         self.retriable = result == 2
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.result, self.source, self.reason)
+
 
 class ContextRejected(NodeError):
     """The peer accepted the association, but not the presentation context that is needed."""
@@ -168,6 +174,9 @@ class AssociationLost(NodeError):
         super().__init__(message)
         self.by = by
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.by)
+
 
 class ProtocolError(NodeError):
     """The peer sent what the Standard does not allow; the association was aborted."""
@@ -186,3 +195,6 @@ class QueryRefused(NodeError):
         super().__init__(message)
         self.status = status
         self.retriable = status is not None and 0xA700 <= status <= 0xA7FF
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.status)

@@ -1,0 +1,110 @@
+"""The tree of errors, as its docstring draws it, and what each says of a retry."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from dicomover import errors
+from dicomover.errors import (
+    AssociationLost,
+    AssociationRejected,
+    ContextRejected,
+    DicomoverError,
+    LostBy,
+    NodeError,
+    NodeUnreachable,
+    Problem,
+    ProtocolError,
+    QueryRefused,
+    RequestError,
+)
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    """The tree in the docstring has exactly the error classes, each below its base."""
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in re.findall(
+        r"^    (.*\w+(?:Error|Rejected|Unreachable|Lost|Refused)\b.*)$", errors.__doc__ or "", re.MULTILINE
+    ):
+        match = re.match(r"([│├└─ ]*)(\w+)(.*)", line)
+        assert match is not None
+        depth = len(match[1]) // 4
+        above[depth:] = [match[2]]
+        drawn[match[2]] = above[depth - 1] if depth else "Exception"
+        cls = getattr(errors, match[2])
+        assert issubclass(cls, ValueError) == ("ValueError" in match[3])
+    classes = {
+        name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, DicomoverError)
+    }
+    assert drawn == {name: cls.__bases__[0].__name__ for name, cls in classes.items()}
+    assert set(classes) <= set(errors.__all__)
+    assert all(cls.__doc__ for cls in classes.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "retriable"),
+    [
+        (NodeError("x"), False),
+        (NodeUnreachable("x"), True),
+        (AssociationRejected("x", 1, 1, 3), False),
+        (AssociationRejected("x", 1, 1, 7), False),
+        (AssociationRejected("x", 2, 3, 1), True),
+        (AssociationRejected("x", 2, 3, 2), True),
+        (ContextRejected("x"), False),
+        (AssociationLost("x", LostBy.CLOSED), True),
+        (ProtocolError("x"), False),
+        (QueryRefused("x"), False),
+        (QueryRefused("x", 0xA700), True),
+        (QueryRefused("x", 0xA702), True),
+        (QueryRefused("x", 0xA900), False),
+        (QueryRefused("x", 0xC000), False),
+    ],
+)
+def test_retriable(error: NodeError, retriable: bool) -> None:
+    """Each error between us and the peer says whether to try again."""
+    assert error.retriable is retriable
+    assert str(error) == "x"
+
+
+def test_a_problem_says_where_what_why_and_how() -> None:
+    """A problem names row, column, value, why and mend; a private value is not shown, a missing one not mentioned."""
+    problem = Problem("a", "AccessionNumber", " 1", "begins with a space", "take it away", 3)
+    assert str(problem) == "row 'a', AccessionNumber: ' 1' begins with a space; take it away"
+    private = Problem("a", "PatientID", "SECRET", "is bad", "mend it", 3, private=True)
+    assert str(private) == "row 'a', PatientID: (value not shown) is bad; mend it"
+    assert str(Problem("cohort.csv", "line 3", None, "is bad", "mend it")) == "cohort.csv, line 3: is bad; mend it"
+
+
+@pytest.mark.parametrize(
+    ("positions", "head"), [([0], "1 request "), ([0, 0, 4], "2 requests "), ([-1], "the requests ")]
+)
+def test_a_request_error_counts_rows(positions: list[int], head: str) -> None:
+    """The first line says how many requests are bad and that nothing was moved."""
+    error = RequestError([Problem("r", "c", None, "is bad", "mend it", position) for position in positions])
+    assert str(error).startswith(head)
+    assert "nothing was moved" in str(error).splitlines()[0]
+    assert len(error.problems) == len(positions)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NodeUnreachable("x"),
+        AssociationRejected("x", 2, 3, 1),
+        AssociationLost("x", LostBy.ABORT),
+        QueryRefused("x", 0xA700),
+        RequestError([Problem("a", "b", "c", "d", "e", 1)]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_pickled(error: Exception) -> None:
+    """An error reaches the parent of a process pool as what it is."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)

@@ -1,0 +1,138 @@
+"""The sentence of the error column: what to do, and nothing of the request."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dicomover.dimse import MoveEnd, describe
+from dicomover.explain import Situation, explain
+from dicomover.outcome import Counters, Ended, Status, judge
+
+THIRD = Situation("WORKSTATION", expected=4)
+HERE = Situation("ME", port=11112, expected=4, received=2)
+
+
+def said(code: int | None, counters: Counters, situation: Situation, **end: object) -> str | None:
+    """Return the sentence for the verdict on these facts."""
+    ended = end.pop("ended", Ended.ANSWERED)
+    status = judge(code, counters, expected=situation.expected, received=situation.received, ended=ended)  # type: ignore[arg-type]
+    return explain(status, MoveEnd(ended, code, counters, **end), situation)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "counters", "situation", "parts"),
+    [
+        (0x0000, Counters(3, 1, 0), THIRD, ["reports success", "3 of 4 moved", "1 failed"]),
+        (0x0000, Counters(3, 0, 0, 1), Situation("W"), ["reports success", "3 of 4 moved"]),
+        (0x0000, Counters(2, 0, 0), THIRD, ["2 of 4 moved"]),
+        (0x0000, Counters(3, 0, 1), THIRD, ["1 with a warning"]),
+        (0x0000, Counters(0, 0, 0), THIRD, ["moved nothing", "run it again, or check with find()"]),
+        (0x0000, Counters(), THIRD, ["without any count", "check the destination"]),
+        (0x0000, Counters(4, 0, 0), Situation("ME", 11112, 4, 0), ["4 moved, but nothing arrived", "'ME'", "11112"]),
+        (0x0000, Counters(4, 0, 0), HERE, ["2 of 4 moved"]),
+        (0xB000, Counters(3, 1, 0), THIRD, ["0xB000", "3 of 4 moved", "1 failed"]),
+        (0xA801, Counters(), THIRD, ["0xA801 (Move Destination unknown)", "add the AE title 'WORKSTATION'"]),
+        (0xA801, Counters(), HERE, ["this machine's address and port 11112"]),
+        (0xA702, Counters(0, 4, 0), THIRD, ["could not send to 'WORKSTATION'", "firewall", "4 failed"]),
+        (0xA702, Counters(3, 1, 0), THIRD, ["short of resources", "fewer associations"]),
+        (0xA701, Counters(), THIRD, ["run it again later"]),
+        (0xA900, Counters(), THIRD, ["does not accept these keys", "try the other model"]),
+        (0x0120, Counters(), THIRD, ["missing attribute", "try the other model"]),
+        (0x0122, Counters(), THIRD, ["allow C-MOVE from our AE title"]),
+        (0x0124, Counters(), THIRD, ["not authorised", "ask the archive's administrator"]),
+        (0xC000, Counters(0, 0, 0), THIRD, ["unable to process", "is unknown to them or does not answer"]),
+        (0xC000, Counters(0, 0, 0), HERE, ["unable to process", "2 of 4 moved"]),
+        (0x1234, Counters(), THIRD, ["0x1234 (a status that the Standard does not define here)"]),
+    ],
+)  # fmt: skip
+def test_sentences(code: int, counters: Counters, situation: Situation, parts: list[str]) -> None:
+    """Each end has a sentence that names the status, the numbers and what to do."""
+    sentence = said(code, counters, situation)
+    assert sentence is not None
+    for part in parts:
+        assert part in sentence
+
+
+def test_nothing_to_say_of_a_success() -> None:
+    """A success has no error."""
+    assert said(0x0000, Counters(4, 0, 0), THIRD) is None
+
+
+def test_an_association_that_died() -> None:
+    """What was lost says why and to run it again."""
+    sentence = said(None, Counters(2), THIRD, ended=Ended.LOST, why="the connection was closed")
+    assert sentence == "lost: the connection was closed; what is on its way is unknown, run it again"
+
+
+def test_cancelled_and_not_found() -> None:
+    """A cancelled row says how far it came; one that was not found says so."""
+    assert said(0xFE00, Counters(2, 0, 0, 2), THIRD) == "cancelled, 2 of 4 moved"
+    sentence = said(None, Counters(), THIRD, ended=Ended.CANCELLED, why="the archive did not confirm it")
+    assert sentence == "the archive did not confirm it"
+    assert "no match" in str(explain(Status.NOT_FOUND, MoveEnd(Ended.ANSWERED, 0), THIRD))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(0xA700, "make room"), (0xA900, "disagree"), (0xC000, "read or filed"), (0x0124, "nobody asked"), (0x0111, "UID")],
+)
+def test_what_we_refused_ourselves(status: int, words: str) -> None:
+    """What our own receiver refused is said with its number and reason, after everything else."""
+    situation = Situation("ME", 11112, 4, 3, {status: 1})
+    sentence = str(said(0xB000, Counters(3, 1, 0), situation))
+    assert sentence.startswith("0xB000")
+    assert re.search(rf"; we refused 1: .*{words}", sentence)
+
+
+def test_the_offending_element_is_a_tag() -> None:
+    """An OffendingElement is named by its tag."""
+    assert "(0008,0050)" in str(said(0xA900, Counters(), THIRD, offending="(0008,0050)"))
+
+
+numbers = st.none() | st.integers(0, 5)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(Status),
+    st.builds(
+        MoveEnd,
+        st.sampled_from(Ended),
+        st.none() | st.integers(0, 0xFFFF),
+        st.builds(Counters, numbers, numbers, numbers, numbers),
+    ),
+    st.builds(
+        Situation,
+        st.just("DEST"),
+        st.none() | st.just(11112),
+        numbers,
+        numbers,
+        st.dictionaries(st.integers(0, 0xFFFF), st.integers(1, 9), max_size=2),
+    ),
+)
+def test_every_end_has_one_line(status: Status, end: MoveEnd, situation: Situation) -> None:
+    """Whatever happened, it is said in one line, and only a success has nothing to say."""
+    sentence = explain(status, end, situation)
+    if sentence is None:
+        assert status is Status.SUCCESS
+    else:
+        assert "\n" not in sentence
+        assert "None" not in sentence
+        assert sentence == sentence.strip()
+
+
+def test_the_sentence_cannot_know_the_request() -> None:
+    """Neither the function nor its values can carry a key of the request."""
+    assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
+    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused"}
+
+
+@pytest.mark.parametrize("code", [0x0000, 0xA702, 0xB000, 0xC123, 0xFE00, 0x9999])
+def test_describe_is_the_code_with_words(code: int) -> None:
+    """A status is said as a number and in words."""
+    assert re.fullmatch(rf"0x{code:04X} \([^)]+\)", describe(code))
