@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -381,6 +382,7 @@ def limits(most: int, signs: str, working: int = 99) -> list[int]:
         (4, "ggnnnn", [2, 3, 4, 4, 4, 4, 4]),  # what is not about the load changes nothing
         (4, "ggee", [2, 3, 4, 4, 4]),
         (4, "ggeee", [2, 3, 4, 4, 4, 2]),  # three empty ones in a row do not happen by chance
+        (4, "ggeeee", [2, 3, 4, 4, 4, 2, 2]),  # and are counted from the start again
         (4, "ggenene", [2, 3, 4, 4, 4, 4, 4, 2]),
         (4, "ggeegee", [2, 3, 4, 4, 4, 4, 4, 4]),
     ],
@@ -472,20 +474,24 @@ def test_waiting_for_the_window(window: str, zone: str, sentence: str) -> None:
 def test_the_window_closes_again() -> None:
     """What runs at the end of the window runs to its own end; nothing new begins."""
     clocks = Clocks()
-    pace = clocks.pace(window="10:00-11:00 UTC")
+    pace = clocks.pace(associations=1, window="10:00-11:00 UTC")
     assert pace.may_start() is None
     clocks.go_on(3600)
+    closed = Wait(23 * 3600, "waiting for the window, resumes 10:00 UTC")
+    assert pace.may_start() == closed
     assert pace.ended(GOOD, 3600.0) is None
-    assert pace.may_start() == Wait(23 * 3600, "waiting for the window, resumes 10:00 UTC")
+    assert pace.may_start() == closed
 
 
 def test_a_clock_that_is_set_back() -> None:
     """A wall clock that is set back is believed."""
     clocks = Clocks()
-    pace = clocks.pace(window="10:00-11:00 UTC")
+    pace = clocks.pace(window="07:00-08:00; 10:00-11:00 UTC")
     assert pace.may_ask() is None
-    clocks.wall -= timedelta(hours=2)
-    assert pace.may_ask() == Wait(2 * 3600, "waiting for the window, resumes 10:00 UTC")
+    clocks.wall -= timedelta(hours=1)
+    assert pace.may_ask() == Wait(3600, "waiting for the window, resumes 10:00 UTC")
+    clocks.wall -= timedelta(hours=1.5)
+    assert pace.may_ask() is None
 
 
 def test_a_window_by_a_wall_clock_in_its_own_zone() -> None:
@@ -560,6 +566,16 @@ def test_a_rejected_association_counts() -> None:
     assert pace.rejected(REJECTED, 0.1) is None
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_many_threads_keep_the_limit() -> None:
     """However many threads ask, no more are at work than are allowed."""
     pace = Pace(associations=3)
