@@ -221,5 +221,5 @@ class Interrupts:
         threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
 
     def _cancel(self, job: Job) -> None:
-        job.cancel()
         say("Interrupted: waiting for the archive's last word; interrupt again to stop at once")
+        job.cancel()
