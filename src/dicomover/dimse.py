@@ -5,15 +5,20 @@ One thread owns an `Association`; another may `cancel()` it or `kill()` it. Ever
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
@@ -37,6 +42,10 @@ CANCEL_GRACE = 5.0
 _MEDIUM = 0x0000
 _PENDING = (0xFF00, 0xFF01)
 _VERIFICATION = "1.2.840.10008.1.1"
+_ONE_TEXT = ("LT", "ST", "UR", "UT")
+_LOCAL_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")  # by the data set's SpecificCharacterSet
+_TEXTS = (*_LOCAL_TEXTS, "AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR")
+_UID = re.compile(r"[0-9.]{1,64}")
 _TRANSFER_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 
@@ -446,9 +455,8 @@ def _failed_uids(message: Message, context: Context) -> tuple[str, ...]:
         value = _decode(message.data, context).get("FailedSOPInstanceUIDList")
     except ProtocolError:
         return ()
-    if not value:
-        return ()
-    return (str(value),) if isinstance(value, str) else tuple(str(uid) for uid in value)
+    values = [value] if isinstance(value, str) else value or ()
+    return tuple(uid for uid in values if _UID.fullmatch(uid))
 
 
 def _encode(identifier: Dataset, context: Context) -> bytes:
@@ -460,11 +468,36 @@ def _encode(identifier: Dataset, context: Context) -> bytes:
 
 
 def _decode(data: bytes, context: Context) -> Dataset:
+    """Read an identifier; its texts become `str`, several values a list of them.
+
+    pydicom would check each value when somebody looks at it, and put what it does not like, which may be a
+    patient's birth date, into warnings and logs; or raise.
+    """
     implicit = context.transfer_syntaxes[0] == ImplicitVRLittleEndian
     try:
-        return read_dataset(BytesIO(data), implicit, True, bytelength=len(data))
+        dataset = read_dataset(BytesIO(data), implicit, True, bytelength=len(data))
+        encodings = _encodings(dataset)
+        for tag in list(dataset.keys()):
+            element = dataset.get_item(tag)
+            if not isinstance(element, RawDataElement):
+                continue
+            vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+            if vr in _TEXTS:
+                text = decode_bytes(element.value or b"", encodings if vr in _LOCAL_TEXTS else ["iso8859"], set())
+                values = [part.strip(" \0") for part in (text.split("\\") if vr not in _ONE_TEXT else [text])]
+                value = values[0] if len(values) == 1 else values
+                dataset[tag] = DataElement(tag, vr, value, already_converted=True)
+        return dataset
     except Exception as error:
         raise ProtocolError("the peer sent an identifier that cannot be read") from error
+
+
+def _encodings(dataset: Dataset) -> list[str]:
+    element = dataset.get_item("SpecificCharacterSet") if "SpecificCharacterSet" in dataset else None
+    names = bytes(element.value or b"").decode("ascii", "replace").split("\\") if element is not None else [""]
+    with contextlib.suppress(Exception):  # a character set that nobody knows
+        return convert_encodings([name.strip(" \0") for name in names])
+    return ["iso8859"]
 
 
 _WORDS = {
