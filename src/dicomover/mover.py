@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 import pandas as pd
 
 from dicomover.controls import Controls, Stop
+from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import AssociationLost, ConfigurationError, ContextRejected, ProtocolError, QueryRefused
 from dicomover.events import Arrival, Refusal
 from dicomover.hygiene import Request
@@ -59,7 +60,7 @@ class Mover:
     ae_title
         What we call ourselves; the archive has to know it.
     destination
-        AE title of a third party that receives.
+        A third party that receives: its AE title, or a `Node` that also says where it listens.
     receive
         A folder: we receive, into it.
     port
@@ -103,7 +104,7 @@ class Mover:
         node: NodeLike,
         *,
         ae_title: str = "MOVESCU",
-        destination: str | None = None,
+        destination: str | Node | None = None,
         receive: str | os.PathLike[str] | None = None,
         port: int | None = None,
         bind: str | None = None,
@@ -118,6 +119,9 @@ class Mover:
     ) -> None:
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
+        self._destination_node = destination if isinstance(destination, Node) else None
+        if isinstance(destination, Node):
+            destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
         if self.receive is None and (port is not None or bind is not None):
             raise ConfigurationError("port= and bind= are for receiving; name a folder with receive=")
@@ -232,13 +236,13 @@ class Mover:
             stop()
 
     @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Keep associations for as long as this lasts."""
-        self._use(listening=False)
+    def _in_use(self, *, listening: bool = False) -> Iterator[None]:
+        """Keep associations, and listen if asked to, for as long as this lasts."""
+        self._use(listening=listening)
         try:
             yield
         finally:
-            self._leave(listening=False)
+            self._leave(listening=listening)
 
     @property
     def port(self) -> int | None:
@@ -325,6 +329,45 @@ class Mover:
             answers = line.find(query.level, query.model, query.keys, columns, limit)
         kept, _ = select(answers, matched, self.node)
         return answers_table(kept, columns)
+
+    def diagnose(self) -> pd.DataFrame:
+        """Examine the way to the archive and from there to the destination; nothing moves.
+
+        A C-ECHO, a C-FIND and a C-MOVE of a study that cannot exist, and whether the port is open on which the
+        images should come.
+
+        Returns
+        -------
+        DataFrame
+            One row per check: `check`, `result` (`ok`, `failed`, `unclear`, `skipped`), `found`, and `advice`: what to
+            do, or what to tell the archive's administrator.
+
+        Raises
+        ------
+        ReceiverError
+            If we cannot listen or write.
+
+        Examples
+        --------
+        >>> from dicomover.testing import DemoPacs
+        >>> with DemoPacs() as pacs:
+        ...     findings = Mover(pacs.node, destination="NOBODY").diagnose()
+        >>> print(findings.result.tolist())
+        ['ok', 'ok', 'ok', 'skipped', 'failed']
+        >>> print(findings.found.iloc[-1])
+        a C-MOVE of nothing to 'NOBODY' ends with 0xA801 (Move Destination unknown)
+        """
+        with self._in_use(listening=True):
+            setup = Setup(
+                self.node,
+                self.ae_title,
+                self._defaults["timeouts"],
+                self._defaults.get("destination"),
+                self._destination_node,
+                self.port,
+                self._bind,
+            )
+            return findings_table(diagnose(setup, self._pool.next_message_id))
 
     def plan(
         self,
