@@ -102,9 +102,10 @@ class Ledger:
                     move = self._moves[key] = Move(self._next_number(), target, row)
                     self._by_number[move.number] = move
                     mine.append(move)
-                move.waiting.append(row)
-                move.labels.append(row.request.label)
-                row.moves.append(move)
+                if not any(move is other for other in row.moves):
+                    move.waiting.append(row)
+                    move.labels.append(row.request.label)
+                    row.moves.append(move)
             over = self._over([row])
         self._end(over)
         return mine

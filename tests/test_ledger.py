@@ -1,0 +1,225 @@
+"""The ledger: every row ends exactly once, and the same C-MOVE is sent once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections import Counter
+
+import pytest
+
+from dicomover.dimse import MoveEnd
+from dicomover.events import RequestEnded
+from dicomover.identifier import Identifier, Level, Model
+from dicomover.ledger import Ledger, Move, Outcome, Row
+from dicomover.outcome import Counters, Ended, Status
+from dicomover.requests import parse_requests
+from dicomover.resolve import Resolution, Target
+from dicomover.summary import Result
+
+
+def ledger_of(rows: int, invalid: tuple[int, ...] = ()) -> tuple[Ledger, list[RequestEnded]]:
+    """Return the ledger of so many requests and the list that its events go to."""
+    keys = [{"AccessionNumber": " bad" if row in invalid else f"{row}"} for row in range(rows)]
+    events: list = []
+    return Ledger(parse_requests(keys, invalid="record"), itertools.count().__next__, events.append), events
+
+
+def target(study: str, expected: int | None = 3, model: Model = Model.STUDY, patient: str = "") -> Target:
+    """Return the target of one study."""
+    return Target(Identifier(Level.STUDY, model, patient=patient, study=study), True, expected)
+
+
+def resolution(*studies: str, **how: object) -> Resolution:
+    """Return the resolution to some studies."""
+    return Resolution(tuple(target(study) for study in studies), len(studies), **how)  # type: ignore[arg-type]
+
+
+def outcome(status: str = "success", completed: int = 3, **how: object) -> Outcome:
+    """Return the outcome of one C-MOVE."""
+    code = {"success": 0, "partial": 0xB000, "failure": 0xA702}.get(status)
+    uids = how.pop("failed_uids", ())
+    end = MoveEnd(Ended.ANSWERED, code, Counters(completed, 0, 0), uids)  # type: ignore[arg-type]
+    return Outcome(Status(status), end, attempts=1, **how)  # type: ignore[arg-type]
+
+
+def begun(ledger: Ledger) -> Row:
+    """Begin the next request."""
+    row = ledger.next_row()
+    assert row is not None
+    return row
+
+
+def statuses(ledger: Ledger) -> list[str | None]:
+    """Return the statuses of all rows."""
+    return [None if result.status is None else str(result.status) for result in ledger.results()]
+
+
+def test_rows_come_once_in_order() -> None:
+    """Each request that can be sent is begun once, in order."""
+    ledger, _ = ledger_of(4, invalid=(1,))
+    assert [begun(ledger).request.position for _ in range(3)] == [0, 2, 3]
+    assert ledger.next_row() is None
+    assert ledger.next_row() is None
+
+
+def test_invalid_rows_are_over_at_once() -> None:
+    """A row that cannot be sent has its verdict and its mend from the start; the others have none."""
+    ledger, events = ledger_of(3, invalid=(1,))
+    assert statuses(ledger) == [None, "invalid", None]
+    assert "take the space away" in str(ledger.results()[1].error)
+    assert events == []
+
+
+def test_one_row_one_move() -> None:
+    """A row ends with its C-MOVE, and its result has everything."""
+    ledger, events = ledger_of(1)
+    row = begun(ledger)
+    (move,) = ledger.claim(row, resolution("1"))
+    assert statuses(ledger) == [None]
+    ledger.conclude(move, outcome("partial", 2, received=2, bytes=200, error="some failed", failed_uids=("9",)))
+    (result,) = ledger.results()
+    assert (result.status, result.status_code, result.matches, result.expected) == (Status.PARTIAL, 0xB000, 1, 3)
+    assert (result.counters, result.received, result.bytes) == (Counters(2, 0, 0), 2, 200)
+    assert (result.attempts, result.error, result.failed_uids) == (1, "some failed", ("9",))
+    assert result.started == row.started
+    assert result.seconds is not None
+    assert [(event.request, event.status) for event in events] == [(0, Status.PARTIAL)]
+
+
+def test_one_row_several_moves() -> None:
+    """A row of several C-MOVEs ends with the last one; counts are added, and the worst status code is shown."""
+    ledger, events = ledger_of(1)
+    row = begun(ledger)
+    first, second, third = ledger.claim(row, resolution("1", "2", "3", note="left some out"))
+    ledger.conclude(first, outcome("success", 3, received=3, bytes=300))
+    ledger.conclude(third, outcome("failure", 0, received=0, bytes=0, error="short of resources"))
+    assert events == []
+    ledger.conclude(second, outcome("success", 3, received=3, bytes=300))
+    (result,) = ledger.results()
+    assert (result.status, result.status_code, result.attempts) == (Status.PARTIAL, 0xA702, 3)
+    assert (result.counters.completed, result.received, result.bytes, result.expected) == (6, 6, 600, 9)
+    assert result.error == "2 of 3 C-MOVEs complete; short of resources; left some out"
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["begun after its end", "begun before its end"])
+def test_rows_share_a_move(late: bool) -> None:
+    """The same study asked for in two rows moves once and is reported in both."""
+    ledger, events = ledger_of(2)
+    one = begun(ledger)
+    other = begun(ledger)
+    (move,) = ledger.claim(one, resolution("1"))
+    if late:
+        ledger.conclude(move, outcome())
+    in_patient = Resolution((target("1", model=Model.PATIENT, patient="P"),), 1)
+    assert ledger.claim(other, in_patient) == [], "however it is asked for"
+    if not late:
+        assert events == []
+        ledger.conclude(move, outcome())
+    assert statuses(ledger) == ["success", "success"]
+    assert [event.request for event in events] == [0, 1]
+
+
+def test_rows_share_some_moves() -> None:
+    """A row ends when the last of its C-MOVEs has, whoever sent it."""
+    ledger, events = ledger_of(2)
+    (first, second) = ledger.claim(begun(ledger), resolution("1", "2"))
+    (third,) = ledger.claim(begun(ledger), resolution("2", "3"))
+    ledger.conclude(first, outcome())
+    ledger.conclude(third, outcome())
+    assert events == []
+    ledger.conclude(second, outcome("failure", 0))
+    assert statuses(ledger) == ["partial", "partial"]
+    assert sorted(event.request for event in events) == [0, 1]
+
+
+def test_one_move_twice_in_one_row() -> None:
+    """A row that names the same study twice sends it once and ends once."""
+    ledger, events = ledger_of(1)
+    row = begun(ledger)
+    twice = Resolution((target("1"), target("1", model=Model.PATIENT, patient="P")), 2)
+    (move,) = ledger.claim(row, twice)
+    ledger.conclude(move, outcome())
+    assert len(events) == 1
+    assert ledger.results()[0].counters.completed == 3
+
+
+def test_giving_up_before_anything_was_claimed() -> None:
+    """A row that is given up before it is resolved has the result that was given."""
+    ledger, events = ledger_of(1)
+    ledger.give_up(begun(ledger), Result(Status.CANCELLED, error="cancelled"))
+    assert statuses(ledger) == ["cancelled"]
+    assert len(events) == 1
+
+
+def test_giving_up_in_the_middle() -> None:
+    """What a row had sent stays; what it should have sent for others ends with it; what others send goes on."""
+    ledger, events = ledger_of(3)
+    one, two, three = begun(ledger), begun(ledger), begun(ledger)
+    first, second = ledger.claim(one, resolution("1", "2"))
+    (theirs,) = ledger.claim(two, resolution("2", "3"))
+    assert ledger.claim(three, resolution("1")) == []
+    ledger.conclude(first, outcome())
+    ledger.give_up(one, Result(Status.LOST, error="no association"))
+    assert statuses(ledger) == ["lost", None, "success"]
+    assert second.outcome is not None
+    assert second.outcome.attempts == 0
+    ledger.conclude(theirs, outcome())
+    assert statuses(ledger) == ["lost", "lost", "success"]
+    assert len(events) == 3
+
+
+def test_giving_up_after_the_end_changes_nothing() -> None:
+    """A row that is over stays as it is."""
+    ledger, events = ledger_of(1)
+    row = begun(ledger)
+    (move,) = ledger.claim(row, resolution("1"))
+    ledger.conclude(move, outcome())
+    ledger.give_up(row, Result(Status.CANCELLED))
+    assert statuses(ledger) == ["success"]
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_threads(seed: int) -> None:
+    """With many threads and shared studies each C-MOVE is sent once, and each row ends exactly once, as it should."""
+    rows, studies = 300, 60
+    chance = random.Random(seed)
+    wanted = [chance.sample(range(studies), chance.randint(1, 4)) for _ in range(rows)]
+    bad = set(chance.sample(range(studies), 5))
+    ledger, events = ledger_of(rows)
+    sent: list[str] = []
+
+    def work() -> None:
+        while (row := ledger.next_row()) is not None:
+            mine = ledger.claim(row, resolution(*(f"1.{study}" for study in wanted[row.request.position])))
+            for move in mine:
+                conclude(move)
+
+    def conclude(move: Move) -> None:
+        study = move.target.identifier.study
+        sent.append(study)
+        ledger.conclude(move, outcome("failure", 0) if int(study[2:]) in bad else outcome())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sent) == len(set(sent)) == len({study for row in wanted for study in row})
+    assert Counter(event.request for event in events) == Counter(range(rows))
+    for position, result in enumerate(ledger.results()):
+        failed = [study for study in wanted[position] if study in bad]
+        right = "success" if not failed else "failure" if len(failed) == len(wanted[position]) else "partial"
+        assert result.status == right
+        assert result.counters.completed == 3 * (len(wanted[position]) - len(failed))
+
+
+def test_numbers_of_all_moves() -> None:
+    """The C-MOVEs are numbered without a gap, each once."""
+    ledger, _ = ledger_of(2)
+    ledger.claim(begun(ledger), resolution("1", "2"))
+    ledger.claim(begun(ledger), resolution("2", "3"))
+    assert ledger.numbers() == [0, 1, 2]

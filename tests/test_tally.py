@@ -1,0 +1,211 @@
+"""The tally: which arrivals belong to which running C-MOVE."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dicomover.events import Arrival, Refusal
+from dicomover.identifier import Identifier, Level, Model
+from dicomover.tally import RunningMove, Tally
+
+
+def arrival(instance: str = "1.1.1", **how: object) -> Arrival:
+    """Return an arrival of patient P, study 1, series 1.1."""
+    values: dict = {
+        "path": Path("x"), "sop_class_uid": "1.2", "sop_instance_uid": instance, "study_instance_uid": "1",
+        "series_instance_uid": "1.1", "patient_id": "P", "transfer_syntax_uid": "1.2.840.10008.1.2.1", "size": 100,
+        "calling_ae_title": "ARCHIVE", "at": 5.0,
+    }  # fmt: skip
+    return Arrival(**values | how)
+
+
+def running(number: int = 0, message_id: int = 7, level: str = "STUDY", **keys: str) -> RunningMove:
+    """Return a running move of study 1."""
+    move = RunningMove(number, Identifier(Level(level), Model.PATIENT, **{"study": "1", **keys}))
+    move.message_id = message_id
+    return move
+
+
+def tally_of(*moves: RunningMove, last_activity: float = 0.0) -> Tally:
+    """Return a tally in which these moves have begun."""
+    tally = Tally("ME", lambda: last_activity)
+    for move in moves:
+        tally.begin(move)
+    return tally
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "how", "covered"),
+    [
+        ("STUDY", {}, {}, True),
+        ("STUDY", {}, {"study_instance_uid": "2"}, False),
+        ("STUDY", {}, {"study_instance_uid": ""}, False),
+        ("STUDY", {"study": "2\\1"}, {}, True),
+        ("STUDY", {"patient": "P"}, {"patient_id": "merged into Q"}, True),
+        ("SERIES", {"series": "1.1"}, {}, True),
+        ("SERIES", {"series": "1.2\\1.1"}, {}, True),
+        ("SERIES", {"series": "1.2"}, {}, False),
+        ("IMAGE", {"series": "1.1", "instance": "1.1.1\\1.1.2"}, {}, True),
+        ("IMAGE", {"series": "1.1", "instance": "1.1.2"}, {}, False),
+        ("PATIENT", {"study": "", "patient": "P"}, {}, True),
+        ("PATIENT", {"study": "", "patient": "P"}, {"study_instance_uid": "9"}, True),
+        ("PATIENT", {"study": "", "patient": "Q"}, {}, False),
+        ("PATIENT", {"study": "", "patient": "P\\Q"}, {}, False),
+    ],
+)
+def test_what_a_move_covers(level: str, keys: dict, how: dict, covered: bool) -> None:
+    """An arrival belongs to a move if every UID that was asked for agrees; a patient counts only where asked for."""
+    move = running(level=level, **keys)
+    assert tally_of(move).add(arrival(**how)) == ([0] if covered else [])
+    assert len(move.sop_uids) == covered
+    assert move.bytes == 100 * covered
+
+
+def test_duplicates_count_once() -> None:
+    """An instance that comes twice is one instance, with its bytes once."""
+    move = running()
+    tally = tally_of(move)
+    for instance in ("1", "2", "1", "2", "1"):
+        assert tally.add(arrival(instance, duplicate=True)) == [0]
+    assert (len(move.sop_uids), move.bytes) == (2, 200)
+
+
+def test_conflicts_count_once_as_received() -> None:
+    """Other bytes under the same UID are noted, and are one instance still."""
+    move = running()
+    tally = tally_of(move)
+    tally.add(arrival("1"))
+    tally.add(arrival("1", conflict=True))
+    assert (len(move.sop_uids), move.conflicts) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("originator", "message_id", "foreign"),
+    [("ME", 7, 1), ("ME", 8, 0), ("OTHER", 7, 0), ("", None, 0), ("ME", None, 0)],
+)
+def test_foreign_instances_are_noted_not_received(originator: str, message_id: int | None, foreign: int) -> None:
+    """What comes for our C-MOVE under another study's UID does not count as received, but is noted."""
+    move = running()
+    tally = tally_of(move)
+    strange = arrival(study_instance_uid="9", originator_ae_title=originator, originator_message_id=message_id)
+    assert tally.add(strange) == []
+    assert (len(move.sop_uids), move.bytes, move.foreign) == (0, 0, foreign)
+
+
+def test_one_arrival_for_several_moves() -> None:
+    """A study and one of its series, moved side by side, both receive the instance of that series."""
+    whole, part, other = running(0), running(1, level="SERIES", series="1.1"), running(2, study="2")
+    assert tally_of(whole, part, other).add(arrival(originator_ae_title="ME", originator_message_id=7)) == [0, 1]
+    assert [len(move.sop_uids) for move in (whole, part, other)] == [1, 1, 0]
+    assert [move.foreign for move in (whole, part, other)] == [0, 0, 0]
+
+
+def test_what_has_ended_counts_no_more() -> None:
+    """After its end a move receives nothing; ending it twice is no error."""
+    move = running()
+    tally = tally_of(move)
+    tally.end(move)
+    tally.end(move)
+    assert tally.add(arrival()) == []
+    assert not move.sop_uids
+
+
+@pytest.mark.parametrize(
+    ("refusal", "counted"),
+    [
+        (Refusal(1.0, "full", 0xA700, "A", "1.1.1", "1"), {0xA700: 1}),
+        (Refusal(1.0, "full", 0xA700, "A", "1.1.1", "2"), {}),
+        (Refusal(1.0, "full", 0xA700), {}),
+        (Refusal(1.0, "an association", None, "A", "1.1.1", "1"), {}),
+    ],
+)
+def test_refusals(refusal: Refusal, counted: dict[int, int]) -> None:
+    """An instance that we refused is counted by its status, if it was part of the move."""
+    move = running()
+    tally_of(move).add_refusal(refusal)
+    assert dict(move.refused) == counted
+
+
+def test_refusals_of_images() -> None:
+    """A refused instance of a move of images is known by its own UID."""
+    move = running(level="IMAGE", series="1.1", instance="1.1.1")
+    tally = tally_of(move)
+    tally.add_refusal(Refusal(1.0, "full", 0xA700, "A", "1.1.1", ""))
+    tally.add_refusal(Refusal(1.0, "full", 0xA700, "A", "1.1.2", "1"))
+    assert dict(move.refused) == {0xA700: 1}
+
+
+def test_last_sign() -> None:
+    """Bytes under way are a sign of life only for a move that is alone."""
+    one, two = running(0), running(1, study="2")
+    tally = tally_of(one, last_activity=9.0)
+    tally.add(arrival(at=5.0))
+    assert tally.last_sign(one) == 9.0
+    tally.begin(two)
+    assert (tally.last_sign(one), tally.last_sign(two)) == (5.0, 0.0)
+
+
+def test_waiting_ends_when_all_is_here() -> None:
+    """A wait ends with the last instance that is due, received or refused, from whichever thread it comes."""
+    move = running()
+    tally = tally_of(move)
+
+    def send() -> None:
+        for number in range(9):
+            tally.add(arrival(str(number)))
+        tally.add_refusal(Refusal(1.0, "full", 0xA700, "A", "9", "1"))
+
+    thread = threading.Timer(0.05, send)
+    thread.start()
+    begun = time.monotonic()
+    tally.wait(move, 10, 30.0)
+    assert time.monotonic() - begun < 20
+    thread.join()
+    assert len(move.sop_uids) == 9
+
+
+def test_waiting_ends_when_it_is_quiet() -> None:
+    """A wait ends when nothing has come for so long, and not before; what is there already needs none."""
+    move = running()
+    tally = tally_of(move)
+    begun = time.monotonic()
+    tally.wait(move, 1, 0.2)
+    assert 0.2 <= time.monotonic() - begun < 10
+    tally.add(arrival())
+    begun = time.monotonic()
+    tally.wait(move, 1, 30.0)
+    assert time.monotonic() - begun < 10
+
+
+def test_quitting_wakes_who_waits() -> None:
+    """After quit nobody waits any longer."""
+    move = running()
+    tally = tally_of(move)
+    threading.Timer(0.05, tally.quit).start()
+    begun = time.monotonic()
+    tally.wait(move, 1, 60.0)
+    tally.wait(move, 1, 60.0)
+    assert time.monotonic() - begun < 30
+
+
+def test_many_threads() -> None:
+    """Arrivals from many threads are counted exactly."""
+    whole, part = running(0), running(1, level="SERIES", series="1.1")
+    tally = tally_of(whole, part)
+
+    def send(thread: int) -> None:
+        for number in range(200):
+            tally.add(arrival(f"{number}", duplicate=True))
+            tally.add(arrival(f"{thread}.{number}", series_instance_uid="1.2"))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(whole.sop_uids), whole.bytes) == (200 + 8 * 200, 100 * (200 + 8 * 200))
+    assert (len(part.sop_uids), part.bytes) == (200, 100 * 200)
