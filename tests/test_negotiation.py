@@ -1,0 +1,321 @@
+"""How an association begins: against pynetdicom on loopback, as requestor and as acceptor, and against noise."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
+
+from dicomover import Node
+from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
+from dicomover.negotiation import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    AssociationRequest,
+    encode_accept,
+    encode_reject,
+    parse_request,
+    request_association,
+)
+from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Context, connect
+
+EXPLICIT, IMPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50"
+CONTEXTS = (
+    Context(1, str(Verification), (EXPLICIT, IMPLICIT)),
+    Context(3, str(CTImageStorage), (EXPLICIT,)),
+    Context(5, str(MRImageStorage), (JPEG,)),
+)
+
+
+@contextmanager
+def acceptor(*contexts: tuple[str, list[str]], **how: object) -> Iterator[Node]:
+    """Run a pynetdicom acceptor on loopback."""
+    entity = AE(ae_title="ARCHIVE")
+    for name, value in how.items():
+        setattr(entity, name, value)
+    for abstract, transfer in contexts:
+        entity.add_supported_context(abstract, transfer)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    try:
+        yield Node("127.0.0.1", server.socket.getsockname()[1], ae_title="ARCHIVE")
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def connection_to(node: Node, **how: int) -> Iterator[Connection]:
+    """Connect, and close whatever happens."""
+    connection = Connection(connect(node, 10), **how)
+    try:
+        yield connection
+    finally:
+        connection.release(5)
+
+
+@contextmanager
+def serving(serve: Callable[[Connection], None]) -> Iterator[Node]:
+    """Answer one connection on loopback by a function of ours."""
+    failures: list[BaseException] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def run() -> None:
+            try:
+                sock, _ = listener.accept()
+                connection = Connection(sock)
+                try:
+                    serve(connection)
+                finally:
+                    connection.close()
+            except BaseException as error:  # noqa: BLE001  it is raised below, in the test's thread
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield Node("127.0.0.1", listener.getsockname()[1], ae_title="ARCHIVE")
+        finally:
+            thread.join(20)
+    assert not failures, failures
+
+
+def taken(connection: Connection) -> AssociationRequest:
+    """Return the association request that comes first."""
+    kind, body = connection.read_pdu()
+    assert kind == ASSOCIATE_RQ
+    return parse_request(body)
+
+
+# --- we ask pynetdicom
+
+
+def test_what_pynetdicom_accepts() -> None:
+    """Afterwards the connection knows the accepted contexts with their transfer syntax, and the peer's PDU size."""
+    with (
+        acceptor((Verification, [IMPLICIT]), (CTImageStorage, [EXPLICIT]), maximum_pdu_size=32768) as node,
+        connection_to(node) as connection,
+    ):
+        request_association(connection, node, "MOVESCU", CONTEXTS)
+        assert connection.contexts == {
+            1: Context(1, str(Verification), (IMPLICIT,)),
+            3: Context(3, str(CTImageStorage), (EXPLICIT,)),
+        }
+        assert connection.peer_max_pdu == 32768
+
+
+def test_a_pdu_size_without_limit() -> None:
+    """A peer whose PDUs have no limit (0) is sent PDUs of a finite size."""
+    with acceptor((Verification, [IMPLICIT]), maximum_pdu_size=0) as node, connection_to(node) as connection:
+        request_association(connection, node, "MOVESCU", CONTEXTS)
+        assert connection.peer_max_pdu > 16384
+
+
+def test_nothing_accepted() -> None:
+    """An association without any context is an association without contexts, not an error here."""
+    with acceptor((MRImageStorage, [EXPLICIT])) as node, connection_to(node) as connection:
+        request_association(connection, node, "MOVESCU", CONTEXTS[:1])
+        assert connection.contexts == {}
+
+
+@pytest.mark.parametrize(
+    ("how", "numbers", "says"),
+    [
+        ({"require_called_aet": True}, (1, 1, 7), "it does not call itself 'OTHER'"),
+        ({"require_calling_aet": ["SOMEONE"]}, (1, 1, 3), "add our AE title 'MOVESCU'"),
+    ],
+)
+def test_rejections_by_pynetdicom(how: dict, numbers: tuple[int, int, int], says: str) -> None:
+    """A rejection has its numbers, its reason in words, and what to do."""
+    with acceptor((Verification, [IMPLICIT]), **how) as node, connection_to(node) as connection:
+        called = Node(node.host, node.port, ae_title="OTHER" if "require_called_aet" in how else "ARCHIVE")
+        with pytest.raises(AssociationRejected) as caught:
+            request_association(connection, called, "MOVESCU", CONTEXTS)
+    error = caught.value
+    assert (error.result, error.source, error.reason) == numbers
+    assert error.retriable is (numbers[0] == 2)
+    assert says in str(error)
+
+
+# --- we ask ourselves, and worse
+
+
+def test_our_request_is_read_as_it_was_meant() -> None:
+    """Request, acceptance and refusals make the round trip between our two sides."""
+    seen: list[AssociationRequest] = []
+
+    def serve(connection: Connection) -> None:
+        request = taken(connection)
+        seen.append(request)
+        connection.send(encode_accept(request, {1: IMPLICIT, 3: ""}, 65536))
+        assert connection.read_pdu()[0] == 5, "a release request"
+        connection.answer_release()
+
+    with serving(serve) as node, connection_to(node, max_pdu=131072) as connection:
+        request_association(connection, node, "MOVESCU", CONTEXTS)
+        assert connection.contexts == {1: Context(1, str(Verification), (IMPLICIT,))}
+        assert connection.peer_max_pdu == 65536
+    assert seen == [AssociationRequest("ARCHIVE", "MOVESCU", CONTEXTS, 131072, IMPLEMENTATION_VERSION_NAME)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "retriable"),
+    [
+        ((1, 1, 1), False),
+        ((1, 1, 2), False),
+        ((1, 2, 2), False),
+        ((2, 3, 1), True),
+        ((1, 1, 99), False),
+        ((9, 9, 9), False),
+    ],
+)
+def test_our_rejections(numbers: tuple[int, int, int], retriable: bool) -> None:
+    """Every rejection is read as it was encoded, also one that the Standard does not know."""
+
+    def serve(connection: Connection) -> None:
+        taken(connection)
+        connection.send(encode_reject(*numbers))
+
+    with serving(serve) as node, connection_to(node) as connection:
+        with pytest.raises(AssociationRejected) as caught:
+            request_association(connection, node, "MOVESCU", CONTEXTS)
+        assert not connection.open
+    assert (caught.value.result, caught.value.source, caught.value.reason) == numbers
+    assert caught.value.retriable is retriable
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "by"),
+    [
+        (bytes.fromhex("07000000000400000000"), AssociationLost, LostBy.ABORT),
+        (b"", AssociationLost, LostBy.CLOSED),
+        (bytes.fromhex("02000000000400000000"), ProtocolError, None),
+        (bytes.fromhex("0200000000ff") + b"\xff" * 255, ProtocolError, None),
+        (bytes.fromhex("050000000004") + b"\0" * 4, ProtocolError, None),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ProtocolError, None),
+    ],
+    ids=["abort", "close", "empty acceptance", "garbled acceptance", "release", "HTTP"],
+)
+def test_answers_that_are_none(answer: bytes, error: type[Exception], by: LostBy | None) -> None:
+    """Whatever else answers an association request is a named error, and the connection is closed."""
+
+    def serve(connection: Connection) -> None:
+        taken(connection)
+        connection.send(answer)
+
+    with serving(serve) as node, connection_to(node) as connection:
+        with pytest.raises(error) as caught:
+            request_association(connection, node, "MOVESCU", CONTEXTS)
+        assert not connection.open
+    assert getattr(caught.value, "by", None) == by
+
+
+# --- pynetdicom asks us
+
+
+def test_pynetdicom_reads_our_acceptance() -> None:
+    """Pynetdicom takes what we accept, sees what we refuse and why, and our names."""
+    seen: list[AssociationRequest] = []
+
+    def serve(connection: Connection) -> None:
+        request = taken(connection)
+        seen.append(request)
+        connection.send(encode_accept(request, {1: EXPLICIT, 3: ""}, 40000))
+        assert connection.read_pdu()[0] == 5, "a release request"
+        connection.answer_release()
+
+    entity = AE(ae_title="SENDER")
+    for abstract, transfer in ((Verification, [EXPLICIT]), (CTImageStorage, [JPEG]), (MRImageStorage, [IMPLICIT])):
+        entity.add_requested_context(abstract, transfer)
+    with serving(serve) as node:
+        association = entity.associate(node.host, node.port, ae_title="ARCHIVE")
+        assert association.is_established
+        accepted = [(item.abstract_syntax, list(item.transfer_syntax)) for item in association.accepted_contexts]
+        rejected = {item.abstract_syntax: item.result for item in association.rejected_contexts}
+        acceptor_side = association.acceptor
+        association.release()
+    assert accepted == [(Verification, [EXPLICIT])]
+    assert rejected == {CTImageStorage: 4, MRImageStorage: 3}
+    assert acceptor_side.maximum_length == 40000
+    assert acceptor_side.implementation_class_uid == IMPLEMENTATION_CLASS_UID
+    assert acceptor_side.implementation_version_name == IMPLEMENTATION_VERSION_NAME
+    (request,) = seen
+    assert (request.called_ae_title, request.calling_ae_title) == ("ARCHIVE", "SENDER")
+    assert request.contexts[1] == Context(3, str(CTImageStorage), (JPEG,))
+    assert request.implementation.startswith("PYNETDICOM")
+
+
+def test_pynetdicom_reads_our_rejection() -> None:
+    """Pynetdicom sees the reason that we give."""
+
+    def serve(connection: Connection) -> None:
+        taken(connection)
+        connection.send(encode_reject(1, 1, 7))
+
+    entity = AE(ae_title="SENDER")
+    entity.add_requested_context(Verification)
+    with serving(serve) as node:
+        association = entity.associate(node.host, node.port)
+        assert association.is_rejected
+        assert association.acceptor.primitive.reason_str == "Called AE title not recognised"
+
+
+# --- noise
+
+
+def body_of_a_request() -> bytes:
+    """Return the body of a request that is well formed."""
+    bodies: list[bytes] = []
+
+    def serve(connection: Connection) -> None:
+        bodies.append(bytes(connection.read_pdu()[1]))
+        connection.send(encode_reject(1, 1, 1))
+
+    with (
+        serving(serve) as node,
+        connection_to(node) as connection,
+        pytest.raises(AssociationRejected),
+    ):
+        request_association(connection, node, "MOVESCU", CONTEXTS)
+    return bodies[0]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400))
+def test_random_bytes_are_a_value_error(body: bytes) -> None:
+    """Bytes that are no association request are a ValueError and nothing else."""
+    try:
+        request = parse_request(body)
+    except ValueError:
+        return
+    assert isinstance(request, AssociationRequest)
+
+
+@pytest.fixture(scope="module")
+def body() -> bytes:
+    """Return the body of a request that is well formed."""
+    return body_of_a_request()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_a_damaged_request_is_a_value_error(body: bytes, data: st.DataObject) -> None:
+    """A request that was cut or has wrong bytes is a ValueError or another request; what is read can be answered."""
+    damaged = bytearray(body)
+    for _ in range(data.draw(st.integers(0, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del damaged[data.draw(st.integers(0, len(damaged))) :]
+    try:
+        request = parse_request(damaged)
+    except ValueError:
+        return
+    assert all(isinstance(context, Context) for context in request.contexts)
+    accepted = {context.id: next(iter(context.transfer_syntaxes), "") for context in request.contexts}
+    assert encode_accept(request, accepted, 16384)[0] == 2
