@@ -1,0 +1,105 @@
+"""The package: what it exports, what an import costs, and that the arrows point down."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dicomover
+
+ROOT = Path(__file__).parent.parent
+SOURCE = Path(dicomover.__file__).parent
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages([str(SOURCE)], "dicomover.")
+    if not module.name.rpartition(".")[2].startswith("_")
+)
+LONGEST = 400
+LONGER = {"dimse": 550, "mover": 700, "pace": 500, "upper_layer": 450}
+"""Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
+
+
+def test_exported_names() -> None:
+    """The exported names are a sorted list, and each can be had."""
+    assert dicomover.__all__ == sorted(dicomover.__all__)
+    for name in dicomover.__all__:
+        assert getattr(dicomover, name).__name__ == name
+        assert name in dir(dicomover)
+    with pytest.raises(AttributeError, match="Moover"):
+        _ = dicomover.Moover
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_exports(name: str) -> None:
+    """Every public module has a docstring and a sorted `__all__` whose names exist."""
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert hasattr(module, "__all__"), "it has no __all__"
+    assert len(set(module.__all__)) == len(module.__all__)
+    for exported in module.__all__:
+        assert hasattr(module, exported)
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter has after running some code."""
+    code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import dicomover", {"pandas", "numpy", "pydicom", "pynetdicom", "IPython", "ipywidgets", "tqdm", "click"}),
+        ("import dicomover.mover", {"IPython", "ipywidgets", "matplotlib", "pyarrow", "click"}),
+        ("from dicomover import Node, Status, RequestError", {"pandas", "numpy", "pydicom", "pynetdicom"}),
+        ("import dicomover.receiver.child", {"pandas", "IPython", "ipywidgets"}),
+    ],
+)
+def test_what_an_import_costs(code: str, absent: set[str]) -> None:
+    """Importing the package is light, and the views' libraries come only with the views."""
+    assert not imported_by(code) & absent
+
+
+def test_typed_and_versioned() -> None:
+    """The types are for everybody, and the version is that of the installed package."""
+    assert (SOURCE / "py.typed").is_file()
+    assert dicomover.__version__ == importlib.metadata.version("dicomover")
+
+
+def test_it_logs_to_itself_and_prints_nothing() -> None:
+    """The library has a logger of its own with a NullHandler, and configures nobody else's."""
+    code = "import logging, dicomover\nroot = logging.getLogger()\nassert not root.handlers\n"
+    code += "(handler,) = logging.getLogger('dicomover').handlers\nassert type(handler) is logging.NullHandler"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == done.stderr == ""
+
+
+def test_arrows_point_down() -> None:
+    """The import contracts of pyproject.toml hold."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    if not linter.exists() or not (ROOT / "pyproject.toml").exists():
+        pytest.skip("import-linter is not installed, or this is not a checkout")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"Contracts: [2-9]\d* kept, 0 broken", done.stdout)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_no_module_is_too_long(path: Path) -> None:
+    """A module has at most 400 lines; the few that are longer do not grow."""
+    allowed = LONGER.get(path.stem, LONGEST) if path.parent == SOURCE else LONGEST
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed
+
+
+def test_the_command_is_installed() -> None:
+    """The command line comes with the package."""
+    assert shutil.which("dicomover", path=str(Path(sys.executable).parent)) is not None
