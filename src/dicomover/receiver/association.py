@@ -255,6 +255,7 @@ class Association:
             else:
                 self.deadline = now + limits.idle
             if _QUICKACK is not None:
+                # A sender that has Nagle's algorithm on holds the rest of a message back until this.
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             received = receive_into(view[end:])
             self.deadline = math.inf
