@@ -57,6 +57,8 @@ class Behaviour:
     believed
         True if only the destination could tell that the archive lies: where a third party receives, the row says
         success although something is missing there.
+    at_least
+        True if more may have arrived than the row here says, before the archive saw that we had left.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Behaviour:
     cancelled: bool = False
     obstacle: bool = False
     believed: bool = False
+    at_least: bool = False
 
 
 def _alike(name: str, why: str, status: str, code: str, completed: int | None, received: int | None, error: str = "",
@@ -227,6 +230,7 @@ BEHAVIOURS = (
         "an answer to something else is none",
         Row("lost", "", None, 1, "the answer to another message"),
         Row("lost", "", None, None, "the answer to another message"),
+        at_least=True,
     ),
     # C-CANCEL
     _alike(

@@ -77,6 +77,7 @@ class Ledger:
         self._emit = emit
         self._lock = threading.Lock()
         self._todo: Iterator[Request] = iter(batch.requests)
+        self._left = len(batch.requests)
         self._moves: dict[Identifier, Move] = {}
         self._by_number: dict[int, Move] = {}
         self._results = [Result() for _ in range(len(batch))]
@@ -88,7 +89,13 @@ class Ledger:
         """Begin the next request; None if there is none left."""
         with self._lock:
             request = next(self._todo, None)
+            self._left -= request is not None
         return None if request is None else Row(request)
+
+    def is_used_up(self) -> bool:
+        """Tell whether every request has been begun."""
+        with self._lock:
+            return self._left == 0
 
     def claim(self, row: Row, resolution: Resolution) -> list[Move]:
         """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""

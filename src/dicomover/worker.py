@@ -10,7 +10,14 @@ from typing import Literal
 
 from dicomover.controls import Controls, Stop
 from dicomover.dimse import Association, MoveEnd
-from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused
+from dicomover.errors import (
+    AssociationLost,
+    ContextRejected,
+    NodeError,
+    ProtocolError,
+    QueryRefused,
+    ReceiverError,
+)
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestStarted
 from dicomover.explain import Situation, explain
 from dicomover.hygiene import Request
@@ -72,6 +79,8 @@ class Worker:
         """
         try:
             while True:
+                if self._ledger.is_used_up():
+                    return True  # and need no association any more
                 if not self._is_useful():
                     return False
                 row = self._ledger.next_row()
@@ -81,6 +90,8 @@ class Worker:
                     self._do(row)
                 except Stop as stop:
                     self._ledger.give_up(row, stop.result)
+                except ReceiverError as error:
+                    self._ledger.give_up(row, Result(Status.FAILURE, error=f"not sent: {error}"))
                 except Exception as error:
                     logger.exception("request %d could not be worked on", row.request.position)
                     name = type(error).__name__
@@ -212,6 +223,8 @@ class Worker:
             said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
         if running.foreign:
             said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
+        if self._reception is not None and self._reception.receiver.failed is not None and not status.complete:
+            said.append(str(self._reception.receiver.failed))
         return Outcome(status, end, attempts, received, size, "; ".join(part for part in said if part) or None)
 
 

@@ -1,0 +1,326 @@
+"""A batch that runs: stopped from outside or inside, side by side with others, and what it tells meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dicomover import Mover, NodeUnreachable, Timeouts
+from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
+from peers import wait_until
+
+SLOW = {"*": Misbehaviour("slow", seconds=0.05)}
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run an archive with twenty studies of ten instances, slow enough to be interrupted."""
+    studies = [made_study(f"S{number:02d}", instances=10) for number in range(20)]
+    with DemoPacs(studies, misbehave=SLOW) as archive:
+        yield archive
+
+
+def batch(count: int) -> list[dict[str, str]]:
+    """Return so many requests."""
+    return [{"AccessionNumber": f"S{number:02d}"} for number in range(count)]
+
+
+def quiet(pacs: DemoPacs, **options: object) -> Mover:
+    """Return a Mover that lets WORKSTATION receive and shows nothing."""
+    return Mover(pacs.node, destination="WORKSTATION", progress="none", **options)  # type: ignore[arg-type]
+
+
+def seen(pacs: DemoPacs, kind: str) -> list[Request]:
+    """Return the requests of a kind that the archive has seen."""
+    return [request for request in list(pacs.requests) if request.kind == kind]
+
+
+def ours() -> list[threading.Thread]:
+    """Return the threads of batches that go on."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("dicomover ")]
+
+
+# --- in the background
+
+
+def test_start_wait_summary(pacs: DemoPacs) -> None:
+    """A job runs beside: `wait` waits, `summary` tells what is over, `done` says when all is."""
+    with quiet(pacs, associations=1) as mover:
+        job = mover.start(batch(3))
+        assert not job.done
+        assert job.wait(0) is False
+        so_far = job.summary()
+        assert list(so_far.columns) == list(job.summary().columns)
+        assert so_far["status"].isna().any()
+        wait_until(lambda: job.summary()["status"].notna().any())
+        assert job.wait(30)
+        assert job.done
+    assert job.summary()["status"].tolist() == ["success"] * 3
+
+
+def test_failures(pacs: DemoPacs) -> None:
+    """`failures` has one row for each instance that the archive named, with the label of its request."""
+    pacs.misbehave["S01"] = Misbehaviour("some-failed", count=2)
+    table = pd.DataFrame(batch(2), index=["a", "b"])
+    job = quiet(pacs).job(table).run()
+    failures = job.failures()
+    assert failures["request"].tolist() == ["b", "b"]
+    uids = [item.sop_instance_uid for item in pacs.study("S01").instances()]
+    assert failures["SOPInstanceUID"].tolist() == uids[-2:]
+    assert set(failures["status_code"]) == {"0xB000"}
+    assert quiet(pacs).job(batch(1)).run().failures().columns.tolist() == failures.columns.tolist()
+
+
+def test_two_jobs_on_one_mover(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Two jobs of one receiving Mover run at the same time and count only what is theirs."""
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        assert mover.port is not None
+        pacs.destinations["MOVESCU"] = mover.port
+        first, second = mover.start(batch(4)[:2]), mover.start(batch(4)[2:])
+        assert first.wait(30)
+        assert second.wait(30)
+    for job in (first, second):
+        assert job.summary()["received"].tolist() == [10, 10], job.summary()["error"].tolist()
+    assert pacs.most_moves >= 2
+
+
+def test_leaving_the_mover_cancels(pacs: DemoPacs) -> None:
+    """Leaving `with` ends what still runs, and nothing of it lives on."""
+    with quiet(pacs) as mover:
+        job = mover.start(batch(10))
+        wait_until(lambda: pacs.stores)
+    assert job.done
+    assert "cancelled" in set(job.summary()["status"])
+    wait_until(lambda: not ours(), 5)
+    wait_until(lambda: pacs.open_associations == 0, 5)
+
+
+# --- cancel
+
+
+def test_cancel_from_another_thread(pacs: DemoPacs) -> None:
+    """What runs is cancelled by C-CANCEL and its final response is read; what has not begun is not sent."""
+    job = quiet(pacs, associations=2).start(batch(8))
+    wait_until(lambda: len(pacs.stores) >= 4)
+    threading.Thread(target=job.cancel).start()
+    assert job.wait(10)
+    summary = job.summary()
+    assert job.cancelled
+    running = summary[summary["attempts"] > 0]
+    assert running["status"].tolist() == ["cancelled", "cancelled"]
+    assert running["status_code"].tolist() == ["0xFE00", "0xFE00"]
+    assert (running["completed"] > 0).all()
+    assert (running["completed"] + running["remaining"] == 10).all()
+    rest = summary[summary["attempts"] == 0]
+    assert rest["status"].tolist() == ["cancelled"] * 6
+    assert (rest["error"] == "not sent: the batch was cancelled").all()
+    cancels, moves = seen(pacs, "C-CANCEL"), seen(pacs, "C-MOVE")
+    assert {item.message_id for item in cancels} == {item.message_id for item in moves}
+    assert len(moves) == 2
+    job.cancel()  # once more changes nothing
+
+
+def test_cancel_twice_and_late(pacs: DemoPacs) -> None:
+    """Cancelling again, or after the end, changes nothing."""
+    job = quiet(pacs).start(batch(2))
+    assert job.wait(30)
+    job.cancel()
+    assert not job.cancelled
+    assert job.summary()["status"].tolist() == ["success", "success"]
+
+
+def test_cancel_where_the_archive_ignores_it(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that ignores C-CANCEL is left after a few seconds; what it had counted is kept."""
+    monkeypatch.setattr("dicomover.dimse.CANCEL_GRACE", 0.3)
+    pacs.misbehave["*"] = Misbehaviour("ignores-cancel", seconds=0.2)
+    job = quiet(pacs).start(batch(1))
+    wait_until(lambda: len(pacs.stores) >= 2)
+    job.cancel()
+    assert job.wait(10)
+    (row,) = job.summary().to_dict("records")
+    assert row["status"] == "cancelled"
+    assert pd.isna(row["status_code"])
+    assert 1 <= row["completed"] < 10
+    assert "did not confirm" in row["error"]
+
+
+def test_cancel_in_a_silent_find(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that waits for a C-FIND can be cancelled too, and the row says that nothing was sent."""
+    monkeypatch.setattr("dicomover.dimse.CANCEL_GRACE", 0.3)
+    pacs.misbehave["*"] = "find-hangs"
+    job = quiet(pacs).start(batch(1))
+    wait_until(lambda: seen(pacs, "C-FIND"))
+    job.cancel()
+    assert job.wait(10)
+    (row,) = job.summary().to_dict("records")
+    assert (row["status"], row["attempts"]) == ("cancelled", 0)
+
+
+def test_the_last_resort(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a cancel that never comes to its own end is cut off."""
+    monkeypatch.setattr("dicomover.dimse.CANCEL_GRACE", 60.0)
+    monkeypatch.setattr("dicomover.job.CANCEL_PATIENCE", 0.5)
+    pacs.misbehave["*"] = "silence-at-once"
+    job = quiet(pacs, timeouts=Timeouts(stall=None)).start(batch(3))
+    wait_until(lambda: seen(pacs, "C-MOVE"))
+    job.cancel()
+    assert job.wait(10)
+    assert set(job.summary()["status"]) == {"cancelled"}
+
+
+# --- interrupts, in a process of their own
+
+PROGRAM = """
+import os, signal, sys, threading, time
+from dicomover import Mover
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+
+def main():
+    pacs = DemoPacs([made_study(f"S{n:02d}", instances=40) for n in range(4)],
+                    misbehave={"*": Misbehaviour(%(misbehaviour)r, seconds=0.05)})
+    mover = Mover(pacs.node, destination="WORKSTATION", progress="none", associations=1)
+
+    def interrupt():
+        while len(pacs.stores) < 2:
+            time.sleep(0.01)
+        for _ in range(%(interrupts)d):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    begun = time.monotonic()
+    summary = mover.move([{"AccessionNumber": f"S{n:02d}"} for n in range(4)])
+    print("seconds", time.monotonic() - begun)
+    print("status", *summary.status)
+    print("code", *summary.status_code.fillna("-"))
+    print("cancels", sum(request.kind == "C-CANCEL" for request in pacs.requests))
+    left = [t.name for t in threading.enumerate() if t.name.startswith("dicomover ")]
+    print("threads", len(left))
+    limit = time.monotonic() + 5
+    while pacs.open_associations and time.monotonic() < limit:
+        time.sleep(0.01)
+    print("associations", pacs.open_associations)
+    pacs.close()
+
+main()
+"""
+
+
+def run(misbehaviour: str, interrupts: int) -> dict[str, list[str]]:
+    """Run a batch in a process of its own, interrupt it, and return what it printed by the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM) % {"misbehaviour": misbehaviour, "interrupts": interrupts}],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: rest for name, *rest in (line.split() for line in done.stdout.splitlines())}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
+def test_an_interrupt_cancels() -> None:
+    """Ctrl-C in `move` sends C-CANCEL, reads the final response and returns the table; nothing lives on."""
+    told = run("slow", 1)
+    assert told["status"] == ["cancelled"] * 4
+    assert told["code"] == ["0xFE00", "-", "-", "-"]
+    assert told["cancels"] == ["1"]
+    assert told["threads"] == ["0"]
+    assert told["associations"] == ["0"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
+def test_a_second_interrupt_stops_at_once() -> None:
+    """A second Ctrl-C does not wait for an archive that ignores the C-CANCEL."""
+    told = run("ignores-cancel", 2)
+    assert told["status"] == ["cancelled"] * 4
+    assert told["code"] == ["-"] * 4
+    assert told["threads"] == ["0"]
+    assert told["associations"] == ["0"]
+    assert float(told["seconds"][0]) < 2.0 + 0.3, "40 instances would take 2 s, the grace after a C-CANCEL 5 s"
+
+
+def test_a_raised_interrupt_leaves_no_thread(pacs: DemoPacs) -> None:
+    """An interrupt that Python raises in the waiting thread itself ends the same way."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals reach the main thread only")
+
+    def interrupt() -> None:
+        wait_until(lambda: pacs.stores)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    summary = quiet(pacs).move(batch(4))
+    thread.join()
+    assert set(summary["status"]) == {"cancelled"}
+    assert not ours()
+
+
+# --- what dies meanwhile
+
+
+def test_the_archive_dies_at_the_last_row(pacs: DemoPacs) -> None:
+    """A batch whose last row is lost ends at once: it asks for no association that it does not need."""
+    pacs.misbehave["*"] = Misbehaviour("restart", seconds=30)
+    summary = quiet(pacs, associations=1).move(batch(1))
+    assert summary["status"].tolist() == ["lost"]
+    assert summary["seconds"][0] < 10
+    assert len(pacs.associations) == 1
+
+
+def test_the_archive_dies_for_good(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is no association to be had, every row that is left says so, and why."""
+    monkeypatch.setattr("dicomover.line._RECONNECT_AFTER", (0.05, 0.05))
+    pacs.misbehave["S01"] = Misbehaviour("restart", seconds=60)
+    summary = quiet(pacs, associations=1).move(batch(4))
+    assert summary["status"].tolist() == ["success", "lost", "failure", "failure"]
+    assert summary["error"][1].startswith("lost: ")
+    assert summary["error"][2].startswith("not sent: ")
+    assert "no TCP connection" in summary["error"][3]
+    with pytest.raises(NodeUnreachable):
+        quiet(pacs).move(batch(1))
+
+
+def test_the_archive_comes_back(pacs: DemoPacs) -> None:
+    """A restart in the middle of a batch costs the row that was running, and no other."""
+    pacs.misbehave["S01"] = Misbehaviour("restart", seconds=0.3, times=1)
+    summary = quiet(pacs, associations=1).move(batch(4))
+    assert summary["status"].tolist() == ["success", "lost", "success", "success"]
+
+
+def test_our_receiver_dies(pacs: DemoPacs, tmp_path: Path) -> None:
+    """When the process that receives is killed, the rows say that it was ours and what to do."""
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", associations=1) as mover:
+        assert mover.port is not None
+        pacs.destinations["MOVESCU"] = mover.port
+        job = mover.start(batch(3))
+        wait_until(lambda: len(pacs.stores) >= 2)
+        assert mover._receiver is not None
+        os.kill(mover._receiver._engine._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        assert job.wait(30)
+    summary = job.summary()
+    assert not summary["status"].isin(["success", "warning"]).any()
+    assert summary["error"].str.contains("the receiver's process ended unexpectedly").all(), summary["error"].tolist()
+    assert summary["attempts"].tolist() == [1, 0, 0]
+
+
+def test_time_is_bounded_where_nobody_answers() -> None:
+    """A batch against a host that refuses is an error at once, and nothing lives on."""
+    begun = time.monotonic()
+    with pytest.raises(NodeUnreachable, match="check host and port"):
+        Mover("ARCHIVE@127.0.0.1:1", destination="WORKSTATION", progress="none").start(batch(2))
+    assert time.monotonic() - begun < 30
+    assert not ours()
