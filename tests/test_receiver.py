@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from dicomover.errors import AssociationRejected, ConfigurationError, ReceiverError
+from dicomover.errors import AssociationLost, AssociationRejected, ConfigurationError, LostBy, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.receiver import Admission, Receiver
 from dicomover.receiver.admission import Admissions
 from dicomover.receiver.service import STANDARD_PORT, listen
+from dicomover.upper_layer import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
 from receiver_kit import CT, EXPLICIT, SERIES, STUDY, Peer, Run, body_of, command, data_set, element, pdu, pdv, running
 
 Start = Callable[..., AbstractContextManager[Run]]
@@ -385,3 +387,36 @@ def test_the_same_text_is_shown_as_it_stands_in_the_data_set(start: Start) -> No
         told = [arrival.patient_id for arrival in run.wait(4) if isinstance(arrival, Arrival)]
         assert told == ["Jürgen", "Jürgen", "Jürgen", "ÿþ"]
         assert {arrival.path.parent.name for arrival in run.arrivals} == {"Jürgen", "ÿþ"}
+
+
+def test_without_an_address_it_listens_on_every_one(start: Start) -> None:
+    """With bind=None peers reach it by IPv4, and by IPv6 where there is one."""
+    with start(bind=None) as run:
+        addresses = ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])]
+        for address in addresses:
+            socket.create_connection((address, run.port), timeout=5).close()
+
+
+def test_a_request_with_too_many_contexts_is_aborted(start: Start) -> None:
+    """More contexts than there are ids make no association."""
+    contexts = tuple(Context(1, CT, (EXPLICIT,)) for _ in range(129))
+    with start() as run, pytest.raises(AssociationLost):
+        request_association_of(run.port, contexts)
+
+
+def request_association_of(port: int, contexts: tuple[Context, ...]) -> None:
+    """Send a request with contexts that pynetdicom itself would not send: the same one many times."""
+    item = struct.pack(">BxHBxxx", 0x20, 0, 1)
+    body = struct.pack(">HH", 1, 0) + b"ME".ljust(16) + b"YOU".ljust(16) + bytes(32)
+    body += struct.pack(">BxH", 0x10, 21) + b"1.2.840.10008.3.1.1.1"
+    for context in contexts:
+        inner = struct.pack(">BxH", 0x30, len(context.abstract_syntax)) + context.abstract_syntax.encode()
+        for syntax in context.transfer_syntaxes:
+            inner += struct.pack(">BxH", 0x40, len(syntax)) + syntax.encode()
+        body += item[:2] + struct.pack(">HBxxx", len(inner) + 4, context.id) + inner
+    body += struct.pack(">BxHBxHL", 0x50, 8, 0x51, 4, 16384)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        sock.sendall(PDU_HEAD.pack(ASSOCIATE_RQ, len(body)) + body)
+        answer = sock.recv(100)
+    if answer[:1] == bytes((ABORT,)):
+        raise AssociationLost("aborted", LostBy.ABORT)
