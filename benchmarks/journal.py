@@ -70,9 +70,9 @@ def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> None:
         some = journal.details(keys[: max(1, count // 10)])
         unpacked = time.perf_counter()
     print(
-        f"  {count} requests, {path.stat().st_size / 1e6:.0f} MB: open {opened - begun:.3f} s, keys {named - opened:.2f} s, "
-        f"read {read - named:.2f} s, decide {decided - read:.2f} s, together {decided - begun:.2f} s; "
-        f"details {(unpacked - decided) / len(some) * 1e6:.0f} µs each"
+        f"  {count} requests, {path.stat().st_size / 1e6:.0f} MB: open {opened - begun:.3f} s, "
+        f"keys {named - opened:.2f} s, read {read - named:.2f} s, decide {decided - read:.2f} s, "
+        f"together {decided - begun:.2f} s; details {(unpacked - decided) / len(some) * 1e6:.0f} µs each"
     )
 
 

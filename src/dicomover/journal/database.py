@@ -182,7 +182,8 @@ def select(connection: sqlite3.Connection, query: str, keys: Iterable[str]) -> I
     wanted = list(keys)
     for start in range(0, len(wanted), _AT_ONCE):
         part = wanted[start : start + _AT_ONCE]
-        yield from connection.execute(f"{query} IN ({','.join('?' * len(part))})", part)
+        # Fetched, so that a reader who stops halfway leaves no cursor behind that outlives the connection.
+        yield from connection.execute(f"{query} IN ({','.join('?' * len(part))})", part).fetchall()
 
 
 def _foreign(path: Path) -> ConfigurationError:

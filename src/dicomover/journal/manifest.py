@@ -42,6 +42,9 @@ class File(NamedTuple):
     size: int
     mtime_ns: int
 
+    def __repr__(self) -> str:
+        return f"File(sop={self.sop!r}, size={self.size})"  # a path may name a patient
+
     @classmethod
     def of(cls, arrival: Arrival, folder: str | os.PathLike[str]) -> Self:
         """Take down an arrival as it lies on the disk now.
