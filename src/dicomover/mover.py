@@ -327,8 +327,12 @@ class Mover:
         with self._in_use(), self._line(timeouts or self._defaults["timeouts"]) as line:
             line.connect()
             answers = line.find(query.level, query.model, query.keys, columns, limit)
-        kept, _ = select(answers, matched, self.node)
-        return answers_table(kept, columns)
+            kept, dropped = select(answers, matched, self.node)
+            if limit is not None and dropped and len(answers) >= limit:
+                # The limit was used up by answers that do not match: those that do may come after them.
+                answers = line.find(query.level, query.model, query.keys, columns, None)
+                kept, _ = select(answers, matched, self.node)
+        return answers_table(kept[:limit], columns)
 
     def diagnose(self) -> pd.DataFrame:
         """Examine the way to the archive and from there to the destination; nothing moves.

@@ -1,0 +1,672 @@
+"""The contract of `Mover`: what goes in, what comes out, and what the archive is asked meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dicomover import (
+    AssociationLost,
+    AssociationRejected,
+    ConfigurationError,
+    Mover,
+    Node,
+    NodeUnreachable,
+    QueryRefused,
+    RequestError,
+    Timeouts,
+)
+from dicomover.summary import SCHEMA, SUMMARY_COLUMNS
+from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
+from peers import data_sets_in, free_port, wait_until
+
+DTYPES = {column.name: column.dtype for column in SCHEMA}
+STUDIES = (
+    made_study("00123", instances=4, patient="P-1"),
+    made_study("00007", series=2, instances=2, patient="P-7", modality=("CT", "MR")),
+    made_study("TWO", patient="P-2", instances=2, number=1),
+    made_study("TWO", patient="P-2", instances=3, number=2, date="20230405"),
+    made_study("ONE", patient="P-1", instances=3),
+)
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run a well-behaved archive."""
+    with DemoPacs(STUDIES) as archive:
+        yield archive
+
+
+@pytest.fixture
+def mover(pacs: DemoPacs) -> Mover:
+    """Return a Mover that lets WORKSTATION receive."""
+    return quiet(pacs)
+
+
+def quiet(pacs: DemoPacs, **options: object) -> Mover:
+    """Return a Mover that lets WORKSTATION receive and shows nothing."""
+    return Mover(pacs.node, destination="WORKSTATION", progress="none", **options)  # type: ignore[arg-type]
+
+
+def seen(pacs: DemoPacs, kind: str) -> list[Request]:
+    """Return the requests of a kind that the archive has seen."""
+    return [request for request in list(pacs.requests) if request.kind == kind]
+
+
+def check_schema(summary: pd.DataFrame) -> None:
+    """Hold the columns of a summary, and their dtypes, against the schema."""
+    assert tuple(summary.columns[-len(SCHEMA) :]) == SUMMARY_COLUMNS
+    for name, dtype in DTYPES.items():
+        assert str(summary[name].dtype) == dtype, name
+    assert summary["status"].cat.ordered
+
+
+# --- no I/O before it is asked for
+
+
+def test_constructing_does_no_io(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a Node nor a Mover opens a socket, starts a process, or makes a folder."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("I/O in a constructor")
+
+    for name in ("bind", "connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    monkeypatch.setattr("subprocess.Popen", forbidden)
+    Mover(Node("pacs.example.org", 104, ae_title="ARCHIVE"), receive=tmp_path / "in")
+    Mover("ARCHIVE@pacs.example.org:104", destination="WORKSTATION")
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"destination": "THEM", "receive": "in"}, "cannot both be"),
+        ({"port": 104}, "name a folder with receive="),
+        ({"destination": "A" * 17}, "17 characters"),
+        ({"ae_title": "A\\B"}, "does not allow"),
+        ({"associations": 0}, "associations=0"),
+        ({"associations": True}, "associations=True"),
+        ({"max_matches": 0}, "max_matches=0"),
+        ({"level": "STUDIES"}, "'STUDIES'"),
+        ({"model": "root"}, "'root'"),
+        ({"verify": "maybe"}, "verify='maybe'"),
+        ({"timeouts": 30}, "timeouts=30"),
+        ({"receive": "in", "port": 70000}, "70000"),
+    ],
+)
+def test_settings_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
+    """A setting that cannot be meant is an error that names it, before anything is sent."""
+    with pytest.raises(ConfigurationError, match=message):
+        Mover("ARCHIVE@127.0.0.1:104", **options)  # type: ignore[arg-type]
+
+
+def test_nobody_is_named_to_receive(pacs: DemoPacs) -> None:
+    """A move without a destination is an error before anything is sent; a find is not."""
+    mover = Mover(pacs.node, progress="none")
+    with pytest.raises(ConfigurationError, match="nobody is named to receive"):
+        mover.move({"AccessionNumber": "00123"})
+    assert not pacs.associations
+    assert len(mover.find({"AccessionNumber": "00123"})) == 1
+
+
+# --- the table
+
+
+def test_index_columns_and_order_are_kept(mover: Mover) -> None:
+    """The summary has the index, the columns and the order of the input; columns that ride along are untouched."""
+    table = pd.DataFrame(
+        {
+            "age": pd.array([61, None, 7], dtype="Int64"),
+            "AccessionNumber": ["00007", "nobody", "00123"],
+            "split": pd.Categorical(["train", "test", "train"]),
+        },
+        index=pd.Index(["c", "a", "b"], name="case"),
+    )
+    before = table.copy(deep=True)
+    summary = mover.move(table)
+    pd.testing.assert_frame_equal(table, before)
+    pd.testing.assert_frame_equal(summary[["age", "AccessionNumber", "split"]], before)
+    assert summary.index.equals(before.index)
+    assert summary.index.name == "case"
+    assert summary["status"].tolist() == ["success", "not-found", "success"]
+    check_schema(summary)
+
+
+def test_an_index_with_repeated_labels(mover: Mover) -> None:
+    """Rows of one label stay apart."""
+    table = pd.DataFrame({"AccessionNumber": ["00123", "nobody"]}, index=[5, 5])
+    assert mover.move(table)["status"].tolist() == ["success", "not-found"]
+
+
+@pytest.mark.parametrize(
+    "requests", [[], pd.DataFrame(), pd.DataFrame({"AccessionNumber": pd.Series(dtype="string")}), iter(())]
+)
+def test_no_rows(pacs: DemoPacs, requests: object) -> None:
+    """Zero requests are a table without rows, with every column and dtype, and nobody is asked."""
+    summary = quiet(pacs).move(requests)  # type: ignore[arg-type]
+    assert len(summary) == 0
+    check_schema(summary)
+    assert not pacs.associations
+
+
+def test_dtypes_never_change(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Whatever happens to the rows, the dtypes are the same; concatenated they still are."""
+    pacs.misbehave["ONE"] = "abort"
+    pacs.misbehave["00007"] = "some-failed"
+    parts = [quiet(pacs).move({"AccessionNumber": name}) for name in ("00123", "00007", "ONE", "nobody")]
+    parts.append(quiet(pacs).move([{"AccessionNumber": " "}], invalid="record"))
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as receiving:
+        pacs.destinations["MOVESCU"] = receiving.port or 0
+        parts.append(receiving.move({"AccessionNumber": "TWO"}))
+    statuses = ["success", "partial", "lost", "not-found", "invalid", "success"]
+    for part, status in zip(parts, statuses, strict=True):
+        check_schema(part)
+        assert part["status"].tolist() == [status], part["error"].tolist()
+    check_schema(pd.concat(parts))
+
+
+def test_every_kind_of_input(pacs: DemoPacs) -> None:
+    """A dict, a Series, a list, a generator and a table are understood alike; keywords may be tags."""
+    for requests in (
+        {"AccessionNumber": "00123"},
+        {"0008,0050": "00123"},
+        {"(0008,0050)": "00123"},
+        {0x00080050: "00123"},
+        pd.Series({"AccessionNumber": "00123"}),
+        [{"AccessionNumber": "00123"}],
+        ({"AccessionNumber": name} for name in ["00123"]),
+        pd.DataFrame({"AccessionNumber": ["00123"]}),
+    ):
+        summary = quiet(pacs).move(requests)  # type: ignore[arg-type]
+        assert summary["status"].tolist() == ["success"]
+        assert summary["AccessionNumber"].tolist() == ["00123"]
+
+
+def test_bad_rows_are_named_together_and_nothing_is_sent(pacs: DemoPacs) -> None:
+    """All rows that cannot be meant are in one error, and nothing was sent for the good ones either."""
+    with pytest.raises(RequestError) as caught:
+        quiet(pacs).move([{"AccessionNumber": "00123"}, {"AccessionNumber": "123.0"}, {"StudyInstanceUID": "1.2.*"}])
+    assert [problem.position for problem in caught.value.problems] == [1, 2]
+    assert not pacs.associations
+
+
+def test_bad_rows_can_be_recorded(pacs: DemoPacs) -> None:
+    """With invalid='record' they are rows, and the good ones move."""
+    summary = quiet(pacs).move([{"AccessionNumber": "00123"}, {"AccessionNumber": "123.0"}], invalid="record")
+    assert summary["status"].tolist() == ["success", "invalid"]
+    assert summary["attempts"].tolist() == [1, 0]
+    assert "looks like a number" in summary["error"][1]
+    only_bad = quiet(pacs).move([{"AccessionNumber": "123.0"}], invalid="record")
+    assert only_bad["status"].tolist() == ["invalid"]
+
+
+def test_what_is_the_same_moves_once(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A study that two rows ask for, by whatever key, is moved once and reported in both."""
+    study = pacs.study("00123")
+    table = [
+        {"AccessionNumber": "00123"},
+        {"StudyInstanceUID": study.study_instance_uid},
+        {"PatientID": "P-1", "StudyInstanceUID": study.study_instance_uid},
+        {"AccessionNumber": "00123"},
+    ]
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", associations=3) as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move(table)
+    assert summary["status"].tolist() == ["success"] * 4, summary["error"].tolist()
+    assert summary["received"].tolist() == [4] * 4
+    assert len(pacs.moves_of(study.study_instance_uid)) == 1
+    assert all(pacs.sends_of(item.sop_instance_uid) == 1 for item in study.instances())
+
+
+def test_one_accession_number_with_two_studies(mover: Mover, pacs: DemoPacs) -> None:
+    """All studies of an accession number move, and `matches` says how many they are."""
+    summary = mover.move({"AccessionNumber": "TWO"})
+    (row,) = summary.to_dict("records")
+    assert (row["status"], row["matches"], row["expected"], row["completed"], row["attempts"]) == (
+        "success",
+        2,
+        5,
+        5,
+        2,
+    )
+
+
+def test_one_of_two_studies_fails(pacs: DemoPacs) -> None:
+    """A row whose second study fails is partial, and says how many C-MOVEs are complete."""
+    pacs.misbehave["TWO"] = Misbehaviour("destination-unknown", times=1)
+    (row,) = quiet(pacs, associations=1).move({"AccessionNumber": "TWO"}).to_dict("records")
+    assert (row["status"], row["status_code"]) == ("partial", "0xA801")
+    assert row["error"].startswith("1 of 2 C-MOVEs complete; 0xA801")
+
+
+def test_max_matches(mover: Mover, pacs: DemoPacs) -> None:
+    """A request that resolves to more than `max_matches` moves nothing and says so; None is no limit."""
+    (row,) = mover.move({"AccessionNumber": "TWO"}, max_matches=1).to_dict("records")
+    assert (row["status"], row["matches"], row["attempts"]) == ("failure", 2, 0)
+    assert "max_matches=1" in row["error"]
+    assert not pacs.stores
+    (row,) = mover.move({"AccessionNumber": "*"}, max_matches=None).to_dict("records")
+    assert (row["status"], row["matches"]) == ("success", len(STUDIES))
+
+
+def test_a_study_that_is_named_twice_is_one(pacs: DemoPacs) -> None:
+    """Duplicate C-FIND answers are one match, also against max_matches."""
+    pacs.misbehave["00123"] = "find-duplicates"
+    (row,) = quiet(pacs, max_matches=1).move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["matches"], row["expected"]) == ("success", 1, 4)
+
+
+def test_an_archive_that_ignores_keys_and_has_many_studies() -> None:
+    """The right study is found among everything, also behind the first `max_matches` answers."""
+    studies = [made_study(f"M{number}", instances=1) for number in range(30)]
+    with DemoPacs(studies, misbehave={"*": "find-ignores-keys"}) as pacs:
+        summary = quiet(pacs, max_matches=3).move([{"AccessionNumber": "M29"}, {"AccessionNumber": "nobody"}])
+    assert summary["status"].tolist() == ["success", "not-found"], summary["error"].tolist()
+    assert summary["matches"].tolist() == [1, 0]
+
+
+def test_a_summary_is_input(pacs: DemoPacs) -> None:
+    """What did not succeed can be moved again as it is; our own columns are no keys and are replaced."""
+    pacs.misbehave["00123"] = Misbehaviour("busy", times=1)
+    pacs.misbehave["ONE"] = Misbehaviour("close", times=1)
+    table = pd.DataFrame({"AccessionNumber": ["00123", "00007", "ONE"], "label": [1, 2, 3]}, index=["a", "b", "c"])
+    summary = quiet(pacs, associations=1).move(table)
+    assert summary["status"].tolist() == ["failure", "success", "lost"]
+    pacs.forget()
+    again = quiet(pacs).move(summary[summary["status"] != "success"])
+    assert again["status"].tolist() == ["success", "success"]
+    assert again.index.tolist() == ["a", "c"]
+    assert again.columns.tolist() == summary.columns.tolist()
+    assert again["label"].tolist() == [1, 3]
+    assert not pacs.moves_of(pacs.study("00007").study_instance_uid)
+
+
+# --- per call
+
+
+def test_overrides(pacs: DemoPacs) -> None:
+    """The same names as in the constructor override it for one call only."""
+    pacs.destinations["OTHER"] = pacs.workstation.port
+    mover = quiet(pacs)
+    request = {"AccessionNumber": "00123", "PatientID": "P-1"}
+    mover.move(request, destination="OTHER", verify="none", associations=1, model="study")
+    mover.move(request)
+    assert [(item.destination, item.model) for item in seen(pacs, "C-MOVE")] == [
+        ("OTHER", "STUDY"),
+        ("WORKSTATION", "PATIENT"),
+    ]
+
+
+def test_unknown_overrides(pacs: DemoPacs) -> None:
+    """A name that cannot be said per call is an error, and so is a value that cannot be meant."""
+    mover = quiet(pacs)
+    with pytest.raises(TypeError, match="'retries' cannot be said per call"):
+        mover.move({"AccessionNumber": "00123"}, retries=3)  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError, match="associations=0"):
+        mover.move({"AccessionNumber": "00123"}, associations=0)
+    with pytest.raises(ConfigurationError, match="receives itself"):
+        Mover(pacs.node, receive="in").move({"AccessionNumber": "00123"}, destination="OTHER")
+    assert not pacs.associations
+
+
+def test_verify_none_does_not_count(pacs: DemoPacs) -> None:
+    """Without verification a resolved request is moved without any C-FIND, and `expected` is unknown."""
+    study = pacs.study("00123")
+    summary = quiet(pacs, verify="none").move({"StudyInstanceUID": study.study_instance_uid})
+    assert summary["status"].tolist() == ["success"]
+    assert summary["expected"].isna().all()
+    assert not seen(pacs, "C-FIND")
+
+
+# --- what goes out
+
+
+def test_the_identifier_holds_unique_keys_only(pacs: DemoPacs) -> None:
+    """A C-MOVE carries the level and its unique keys, priority MEDIUM, and nothing else; a strict archive agrees."""
+    study = pacs.study("00007")
+    series = study.series[0]
+    summary = quiet(pacs).move(
+        [
+            {"AccessionNumber": "00123", "PatientName": "*", "StudyDate": "20240102"},
+            {"PatientID": "P-7", "StudyInstanceUID": study.study_instance_uid, "AccessionNumber": "00007"},
+            {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid},
+        ]
+    )
+    assert summary["status"].tolist() == ["success"] * 3, summary["error"].tolist()
+    moves = sorted(seen(pacs, "C-MOVE"), key=lambda item: item.level + item.model)
+    assert [(item.level, item.model, sorted(item.keys)) for item in moves] == [
+        ("SERIES", "STUDY", ["QueryRetrieveLevel", "SeriesInstanceUID", "StudyInstanceUID"]),
+        ("STUDY", "PATIENT", ["PatientID", "QueryRetrieveLevel", "StudyInstanceUID"]),
+        ("STUDY", "STUDY", ["QueryRetrieveLevel", "StudyInstanceUID"]),
+    ]
+    assert {item.priority for item in pacs.requests if item.kind in ("C-MOVE", "C-FIND")} == {0}
+
+
+def test_message_ids_are_unique(pacs: DemoPacs) -> None:
+    """No two requests of a Mover have the same Message ID, on whatever association."""
+    with quiet(pacs, associations=3) as mover:
+        for _ in range(2):
+            mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
+    ids = [item.message_id for item in pacs.requests]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_patient_id_that_is_not_ascii(pacs: DemoPacs) -> None:
+    """SpecificCharacterSet goes along where PatientID needs it, and only there."""
+    pacs.add(made_study("UMLAUT", patient="Größe-7", instances=2))
+    summary = quiet(pacs).move([{"PatientID": "Größe-7", "StudyInstanceUID": pacs.study("UMLAUT").study_instance_uid}])
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+    (move,) = seen(pacs, "C-MOVE")
+    assert move.keys["SpecificCharacterSet"] == "ISO_IR 192"
+    assert move.keys["PatientID"] == "Größe-7"
+    quiet(pacs).move({"AccessionNumber": "00123"})
+    assert "SpecificCharacterSet" not in seen(pacs, "C-MOVE")[-1].keys
+
+
+# --- associations
+
+
+def test_associations_side_by_side() -> None:
+    """As many associations as asked for work at once, each on requests of its own."""
+    studies = [made_study(f"S{number}", instances=5) for number in range(12)]
+    with DemoPacs(studies, misbehave={"*": Misbehaviour("slow", seconds=0.02)}) as pacs:
+        summary = quiet(pacs, associations=4).move([{"AccessionNumber": f"S{number}"} for number in range(12)])
+        assert summary["status"].tolist() == ["success"] * 12
+        assert pacs.most_associations == 4
+        assert pacs.most_moves == 4
+        assert len({item.association for item in seen(pacs, "C-MOVE")}) == 4
+        assert all(pacs.sends_of(item.sop_instance_uid) == 1 for study in studies for item in study.instances())
+
+
+def test_no_more_associations_than_requests(pacs: DemoPacs) -> None:
+    """One request takes one association, however many are allowed."""
+    quiet(pacs, associations=8).move({"AccessionNumber": "00123"})
+    assert len(pacs.associations) == 1
+
+
+def test_associations_are_kept_inside_with(pacs: DemoPacs) -> None:
+    """Inside `with` associations are used again, and released afterwards; without it they end with the call."""
+    with quiet(pacs, associations=1) as mover:
+        mover.echo()
+        mover.find({"AccessionNumber": "00123"})
+        mover.move({"AccessionNumber": "00123"})
+        mover.plan({"AccessionNumber": "00123"})
+        mover.move([{"AccessionNumber": "00007"}, {"AccessionNumber": "ONE"}])
+        assert len(pacs.associations) == 1
+        assert pacs.open_associations == 1
+    wait_until(lambda: pacs.open_associations == 0, 5)
+    mover.move({"AccessionNumber": "00123"})
+    wait_until(lambda: pacs.open_associations == 0, 5)
+    assert len(pacs.associations) == 2
+
+
+def test_an_archive_that_drops_the_association_after_each_move(pacs: DemoPacs) -> None:
+    """Each request gets a new association, and none is lost for it."""
+    pacs.misbehave["*"] = "drops-association"
+    with quiet(pacs, associations=1) as mover:
+        summary = mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
+    assert summary["status"].tolist() == ["success"] * 4, summary["error"].tolist()
+    assert len(pacs.associations) >= 4
+
+
+def test_fewer_associations_than_asked_for() -> None:
+    """An archive that allows one association is worked with over one, and nothing is lost."""
+    studies = [made_study(f"S{number}", instances=3) for number in range(6)]
+    with DemoPacs(studies, max_associations=1) as pacs:
+        summary = quiet(pacs, associations=4).move([{"AccessionNumber": f"S{number}"} for number in range(6)])
+        assert summary["status"].tolist() == ["success"] * 6, summary["error"].tolist()
+        assert pacs.most_associations == 1
+        assert any(item.rejected == (2, 3, 2) for item in pacs.associations)
+
+
+# --- a node that cannot be reached
+
+
+def test_an_unreachable_node() -> None:
+    """Nobody listens: every verb raises the same named error, which says what to check."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        mover = Mover(Node("127.0.0.1", sock.getsockname()[1]), destination="WORKSTATION", progress="none")
+        request = {"AccessionNumber": "00123"}
+        for verb in (mover.echo, lambda: mover.find(request), lambda: mover.plan(request), lambda: mover.move(request)):
+            with pytest.raises(NodeUnreachable, match="check host and port, and whether a firewall"):
+                verb()
+
+
+@pytest.mark.parametrize(
+    ("called", "calling", "message"),
+    [
+        ("DEMO", "STRANGER", "add our AE title 'STRANGER' with this machine's address"),
+        ("OTHER", "KNOWN", "it does not call itself 'OTHER'; ask for its AE title"),
+    ],
+)
+def test_a_wrong_ae_title(called: str, calling: str, message: str) -> None:
+    """A rejection for a wrong AE title says which one and what to do, and nothing is moved."""
+    with DemoPacs(STUDIES, known_ae_titles={"KNOWN"}) as pacs:
+        node = Node("127.0.0.1", pacs.node.port, ae_title=called)
+        mover = Mover(node, ae_title=calling, destination="WORKSTATION", progress="none")
+        for verb in (mover.echo, lambda: mover.move([{"AccessionNumber": "00123"}] * 3)):
+            with pytest.raises(AssociationRejected, match=message) as caught:
+                verb()
+            assert not caught.value.retriable
+        assert not pacs.requests
+
+
+def test_the_acse_timeout_works() -> None:
+    """An archive that accepts the connection and says nothing is given up after `acse` seconds."""
+    with (
+        DemoPacs(STUDIES, on_associate="associate-silence") as pacs,
+        pytest.raises(AssociationLost, match=r"did not answer the association request within 0.3 s"),
+    ):
+        quiet(pacs, timeouts=Timeouts(acse=0.3)).move({"AccessionNumber": "00123"})
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "sentence"),
+    [
+        (Timeouts(dimse=0.3), "no response for 0.3 s (the dimse timeout)"),
+        (Timeouts(stall=0.3), "no response and no arrival for 0.3 s (the stall timeout)"),
+    ],
+)
+def test_a_silent_archive_costs_one_row(pacs: DemoPacs, timeouts: Timeouts, sentence: str) -> None:
+    """A request that is never answered is lost after the deadline; the others move."""
+    pacs.misbehave["00123"] = "silence-at-once"
+    summary = quiet(pacs, associations=1, timeouts=timeouts).move(
+        [{"AccessionNumber": name} for name in ("00123", "00007")]
+    )
+    assert summary["status"].tolist() == ["lost", "success"]
+    assert sentence in summary["error"][0]
+
+
+def test_a_stall_is_held_off_by_arrivals(pacs: DemoPacs, tmp_path: Path) -> None:
+    """While instances arrive a request goes on, though no response comes."""
+    pacs.pending = False
+    pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.3)
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", timeouts=Timeouts(stall=0.9)) as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"AccessionNumber": "00123"})
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+
+
+# --- echo, find, plan
+
+
+def test_echo(pacs: DemoPacs) -> None:
+    """`echo` returns the seconds it took, and the archive saw a C-ECHO."""
+    assert quiet(pacs).echo() > 0
+    assert [item.kind for item in pacs.requests] == ["C-ECHO"]
+
+
+@pytest.mark.parametrize("name", ["find-refused", "find-mismatch", "find-unable", "find-breaks"])
+def test_a_refused_find_is_an_error(pacs: DemoPacs, name: str) -> None:
+    """A refusal is an exception with the status, never an empty table."""
+    pacs.misbehave["*"] = name
+    with pytest.raises(QueryRefused, match="refused the C-FIND with 0x") as caught:
+        quiet(pacs).find({"AccessionNumber": "00123"})
+    assert caught.value.status is not None
+
+
+def test_find_filters_what_the_archive_did_not(pacs: DemoPacs) -> None:
+    """An archive that ignores keys returns everything; the table holds only what matches."""
+    pacs.misbehave["*"] = "find-ignores-keys"
+    found = quiet(pacs).find({"AccessionNumber": "00123"})
+    assert found["AccessionNumber"].tolist() == ["00123"]
+    pacs.misbehave["*"] = "find-omits-key"
+    with pytest.raises(QueryRefused, match="cannot be trusted"):
+        quiet(pacs).find({"AccessionNumber": "00123"})
+
+
+def test_find_with_a_limit(pacs: DemoPacs) -> None:
+    """`limit` bounds the answers, and the association goes on to be used."""
+    with quiet(pacs) as mover:
+        assert len(mover.find({"AccessionNumber": "*"}, limit=2)) == 2
+        assert len(mover.find({"AccessionNumber": "*"})) == len(STUDIES)
+    assert len(pacs.associations) == 1
+
+
+def test_find_with_a_limit_where_keys_are_ignored(pacs: DemoPacs) -> None:
+    """An empty table means that nothing matches, also where the first answers do not."""
+    pacs.misbehave["*"] = "find-ignores-keys"
+    found = quiet(pacs).find({"AccessionNumber": "ONE"}, limit=1)
+    assert found["AccessionNumber"].tolist() == ["ONE"]
+
+
+def test_find_has_its_columns_always(pacs: DemoPacs) -> None:
+    """The columns and dtypes are the same whether something matches or not; wanted ones come along."""
+    some = quiet(pacs).find({"AccessionNumber": "00123"}, returned=["ReferringPhysicianName", "SOPClassesInStudy"])
+    none = quiet(pacs).find({"AccessionNumber": "nobody"}, returned=["ReferringPhysicianName", "SOPClassesInStudy"])
+    assert some.columns.tolist() == none.columns.tolist()
+    assert some.dtypes.equals(none.dtypes)
+    assert {"ReferringPhysicianName", "SOPClassesInStudy"} <= set(some.columns)
+    assert len(none) == 0
+
+
+def test_plan_moves_nothing_and_can_be_moved(pacs: DemoPacs) -> None:
+    """A plan says what would move; edited and moved, it moves exactly that."""
+    mover = quiet(pacs)
+    table = pd.DataFrame({"AccessionNumber": ["00123", "TWO", "nobody", "00007"], "label": list("abcd")})
+    plan = mover.plan(table)
+    assert not seen(pacs, "C-MOVE")
+    assert plan["decision"].tolist() == ["move", "several", "not-found", "move"]
+    assert plan["expected"].tolist()[:2] == [4, 5]
+    assert plan["label"].tolist() == list("abcd")
+    wanted = plan[plan["decision"] == "move"]
+    summary = mover.move(wanted)
+    assert summary["status"].tolist() == ["success", "success"], summary["error"].tolist()
+    assert summary.index.tolist() == [0, 3]
+    assert summary["expected"].tolist() == wanted["expected"].tolist()
+    assert len(seen(pacs, "C-MOVE")) == 2
+    both = mover.move(plan[plan["decision"] == "several"])
+    assert both["completed"].tolist() == [5]
+
+
+def test_plan_says_what_a_move_would(pacs: DemoPacs) -> None:
+    """Refusals, too many matches and bad rows are decisions of the plan."""
+    pacs.misbehave["ONE"] = "find-refused"
+    plan = quiet(pacs, max_matches=1).plan(
+        [{"AccessionNumber": "ONE"}, {"AccessionNumber": "TWO"}, {"AccessionNumber": "1.0"}], invalid="record"
+    )
+    assert plan["decision"].tolist() == ["refused", "too-many", "invalid"]
+    assert plan["error"].notna().all()
+
+
+# --- receiving
+
+
+def test_only_what_is_asked_for_is_let_in(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What the archive sends of another study is refused where it does not come with our C-MOVE."""
+    pacs.originator = False
+    pacs.misbehave["00123"] = "foreign-instance"
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"AccessionNumber": "00123"})
+        assert [store.status for store in pacs.stores].count(0x0124) == 1
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+    assert set(data_sets_in(tmp_path)) == {item.sop_instance_uid for item in pacs.study("00123").instances()}
+
+
+def test_stragglers_are_waited_for(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What comes after the final response is counted with its request."""
+    pacs.misbehave["*"] = Misbehaviour("stragglers", count=2, seconds=0.5)
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}])
+    assert summary["status"].tolist() == ["success", "success"], summary["error"].tolist()
+    assert summary["received"].tolist() == [4, 4]
+
+
+def test_receiving_without_with(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A move listens for as long as it lasts; the files are the archive's, byte for byte, and a rerun adds none."""
+    port = free_port()
+    pacs.destinations["US"] = port
+    mover = Mover(pacs.node, ae_title="US", receive=tmp_path, port=port, progress="none")
+    assert mover.port is None
+    for _ in range(2):
+        summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "TWO"}])
+        assert summary["status"].tolist() == ["success", "success"], summary["error"].tolist()
+        assert summary["received"].tolist() == [4, 5]
+        assert mover.port is None
+    found = data_sets_in(tmp_path)
+    assert len(found) == 9
+    assert all(pacs.data_set_bytes(uid) == data for uid, data in found.items())
+    assert summary["bytes"].sum() == sum(map(len, found.values()))
+
+
+# --- no patient data where nobody looks for it
+
+
+@pytest.mark.parametrize("progress", ["log", "terminal", "none"])
+def test_no_patient_data_in_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], progress: str
+) -> None:
+    """Names and IDs of patients are in no log record, no exception, no error column and no progress."""
+    caplog.set_level(logging.DEBUG)
+    canary = "Xanadu"
+    patient = f"{canary}-ID-77"
+    behaviours = ("some-failed", "identifier-mismatch", "abort", "busy", "find-refused", "find-omits-key", "garbage")
+    studies = [
+        made_study(f"C{number}", patient=patient, name=f"{canary}^Kubla", number=number, instances=2)
+        for number in range(len(behaviours) + 1)
+    ]
+    names = {f"C{number + 1}": name for number, name in enumerate(behaviours)}
+    with (
+        DemoPacs(studies, misbehave=names) as pacs,
+        Mover(
+            pacs.node, receive=tmp_path, port=0, progress=progress, layout="{StudyInstanceUID}/{SOPInstanceUID}.dcm"
+        ) as mover,
+    ):
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        requests = [{"PatientID": patient, "AccessionNumber": f"C{n}"} for n in range(len(studies))]
+        requests += [{"PatientName": f"{canary}*", "PatientID": patient, "AccessionNumber": "nobody"}]
+        job = mover.job(requests).run()
+        summary = job.summary()
+        plan = mover.plan(requests)
+        caught = [_message(mover.find, {"PatientID": patient, "AccessionNumber": "C5"})]
+        caught += [_message(mover.move, [{"PatientID": f" {patient}"}, {"PatientName": canary, "Nonsense": canary}])]
+        caught += [_message(mover.move, [{"PatientID": f"{patient}*"}, {"PatientID": [patient]}])]
+    assert summary["status"].tolist()[0] == "success"
+    assert len(set(summary["status"])) >= 4
+    texts = {
+        "log": caplog.text,
+        "error": " ".join(summary["error"].fillna("")),
+        "plan": " ".join(plan["error"].fillna("")),
+        "failures": job.failures().to_string(),
+        "exceptions": " ".join(caught).replace("'Nonsense'", ""),
+        "output": "".join(capfd.readouterr()),
+    }
+    assert caplog.records
+    for where, text in texts.items():
+        assert canary not in text, f"{where}: {text[max(0, text.index(canary) - 200) :][:400]}"
+
+
+def _message(verb: object, requests: object) -> str:
+    with pytest.raises((RequestError, QueryRefused)) as caught:
+        verb(requests)  # type: ignore[operator]
+    return f"{caught.value} {caught.value!r}"
