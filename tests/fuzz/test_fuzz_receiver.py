@@ -1,8 +1,8 @@
 """Fuzzing the receiver: whatever a peer sends, it ends in an answer or an abort, without a crash, a hang or a hoard.
 
-A few hundred inputs with every test run. For a million::
+A few thousand inputs with every test run. For more than a million::
 
-    DICOMOVER_FUZZ=1000000 python -m pytest -n auto tests/fuzz
+    DICOMOVER_FUZZ=100000 python -m pytest -n auto --timeout 0 tests/fuzz
 
 What once failed stays in hypothesis' example database and in the `@example` lines here.
 """
@@ -39,7 +39,7 @@ from dicomover.upper_layer import ABORT, P_DATA, RELEASE_RP
 INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "150"))
 fuzz = settings(
     max_examples=INPUTS,
-    deadline=2000,
+    deadline=None,  # the machine may be busy; what an input may take is asserted below
     suppress_health_check=list(HealthCheck),
     database=None if INPUTS < 1000 else settings.default.database,  # type: ignore[union-attr]
 )
@@ -270,9 +270,9 @@ def check(raw: bytes, sizes: list[int], root: Path, restrict: bool) -> Host:
     root.mkdir(exist_ok=True)
     wire = Wire(raw, sizes)
     host = Host(root, restrict)
-    begun = time.monotonic()
+    begun = time.thread_time()
     Unplugged(wire, "fuzz", host).run()  # type: ignore[arg-type]
-    assert time.monotonic() - begun < 2
+    assert time.thread_time() - begun < 1
     assert not mistakes, mistakes
     answers = bytes(wire.sent)
     while answers:
@@ -414,7 +414,8 @@ def test_mutations(root: Path) -> None:
     root.mkdir(exist_ok=True)
     seed = int(os.environ.get("DICOMOVER_FUZZ_SEED", "0"))
     arrivals = 0
-    for number in range(INPUTS * 10):
+    first_input = int(os.environ.get("DICOMOVER_FUZZ_FIRST", "0"))
+    for number in range(first_input, first_input + INPUTS * 10):
         chance = random.Random(f"{seed}-{number}")
         raw = bytearray(chance.choice(SEEDS))
         # Mostly behind the association request, which is dear to parse and has its own test.
@@ -434,12 +435,12 @@ def test_mutations(root: Path) -> None:
                 raw[at : at + 4] = chance.choice([b"\xff" * 4, bytes(4), b"\0\0\0\1", b"\0\1\0\0", b"\x7f\xff\xff\xff"])
         host = Host(root, restrict=number % 20 != 0)
         wire = Wire(bytes(raw), [chance.choice([1 << 16, 1 << 16, 300, 70])])
-        begun = time.monotonic()
+        begun = time.thread_time()
         Unplugged(wire, "fuzz", host).run()  # type: ignore[arg-type]
-        assert time.monotonic() - begun < 2, f"input {seed}-{number} took too long"
+        assert time.thread_time() - begun < 1, f"input {seed}-{number} took too long"
         assert not mistakes, f"input {seed}-{number}: {mistakes}"
         arrivals += sum(isinstance(told, dict) for told in host.told)
-        if number % 1000 == 999 or number == INPUTS * 10 - 1:
+        if number % 1000 == 999 or number == first_input + INPUTS * 10 - 1:
             assert not list(root.rglob("*.part")), f"before input {seed}-{number}"
             assert [path.name for path in root.parent.iterdir()] == ["root"], f"before input {seed}-{number}"
             shutil.rmtree(root)
