@@ -13,7 +13,7 @@ import pytest
 from behaviours import BEHAVIOURS, INSTANCES, Behaviour, Row
 from dicomover import Mover, Timeouts, errors
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, Received, data_set_of_file, made_study
-from peers import wait_until
+from peers import ONCE, wait_until
 
 PLACES = ("here", "there")
 ACCESSIONS = {behaviour.name: f"B{number:04d}" for number, behaviour in enumerate(BEHAVIOURS)}
@@ -65,7 +65,7 @@ def scene(folder: Path | None, **options: object) -> Iterator[Scene]:
         with DemoPacs(studies, **options) as pacs:  # type: ignore[arg-type]
             pacs.workstation.keep = True
             receives = {"destination": "WORKSTATION"} if folder is None else {"receive": folder, "port": 0}
-            with Mover(pacs.node, associations=1, progress="none", **receives) as mover:  # type: ignore[arg-type]
+            with Mover(pacs.node, associations=1, progress="none", **receives, **ONCE) as mover:  # type: ignore[arg-type]
                 if folder is not None:
                     assert mover.port is not None
                     pacs.destinations["MOVESCU"] = mover.port

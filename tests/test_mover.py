@@ -23,7 +23,7 @@ from dicomover import (
 )
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
-from peers import data_sets_in, free_port, wait_until
+from peers import ONCE, data_sets_in, free_port, wait_until
 
 DTYPES = {column.name: column.dtype for column in SCHEMA}
 STUDIES = (
@@ -50,6 +50,7 @@ def mover(pacs: DemoPacs) -> Mover:
 
 def quiet(pacs: DemoPacs, **options: object) -> Mover:
     """Return a Mover that lets WORKSTATION receive and shows nothing."""
+    options = {**ONCE, **options}
     return Mover(pacs.node, destination="WORKSTATION", progress="none", **options)  # type: ignore[arg-type]
 
 
@@ -639,7 +640,12 @@ def test_no_patient_data_in_words(
     with (
         DemoPacs(studies, misbehave=names) as pacs,
         Mover(
-            pacs.node, receive=tmp_path, port=0, progress=progress, layout="{StudyInstanceUID}/{SOPInstanceUID}.dcm"
+            pacs.node,
+            receive=tmp_path,
+            port=0,
+            progress=progress,
+            layout="{StudyInstanceUID}/{SOPInstanceUID}.dcm",
+            **ONCE,
         ) as mover,
     ):
         pacs.destinations["MOVESCU"] = mover.port or 0

@@ -19,6 +19,7 @@ from peers import (
     HERE,
     LARGER,
     MADE,
+    ONCE,
     THERE,
     UNKNOWN,
     Archive,
@@ -66,7 +67,7 @@ def receiving(archive: Archive, folder: Path, **options: object) -> Mover:
         port=archive.ports[HERE],
         progress="none",
         timeouts=TIMEOUTS,
-        **options,  # type: ignore[arg-type]
+        **{**ONCE, **options},  # type: ignore[arg-type]
     )
 
 
@@ -78,7 +79,7 @@ def sending(archive: Archive, destination: str = THERE, **options: object) -> Mo
         destination=destination,
         progress="none",
         timeouts=TIMEOUTS,
-        **options,  # type: ignore[arg-type]
+        **{**ONCE, **options},  # type: ignore[arg-type]
     )
 
 

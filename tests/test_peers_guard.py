@@ -1,0 +1,53 @@
+"""The guards of `conftest.py` guard."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import conftest
+import peers
+
+
+@pytest.mark.parametrize("address", [("192.0.2.1", 9), ("pacs.invalid", 104), ("2001:db8::1", 9)])
+def test_nobody_is_spoken_to_beyond_this_machine(address: tuple[str, int]) -> None:
+    """A connection beyond loopback is an error before a packet is sent, and is remembered."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as sock:
+        for connect in (sock.connect, sock.connect_ex):
+            with pytest.raises(AssertionError, match="beyond this machine"):
+                connect(address)
+    assert conftest._beyond == [address, address]
+    conftest._beyond.clear()
+
+
+def test_what_is_left_behind_is_seen() -> None:
+    """A child process and a thread that is no daemon are seen while they go on, and not afterwards."""
+    threads, children = conftest._threads(), conftest._children()
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        peers.wait_until(lambda: sys.platform != "linux" or conftest._children() - children == {process.pid})
+        assert conftest._threads() - threads == {thread}
+    finally:
+        ended.set()
+        thread.join()
+        process.communicate(b"\n", timeout=10)
+    assert conftest._threads() == threads
+    assert conftest._children() == children
+
+
+def test_a_missing_peer_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is not installed skips a test, but where CI is set it fails it."""
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="not installed: no-such-program"):
+        peers.need("no-such-program")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="not installed: no-such-program"):
+        peers.need("no-such-program")
