@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,8 @@ from dicomover.cli import report
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.options import model_of, node_of, timeouts_of
 from dicomover.cli.screen import Interrupts, Watch, say, verbosity
-from dicomover.errors import RequestError
+from dicomover.doctor import Setup, diagnose, findings_table
+from dicomover.errors import ReceiverError, RequestError
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
@@ -23,7 +26,7 @@ from dicomover.outcome import Status
 from dicomover.requests import IDENTIFYING, keyword_of, parse_query, read_requests
 from dicomover.summary import exit_code
 
-__all__ = ["run_echo", "run_find", "run_move", "run_plan"]
+__all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
 
 DOWNLOADS = Path("downloads")
 _NAMED = 20  # rows that -q names
@@ -90,6 +93,15 @@ class MoveGiven(BatchGiven):
     ignore_pending: bool
 
 
+class DoctorGiven(EchoGiven):
+    """What `doctor` is given."""
+
+    move_dest: str | Node | None
+    output_dir: Path | None
+    listen: int | None
+    as_records: bool
+
+
 # --- the commands
 
 
@@ -121,7 +133,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             job = mover.job(requests, invalid=given["invalid"], progress=watch)
         interrupts = interrupts or Interrupts()
         with mover:
-            where = destination or f"{given['aetitle']}, here, port {mover.port}, into {folder}"
+            where = str(destination or f"{given['aetitle']}, here, port {mover.port}, into {folder}")
             with interrupts.cancelling(job):
                 job.run()
         table = job.summary()
@@ -188,6 +200,36 @@ def run_echo(**given: Unpack[EchoGiven]) -> int:
         return 0
 
 
+def run_doctor(**given: Unpack[DoctorGiven]) -> int:
+    """Print what stands in the way of a move and return the exit code."""
+    with _talking(given), tempfile.TemporaryDirectory() as scratch:
+        destination, folder = _receiver(given)
+        if folder is not None and given["output_dir"] is None:
+            folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
+        findings = _findings(given, destination, folder)
+    failed = findings[findings["result"] == "failed"]
+    if given["as_records"]:
+        click.echo(report.as_json(findings))
+    if not given["quiet"]:
+        click.echo(report.findings_text(findings), err=given["as_records"])
+    else:
+        for check, _, found, advice in failed.fillna("").itertuples(index=False):
+            say("; ".join(filter(None, [f"Error: {check!s}: {found!s}", advice])))
+    return 2 if "association" in set(failed["check"]) else 1 if len(failed) else 0
+
+
+def _findings(given: DoctorGiven, destination: str | Node | None, folder: Path | None) -> pd.DataFrame:
+    """Examine; that we cannot listen is a finding too, and no reason to know nothing of the rest."""
+    node, ae_title, timeouts = _node(given), given["aetitle"], _timeouts(given)
+    port = given["listen"]
+    mover = Mover(node, ae_title=ae_title, destination=destination, receive=folder, port=port, timeouts=timeouts)
+    try:
+        return mover.diagnose()
+    except ReceiverError as error:
+        setup = Setup(node, ae_title, timeouts, ae_title, port=port, trouble=str(error))
+        return findings_table(diagnose(setup, itertools.count(1).__next__))
+
+
 # --- behind them
 
 
@@ -243,14 +285,18 @@ def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     return filled
 
 
-def _destination(given: MoveGiven) -> tuple[str | None, Path | None]:
+def _destination(given: MoveGiven) -> tuple[str | Node | None, Path | None]:
+    """Return the third party that receives, or the folder into which we do; one of them there has to be."""
+    if given["move_dest"] is None and given["output_dir"] is None and given["listen"] is None:
+        message = "nobody is named to receive; give -aem AET for another machine, or -od DIR to receive here"
+        raise click.UsageError(message)
+    return _receiver(given)
+
+
+def _receiver(given: MoveGiven | DoctorGiven) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do."""
-    here = given["output_dir"] is not None or given["listen"] is not None
     named = given["move_dest"]
-    if not here:
-        if named is None:
-            message = "nobody is named to receive; give -aem AET for another machine, or -od DIR to receive here"
-            raise click.UsageError(message)
+    if given["output_dir"] is None and given["listen"] is None:
         return named, None
     if named not in (None, given["aetitle"]):
         raise click.UsageError(

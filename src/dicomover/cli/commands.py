@@ -10,10 +10,13 @@ import click
 from dicomover.cli.options import (
     ASSOCIATION,
     BATCH,
+    EXAMINED,
+    FILING,
     HELP_NAMES,
     JSON,
     KEYS,
     LIMITS,
+    LISTENING,
     MODEL,
     PEER,
     PROGRESS,
@@ -52,17 +55,17 @@ def cli() -> None:
 @with_options(PROGRESS, ASSOCIATION, TALK)
 @click.pass_obj
 def move(interrupts: Any, /, **given: Any) -> int:
-    r"""Move images: one request from keys, or a batch from a CSV.
+    """Move images: one request from keys, or a batch from a CSV.
 
     PEER PORT is the archive, or PEER alone, written ARCHIVE@host:port. Keys that are not unique (an accession
     number, a date) are looked up first. An interrupt sends C-CANCEL and prints what is known.
 
     \b
     One study into ./downloads:
-      dicomover move -od downloads -k AccessionNumber=00123 ARCHIVE@pacs.example.org:104
+      dicomover move -od downloads -k AccessionNumber=00123 ARCHIVE@pacs:104
     A batch to a workstation:
-      dicomover move -aem WORKSTATION --csv cohort.csv --summary done.csv ARCHIVE@pacs.example.org:104
-    """
+      dicomover move -aem WS7 --csv cohort.csv --summary done.csv ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_move
 
     return run_move(interrupts, **given)
@@ -78,12 +81,12 @@ def move(interrupts: Any, /, **given: Any) -> int:
 )
 @with_options(JSON, ASSOCIATION, TALK)
 def plan(**given: Any) -> int:
-    r"""Look up what a move would move; nothing moves.
+    """Look up what a move would move; nothing moves.
 
     \b
     Example:
-      dicomover plan --csv cohort.csv ARCHIVE@pacs.example.org:104
-    """
+      dicomover plan --csv cohort.csv ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_plan
 
     return run_plan(**given)
@@ -107,15 +110,15 @@ def plan(**given: Any) -> int:
 )
 @with_options(JSON, ASSOCIATION, TALK)
 def find(**given: Any) -> int:
-    r"""Ask what the archive has (C-FIND).
+    """Ask what the archive has (C-FIND).
 
     Values may have the wildcards * and ?, or be a range of dates. A keyword alone, or with nothing after the =,
     asks for an attribute without matching it.
 
     \b
     Example:
-      dicomover find -k StudyDate=20240101-20240131 -k ModalitiesInStudy=MR ARCHIVE@pacs.example.org:104
-    """
+      dicomover find -k PatientID=4711 -k StudyDate=20240101- ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_find
 
     return run_find(**given)
@@ -124,15 +127,58 @@ def find(**given: Any) -> int:
 @cli.command(epilog="Exit codes: 0 it answers, 2 it does not.")
 @with_options(PEER, ASSOCIATION, TALK)
 def echo(**given: Any) -> int:
-    r"""Verify that the archive answers (C-ECHO).
+    """Verify that the archive answers (C-ECHO).
 
     \b
     Example:
-      dicomover echo ARCHIVE@pacs.example.org:104
-    """
+      dicomover echo ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_echo
 
     return run_echo(**given)
+
+
+@cli.command(
+    short_help="Find out why nothing arrives.",
+    epilog="Exit codes: 0 no check failed, 1 some did, 2 the archive cannot be reached or the input was wrong.",
+)
+@with_options(PEER, EXAMINED, JSON, ASSOCIATION, TALK)
+def doctor(**given: Any) -> int:
+    """Find out why nothing arrives: examine the way to the archive, and from there to who receives.
+
+    Asks the archive for a C-ECHO, a C-FIND and C-MOVEs of a study that cannot exist; nothing moves. Name who
+    receives as for a move: -aem, or -od and --port.
+
+    \b
+    Can the archive send to us?
+      dicomover doctor -od downloads --port 11112 ARCHIVE@pacs:104
+    And to a workstation?
+      dicomover doctor -aem WS7@ws7:104 ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.actions import run_doctor
+
+    return run_doctor(**given)
+
+
+@cli.command(
+    short_help="Receive what others send, without moving.",
+    epilog="Exit codes: 0 it was ended by Ctrl-C or SIGTERM, 2 it cannot listen or write.",
+)
+@with_options(LISTENING, FILING, TALK)
+@click.pass_obj
+def receive(interrupts: Any, /, **given: Any) -> int:
+    """Receive what others send (a Storage SCP on its own), until Ctrl-C.
+
+    Whoever may reach the port may send: name who is let in by --calling-aet, or listen on one address by --bind.
+    Who has sent how much is told on the standard error.
+
+    \b
+    Example:
+      dicomover receive --port 11112 -od incoming -aet STORE --calling-aet ARCHIVE
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.receiving import run_receive
+
+    return run_receive(interrupts, **given)
 
 
 @cli.command(short_help="Move a small batch out of a demo archive on this machine.")
@@ -150,12 +196,12 @@ def echo(**given: Any) -> int:
 )
 @with_options(VERSION)
 def demo(output_dir: Path, keep: bool) -> int:
-    r"""Move a small batch out of a demo archive on this machine, and explain the table.
+    """Move a small batch out of a demo archive on this machine, and explain the table.
 
     \b
     Example:
       dicomover demo
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.screen import verbosity
     from dicomover.demo import run
 

@@ -15,10 +15,13 @@ from dicomover.node import Node, Timeouts, check_ae_title
 __all__ = [
     "ASSOCIATION",
     "BATCH",
+    "EXAMINED",
+    "FILING",
     "HELP_NAMES",
     "JSON",
     "KEYS",
     "LIMITS",
+    "LISTENING",
     "MODEL",
     "PEER",
     "PROGRESS",
@@ -37,8 +40,9 @@ if TYPE_CHECKING:
     _TextType = click.ParamType[str]
     _NumberType = click.ParamType[float]
     _WholeType = click.ParamType[int]
+    _DestinationType = click.ParamType[str | Node]
 else:  # older versions of click cannot be subscripted
-    _TextType = _NumberType = _WholeType = click.ParamType
+    _TextType = _NumberType = _WholeType = _DestinationType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -56,6 +60,19 @@ class AETitle(_TextType):
         """Return it without padding."""
         try:
             return check_ae_title(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Destination(_DestinationType):
+    """A Move Destination: an AE title, or `AET@host:port`, where it listens."""
+
+    name = "destination"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Node:
+        """Return the AE title, or the node if more than that is said."""
+        try:
+            return Node.parse(value) if "@" in str(value) else check_ae_title(value)
         except ConfigurationError as error:
             self.fail(str(error), param, ctx)
 
@@ -104,6 +121,10 @@ def _unless_default(context: click.Context, param: click.Parameter, value: str) 
 
 VERSION = [click.version_option(package_name="dicomover", prog_name="dicomover", message="%(prog)s %(version)s")]
 
+OUR_TITLE = click.option(
+    "-aet", "--aetitle", type=AETitle(), default="MOVESCU", metavar="AET", help="What we call ourselves."
+)
+
 TALK = [
     *VERSION,
     click.option("-v", "--verbose", is_flag=True, help="Say what happens to associations, with the elapsed time."),
@@ -117,7 +138,7 @@ PEER = [
 ]
 
 ASSOCIATION = [
-    click.option("-aet", "--aetitle", type=AETitle(), default="MOVESCU", metavar="AET", help="What we call ourselves."),
+    OUR_TITLE,
     click.option(
         "-aec",
         "--call",
@@ -259,6 +280,100 @@ RECEIVING = [
         default=2,
         metavar="N",
         help="How many associations work side by side on a batch.",
+    ),
+]
+
+EXAMINED = [
+    click.option(
+        "-aem",
+        "--move-dest",
+        type=Destination(),
+        default=None,
+        metavar="AET",
+        help="Who should receive; written AET@host:port it is examined too.",
+    ),
+    click.option(
+        "-od",
+        "--output-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        metavar="DIR",
+        help="We should receive, into this folder; it is made if need be.",
+    ),
+    click.option(
+        "--port",
+        "listen",
+        type=Whole(0, 65535),
+        default=None,
+        metavar="N",
+        show_default="auto: 11112, or a free one if that is taken",
+        help="We should receive, on this port.",
+    ),
+]
+
+LISTENING = [
+    click.option(
+        "--port",
+        "listen",
+        type=Whole(0, 65535),
+        required=True,
+        metavar="N",
+        help="The port to listen on; 0 = any free port, which is told.",
+    ),
+    OUR_TITLE,
+    click.option(
+        "--calling-aet",
+        type=AETitle(),
+        multiple=True,
+        metavar="AET",
+        show_default="anybody",
+        help="Who may send; repeat it for more.",
+    ),
+    click.option(
+        "--bind",
+        default=None,
+        metavar="ADDR",
+        show_default="every one",
+        help="The address to listen on; 127.0.0.1 lets in this machine only.",
+    ),
+    click.option(
+        "--max-associations",
+        type=Whole(1),
+        default=32,
+        metavar="N",
+        help="How many associations at a time; further ones are rejected for now.",
+    ),
+]
+
+FILING = [
+    click.option(
+        "-od",
+        "--output-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        metavar="DIR",
+        help="Where the files go; it is made if need be.",
+    ),
+    click.option(
+        "--layout",
+        default=None,
+        metavar="TEXT",
+        show_default="as move files: by patient, study and series",
+        help="Folders and file name below it, with keywords in braces, such as {Modality}/{SOPInstanceUID}.dcm.",
+    ),
+    click.option(
+        "--existing",
+        type=click.Choice(["keep", "replace", "error"]),
+        default="keep",
+        help="What happens if other bytes lie under an instance's UID already: 'keep' both, 'replace' the old, or "
+        "'error': refuse the new. The same bytes are a success in any case.",
+    ),
+    click.option("--checksums", is_flag=True, help="Take the SHA-256 of each data set; --json shows it."),
+    click.option(
+        "--json",
+        "as_records",
+        is_flag=True,
+        help="Print a JSON object for each instance on the standard output, a line each, as they arrive.",
     ),
 ]
 

@@ -16,7 +16,16 @@ from dicomover.outcome import Status
 from dicomover.progress import State
 from dicomover.progress.text import duration, size
 
-__all__ = ["as_json", "check_table_file", "find_text", "move_summary", "outcome", "plan_text", "write_table"]
+__all__ = [
+    "as_json",
+    "check_table_file",
+    "find_text",
+    "findings_text",
+    "move_summary",
+    "outcome",
+    "plan_text",
+    "write_table",
+]
 
 _SHOWN = 20  # rows of a batch that are named
 _WIDEST = 32  # characters of a cell that are shown, unless it is a UID
@@ -186,6 +195,22 @@ def _short(value: object) -> object:
     if isinstance(value, str) and len(value) > _WIDEST:
         return value[: _WIDEST - 1] + "…"
     return value
+
+
+# --- doctor
+
+
+def findings_text(findings: pd.DataFrame) -> str:
+    """Return the findings of a diagnosis for people: a line for each check, what to do below it, the count last."""
+    checks, results = findings["check"], findings["result"]
+    widths = [max(map(len, column), default=0) for column in (checks, results)]
+    pairs = []
+    for check, result, found, advice in findings.fillna("").itertuples(index=False):
+        pairs.append((f"{check!s:<{widths[0]}}  {result!s:<{widths[1]}}", str(found)))
+        pairs += [("", f"-> {advice!s}")] if advice else []
+    counts = results.value_counts()
+    words = ", ".join(f"{counts[name]} {name}" for name in ("ok", "failed", "unclear", "skipped") if name in counts)
+    return f"{facts(pairs, width=terminal_width())}\n\n{words}; nothing was moved"
 
 
 # --- machine readable

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import click
 
@@ -20,14 +20,12 @@ from dicomover.errors import RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
 
-if TYPE_CHECKING:
-    from dicomover.job import Job
-
-__all__ = ["Interrupts", "Watch", "say", "verbosity", "without_pending"]
+__all__ = ["Cancellable", "Interrupts", "Watch", "say", "verbosity", "without_pending"]
 
 logger = logging.getLogger("dicomover.cli")
 
 _SHORT = 5.0  # seconds
+_CANCELLING = "Interrupted: waiting for the archive's last word; interrupt again to stop at once"
 
 
 def say(text: str) -> None:
@@ -171,6 +169,13 @@ def without_pending(state: State) -> State:
     )
 
 
+class Cancellable(Protocol):
+    """What runs and can be told to end."""
+
+    def cancel(self) -> None:
+        """Ask it to end; returns at once."""
+
+
 class Interrupts:
     """Turns SIGINT and SIGTERM into a cancel of the job that runs; where none runs, into a KeyboardInterrupt.
 
@@ -184,7 +189,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self._job: Job | None = None
+        self._job: Cancellable | None = None
+        self._words = ""
         self._before: dict[int, Any] = {}
 
     @property
@@ -203,9 +209,9 @@ class Interrupts:
             signal.signal(number, before)
 
     @contextlib.contextmanager
-    def cancelling(self, job: Job) -> Iterator[None]:
-        """Let signals cancel this job."""
-        self._job = job
+    def cancelling(self, job: Cancellable, words: str = _CANCELLING) -> Iterator[None]:
+        """Let signals cancel this job, and say so in these words."""
+        self._job, self._words = job, words
         try:
             yield
         finally:
@@ -220,6 +226,6 @@ class Interrupts:
         # On a thread of its own: this one may hold any lock at this moment.
         threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
 
-    def _cancel(self, job: Job) -> None:
-        say("Interrupted: waiting for the archive's last word; interrupt again to stop at once")
+    def _cancel(self, job: Cancellable) -> None:
+        say(self._words)
         job.cancel()
