@@ -136,12 +136,13 @@ def quiet() -> Iterator[None]:
     ours, theirs = logging.getLogger("dicomover"), logging.getLogger("pynetdicom")
     handler = Fails()
     ours.addHandler(handler)
-    before = ours.propagate, theirs.level
-    ours.propagate = False
+    before = ours.level, theirs.level
+    # Records below would be kept by pytest, hundreds of thousands of them, until a look through them takes seconds.
+    ours.setLevel(logging.ERROR)
     theirs.setLevel(logging.CRITICAL)
     yield
     ours.removeHandler(handler)
-    ours.propagate = before[0]
+    ours.setLevel(before[0])
     theirs.setLevel(before[1])
 
 
