@@ -6,7 +6,6 @@ Each peer runs in a process group of its own, is ready when it answers on its po
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import random
@@ -34,7 +33,7 @@ from dicomover.testing._samples import read_sources
 HERE, THERE, DOWN, UNKNOWN = "HERE", "STORESCP", "DOWN", "NOWHERE"
 """AE titles: our receiver, a third party, one where nobody listens, one that no archive knows."""
 
-ONCE: dict[str, Any] = {"retry": "none"} if "retry" in inspect.signature(Mover).parameters else {}
+ONCE: dict[str, Any] = {"retry": "none"}
 """For a Mover whose every attempt is to be seen: a request that failed is not tried again."""
 
 READY_SECONDS, END_SECONDS = 30.0, 5.0

@@ -134,7 +134,7 @@ def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_p
     table.write_text("AccessionNumber,PatientName,split\n00123,,a\n00124,,b\nnone,,c\n".replace(",PatientName", ",who"))
     misbehave = {"00124": "success-with-failures"}
     with DemoPacs([made_study("00123", instances=4), made_study("00124", instances=3)], misbehave=misbehave) as pacs:
-        ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
+        ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--retry", "none", *peer(pacs))
         assert [request.destination for request in pacs.requests if request.kind == "C-MOVE"] == ["WORKSTATION"] * 2
     assert ran.code == 1
     for line in (
@@ -355,7 +355,8 @@ def test_a_summary_can_be_moved_again(run: Shell, tmp_path: Path) -> None:
     first.write_text("AccessionNumber,split\n00123,train\n")
     lost = Misbehaviour("abort", after=1, times=1)
     with DemoPacs([made_study("00123")], misbehave={"00123": lost}) as pacs:
-        assert run("move", "-aem", "WORKSTATION", "--csv", first, "--summary", second, *peer(pacs)).code == 1
+        once = ("--retry", "none")
+        assert run("move", "-aem", "WORKSTATION", "--csv", first, "--summary", second, *once, *peer(pacs)).code == 1
         assert run("move", "-aem", "WORKSTATION", "--csv", second, *peer(pacs)).code == 0
 
 

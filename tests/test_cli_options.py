@@ -11,8 +11,8 @@ import pytest
 
 from cli_kit import Shell, peer
 from dicomover.cli import actions, commands
+from dicomover.cli.given import model_of, node_of, timeouts_of
 from dicomover.cli.keys import keys_of, read_query_file
-from dicomover.cli.options import model_of, node_of, timeouts_of
 from dicomover.node import Node, Timeouts
 from dicomover.testing import DemoPacs, made_study
 
@@ -102,6 +102,10 @@ SPELLINGS = [
     (["--json"], "as_records", True),
     (["--associations", "4"], "associations", 4),
     (["--max-matches", "0"], "max_matches", 0),
+    (["--retry", "overnight"], "retry", "overnight"),
+    (["--window", "19:00-07:00"], "window", "19:00-07:00"),
+    (["--max-per-minute", "20"], "max_per_minute", 20),
+    (["--utilization", "0.5"], "utilization", 0.5),
     (["--dry-run"], "dry_run", True),
     (["--invalid", "record"], "invalid", "record"),
 ]
@@ -143,6 +147,10 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "as_records": False,
         "associations": 2,
         "max_matches": 100,
+        "retry": "interactive",
+        "window": None,
+        "max_per_minute": None,
+        "utilization": 1.0,
         "dry_run": False,
     }
 

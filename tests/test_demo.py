@@ -34,9 +34,10 @@ def test_the_demo_works_in_an_empty_folder(run: Shell, tmp_path: Path, monkeypat
         "99999": "not-found",
         "C0815": "partial",
         "E0042": "empty",
-        "D4711": "lost",
+        "D4711": "success",
     }
     assert summary.set_index("AccessionNumber")["matches"]["B2077"] == 2
+    assert summary.set_index("AccessionNumber")["attempts"]["D4711"] == 2
     assert len(list((folder / "images").rglob("*.dcm"))) == summary["received"].sum() > 100
     assert list(read_requests(folder / "requests.csv")["AccessionNumber"]) == [row.accession for row in ROWS]
     assert max(map(len, ran.out.splitlines())) <= 100

@@ -46,7 +46,7 @@ def outcome(status: str = "success", completed: int = 3, **how: object) -> Outco
 
 def begun(ledger: Ledger) -> Row:
     """Begin the next request."""
-    row = ledger.next_row()
+    row = ledger.next_work(0.0)
     assert row is not None
     return row
 
@@ -60,8 +60,8 @@ def test_rows_come_once_in_order() -> None:
     """Each request that can be sent is begun once, in order."""
     ledger, _ = ledger_of(4, invalid=(1,))
     assert [begun(ledger).request.position for _ in range(3)] == [0, 2, 3]
-    assert ledger.next_row() is None
-    assert ledger.next_row() is None
+    assert ledger.next_work(0.0) is None
+    assert ledger.next_work(0.0) is None
 
 
 def test_invalid_rows_are_over_at_once() -> None:
@@ -193,7 +193,7 @@ def test_many_threads(seed: int) -> None:
     sent: list[str] = []
 
     def work() -> None:
-        while (row := ledger.next_row()) is not None:
+        while (row := ledger.next_work(0.0)) is not None:
             mine = ledger.claim(row, resolution(*(f"1.{study}" for study in wanted[row.request.position])))
             for move in mine:
                 conclude(move)

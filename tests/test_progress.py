@@ -309,7 +309,9 @@ def test_own_view() -> None:
     assert choose(view) is view
 
 
-@pytest.mark.parametrize("value", [True, False, None, "tqdm", "", 1, Recorder, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [True, False, None, "tqdm", "", 1, Recorder, object()], ids=lambda value: type(value).__name__
+)
 def test_unknown_progress(value: object) -> None:
     """Anything else is an error that names the value and what may be given."""
     with pytest.raises(ConfigurationError) as caught:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 
 from dicomover.dimse import Association
-from dicomover.errors import NodeError
 from dicomover.events import Event
 from dicomover.outcome import Status
 from dicomover.summary import Result
@@ -30,7 +29,7 @@ class Controls:
         self.cancelled = False
         self._lock = threading.Lock()
         self._halt = threading.Event()
-        self._impossible: NodeError | None = None
+        self._impossible: str | None = None
         self._associations: set[Association] = set()
         self._workers = 0
 
@@ -86,17 +85,22 @@ class Controls:
             for association in self._associations:
                 association.kill()
 
-    def give_up(self, error: NodeError) -> Stop:
+    def give_up(self, why: str) -> Stop:
         """Let nothing more be sent; return what to raise."""
-        self._impossible = error
+        self._impossible = why
         self._halt.set()
-        return self._stop() or Stop(Status.FAILURE, str(error))
+        return self._stop() or Stop(Status.FAILURE, why)
 
     def check(self) -> None:
         """Raise Stop if nothing more is to be sent."""
         stop = self._stop()
         if stop is not None:
             raise stop
+
+    @property
+    def stopping(self) -> bool:
+        """True once nothing more is to be sent."""
+        return self._stop() is not None
 
     def pause(self, seconds: float) -> None:
         """Sleep, unless something stops the batch."""

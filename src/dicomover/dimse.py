@@ -163,6 +163,14 @@ class Association:
         return self._connection is not None and self._connection.open
 
     @property
+    def local_address(self) -> str:
+        """The address of this machine as the peer sees it, empty while there is no connection."""
+        try:
+            return str(self._wire.sock.getsockname()[0]) if self.is_open else ""
+        except OSError:
+            return ""
+
+    @property
     def is_stopping(self) -> bool:
         """True once somebody has asked to cancel or to kill it; it is not used again."""
         return self._killed or self._cancelled_at is not None

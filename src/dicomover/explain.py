@@ -113,7 +113,8 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     if code == 0xA801:
         return f": ask the archive's administrator to add {title} with {where}"
     if code == 0xA702 and not end.counters.moved:
-        return f": the archive could not send to {situation.destination!r}; check {where} there, and the firewall"
+        check = f"check {where} there, the firewall, and that such images are accepted"
+        return f": the archive could not send to {situation.destination!r}; {check}"
     if 0xA700 <= code <= 0xA7FF:
         return ": the archive is short of resources; run it again later, with fewer associations"
     if code in (0xA900, 0x0120):

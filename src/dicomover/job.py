@@ -19,6 +19,7 @@ from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceR
 from dicomover.identifier import Level
 from dicomover.ledger import Ledger
 from dicomover.outcome import Status
+from dicomover.pace import Pace
 from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
@@ -44,6 +45,7 @@ class Job:
         settings: Settings,
         pool: Pool,
         receiver: Receiver | None,
+        pace: Pace,
         view: View,
         on_begin: Callable[[Job], None],
         on_end: Callable[[Job], None],
@@ -61,7 +63,8 @@ class Job:
             else Reception(receiver, Tally(settings.destination, lambda: receiver.last_activity))
         )
         self._controls = Controls(self._events.put)
-        self._ledger = Ledger(batch, pool.next_number, self._events.put)
+        self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry)
+        self._pace = pace
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
         self._ended = threading.Event()
@@ -149,7 +152,7 @@ class Job:
             return
         self._events.put(Noted(time.monotonic(), "cancelling"))
         if self._reception is not None:
-            self._reception.tally.quit()
+            self._reception.tally.hurry()
         self._last_resort = threading.Timer(CANCEL_PATIENCE, self._controls.kill)
         self._last_resort.daemon = True
         self._last_resort.start()
@@ -237,10 +240,12 @@ class Job:
             return
         count = min(self._settings.associations, len(self._batch.requests))
         workers = [
-            Worker(self._ledger, self._settings, self._pool, self._controls, self._reception) for _ in range(count)
+            Worker(self._ledger, self._settings, self._pool, self._controls, self._pace, self._reception)
+            for _ in range(count)
         ]
         try:
-            workers[0].connect()
+            if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
+                workers[0].connect()
         except BaseException:
             self._on_end(self)
             self._ended.set()

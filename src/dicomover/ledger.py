@@ -5,8 +5,11 @@ No network and no drawing; every method may be called from any thread.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +21,9 @@ from dicomover.identifier import Identifier
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Target
+from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.summary import Result
+from dicomover.tally import RunningMove
 
 __all__ = ["Ledger", "Move", "Outcome", "Row"]
 
@@ -37,13 +42,19 @@ class Outcome:
 
 @dataclass(slots=True)
 class Move:
-    """One C-MOVE of the batch: what it asks for, the row that sends it, and the rows that wait for it."""
+    """One C-MOVE of the batch: what it asks for, the row that sends it, and the rows that wait for it.
+
+    It may take several attempts. `latest` is what the last one came to; `outcome` is there once that stands.
+    """
 
     number: int
     target: Target
     row: Row
+    running: RunningMove
     waiting: list[Row] = field(default_factory=list)
     labels: list[object] = field(default_factory=list)
+    tries: list[Tried] = field(default_factory=list)
+    latest: Outcome | None = None
     outcome: Outcome | None = None
 
 
@@ -56,6 +67,8 @@ class Row:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     resolution: Resolution | None = None
     moves: list[Move] = field(default_factory=list)
+    tries: list[Tried] = field(default_factory=list)
+    latest: Result | None = None
     over: bool = False
 
 
@@ -70,12 +83,20 @@ class Ledger:
         Numbers the C-MOVEs.
     emit
         Takes the events.
+    retry
+        What is tried again, and when; nothing by default.
     """
 
-    def __init__(self, batch: Batch, next_number: Callable[[], int], emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, batch: Batch, next_number: Callable[[], int], emit: Callable[[Event], None], retry: Retry | None = None
+    ) -> None:
         self._next_number = next_number
         self._emit = emit
+        self._retry = retry or Retry.none()
         self._lock = threading.Lock()
+        self._later: list[tuple[float, int, Row | Move]] = []
+        self._order = itertools.count()
+        self._recent: deque[Tried] = deque(maxlen=100)
         self._todo: Iterator[Request] = iter(batch.requests)
         self._left = len(batch.requests)
         self._moves: dict[Identifier, Move] = {}
@@ -85,17 +106,36 @@ class Ledger:
             why = "; ".join(f"{problem.column} {problem.why}, {problem.mend}" for problem in problems)
             self._results[position] = Result(Status.INVALID, error=why)
 
-    def next_row(self) -> Row | None:
-        """Begin the next request; None if there is none left."""
+    def next_work(self, now: float) -> Row | Move | float | None:
+        """Return what to do next: a retry that is due, a new row, or how many seconds to wait for a retry.
+
+        None if there is nothing left. What others have under way may still come back: they will see to it.
+        """
         with self._lock:
+            if self._later and self._later[0][0] <= now:
+                return heapq.heappop(self._later)[2]
             request = next(self._todo, None)
-            self._left -= request is not None
-        return None if request is None else Row(request)
+            if request is not None:
+                self._left -= 1
+                return Row(request)
+            return self._later[0][0] - now if self._later else None
 
     def is_used_up(self) -> bool:
-        """Tell whether every request has been begun."""
+        """Tell whether there is nothing left to begin, now or later."""
         with self._lock:
-            return self._left == 0
+            return self._left == 0 and not self._later
+
+    def abandon_retries(self) -> None:
+        """Let what waits for another attempt end as the last attempt left it."""
+        with self._lock:
+            waiting, self._later = self._later, []
+        for _, _, work in waiting:
+            if isinstance(work, Move):
+                assert work.latest is not None
+                self._settle(work, work.latest)
+            else:
+                assert work.latest is not None
+                self.end(work, work.latest)
 
     def claim(self, row: Row, resolution: Resolution) -> list[Move]:
         """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""
@@ -106,7 +146,9 @@ class Ledger:
                 key = target.identifier.without_model()
                 move = self._moves.get(key)
                 if move is None:
-                    move = self._moves[key] = Move(self._next_number(), target, row)
+                    number = self._next_number()
+                    move = Move(number, target, row, RunningMove(number, target.identifier))
+                    self._moves[key] = move
                     self._by_number[move.number] = move
                     mine.append(move)
                 if not any(move is other for other in row.moves):
@@ -117,8 +159,37 @@ class Ledger:
         self._end(over)
         return mine
 
-    def conclude(self, move: Move, outcome: Outcome) -> None:
-        """Record what became of a C-MOVE, and end the rows that now wait for nothing more."""
+    def conclude(self, move: Move, outcome: Outcome, tried: Tried | None = None) -> None:
+        """Record what an attempt at a C-MOVE came to: it is tried again later, or ends the rows that wait for it."""
+        move.latest = outcome
+        if tried is None or not self._again(move, tried):
+            self._settle(move, outcome)
+
+    def conclude_row(self, row: Row, result: Result, tried: Tried) -> None:
+        """Record what an attempt at looking up a request came to, as `conclude` does."""
+        row.latest = result
+        if not self._again(row, tried):
+            self.end(row, result)
+
+    def hopeless(self, parties: Parties) -> str | None:
+        """Say why nothing in this batch can work; None while there is hope."""
+        with self._lock:
+            recent = list(self._recent)
+        return hopeless(recent, parties)
+
+    def _again(self, work: Row | Move, tried: Tried) -> bool:
+        work.tries.append(tried)
+        with self._lock:
+            self._recent.append(tried)
+        when = next_attempt(self._retry, work.tries, time.monotonic())
+        if when is None:
+            return False
+        with self._lock:
+            heapq.heappush(self._later, (when, next(self._order), work))
+        return True
+
+    def _settle(self, move: Move, outcome: Outcome) -> None:
+        """End the rows that now wait for nothing more."""
         with self._lock:
             move.outcome = outcome
             waiting, move.waiting = move.waiting, []
@@ -131,8 +202,8 @@ class Ledger:
         if not row.moves:
             self.end(row, result)
         for move in row.moves:
-            if move.outcome is None and move.row is row:
-                self.conclude(move, Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error))
+            if move.outcome is None and move.latest is None and move.row is row:
+                self._settle(move, Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error))
 
     def end(self, row: Row, result: Result) -> None:
         """Record the result of a row."""

@@ -49,6 +49,11 @@ class Line:
             self._controls.unregister(association)
             self._pool.give(association)
 
+    @property
+    def local_address(self) -> str:
+        """The address of this machine as the archive sees it, empty while there is no connection."""
+        return "" if self._association is None else self._association.local_address
+
     def connect(self) -> Association:
         """Return an open association: the present one, an idle one, or a new one.
 
@@ -91,7 +96,7 @@ class Line:
             except NodeError as again:
                 error = again
         self._controls.check()
-        raise self._controls.give_up(error)
+        raise self._controls.give_up(str(error))
 
     def echo(self) -> None:
         """Send a C-ECHO; once more if an idle association turns out to be gone."""

@@ -23,12 +23,15 @@ from dicomover.job import Job
 from dicomover.line import Line
 from dicomover.matching import select
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
+from dicomover.pace import Pace
 from dicomover.pool import Pool
 from dicomover.progress import View, choose
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests import Invalid, RequestsLike, keyword_of, parse_query, parse_requests
 from dicomover.resolve import TooManyMatches, resolve
+from dicomover.retry import Retry, RetryLike
 from dicomover.tables import Planned, answers_table, plan_table, returned_keys
+from dicomover.window import Window
 from dicomover.worker import Settings
 
 __all__ = ["Mover"]
@@ -47,6 +50,10 @@ class Overrides(TypedDict, total=False):
     timeouts: Timeouts
     verify: Verify
     max_matches: int | None
+    retry: RetryLike
+    window: Window | str | None
+    max_per_minute: float | None
+    utilization: float | None
     progress: Progress
 
 
@@ -82,6 +89,15 @@ class Mover:
         `counts` asks by C-FIND how many instances should arrive; `none` does not ask.
     max_matches
         A request that resolves to more studies (series, images) moves nothing; None is no limit.
+    retry
+        What is tried again, and when: a `Retry`, `interactive` (the default: three attempts within seconds),
+        `overnight` (ten attempts within an hour), a number of attempts, or `none`. Only what may end otherwise is.
+    window
+        When the archive may be asked, such as `mon-fri 19:00-07:00 Europe/Berlin`; any time by default.
+    max_per_minute
+        C-MOVEs a minute at most; None is no limit.
+    utilization
+        The share of the time in which an association may be kept busy, above 0 and at most 1; None is all of it.
     progress
         `auto`, `notebook`, `terminal`, `log` or `none`.
 
@@ -115,6 +131,10 @@ class Mover:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         verify: Verify = "counts",
         max_matches: int | None = 100,
+        retry: RetryLike = "interactive",
+        window: Window | str | None = None,
+        max_per_minute: float | None = None,
+        utilization: float | None = None,
         progress: Progress = "auto",
     ) -> None:
         self.node = Node.parse(node)
@@ -142,6 +162,10 @@ class Mover:
             "timeouts": timeouts,
             "verify": verify,
             "max_matches": max_matches,
+            "retry": retry,
+            "window": window,
+            "max_per_minute": max_per_minute,
+            "utilization": utilization,
             "progress": progress,
         }
         if destination is not None:
@@ -567,7 +591,7 @@ class Mover:
 
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
         settings = self._settings(options, destination)
-        job = Job(batch, settings, self._pool, self._receiver, view, self._begins, self._ends)
+        job = Job(batch, settings, self._pool, self._receiver, _pace(options), view, self._begins, self._ends)
         return job
 
     def _begins(self, job: Job) -> None:
@@ -606,6 +630,7 @@ class Mover:
             associations=options["associations"],
             verify=options["verify"],
             max_matches=options["max_matches"],
+            retry=Retry.parse(options["retry"]),
         )
 
     def _planned(self, line: Line, request: Request, options: Overrides) -> Planned:
@@ -634,8 +659,19 @@ class Mover:
         return Line(self._pool, timeouts, Controls(lambda _: None))
 
 
+def _pace(options: Overrides) -> Pace:
+    return Pace(
+        associations=options["associations"],
+        window=options["window"],
+        max_per_minute=options["max_per_minute"],
+        utilization=options["utilization"],
+    )
+
+
 def _check(options: Overrides) -> None:
     """Refuse settings that cannot be meant."""
+    Retry.parse(options["retry"])
+    _pace(options)
     if "destination" in options:
         check_ae_title(options["destination"], "Move Destination")
     if options["level"] != "auto":

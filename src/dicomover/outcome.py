@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 __all__ = ["CANCELLED", "SUCCESS", "Counters", "Ended", "Status", "is_warning", "judge", "judge_all"]
@@ -71,6 +71,12 @@ class Counters:
             _largest(self.warning, later.warning),
             self.remaining if later == Counters() else later.remaining,
         )
+
+    def carry(self, earlier: Counters) -> Counters:
+        """Return these, of a later attempt, but never less moved than an earlier attempt at the same had shown."""
+        if (self.moved or 0) >= (earlier.moved or 0):
+            return self
+        return replace(self, completed=earlier.completed, warning=earlier.warning)
 
     def __add__(self, other: Counters) -> Counters:
         """Sum the counters of two different C-MOVEs."""

@@ -92,6 +92,7 @@ class Tally:
         self._running: dict[int, RunningMove] = {}
         self._changed = threading.Condition(threading.RLock())
         self._quit = False
+        self._longest_quiet = STRAGGLER_SECONDS
 
     def begin(self, move: RunningMove) -> None:
         """Count arrivals for a move from now on."""
@@ -147,10 +148,16 @@ class Tally:
         begun = time.monotonic()
         with self._changed:
             while len(move.sop_uids) + move.refused.total() < wanted and not self._quit:
-                left = max(begun, self.last_sign(move)) + quiet - time.monotonic()
+                left = max(begun, self.last_sign(move)) + min(quiet, self._longest_quiet) - time.monotonic()
                 if left <= 0:
                     return
                 self._changed.wait(left)
+
+    def hurry(self) -> None:
+        """Wait no longer than it takes to count what is here already."""
+        with self._changed:
+            self._longest_quiet = COUNTING_SECONDS
+            self._changed.notify_all()
 
     def quit(self) -> None:
         """Let nobody wait any longer."""

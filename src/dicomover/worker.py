@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from dicomover.controls import Controls, Stop
@@ -26,15 +28,20 @@ from dicomover.ledger import Ledger, Move, Outcome, Row
 from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge
+from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission, Receiver
 from dicomover.resolve import Resolution, Target, TooManyMatches, resolve
+from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
 from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS, RunningMove, Tally
 
 __all__ = ["Reception", "Settings", "Worker"]
 
 logger = logging.getLogger("dicomover.mover")
+
+_NAP = 1.0  # seconds between two looks for retries that are due
+_HANG_UP_AFTER = 60.0  # seconds of waiting for which no association is kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class Settings:
     associations: int = 2
     verify: Literal["counts", "none"] = "counts"
     max_matches: int | None = None
+    retry: Retry = Retry()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +68,16 @@ class Worker:
     """Works off requests over one association."""
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, pool: Pool, controls: Controls, reception: Reception | None
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        pool: Pool,
+        controls: Controls,
+        pace: Pace,
+        reception: Reception | None,
     ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._settings = settings
         self._pool = pool
         self._controls = controls
@@ -79,25 +94,37 @@ class Worker:
         """
         try:
             while True:
+                if self._controls.stopping:
+                    self._ledger.abandon_retries()
                 if self._ledger.is_used_up():
                     return True  # and need no association any more
                 if not self._is_useful():
                     return False
-                row = self._ledger.next_row()
-                if row is None:
+                work = self._ledger.next_work(time.monotonic())
+                if work is None:
                     return True
-                try:
-                    self._do(row)
-                except Stop as stop:
-                    self._ledger.give_up(row, stop.result)
-                except ReceiverError as error:
-                    self._ledger.give_up(row, Result(Status.FAILURE, error=f"not sent: {error}"))
-                except Exception as error:
-                    logger.exception("request %d could not be worked on", row.request.position)
-                    name = type(error).__name__
-                    self._ledger.give_up(row, Result(Status.FAILURE, error=f"internal error {name}, see the log"))
+                if isinstance(work, float):
+                    with contextlib.suppress(Stop):
+                        self._controls.pause(min(work, _NAP))
+                elif isinstance(work, Move):
+                    self._safely(work.row, partial(self._attempt, work))
+                else:
+                    self._safely(work, partial(self._do, work))
         finally:
             self._line.close()
+
+    def _safely(self, row: Row, work: Callable[[], None]) -> None:
+        """Work on a row; whatever happens, it ends."""
+        try:
+            work()
+        except Stop as stop:
+            self._ledger.give_up(row, stop.result)
+        except ReceiverError as error:
+            self._ledger.give_up(row, Result(Status.FAILURE, error=f"not sent: {error}"))
+        except Exception as error:
+            logger.exception("request %d could not be worked on", row.request.position)
+            name = type(error).__name__
+            self._ledger.give_up(row, Result(Status.FAILURE, error=f"internal error {name}, see the log"))
 
     def connect(self) -> None:
         """Open the association now rather than at the first request; raises NodeError."""
@@ -106,39 +133,61 @@ class Worker:
     def _is_useful(self) -> bool:
         """Have an association before taking a request, or leave it to the others."""
         with contextlib.suppress(Stop):  # the rows that are left still have to be told
-            self._controls.check()
+            self._wait(self._pace.may_ask)
+            begun = time.monotonic()
             try:
                 self._line.connect()
             except NodeError as error:
+                self._note(self._pace.rejected(error, time.monotonic() - begun))
                 if self._controls.leave_to_others():
                     logger.info("going on with fewer associations: %s", error)
-                    self._controls.emit(Noted(time.monotonic(), "going on with fewer associations"))
+                    self._note("going on with fewer associations")
                     return False
                 self._line.reconnect(error)
         return True
+
+    def _wait(self, ask: Callable[[], Wait | None]) -> None:
+        """Sleep until the pace allows it; raise Stop if something stops the batch."""
+        self._controls.check()
+        said = ""
+        while (wait := ask()) is not None:
+            if wait.seconds >= 1 and wait.why != said:
+                said = wait.why
+                self._note(said)
+            if wait.seconds > _HANG_UP_AFTER:
+                self._line.close()
+                self._pool.close()
+            self._controls.pause(wait.nap)
+
+    def _note(self, text: str | None) -> None:
+        if text:
+            self._controls.emit(Noted(time.monotonic(), text))
 
     # --- one request
 
     def _do(self, row: Row) -> None:
         request = row.request
-        self._controls.check()
-        self._controls.emit(RequestStarted(time.monotonic(), request.position))
+        self._wait(self._pace.may_ask)
+        if not row.tries:
+            self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
             resolution = self._resolve(request)
         except TooManyMatches as error:
             self._ledger.end(row, Result(Status.FAILURE, matches=error.matches, error=str(error)))
         except QueryRefused as error:
             self._controls.check()
-            self._ledger.end(row, Result(Status.FAILURE, error.status, error=str(error)))
+            result = Result(Status.FAILURE, error.status, error=str(error))
+            self._ledger.conclude_row(row, result, Tried(Status.FAILURE, error=error))
         except ContextRejected as error:
             self._ledger.end(row, Result(Status.FAILURE, error=str(error)))
         except (AssociationLost, ProtocolError) as error:
             self._controls.check()
-            self._ledger.end(row, Result(Status.LOST, error=f"lost during C-FIND: {error}; run it again"))
+            result = Result(Status.LOST, error=f"lost during C-FIND: {error}; run it again")
+            self._ledger.conclude_row(row, result, Tried(Status.LOST, error=error))
         else:
             if resolution.targets:
                 for move in self._ledger.claim(row, resolution):
-                    self._ledger.conclude(move, self._move(move))
+                    self._attempt(move)
             else:
                 said = [f"C-FIND has no match at level {request.level}", resolution.note]
                 why = "; ".join(part for part in said if part)
@@ -149,32 +198,61 @@ class Worker:
         count = settings.verify == "counts"
         return resolve(request, self._line.find, archive=self._pool.node, count=count, max_matches=settings.max_matches)
 
-    def _move(self, move: Move) -> Outcome:
-        running = RunningMove(move.number, move.target.identifier)
+    def _attempt(self, move: Move) -> None:
+        """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
+        outcome, tried = self._move(move)
+        self._ledger.conclude(move, outcome, tried)
+        if tried is None or self._controls.stopping:
+            return
+        port = None if self._reception is None else self._reception.receiver.port
+        parties = Parties(
+            self._pool.node, self._pool.ae_title, self._settings.destination, self._line.local_address or None, port
+        )
+        why = self._ledger.hopeless(parties)
+        if why is not None:
+            self._note(why)
+            self._controls.give_up(why)
+
+    def _move(self, move: Move) -> tuple[Outcome, Tried | None]:
+        running = move.running
+        running.refused.clear()
         self._controls.emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
         if self._reception is not None:
             self._reception.tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)
-            if self._reception is not None and not self._controls.cancelled:
+            if self._reception is not None:
                 wanted, quiet = _still_due(end, move.target)
                 self._reception.tally.wait(running, wanted, quiet)
         except ContextRejected as error:
-            return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error))
+            return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error)), None
         finally:
             if self._reception is not None:
                 self._reception.tally.end(running)
+        earlier = move.latest
+        if earlier is not None:
+            attempts += earlier.attempts
+            end = replace(end, counters=end.counters.carry(earlier.end.counters))
         return self._judge(end, move.target, running, attempts)
 
     def _exchange(self, move: Move, running: RunningMove) -> tuple[int, MoveEnd]:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
         attempts = 0
+        here = len(running.sop_uids)
         while True:
-            association = self._line.connect_patiently()
-            was_idle = association.served > 0
+            self._wait(self._pace.may_start)
+            begun = time.monotonic()
+            try:
+                association = self._line.connect_patiently()
+                was_idle = association.served > 0
+                end = self._send(association, move, running)
+            except BaseException:
+                self._pace.withdraw()
+                raise
             attempts += 1
-            end = self._send(association, move, running)
-            untouched = end.lost_by in GONE and end.counters == Counters() and not running.sop_uids
+            tried = Tried(_first_sight(end), end.status_code, end.counters, end.ended)
+            self._note(self._pace.ended(tried, time.monotonic() - begun))
+            untouched = end.lost_by in GONE and end.counters == Counters() and len(running.sop_uids) == here
             if not (untouched and was_idle) or self._controls.cancelled:
                 return attempts, end
 
@@ -202,7 +280,7 @@ class Worker:
             last_arrival=lambda: 0.0 if self._reception is None else self._reception.tally.last_sign(running),
         )
 
-    def _judge(self, end: MoveEnd, target: Target, running: RunningMove, attempts: int) -> Outcome:
+    def _judge(self, end: MoveEnd, target: Target, running: RunningMove, attempts: int) -> tuple[Outcome, Tried]:
         port = received = size = None
         if self._reception is not None:
             port, received, size = self._reception.receiver.port, len(running.sop_uids), running.bytes
@@ -225,7 +303,22 @@ class Worker:
             said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
         if self._reception is not None and self._reception.receiver.failed is not None and not status.complete:
             said.append(str(self._reception.receiver.failed))
-        return Outcome(status, end, attempts, received, size, "; ".join(part for part in said if part) or None)
+        error = "; ".join(part for part in said if part) or None
+        tried = Tried(
+            status,
+            end.status_code,
+            end.counters,
+            end.ended,
+            target.expected,
+            received,
+            dict(running.refused),
+        )
+        return Outcome(status, end, attempts, received, size, error), tried
+
+
+def _first_sight(end: MoveEnd) -> Status:
+    """Judge an exchange by itself, before what arrived is counted: enough to tell how busy the archive is."""
+    return judge(end.status_code, end.counters, ended=end.ended)
 
 
 def _still_due(end: MoveEnd, target: Target) -> tuple[int, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from dicomover.cli.commands import cli
-from dicomover.cli.options import option_table
+from dicomover.cli.table import option_table
 from dicomover.errors import DicomoverError
 
 __all__ = ["cli", "main", "option_table"]

@@ -14,8 +14,8 @@ import click
 import pandas as pd
 
 from dicomover.cli import report
+from dicomover.cli.given import model_of, node_of, timeouts_of
 from dicomover.cli.keys import keys_of, level_among
-from dicomover.cli.options import model_of, node_of, timeouts_of
 from dicomover.cli.screen import Interrupts, Watch, say, verbosity
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ReceiverError, RequestError
@@ -87,6 +87,10 @@ class MoveGiven(BatchGiven):
     output_dir: Path | None
     listen: int | None
     associations: int
+    retry: str
+    window: str | None
+    max_per_minute: int | None
+    utilization: float
     summary: Path | None
     dry_run: bool
     progress: bool
@@ -127,6 +131,10 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             associations=given["associations"],
             timeouts=_timeouts(given),
             max_matches=given["max_matches"] or None,
+            retry=given["retry"],
+            window=given["window"],
+            max_per_minute=given["max_per_minute"],
+            utilization=given["utilization"],
         )
         watch = Watch(shown=given["progress"] and not given["quiet"], ignore_pending=given["ignore_pending"])
         with _readable(given):

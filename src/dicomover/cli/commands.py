@@ -18,14 +18,15 @@ from dicomover.cli.options import (
     LIMITS,
     LISTENING,
     MODEL,
+    PACE,
     PEER,
     PROGRESS,
     RECEIVING,
     TALK,
     VERSION,
-    Whole,
     with_options,
 )
+from dicomover.cli.types import Whole
 
 __all__ = ["cli"]
 
@@ -43,7 +44,7 @@ def cli() -> None:
 
 
 @cli.command(epilog=_EXIT)
-@with_options(PEER, KEYS, BATCH, RECEIVING, MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH, RECEIVING, MODEL, LIMITS, PACE)
 @click.option(
     "--summary",
     type=click.Path(path_type=Path),

@@ -1,16 +1,17 @@
-"""The options, each once: names, defaults and words; and the values that only some texts can be."""
+"""The options, each once: names, defaults and words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from dicomover.errors import ConfigurationError
-from dicomover.node import Node, Timeouts, check_ae_title
+from dicomover.cli.types import AETitle, Destination, Seconds, Share, Text, Whole
+from dicomover.retry import Retry
+from dicomover.window import Window
 
 __all__ = [
     "ASSOCIATION",
@@ -23,94 +24,20 @@ __all__ = [
     "LIMITS",
     "LISTENING",
     "MODEL",
+    "PACE",
     "PEER",
     "PROGRESS",
     "RECEIVING",
     "TALK",
     "VERSION",
-    "Whole",
-    "model_of",
-    "node_of",
-    "option_table",
-    "timeouts_of",
     "with_options",
 ]
-
-if TYPE_CHECKING:
-    _TextType = click.ParamType[str]
-    _NumberType = click.ParamType[float]
-    _WholeType = click.ParamType[int]
-    _DestinationType = click.ParamType[str | Node]
-else:  # older versions of click cannot be subscripted
-    _TextType = _NumberType = _WholeType = _DestinationType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
 DEFAULT_AEC = "ANY-SCP"
 HELP_NAMES = ["-h", "--help"]
-
-
-class AETitle(_TextType):
-    """An AE title, as PS3.5 Table 6.2-1 has it."""
-
-    name = "aetitle"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it without padding."""
-        try:
-            return check_ae_title(value)
-        except ConfigurationError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Destination(_DestinationType):
-    """A Move Destination: an AE title, or `AET@host:port`, where it listens."""
-
-    name = "destination"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Node:
-        """Return the AE title, or the node if more than that is said."""
-        try:
-            return Node.parse(value) if "@" in str(value) else check_ae_title(value)
-        except ConfigurationError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Whole(_WholeType):
-    """A whole number, not below `least` and not above `most`."""
-
-    name = "whole number"
-
-    def __init__(self, least: int, most: int | None = None) -> None:
-        self._least, self._most = least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return it as a number."""
-        span = f"from {self._least}" if self._most is None else f"from {self._least} to {self._most}"
-        try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is no whole number; give one {span}", param, ctx)
-        if number < self._least or (self._most is not None and number > self._most):
-            self.fail(f"{value} is out of range; give a whole number {span}", param, ctx)
-        return number
-
-
-class Seconds(_NumberType):
-    """A number of seconds; 0 is no limit and becomes None in `timeouts_of`."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it as a number that is not negative."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of seconds; give, say, 60, or 0 for no limit", param, ctx)
-        if not 0 <= seconds < float("inf"):
-            self.fail(f"{value!r} is negative or no real number; give seconds, or 0 for no limit", param, ctx)
-        return seconds
 
 
 def _unless_default(context: click.Context, param: click.Parameter, value: str) -> str | None:
@@ -283,6 +210,35 @@ RECEIVING = [
     ),
 ]
 
+PACE = [
+    click.option(
+        "--retry",
+        type=Text(Retry.parse),
+        default="interactive",
+        metavar="WHAT",
+        help="Try again what may end otherwise: 'interactive' (three attempts within seconds), 'overnight' (ten within "
+        "an hour), a number of attempts, or 'none'.",
+    ),
+    click.option(
+        "--window",
+        type=Text(Window.parse),
+        default=None,
+        metavar="WHEN",
+        show_default="any time",
+        help="When the archive may be asked, such as 'mon-fri 19:00-07:00 Europe/Berlin'.",
+    ),
+    click.option(
+        "--max-per-minute", type=Whole(1), default=None, metavar="N", show_default="no limit", help="C-MOVEs a minute."
+    ),
+    click.option(
+        "--utilization",
+        type=Share(),
+        default=1.0,
+        metavar="SHARE",
+        help="The share of the time in which an association may be kept busy, such as 0.5.",
+    ),
+]
+
 EXAMINED = [
     click.option(
         "-aem",
@@ -410,76 +366,3 @@ def with_options(*groups: list[Decorator]) -> Callable[[F], F]:
         return function
 
     return decorate
-
-
-def node_of(peer: str, port: int | None, call: str | None) -> Node:
-    """Return the archive, from `PEER PORT` with `-aec`, or from a PEER such as `ARCHIVE@host:104`."""
-    if port is not None:
-        if "@" in peer:
-            raise click.UsageError(
-                "PEER names the AE title already; write ARCHIVE@host:port, or -aec ARCHIVE host port"
-            )
-        return Node(peer, port, ae_title=call or DEFAULT_AEC)
-    if ":" not in peer:
-        raise click.UsageError("PORT is missing; write, say, 'pacs.example.org 104' or 'ARCHIVE@pacs.example.org:104'")
-    node = Node.parse(peer)
-    if "@" not in peer:
-        return Node(node.host, node.port, ae_title=call or DEFAULT_AEC)
-    if call is not None and call != node.ae_title:
-        raise click.UsageError(f"-aec says {call!r}, PEER says {node.ae_title!r}; leave one out")
-    return node
-
-
-def timeouts_of(timeout: float, acse_timeout: float, dimse_timeout: float, stall_timeout: float) -> Timeouts:
-    """Return the time-outs, 0 as no limit."""
-    return Timeouts(
-        connect=timeout or None, acse=acse_timeout or None, dimse=dimse_timeout or None, stall=stall_timeout or None
-    )
-
-
-def model_of(patient_root: bool, study_root: bool) -> str:
-    """Return the model's name for the library."""
-    if patient_root and study_root:
-        raise click.UsageError("-P and -S cannot both be; choose one model, or leave both out")
-    return "patient" if patient_root else "study" if study_root else "auto"
-
-
-def option_table(command: click.Command) -> str:
-    """Return the options of a command as a Markdown table, for the README.
-
-    Examples
-    --------
-    >>> @click.command()
-    ... @click.option("-n", "--number", default=2, metavar="N", help="How many.")
-    ... def sample(number): ...
-    >>> print(option_table(sample))
-    | option | default | meaning |
-    | --- | --- | --- |
-    | `-n`, `--number N` | 2 | How many. |
-    | `-h`, `--help` |  | Show this message and exit. |
-    """
-    lines = ["| option | default | meaning |", "| --- | --- | --- |"]
-    with click.Context(command, info_name=command.name, help_option_names=HELP_NAMES) as context:
-        shown = [item for item in command.get_params(context) if isinstance(item, click.Option) and not item.hidden]
-        lines += [f"| {_names(item)} | {_default(item)} | {_escaped(item.help or '')} |" for item in shown]
-    return "\n".join(lines)
-
-
-def _names(option: click.Option) -> str:
-    value = "" if option.is_flag or option.count else f" {option.metavar or option.type.name.upper()}"
-    if isinstance(option.type, click.Choice) and not option.metavar:
-        value = f" {_escaped('|'.join(map(str, option.type.choices)))}"
-    names = [*sorted(option.opts, key=lambda name: name.startswith("--")), *option.secondary_opts]
-    return ", ".join(f"`{name}{value if name == names[-1] else ''}`" for name in names)
-
-
-def _default(option: click.Option) -> str:
-    if isinstance(option.show_default, str):
-        return _escaped(option.show_default)
-    if option.is_flag:
-        return f"`{max(option.opts, key=len)}`" if option.secondary_opts and option.default is True else ""
-    return "" if option.multiple or not isinstance(option.default, str | int | float) else f"{option.default}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
