@@ -23,7 +23,7 @@ __all__ = ["Desk", "Sender", "as_line", "run_receive"]
 _QUIET = 2.0  # seconds without an arrival, after which a sender has had its say
 _EVERY = 10.0  # seconds between two lines on a sender that goes on
 _TICK = 0.5  # seconds
-_ENDING = "Interrupted: letting what is under way finish; interrupt again to stop at once"
+_ENDING = "Ending: what is under way may finish; interrupt again to stop at once"
 
 
 class ReceiveGiven(TypedDict):
@@ -231,7 +231,7 @@ def as_line(arrival: Arrival) -> str:
 
 
 def _oddities(already: int, beside: int, refused: int) -> list[str]:
-    words = ((already, "were here already"), (beside, "kept beside others of the same UID"), (refused, "refused"))
+    words = ((already, "here already"), (beside, "kept beside another of the same UID"), (refused, "refused"))
     return [f"{number:,} {what}" for number, what in words if number]
 
 
