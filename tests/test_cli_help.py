@@ -1,0 +1,46 @@
+"""What `--help` looks like, of every command, in a narrow terminal and in a wide one."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from cli_kit import Shell
+from dicomover.cli import cli
+
+COMMANDS = [[], *([name] for name in sorted(cli.commands))]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Run a command in this process."""
+    return Shell(capsys)
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_fits_and_says_how_it_ends(
+    run: Shell, monkeypatch: pytest.MonkeyPatch, command: list[str], columns: int
+) -> None:
+    """No line is longer than the terminal, none shows the sign by which lines are kept apart."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = run(*command, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert "\\b" not in ran.out
+    assert "\b" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= columns
+    assert not command or command == ["demo"] or "Exit codes: 0 " in ran.out
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=" ".join)
+def test_the_examples_of_the_help_are_lines_that_can_be_typed(run: Shell, command: list[str]) -> None:
+    """Each stands on a line of its own, and names options that the command has."""
+    ran = run(*command, "--help")
+    examples = [shlex.split(line) for line in ran.out.splitlines() if line.startswith("    dicomover ")]
+    assert examples
+    params = cli.commands[command[0]].params
+    known = {spelling for param in params for spelling in (*param.opts, *param.secondary_opts)}
+    for example in examples:
+        assert example[:2] == ["dicomover", *command]
+        assert {word for word in example if word.startswith("-")} <= known
