@@ -1,16 +1,22 @@
 """What the journal costs: 100,000 requests written, then opened, read and decided as a rerun does it.
 
-python benchmarks/journal.py [requests] [folder]
+python -m benchmarks.journal [requests] [folder] prints each step; `python -m benchmarks` has the sums in its table.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
+import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.harness import Contestant, Experiment, Row, Scale, figure
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Details, File, Journal, Manifest, Privacy, Sync, decide
@@ -39,8 +45,11 @@ def details(number: int, files: int = 10) -> Details:
     return Details((Identifier(Level.STUDY, Model.STUDY, study=study),), manifest)
 
 
-def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> None:
-    """Write and read one journal, and print what each step took."""
+def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> tuple[float, float | None]:
+    """Write and read one journal, and print what each step took.
+
+    Returns the seconds for writing one request and those for a rerun to know everything, None if that was not measured.
+    """
     secret = SECRET if privacy == "hashed" else None
     batch = requests(count)
     result = Result(Status.SUCCESS, 0, 1, 10, Counters(10, 0, 0), 10, 5_242_880, 1, datetime.now(UTC), 1.5)
@@ -56,7 +65,7 @@ def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> None:
         f"{privacy}, sync={sync}: claim and record {wall / sample * 1e6:.0f} µs, {busy / sample * 1e6:.0f} µs of it CPU"
     )
     if sample < count:
-        return
+        return wall / sample, None
     begun = time.perf_counter()
     with Journal(path, privacy=privacy, secret=secret) as journal:
         opened = time.perf_counter()
@@ -74,6 +83,38 @@ def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> None:
         f"keys {named - opened:.2f} s, read {read - named:.2f} s, decide {decided - read:.2f} s, "
         f"together {decided - begun:.2f} s; details {(unpacked - decided) / len(some) * 1e6:.0f} µs each"
     )
+    return wall / sample, decided - begun
+
+
+@contextmanager
+def _prepare(scale: Scale, folder: Path) -> Iterator[Mapping[str, Contestant]]:
+    numbers = itertools.count()
+
+    def run(sync: Sync, count: int) -> dict[str, float]:
+        with contextlib.redirect_stdout(sys.stderr):
+            written, read = measure(folder / f"{next(numbers)}.db", count, "hashed", sync)
+        return {f"sync={sync}, a request": written} | ({} if read is None else {"rerun": read})
+
+    yield {
+        "sync=record": Contestant(lambda: run("record", min(scale.journal, 2_001))),
+        "sync=renew": Contestant(lambda: run("renew", scale.journal), 2),
+    }
+
+
+EXPERIMENT = Experiment(
+    "journal",
+    "the journal of 100,000 requests",
+    [
+        Row("journal of 100,000 requests: opened, read and decided", figure("rerun"), " s", 3.0, at_most=True),
+        Row(
+            "journal: a request claimed and recorded, on the disk each time",
+            figure("sync=record, a request", 1e3),
+            " ms",
+        ),
+        Row("journal: the same, on the disk every few seconds", figure("sync=renew, a request", 1e3), " ms"),
+    ],
+    _prepare,
+)
 
 
 def main() -> None:

@@ -1,0 +1,63 @@
+"""Measure, and print a table: python -m benchmarks [--quick] [--only NAME] [--list] [--folder FOLDER]."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import journal, moving, receiving
+from benchmarks.harness import FULL, QUICK, SMOKE, load, machine, row_lines, run, sample_lines
+
+EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT]
+SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    given = _arguments()
+    chosen = [one for one in EXPERIMENTS if not given.only or any(one.name.startswith(name) for name in given.only)]
+    if not chosen:
+        sys.exit(
+            f"no benchmark begins with {', '.join(given.only)}; there are {', '.join(e.name for e in EXPERIMENTS)}"
+        )
+    if given.list:
+        print("\n".join(row.measure for experiment in chosen for row in experiment.rows))
+        return
+    logging.getLogger("dicomover").setLevel(logging.ERROR)
+    scale = SCALES[given.scale]
+    rows, samples, notes = [], [], []
+    before = load()
+    with tempfile.TemporaryDirectory(prefix="dicomover-benchmarks-", dir=given.folder) as folder:
+        where = machine(Path(folder))
+        for experiment in chosen:
+            inside = Path(folder, experiment.name)
+            inside.mkdir()
+            figures, missing = run(experiment, scale, inside, lambda text: print(text, file=sys.stderr, flush=True))
+            rows += row_lines(experiment, figures)
+            samples += sample_lines(experiment, figures)
+            notes += missing
+    print(f"{where}; load average {before} before and {load()} after; {scale.rounds} rounds, medians.\n")
+    print("| measure | value | target | reached |\n| --- | --- | --- | --- |")
+    print("\n".join(rows), end="\n\n")
+    print("| what was measured | contestant | median | from … to | rounds |\n| --- | --- | --- | --- | --- |")
+    print("\n".join(samples))
+    print("".join(f"\n{note}" for note in notes))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast dicomover is.")
+    parser.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full", help="less of it")
+    parser.add_argument(
+        "--smoke", dest="scale", action="store_const", const="smoke", help="as little as possible: does it run?"
+    )
+    parser.add_argument("--only", action="append", metavar="NAME", default=[], help="benchmarks that begin with it")
+    parser.add_argument("--list", action="store_true", help="print what would be measured")
+    parser.add_argument("--folder", help="where files go; the system's temporary folder by default")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""One measurement of the Mover alone, in a process of its own: python -m benchmarks.alone HOW PORT COUNT [traced]."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import tracemalloc
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.harness import memory, peak_memory
+from dicomover import Mover, Node
+from dicomover.testing import made_studies
+
+
+def main() -> None:
+    """Print what a request costs: milliseconds of CPU and of time; and the memory of all of them, in MB."""
+    how, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    uids = [study.study_instance_uid for study in made_studies(count, instances=1)]
+    (pynetdicom if how == "pynetdicom" else mover)(how, port, uids, "traced" in sys.argv)
+
+
+def mover(how: str, port: int, uids: list[str], traced: bool) -> None:
+    """Measure ours, with the settings that it has by default but for what is asked."""
+    logging.getLogger("dicomover").setLevel(logging.ERROR)
+    table = pd.DataFrame({"StudyInstanceUID": uids})
+    options: dict[str, Any] = {"verify": how, "retry": "none", "progress": "none", "destination": "WORKSTATION"}
+    with Mover(Node("127.0.0.1", port, ae_title="DEMO"), **options) as ours:
+        ours.move(table[:10])  # what is imported and opened only once
+        if traced:
+            tracemalloc.start()
+        before = memory(os.getpid())
+        begun, busy = time.perf_counter(), time.process_time()
+        summary = ours.move(table)
+        spent, worked = time.perf_counter() - begun, time.process_time() - busy
+        if not (summary["status"] == "success").all():
+            raise RuntimeError(f"not moved: {summary['status'].value_counts().to_dict()}")
+    if traced:
+        found = {"traced": tracemalloc.get_traced_memory()[1] / 1e6}
+    else:
+        found = {
+            "CPU": worked / len(uids) * 1e3,
+            "time": spent / len(uids) * 1e3,
+            "memory": peak_memory(os.getpid()) - before,
+        }
+    print(json.dumps(found))
+
+
+def pynetdicom(_: str, port: int, uids: list[str], traced: bool) -> None:
+    """Measure pynetdicom's `send_c_move` on one association, with TCP_NODELAY, which it does not set itself."""
+    import socket
+
+    from pydicom import Dataset
+    from pynetdicom import AE, evt
+    from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove
+
+    assert not traced
+
+    def nodelay(event: evt.Event) -> None:
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    entity = AE("MOVESCU")
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+    association = entity.associate("127.0.0.1", port, ae_title="DEMO", evt_handlers=[(evt.EVT_CONN_OPEN, nodelay)])
+    begun, busy = time.perf_counter(), time.process_time()
+    for uid in uids:
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel = "STUDY"
+        identifier.StudyInstanceUID = uid
+        model = StudyRootQueryRetrieveInformationModelMove
+        for status, _identifier in association.send_c_move(identifier, "WORKSTATION", model):
+            last = status
+        if last.Status != 0x0000 or last.NumberOfCompletedSuboperations != 1:
+            raise RuntimeError(f"not moved: {last}")
+    spent, worked = time.perf_counter() - begun, time.process_time() - busy
+    association.release()
+    print(json.dumps({"CPU": worked / len(uids) * 1e3, "time": spent / len(uids) * 1e3}))
+
+
+if __name__ == "__main__":
+    main()
