@@ -226,12 +226,11 @@ def write_cohort(path: Path, accessions: Sequence[str] = COHORT) -> Path:
 def data_sets_in(folder: Path) -> dict[str, bytes]:
     """Return the data sets of the files in a folder, by SOP Instance UID, and see that there is one file for each."""
     found: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.endswith(".part"):
-            raw = path.read_bytes()
-            uid = sop_instance_uid(raw)
-            assert uid not in found, f"{path.name} is there twice"
-            found[uid] = data_set_of_file(raw)
+    for path in sorted(files_in(folder)):
+        raw = path.read_bytes()
+        uid = sop_instance_uid(raw)
+        assert uid not in found, f"{path.name} is there twice"
+        found[uid] = data_set_of_file(raw)
     return found
 
 
@@ -277,7 +276,8 @@ def wait_until(happens: Callable[[], object], seconds: float = 20.0) -> None:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the files that have arrived in a folder."""
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"]
+    ours = (".part", ".db", ".db-wal", ".db-shm")  # of our receiver, or its journal
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in ours]
 
 
 def limit_file_size(mover: Mover, size: int) -> None:

@@ -607,7 +607,7 @@ def test_receiving_without_with(pacs: DemoPacs, tmp_path: Path) -> None:
     """A move listens for as long as it lasts; the files are the archive's, byte for byte, and a rerun adds none."""
     port = free_port()
     pacs.destinations["US"] = port
-    mover = Mover(pacs.node, ae_title="US", receive=tmp_path, port=port, progress="none")
+    mover = Mover(pacs.node, ae_title="US", receive=tmp_path, port=port, progress="none", journal=None)
     assert mover.port is None
     for _ in range(2):
         summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "TWO"}])

@@ -80,9 +80,10 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
 def _empty(end: MoveEnd, situation: Situation) -> str:
     claimed = end.counters.moved
     if claimed and situation.received == 0:
+        listening = "" if situation.port is None else f" (we listen on port {situation.port})"
         return (
             f"the archive reports {claimed} moved, but nothing arrived here; ask its administrator which address "
-            f"and port it has for {situation.destination!r} (we listen on port {situation.port})"
+            f"and port it has for {situation.destination!r}{listening}"
         )
     if claimed is None:
         return "the archive reports success without any count: nothing shows that anything moved; check the destination"

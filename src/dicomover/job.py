@@ -24,6 +24,7 @@ from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
 from dicomover.requests import Batch
+from dicomover.resume import Resumption
 from dicomover.tally import Arrivals, Tally
 from dicomover.worker import Reception, Settings, Worker
 
@@ -46,6 +47,7 @@ class Job:
         pool: Pool,
         receiver: Receiver | None,
         pace: Pace,
+        resumption: Resumption | None,
         view: View,
         on_begin: Callable[[Job], None],
         on_end: Callable[[Job], None],
@@ -63,7 +65,9 @@ class Job:
             else Reception(receiver, Tally(settings.destination, lambda: receiver.last_activity))
         )
         self._controls = Controls(self._events.put)
-        self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry)
+        self._resumption = resumption
+        record = (lambda *_: None) if resumption is None else resumption.record
+        self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry, record)
         self._pace = pace
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
@@ -240,13 +244,25 @@ class Job:
             return
         count = min(self._settings.associations, len(self._batch.requests))
         workers = [
-            Worker(self._ledger, self._settings, self._pool, self._controls, self._pace, self._reception)
+            Worker(
+                self._ledger,
+                self._settings,
+                self._pool,
+                self._controls,
+                self._pace,
+                self._reception,
+                self._resumption,
+            )
             for _ in range(count)
         ]
         try:
+            if self._resumption is not None:
+                self._resumption.open()
             if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
                 workers[0].connect()
         except BaseException:
+            if self._resumption is not None:
+                self._resumption.close()
             self._on_end(self)
             self._ended.set()
             raise
@@ -270,6 +286,8 @@ class Job:
             if self._reception is not None:
                 for number in self._ledger.numbers():
                     self._reception.receiver.dismiss(number)
+            if self._resumption is not None and self._batch.requests:
+                self._resumption.close()
             self._on_end(self)
         finally:
             self._events.put(BatchEnded(time.monotonic()))
@@ -277,6 +295,8 @@ class Job:
     def _watch(self, progress: Progress) -> None:
         """Show what happens until the batch has ended."""
         while True:
+            if self._resumption is not None:
+                self._resumption.renew()
             try:
                 event = self._events.get(timeout=0.1)
             except queue.Empty:

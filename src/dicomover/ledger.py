@@ -5,19 +5,21 @@ No network and no drawing; every method may be called from any thread.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from dicomover.dimse import MoveEnd
 from dicomover.events import Event, RequestEnded
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier
+from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Target
@@ -25,7 +27,7 @@ from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.summary import Result
 from dicomover.tally import RunningMove
 
-__all__ = ["Ledger", "Move", "Outcome", "Row"]
+__all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Move:
     row: Row
     running: RunningMove
     waiting: list[Row] = field(default_factory=list)
+    open_rows: int = 0
     labels: list[object] = field(default_factory=list)
     tries: list[Tried] = field(default_factory=list)
     latest: Outcome | None = None
@@ -69,6 +72,8 @@ class Row:
     moves: list[Move] = field(default_factory=list)
     tries: list[Tried] = field(default_factory=list)
     latest: Result | None = None
+    taken: object = None
+    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     over: bool = False
 
 
@@ -85,15 +90,23 @@ class Ledger:
         Takes the events.
     retry
         What is tried again, and when; nothing by default.
+    record
+        Writes down the result of a row before anybody hears of it.
     """
 
     def __init__(
-        self, batch: Batch, next_number: Callable[[], int], emit: Callable[[Event], None], retry: Retry | None = None
+        self,
+        batch: Batch,
+        next_number: Callable[[], int],
+        emit: Callable[[Event], None],
+        retry: Retry | None = None,
+        record: Callable[[Row, Result], object] = lambda *_: None,
     ) -> None:
         self._next_number = next_number
         self._emit = emit
         self._retry = retry or Retry.none()
         self._lock = threading.Lock()
+        self._record = record
         self._later: list[tuple[float, int, Row | Move]] = []
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
@@ -134,8 +147,7 @@ class Ledger:
                 assert work.latest is not None
                 self._settle(work, work.latest)
             else:
-                assert work.latest is not None
-                self.end(work, work.latest)
+                self.end(work, work.latest or Result(Status.CANCELLED, error="not sent: another run holds it"))
 
     def claim(self, row: Row, resolution: Resolution) -> list[Move]:
         """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""
@@ -153,6 +165,7 @@ class Ledger:
                     mine.append(move)
                 if not any(move is other for other in row.moves):
                     move.waiting.append(row)
+                    move.open_rows += 1
                     move.labels.append(row.request.label)
                     row.moves.append(move)
             over = self._over([row])
@@ -170,6 +183,11 @@ class Ledger:
         row.latest = result
         if not self._again(row, tried):
             self.end(row, result)
+
+    def postpone(self, row: Row, seconds: float) -> None:
+        """Come back to a row that another run holds."""
+        with self._lock:
+            heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), row))
 
     def hopeless(self, parties: Parties) -> str | None:
         """Say why nothing in this batch can work; None while there is hope."""
@@ -210,9 +228,16 @@ class Ledger:
         assert result.status is not None
         result.started = row.started
         result.seconds = time.monotonic() - row.begun
-        with self._lock:
-            self._results[row.request.position] = result
-        self._emit(RequestEnded(time.monotonic(), row.request.position, result.status))
+        try:
+            self._record(row, result)
+        finally:  # a journal that fails stops the batch, but hides no result
+            with self._lock:
+                for move in row.moves:
+                    move.open_rows -= 1
+                    if move.open_rows == 0:
+                        move.running.arrivals.clear()
+                self._results[row.request.position] = result
+            self._emit(RequestEnded(time.monotonic(), row.request.position, result.status))
 
     def results(self) -> list[Result]:
         """Return what is known by now, a result for each row; one that is not over has no status."""
@@ -236,8 +261,9 @@ class Ledger:
         return over
 
     def _end(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self.end(row, _result(row))
+        with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
+            for row in reversed(list(rows)):
+                stack.callback(self.end, row, whole(_result(row), row.kept))
 
 
 def _result(row: Row) -> Result:
@@ -262,6 +288,21 @@ def _result(row: Row) -> Result:
         attempts=sum(outcome.attempts for outcome in outcomes),
         error=_error(outcomes, "" if status.complete else row.resolution.note),
         failed_uids=tuple(uid for outcome in outcomes for uid in outcome.end.failed_uids),
+    )
+
+
+def whole(result: Result, kept: Manifest) -> Result:
+    """Add what was here before to the result of what was missing."""
+    if not kept.files:
+        return result
+    count = len(kept.instances)
+    nothing_new = result.status in (Status.FAILURE, Status.EMPTY, Status.NOT_FOUND)
+    return replace(
+        result,
+        status=Status.PARTIAL if nothing_new else result.status,
+        expected=None if result.expected is None else result.expected + count,
+        received=(result.received or 0) + count,
+        bytes=(result.bytes or 0) + kept.bytes,
     )
 
 

@@ -20,6 +20,7 @@ from dicomover.events import Arrival, Refusal
 from dicomover.hygiene import Request
 from dicomover.identifier import Level, Model
 from dicomover.job import Job
+from dicomover.journal import Journal
 from dicomover.line import Line
 from dicomover.matching import select
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
@@ -29,6 +30,7 @@ from dicomover.progress import View, choose
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests import Invalid, RequestsLike, keyword_of, parse_query, parse_requests
 from dicomover.resolve import TooManyMatches, resolve
+from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
 from dicomover.tables import Planned, answers_table, plan_table, returned_keys
 from dicomover.window import Window
@@ -98,6 +100,10 @@ class Mover:
         C-MOVEs a minute at most; None is no limit.
     utilization
         The share of the time in which an association may be kept busy, above 0 and at most 1; None is all of it.
+    journal
+        A file that remembers what became of every request, so that a rerun moves only what is missing; or a `Journal`,
+        which can keep keyed hashes instead of patients' keys. `auto` is `journal.db` in the folder when we receive,
+        and none otherwise; None is none.
     progress
         `auto`, `notebook`, `terminal`, `log` or `none`.
 
@@ -135,6 +141,7 @@ class Mover:
         window: Window | str | None = None,
         max_per_minute: float | None = None,
         utilization: float | None = None,
+        journal: str | os.PathLike[str] | Journal | None = "auto",
         progress: Progress = "auto",
     ) -> None:
         self.node = Node.parse(node)
@@ -175,6 +182,7 @@ class Mover:
         _check(self._defaults)
         self._pool = Pool(self.node, self.ae_title)
         self._receiver = None if self.receive is None else self._new_receiver()
+        self._journal = journal
         self._jobs: list[Job] = []
         self._lock = threading.Lock()
         self._users = 0
@@ -591,8 +599,24 @@ class Mover:
 
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
         settings = self._settings(options, destination)
-        job = Job(batch, settings, self._pool, self._receiver, _pace(options), view, self._begins, self._ends)
+        resumption = self._resumption(destination)
+        job = Job(
+            batch, settings, self._pool, self._receiver, _pace(options), resumption, view, self._begins, self._ends
+        )
         return job
+
+    def _resumption(self, destination: str) -> Resumption | None:
+        """Make what one job needs to go on where an earlier one stopped."""
+        journal, receiver = self._journal, self._receiver
+        if isinstance(journal, str) and journal == "auto":
+            journal = None if self.receive is None else self.receive / "journal.db"
+        if journal is None:
+            return None
+        if not isinstance(journal, Journal):
+            journal = Journal(journal)
+        third = destination if receiver is None else None
+        sync = (lambda: None) if receiver is None else receiver.sync
+        return Resumption(journal, self.node.ae_title, third, self.receive, sync)
 
     def _begins(self, job: Job) -> None:
         self._use(listening=True)

@@ -166,6 +166,29 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
     return by_uid
 
 
+def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
+    """Return the SOP Instance UIDs behind a study or a series, by Series Instance UID.
+
+    Raises
+    ------
+    NodeError
+        If the archive refuses.
+    """
+    keys = identifier.keys()
+    if identifier.level is Level.SERIES:
+        series = [keys["SeriesInstanceUID"]]
+    else:
+        answers = find(Level.SERIES, identifier.model, keys, (), None)
+        series = [str(answer.get("SeriesInstanceUID", "")) for answer in answers]
+    found: dict[str, list[str]] = {}
+    for uid in dict.fromkeys(series):
+        if uid:
+            answers = find(Level.IMAGE, identifier.model, {**keys, "SeriesInstanceUID": uid}, (), None)
+            instances = [str(answer.get("SOPInstanceUID", "")) for answer in answers]
+            found[uid] = [instance for instance in dict.fromkeys(instances) if instance]
+    return found
+
+
 def _asked_at(keyword: str, request: Request) -> Level:
     """Return the level of the query that a key belongs in."""
     level = level_of(keyword) or request.level

@@ -28,6 +28,7 @@ class RunningMove:
         self.number = number
         self.message_id = 0
         self.sop_uids: set[str] = set()
+        self.arrivals: list[Arrival] = []
         self.bytes = 0
         self.conflicts = 0
         self.foreign = 0
@@ -118,6 +119,7 @@ class Tally:
             for move in moves:
                 if arrival.sop_instance_uid not in move.sop_uids:
                     move.sop_uids.add(arrival.sop_instance_uid)
+                    move.arrivals.append(arrival)
                     move.bytes += arrival.size
                 move.conflicts += arrival.conflict
                 move.last_arrival = arrival.at

@@ -23,15 +23,17 @@ from dicomover.errors import (
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestStarted
 from dicomover.explain import Situation, explain
 from dicomover.hygiene import Request
-from dicomover.identifier import Level
-from dicomover.ledger import Ledger, Move, Outcome, Row
+from dicomover.identifier import Identifier, Level
+from dicomover.journal import JournalError
+from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission, Receiver
-from dicomover.resolve import Resolution, Target, TooManyMatches, resolve
+from dicomover.resolve import Resolution, Target, TooManyMatches, instances_of, resolve
+from dicomover.resume import Resumption, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
 from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS, RunningMove, Tally
@@ -40,6 +42,7 @@ __all__ = ["Reception", "Settings", "Worker"]
 
 logger = logging.getLogger("dicomover.mover")
 
+_HELD_AGAIN_AFTER = 2.0  # seconds until a request that another run holds is looked at again
 _NAP = 1.0  # seconds between two looks for retries that are due
 _HANG_UP_AFTER = 60.0  # seconds of waiting for which no association is kept
 
@@ -75,8 +78,10 @@ class Worker:
         controls: Controls,
         pace: Pace,
         reception: Reception | None,
+        resumption: Resumption | None = None,
     ) -> None:
         self._ledger = ledger
+        self._resumption = resumption
         self._pace = pace
         self._settings = settings
         self._pool = pool
@@ -121,6 +126,10 @@ class Worker:
             self._ledger.give_up(row, stop.result)
         except ReceiverError as error:
             self._ledger.give_up(row, Result(Status.FAILURE, error=f"not sent: {error}"))
+        except JournalError as error:
+            end = self._controls.give_up(str(error))
+            row.taken = None  # it cannot be written down
+            self._ledger.give_up(row, end.result)
         except Exception as error:
             logger.exception("request %d could not be worked on", row.request.position)
             name = type(error).__name__
@@ -168,6 +177,8 @@ class Worker:
     def _do(self, row: Row) -> None:
         request = row.request
         self._wait(self._pace.may_ask)
+        if self._resumption is not None and not self._take(row, self._resumption):
+            return
         if not row.tries:
             self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
@@ -185,6 +196,12 @@ class Worker:
             result = Result(Status.LOST, error=f"lost during C-FIND: {error}; run it again")
             self._ledger.conclude_row(row, result, Tried(Status.LOST, error=error))
         else:
+            if row.kept.files:
+                resolution, row.kept = only_missing(resolution, row.kept, self._instances)
+                if not resolution.targets:
+                    everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
+                    self._ledger.end(row, whole(everything, row.kept))
+                    return
             if resolution.targets:
                 for move in self._ledger.claim(row, resolution):
                     self._attempt(move)
@@ -192,6 +209,27 @@ class Worker:
                 said = [f"C-FIND has no match at level {request.level}", resolution.note]
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
+
+    def _take(self, row: Row, resumption: Resumption) -> bool:
+        """Ask the journal whether this row has to be moved now."""
+        taken = resumption.take(row.request)
+        if taken.holder:
+            self._note(f"another run is moving some of this: {taken.holder}")
+            self._ledger.postpone(row, _HELD_AGAIN_AFTER)
+            return False
+        row.taken, row.kept = taken, taken.kept
+        if taken.skip is not None:
+            self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
+            self._ledger.end(row, replace(taken.skip))
+            return False
+        return True
+
+    def _instances(self, identifier: Identifier) -> dict[str, list[str]] | None:
+        """Ask what stands behind a study or a series; None if the archive does not say."""
+        try:
+            return instances_of(identifier, self._line.find)
+        except QueryRefused:
+            return None
 
     def _resolve(self, request: Request) -> Resolution:
         settings = self._settings

@@ -87,6 +87,8 @@ class MoveGiven(BatchGiven):
     output_dir: Path | None
     listen: int | None
     associations: int
+    journal: Path | None
+    no_journal: bool
     retry: str
     window: str | None
     max_per_minute: int | None
@@ -118,6 +120,8 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
                 message = "--dry-run moves nothing, so there is no summary; use dicomover plan --output FILE"
                 raise click.UsageError(message)
             return _plan(given, requests, level, None)
+        if given["no_journal"] and given["journal"] is not None:
+            raise click.UsageError("--journal and --no-journal cannot both be; leave one out")
         report.check_table_file(given["summary"], "--summary", keep=given["csv_file"])
         destination, folder = _destination(given)
         mover = Mover(
@@ -131,6 +135,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             associations=given["associations"],
             timeouts=_timeouts(given),
             max_matches=given["max_matches"] or None,
+            journal=None if given["no_journal"] else given["journal"] or "auto",
             retry=given["retry"],
             window=given["window"],
             max_per_minute=given["max_per_minute"],

@@ -212,6 +212,15 @@ RECEIVING = [
 
 PACE = [
     click.option(
+        "--journal",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        show_default="journal.db in the output folder when we receive",
+        help="Remember what became of each request, so that the same command again moves only what is missing.",
+    ),
+    click.option("--no-journal", is_flag=True, help="Remember nothing and move everything."),
+    click.option(
         "--retry",
         type=Text(Retry.parse),
         default="interactive",

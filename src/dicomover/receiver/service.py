@@ -282,7 +282,7 @@ def _listen(bind: str | None, port: int) -> socket.socket:
             errno.EACCES: "ports below 1024 are for administrators; give a higher one",
             errno.EADDRNOTAVAIL: "this machine has no such address; leave bind out to listen on every one",
         }.get(error.errno or 0, "check the address and the port")
-        raise ReceiverError(f"{where} cannot be listened on ({error.strerror}): {mend}") from error
+        raise ReceiverError(f"{where} cannot be listened on ({os.strerror(error.errno or 0)}): {mend}") from error
 
 
 def _listen_everywhere(port: int) -> socket.socket:

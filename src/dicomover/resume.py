@@ -1,0 +1,185 @@
+"""Go on where an earlier run stopped: what the journal says of a request before it moves, and what is written after."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicomover.hygiene import Request
+from dicomover.identifier import Identifier, Level
+from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
+from dicomover.ledger import Row
+from dicomover.outcome import Status
+from dicomover.resolve import Resolution, Target
+from dicomover.summary import Result
+
+__all__ = ["Resumption", "Taken", "only_missing"]
+
+Instances = Callable[[Identifier], dict[str, list[str]] | None]
+"""Asks the archive what stands behind a study or a series: SOP Instance UIDs by series; None if it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the journal says of a request.
+
+    Attributes
+    ----------
+    asked
+        The request as the journal knows it.
+    skip
+        The result to report without moving; None if it has to be moved.
+    kept
+        The files of it that are here already.
+    holder
+        Who else is moving it now; empty if we hold it.
+    """
+
+    asked: Asked
+    skip: Result | None = None
+    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
+    holder: str = ""
+
+
+class Resumption:
+    """Asks the journal before, and tells it after. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    journal
+        Open while a batch runs.
+    archive
+        The AE title of the node.
+    destination
+        The AE title of a third party; None if we receive.
+    folder
+        Where the files lie, if we receive.
+    sync
+        Makes what has arrived durable.
+    """
+
+    def __init__(
+        self, journal: Journal, archive: str, destination: str | None, folder: Path | None, sync: Callable[[], None]
+    ) -> None:
+        self._journal = journal
+        self._archive = archive
+        self._destination = destination
+        self._folder = folder
+        self._sync = sync
+        self._taken: dict[str, Taken] = {}
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Open the journal."""
+        self._journal.open()
+
+    def close(self) -> None:
+        """Close it; what we hold is free for others."""
+        self._journal.close()
+
+    def renew(self) -> None:
+        """Tell other runs that we are alive; cheap, to be called often."""
+        self._journal.renew()
+
+    def take(self, request: Request) -> Taken:
+        """Claim a request and decide; one that another run holds has a `holder`, and is to be asked for again later."""
+        journal = self._journal
+        asked = journal.asked(request, archive=self._archive, destination=self._destination)
+        with self._lock:
+            if asked.key in self._taken:  # the same is asked for twice in this batch
+                return self._taken[asked.key]
+            if asked.key not in journal.claim([asked.key]):
+                return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
+            taken = self._taken[asked.key] = self._decided(asked)
+        if taken.skip is not None:
+            journal.release([asked.key])
+        return taken
+
+    def _decided(self, asked: Asked) -> Taken:
+        """Read what is recorded, once nobody else can change it, and look at the files."""
+        entry = self._journal.entries([asked.key]).get(asked.key)
+        if entry is None:
+            return Taken(asked)
+        files = None
+        if self._folder is not None:
+            details = self._journal.details([asked.key]).get(asked.key, Details())
+            files = check_files(details.manifest, self._folder)
+        decision = decide(entry.result, files)
+        if decision is Decision.SKIP:
+            return Taken(asked, replace(entry.result, status=Status.SKIPPED, attempts=0, error=None))
+        kept = files.intact if files is not None and decision is Decision.RETRY else Manifest()
+        return Taken(asked, kept=kept)
+
+    def record(self, row: Row, result: Result) -> None:
+        """Write down what became of a row; what was never sent is only given back."""
+        taken = row.taken
+        if not isinstance(taken, Taken) or taken.skip is not None or taken.holder:
+            return
+        if result.status is Status.SKIPPED:  # nothing of it was missing
+            result = replace(result, status=Status.SUCCESS, error=None)
+        elif not result.attempts and (result.error or "").startswith("not sent"):
+            self._journal.release([taken.asked.key])
+            return
+        details = None
+        if self._folder is not None:
+            if result.status is not None and result.status.complete:
+                self._sync()
+            identifiers = tuple(move.target.identifier for move in row.moves)
+            files = self._files(row)
+            if files or not any(move.running.sop_uids for move in row.moves):
+                details = Details(identifiers, taken.kept.merge(files))
+        elif row.moves:
+            details = Details(tuple(move.target.identifier for move in row.moves))
+        self._journal.record(taken.asked, result, details)
+
+    def _files(self, row: Row) -> list[File]:
+        assert self._folder is not None
+        files = []
+        for move in row.moves:
+            for arrival in list(move.running.arrivals):
+                with contextlib.suppress(OSError):  # moved away already; the next run will notice
+                    files.append(File.of(arrival, self._folder))
+        return files
+
+
+def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
+    """Ask for what is not here yet, where the archive says what there is.
+
+    Parameters
+    ----------
+    resolution
+        What the request comes to as a whole.
+    kept
+        What of it is here.
+    instances
+        Asks the archive.
+
+    Returns
+    -------
+    Resolution
+        With a target for each series, or some of its instances, that is missing; none if nothing is.
+    Manifest
+        What is here and counts, which is less than `kept` if the archive does not say what there is.
+    """
+    here = kept.instances
+    targets: list[Target] = []
+    counted: set[str] = set()
+    for target in resolution.targets:
+        identifier = target.identifier
+        found = instances(identifier) if identifier.level in (Level.STUDY, Level.SERIES) else None
+        if found is None:
+            targets.append(target)
+            continue
+        counted |= here & {uid for uids in found.values() for uid in uids}
+        keys = identifier.keys()
+        for part in missing(here, found):
+            level = Level.IMAGE if part.instances else Level.SERIES
+            lower = {**keys, "SeriesInstanceUID": part.series, "SOPInstanceUID": "\\".join(part.instances)}
+            size = part.count if part.instances else len(set(found[part.series]))
+            targets.append(Target(Identifier.of(level, identifier.model, lower), found=True, expected=size))
+            counted -= set() if part.instances else set(found[part.series])
+    rest = Manifest(tuple(file for file in kept.files if file.sop in counted))
+    return replace(resolution, targets=tuple(targets)), rest
