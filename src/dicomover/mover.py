@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack, get_args
@@ -15,7 +16,14 @@ import pandas as pd
 
 from dicomover.controls import Controls, Stop
 from dicomover.doctor import Setup, diagnose, findings_table
-from dicomover.errors import AssociationLost, ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.errors import (
+    AssociationLost,
+    ConfigurationError,
+    ContextRejected,
+    ProtocolError,
+    QueryRefused,
+    ReceiverError,
+)
 from dicomover.events import Arrival, Refusal
 from dicomover.hygiene import Request
 from dicomover.identifier import Level, Model
@@ -369,19 +377,14 @@ class Mover:
     def diagnose(self) -> pd.DataFrame:
         """Examine the way to the archive and from there to the destination; nothing moves.
 
-        A C-ECHO, a C-FIND and a C-MOVE of a study that cannot exist, and whether the port is open on which the
-        images should come.
+        A C-ECHO, a C-FIND, whether the port is open on which the images should come, and two C-MOVEs of a study that
+        cannot exist: one to the Move Destination, and one to a destination that nobody has, to compare.
 
         Returns
         -------
         DataFrame
             One row per check: `check`, `result` (`ok`, `failed`, `unclear`, `skipped`), `found`, and `advice`: what to
             do, or what to tell the archive's administrator.
-
-        Raises
-        ------
-        ReceiverError
-            If we cannot listen or write.
 
         Examples
         --------
@@ -393,17 +396,22 @@ class Mover:
         >>> print(findings.found.iloc[-1])
         a C-MOVE of nothing to 'NOBODY' ends with 0xA801 (Move Destination unknown)
         """
-        with self._in_use(listening=True):
-            setup = Setup(
-                self.node,
-                self.ae_title,
-                self._defaults["timeouts"],
-                self._defaults.get("destination"),
-                self._destination_node,
-                self.port,
-                self._bind,
-            )
-            return findings_table(diagnose(setup, self._pool.next_message_id))
+        setup = Setup(
+            self.node,
+            self.ae_title,
+            self._defaults["timeouts"],
+            self._defaults.get("destination"),
+            self._destination_node,
+            bind=self._bind,
+        )
+        try:
+            with self._in_use(listening=True):
+                return self._examined(replace(setup, port=self.port))
+        except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
+            return self._examined(replace(setup, port=self._port, trouble=str(error)))
+
+    def _examined(self, setup: Setup) -> pd.DataFrame:
+        return findings_table(diagnose(setup, self._pool.next_message_id))
 
     def plan(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,8 +16,7 @@ from dicomover.cli import report
 from dicomover.cli.given import model_of, node_of, timeouts_of
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.screen import Interrupts, Watch, say, verbosity
-from dicomover.doctor import Setup, diagnose, findings_table
-from dicomover.errors import ReceiverError, RequestError
+from dicomover.errors import RequestError
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
@@ -232,15 +230,15 @@ def run_doctor(**given: Unpack[DoctorGiven]) -> int:
 
 
 def _findings(given: DoctorGiven, destination: str | Node | None, folder: Path | None) -> pd.DataFrame:
-    """Examine; that we cannot listen is a finding too, and no reason to know nothing of the rest."""
-    node, ae_title, timeouts = _node(given), given["aetitle"], _timeouts(given)
-    port = given["listen"]
-    mover = Mover(node, ae_title=ae_title, destination=destination, receive=folder, port=port, timeouts=timeouts)
-    try:
-        return mover.diagnose()
-    except ReceiverError as error:
-        setup = Setup(node, ae_title, timeouts, ae_title, port=port, trouble=str(error))
-        return findings_table(diagnose(setup, itertools.count(1).__next__))
+    mover = Mover(
+        _node(given),
+        ae_title=given["aetitle"],
+        destination=destination,
+        receive=folder,
+        port=given["listen"],
+        timeouts=_timeouts(given),
+    )
+    return mover.diagnose()
 
 
 # --- behind them
