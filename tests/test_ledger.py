@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,15 @@ def test_rows_share_a_move(late: bool) -> None:
         ledger.conclude(move, outcome())
     assert statuses(ledger) == ["success", "success"]
     assert [event.request for event in events] == [0, 1]
+
+
+@pytest.mark.parametrize("found", [False, None], ids=["denied by C-FIND", "not asked"])
+def test_a_wrong_patient_shares_nothing(found: bool | None) -> None:
+    """A study under a patient whom no C-FIND has confirmed is another request than the study alone."""
+    ledger, _ = ledger_of(2)
+    wrong = replace(target("1", None, model=Model.PATIENT, patient="WRONG"), found=found)
+    assert len(ledger.claim(begun(ledger), Resolution((wrong,)))) == 1
+    assert len(ledger.claim(begun(ledger), resolution("1"))) == 1
 
 
 def test_rows_share_some_moves() -> None:

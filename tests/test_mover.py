@@ -226,6 +226,28 @@ def test_what_is_the_same_moves_once(pacs: DemoPacs, tmp_path: Path) -> None:
     assert all(pacs.sends_of(item.sop_instance_uid) == 1 for item in study.instances())
 
 
+@pytest.mark.parametrize("wrong_first", [True, False])
+def test_a_study_under_a_wrong_patient(pacs: DemoPacs, wrong_first: bool) -> None:
+    """A row that names the wrong patient is not found, whatever another row says of the same study."""
+    uid = pacs.study("00123").study_instance_uid
+    table = [{"PatientID": "SOMEBODY", "StudyInstanceUID": uid}, {"StudyInstanceUID": uid}]
+    summary = quiet(pacs, associations=1).move(table if wrong_first else table[::-1])
+    wanted = ["not-found", "success"]
+    assert summary["status"].tolist() == (wanted if wrong_first else wanted[::-1]), summary["error"].tolist()
+
+
+@pytest.mark.parametrize("verify", ["counts", "none"])
+def test_images_that_the_archive_does_not_have(pacs: DemoPacs, verify: str) -> None:
+    """A list of images is no success if some of them are nowhere, however little was asked before."""
+    study = pacs.study("00123")
+    series = study.series[0]
+    uids = [*(item.sop_instance_uid for item in series.instances), "1.2.3.4"]
+    keys = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
+    summary = quiet(pacs, verify=verify, retry="none").move({**keys, "SOPInstanceUID": uids})
+    assert summary["status"].tolist() == ["partial"]
+    assert summary["expected"].tolist() == [len(uids)]
+
+
 def test_one_accession_number_with_two_studies(mover: Mover, pacs: DemoPacs) -> None:
     """All studies of an accession number move, and `matches` says how many they are."""
     summary = mover.move({"AccessionNumber": "TWO"})

@@ -349,3 +349,14 @@ def test_many_images(named: bool) -> None:
     assert sorted(uid for part in lists for uid in part.split("\\")) == sorted(set(uids))
     assert max(len(part) for part in lists) <= 65_534
     assert resolution.expected == len(set(uids))
+
+
+def test_named_images_are_counted_without_asking() -> None:
+    """A request that names its images says itself how many there should be."""
+    archive = Archive(*study("1", series=1, images=2))
+    keys = {"StudyInstanceUID": "1", "SeriesInstanceUID": "1.0", "SOPInstanceUID": "1.0.0\\7.7\\7.7"}
+    assert resolved(keys, archive, count=False).expected == 2
+    assert archive.asked == []
+    keys = {**keys, "SOPInstanceUID": "8.8\\7.7"}
+    (target,) = resolved(keys, archive).targets
+    assert (target.found, target.expected) == (False, 2)

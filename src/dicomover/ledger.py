@@ -155,7 +155,7 @@ class Ledger:
         with self._lock:
             row.resolution = resolution
             for target in resolution.targets:
-                key = target.identifier.without_model()
+                key = target.shared
                 move = self._moves.get(key)
                 if move is None:
                     number = self._next_number()

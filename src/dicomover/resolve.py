@@ -54,6 +54,13 @@ class Target:
     series: int | None = None
     modalities: tuple[str, ...] = ()
 
+    @property
+    def shared(self) -> Identifier:
+        """What makes it the same C-MOVE as another: its UIDs, and a patient whom no C-FIND has confirmed."""
+        patient = self.identifier.patient
+        key = self.identifier.without_model()
+        return key if self.found else replace(key, patient=patient)
+
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
@@ -108,7 +115,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         if not count:
             return Resolution(targets)
         try:
-            return Resolution(tuple(_counted(target.identifier, find, archive) for target in targets))
+            return Resolution(tuple(_counted(target, find, archive) for target in targets))
         except QueryRefused as error:
             return Resolution(targets, note=f"not counted: {error}")
 
@@ -149,7 +156,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     targets = _targets(request, known, answers)
     if count:
         targets = tuple(
-            target if target.expected is not None else _counted(target.identifier, find, archive) for target in targets
+            target if target.expected is not None else _counted(target, find, archive) for target in targets
         )
     return Resolution(targets, len(known), note)
 
@@ -206,7 +213,9 @@ def _split(identifier: Identifier) -> tuple[Target, ...]:
         return (Target(identifier),)
     chunks = ["\\".join(uids[start : start + step]) for start in range(0, len(uids), step)]
     level, model = identifier.level, identifier.model
-    return tuple(Target(Identifier.of(level, model, {**keys, level.unique_key: chunk})) for chunk in chunks)
+    identifiers = (Identifier.of(level, model, {**keys, level.unique_key: chunk}) for chunk in chunks)
+    # How many images are named is known without asking.
+    return tuple(Target(each, expected=len(each.uids(level)) if level is Level.IMAGE else None) for each in identifiers)
 
 
 def _targets(request: Request, known: list[dict[str, str]], answers: list[Dataset]) -> tuple[Target, ...]:
@@ -219,7 +228,7 @@ def _targets(request: Request, known: list[dict[str, str]], answers: list[Datase
             together.setdefault(above, []).append(keys["SOPInstanceUID"])
         merged = [{**dict(above), "SOPInstanceUID": "\\".join(uids)} for above, uids in together.items()]
         targets = [target for keys in merged for target in _split(Identifier.of(level, model, {**given, **keys}))]
-        return tuple(replace(item, found=True, expected=len(item.identifier.uids(level))) for item in targets)
+        return tuple(replace(item, found=True) for item in targets)
     found: dict[Identifier, Target] = {}
     for keys, answer in zip(known, answers, strict=True):
         identifier = Identifier.of(level, model, {**given, **keys})
@@ -251,17 +260,16 @@ def _returned(level: Level) -> list[str]:
     return [_COUNTS[level], *_DETAILS.get(level, ())] if level in _COUNTS else []
 
 
-def _counted(identifier: Identifier, find: Find, archive: object) -> Target:
-    """Ask whether what an identifier names exists, and how many instances stand behind it."""
+def _counted(target: Target, find: Find, archive: object) -> Target:
+    """Ask whether what a target names exists, and how many instances stand behind it."""
+    identifier = target.identifier
     level, own = identifier.level, identifier.level.unique_key
     asked = find(level, identifier.model, identifier.keys(), _returned(level), None)
     answers, _ = select(asked, {own: identifier.keys()[own]}, archive)
-    if not answers:
-        return Target(identifier, found=False)
-    if level is Level.IMAGE:
-        return Target(identifier, found=True, expected=len(identifier.uids(level)))
-    target = _target(identifier, answers[0])
-    return target if target.expected is not None else replace(target, expected=_count_below(identifier, find))
+    if not answers or level is Level.IMAGE:
+        return replace(target, found=bool(answers))
+    counted = _target(identifier, answers[0])
+    return counted if counted.expected is not None else replace(counted, expected=_count_below(identifier, find))
 
 
 def _count_below(identifier: Identifier, find: Find) -> int | None:
