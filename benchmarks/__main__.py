@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import journal, moving, receiving
-from benchmarks.harness import FULL, QUICK, SMOKE, load, machine, row_lines, run, sample_lines
+from benchmarks.harness import FULL, QUICK, SMOKE, WENT_WRONG, load, machine, row_lines, run, sample_lines
 
 EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT]
 SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
@@ -35,16 +35,27 @@ def main() -> None:
         for experiment in chosen:
             inside = Path(folder, experiment.name)
             inside.mkdir()
-            figures, missing = run(experiment, scale, inside, lambda text: print(text, file=sys.stderr, flush=True))
-            rows += row_lines(experiment, figures)
-            samples += sample_lines(experiment, figures)
+            figures, missing = run(experiment, scale, inside, tell)
+            lines = row_lines(experiment, figures)
+            found = sample_lines(experiment, figures)
+            tell("\n".join((*lines, *found, *missing)))
+            rows += lines
+            samples += found
             notes += missing
-    print(f"{where}; load average {before} before and {load()} after; {scale.rounds} rounds, medians.\n")
+    print(f"{where}; load average {before} before and {load()} after;")
+    print(f"medians of {scale.rounds} rounds, of fewer where a contestant takes long.\n")
     print("| measure | value | target | reached |\n| --- | --- | --- | --- |")
     print("\n".join(rows), end="\n\n")
     print("| what was measured | contestant | median | from … to | rounds |\n| --- | --- | --- | --- | --- |")
     print("\n".join(samples))
     print("".join(f"\n{note}" for note in notes))
+    if any(WENT_WRONG in note for note in notes):
+        sys.exit(1)
+
+
+def tell(text: str) -> None:
+    """Say what goes on; the table comes at the end."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -27,7 +27,9 @@ from benchmarks import ROOT
 __all__ = [
     "FULL",
     "QUICK",
+    "SLOW",
     "SMOKE",
+    "WENT_WRONG",
     "Contestant",
     "Experiment",
     "Row",
@@ -55,6 +57,10 @@ class Unavailable(Exception):
     """Something cannot be measured here; says why."""
 
 
+WENT_WRONG = "went wrong"
+WRONG = (RuntimeError, OSError, AssertionError, subprocess.SubprocessError)
+
+
 @dataclass(frozen=True)
 class Scale:
     """How much is measured."""
@@ -70,9 +76,11 @@ class Scale:
     journal: int
 
 
-FULL = Scale(5, 1000, 100, 200, 20, 10, 1 << 31, (1_000, 10_000, 100_000), 100_000)
+FULL = Scale(7, 1000, 100, 200, 20, 10, 1 << 31, (1_000, 10_000, 100_000), 100_000)
+SLOW = 3
+"""Rounds of a contestant that takes long."""
 QUICK = Scale(3, 200, 40, 40, 5, 5, 1 << 28, (1_000, 10_000), 10_000)
-SMOKE = Scale(1, 8, 4, 4, 1, 2, 1 << 22, (20, 40), 100)
+SMOKE = Scale(1, 4, 4, 4, 1, 1, 1 << 22, (20, 40), 100)
 """Shows that everything runs, and measures nothing."""
 
 
@@ -200,10 +208,16 @@ def run(
                         gone.add(name)
                         notes.append(f"{experiment.name}, {name}: not measured, {error}")
                         continue
+                    except WRONG as error:  # the others go on: a run is long
+                        gone.add(name)
+                        notes.append(f"{experiment.name}, {name}: {WENT_WRONG}, {error}")
+                        continue
                     for key, value in ({name: given} if isinstance(given, float) else given).items():
                         figures.setdefault(key, []).append(value)
     except Unavailable as error:
         notes.append(f"{experiment.name}: not measured, {error}")
+    except WRONG as error:
+        notes.append(f"{experiment.name}: {WENT_WRONG}, {error}")
     return figures, notes
 
 

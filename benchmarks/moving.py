@@ -14,6 +14,7 @@ from pathlib import Path
 import peers
 from benchmarks import ROOT
 from benchmarks.harness import (
+    SLOW,
     Contestant,
     Experiment,
     Figures,
@@ -108,7 +109,7 @@ def _prepare_third_party(scale: Scale, folder: Path) -> Iterator[Mapping[str, Co
                 MOVER: Contestant(check(mover, len(studies))),
                 MOVESCU: Contestant(check(lambda: measured([theirs]) / len(studies), len(studies))),
                 COMMAND: Contestant(check(command, len(studies))),
-                PYNETDICOM: Contestant(check(lambda: measured([slow]) / len(few), len(few))),
+                PYNETDICOM: Contestant(check(lambda: measured([slow]) / len(few), len(few)), SLOW),
             }
         finally:
             started.stop()
@@ -150,7 +151,7 @@ def _prepare_receiving(scale: Scale, folder: Path) -> Iterator[Mapping[str, Cont
     try:
         yield {
             OPEN: Contestant(partial(ours, opened=True)),
-            MOVESCU_PORT: Contestant(theirs),
+            MOVESCU_PORT: Contestant(theirs, SLOW),
             CLOSED: Contestant(partial(ours, opened=False)),
         }
     finally:
@@ -178,16 +179,8 @@ def _prepare_alone(scale: Scale, _: Path) -> Iterator[Mapping[str, Contestant]]:
     assert archive.stdout is not None
     port = int(archive.stdout.readline())
 
-    def one(how: str, count: int, traced: bool = False) -> dict[str, float]:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.alone",
-            how,
-            str(port),
-            str(count),
-            *(["traced"] if traced else []),
-        ]
+    def one(how: str, count: int) -> dict[str, float]:
+        command = [sys.executable, "-m", "benchmarks.alone", how, str(port), str(count)]
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise RuntimeError(answer.stderr)
@@ -196,14 +189,11 @@ def _prepare_alone(scale: Scale, _: Path) -> Iterator[Mapping[str, Contestant]]:
 
     contestants = {}
     for count in scale.requests:
-        rounds = None if count < _MANY else 3 if count == _MANY else 1
+        rounds = None if count < _MANY else SLOW if count == _MANY else 1
         for how in WORKERS:
             if how == "pynetdicom" and count > min(scale.requests):
                 continue
             contestants[f"{count:,} {ALONE[how]}"] = Contestant(partial(one, how, count), rounds)
-    for count in scale.requests[:2]:
-        for how in ("none", "counts"):
-            contestants[f"{count:,} {ALONE[how]}, traced"] = Contestant(partial(one, how, count, traced=True), 1)
     try:
         yield contestants
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 import peers
 from benchmarks import opponents
 from benchmarks.harness import (
+    SLOW,
     Contestant,
     Experiment,
     Row,
@@ -181,7 +182,8 @@ def _prepare(size: int, senders: int) -> Callable[[Scale, Path], AbstractContext
                 OURS_BUSY: partial(all_of_them.dicomover, loop=True),
                 NODELAY_BUSY: partial(all_of_them.storescp, loop=True),
             }
-        yield {name: Contestant(trial) for name, trial in contestants.items()}
+        slow = (SHIPPED, PYNETDICOM, PYNETDICOM_APP)
+        yield {name: Contestant(trial, SLOW if name in slow else None) for name, trial in contestants.items()}
 
     return prepare
 
