@@ -207,11 +207,22 @@ def test_several_moves_are_complete_only_if_each_is(verdicts: list[Status]) -> N
         ([Counters(1, 0, 0, 2), Counters(3, 0, 0, None)], Counters(3, 0, 0, None)),
         ([Counters(1, 0, 0, 2), Counters()], Counters(1, 0, 0, 2)),
         ([Counters(3, 1, 1, 0), Counters(0, 0, 0, None)], Counters(3, 1, 1, None)),
+        ([Counters(3, 0, 0, 2), Counters(0, 0, 0, None)], Counters(3, 0, 0, 2)),
+        ([Counters(3, 0, 0, 2), Counters(4, 0, 0, None)], Counters(4, 0, 0, 1)),
         ([Counters(), Counters()], Counters()),
         ([Counters(remaining=4), Counters(remaining=3)], Counters(remaining=3)),
         ([Counters(2), Counters(failed=1)], Counters(2, 1)),
     ],
-    ids=["final counts", "final is silent", "zeros at the end", "never", "only remaining", "by and by"],
+    ids=[
+        "final counts",
+        "final is silent",
+        "zeros at the end",
+        "zeros too early",
+        "fewer than announced",
+        "never",
+        "only remaining",
+        "by and by",
+    ],
 )
 def test_the_largest_counters_are_kept(responses: list[Counters], merged: Counters) -> None:
     """What was once counted stays counted; what never was stays unknown."""
@@ -245,3 +256,20 @@ def test_status_words() -> None:
         "success", "warning", "partial", "failure", "empty", "not-found", "lost", "cancelled", "skipped", "invalid",
     ]  # fmt: skip
     assert [str(status) for status in Status if status.complete] == ["success", "warning", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "together", "verdict"),
+    [
+        (counted(3).merge(Counters(remaining=2)), counted(0), Counters(3, 0, 0, 2), "partial"),
+        (counted(3, 2), counted(4), Counters(4, 0, 0, 1), "partial"),
+        (counted(3, 2), counted(5), counted(5), "success"),
+        (counted(3, 2), counted(4, 1), counted(4, 1), "partial"),
+        (NOTHING, counted(2), counted(2), "success"),
+        (counted(2), NOTHING, Counters(2, None, 0), "success"),
+    ],
+)
+def test_a_later_attempt_hides_nothing(earlier: Counters, later: Counters, together: Counters, verdict: str) -> None:
+    """What one attempt has shown to exist does not vanish because the next one counts less."""
+    assert later.carry(earlier) == together
+    assert judge(SUCCESS, later.carry(earlier)) == verdict

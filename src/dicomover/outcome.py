@@ -45,7 +45,8 @@ class Counters:
     """Sub-operations as the PACS counted them; None where it never said.
 
     Completed, failed and warning keep the largest number seen, since some archives end with
-    zeros after files have moved. `remaining` is what the last response said that counted at all.
+    zeros after files have moved. `remaining` is what the last response said that counted at all; where it left that
+    out, as a final one does, what had been counted before and is accounted for by nothing since.
     """
 
     completed: int | None = None
@@ -65,18 +66,29 @@ class Counters:
 
     def merge(self, later: Counters) -> Counters:
         """Take in the counters of a later response to the same request."""
-        return Counters(
+        merged = Counters(
             _largest(self.completed, later.completed),
             _largest(self.failed, later.failed),
             _largest(self.warning, later.warning),
             self.remaining if later == Counters() else later.remaining,
         )
+        return merged._leaving_open(self)
 
     def carry(self, earlier: Counters) -> Counters:
-        """Return these, of a later attempt, but never less moved than an earlier attempt at the same had shown."""
-        if (self.moved or 0) >= (earlier.moved or 0):
-            return self
-        return replace(self, completed=earlier.completed, warning=earlier.warning)
+        """Return these, of a later attempt, but never less moved or due than an earlier one at the same had shown."""
+        moved = self
+        if (self.moved or 0) < (earlier.moved or 0):
+            moved = replace(self, completed=earlier.completed, warning=earlier.warning)
+        return moved._leaving_open(earlier)
+
+    def _leaving_open(self, earlier: Counters) -> Counters:
+        """Call remaining what was counted earlier, as whatever, and is accounted for by nothing now."""
+        left = earlier._counted - self._counted
+        return self if self.remaining is not None or left <= 0 else replace(self, remaining=left)
+
+    @property
+    def _counted(self) -> int:
+        return _total(self.completed, self.failed, self.warning, self.remaining) or 0
 
     def __add__(self, other: Counters) -> Counters:
         """Sum the counters of two different C-MOVEs."""
