@@ -17,6 +17,7 @@ from dicomover.controls import Controls
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
+from dicomover.journal import JournalError
 from dicomover.ledger import Ledger
 from dicomover.outcome import Status
 from dicomover.pace import Pace
@@ -295,8 +296,7 @@ class Job:
     def _watch(self, progress: Progress) -> None:
         """Show what happens until the batch has ended."""
         while True:
-            if self._resumption is not None:
-                self._resumption.renew()
+            self._renew()
             try:
                 event = self._events.get(timeout=0.1)
             except queue.Empty:
@@ -306,6 +306,14 @@ class Job:
             if isinstance(event, BatchEnded):
                 return
             progress.refresh()
+
+    def _renew(self) -> None:
+        if self._resumption is None or self._controls.stopping:
+            return
+        try:
+            self._resumption.renew()
+        except JournalError as error:  # what comes from now on could not be written down
+            self._controls.give_up(str(error))
 
     def arrived(self, event: Arrival | Refusal) -> None:
         """Take what the receiver reports; called on its thread."""

@@ -142,12 +142,14 @@ class Ledger:
         """Let what waits for another attempt end as the last attempt left it."""
         with self._lock:
             waiting, self._later = self._later, []
-        for _, _, work in waiting:
-            if isinstance(work, Move):
-                assert work.latest is not None
-                self._settle(work, work.latest)
-            else:
-                self.end(work, work.latest or Result(Status.CANCELLED, error="not sent: another run holds it"))
+        with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
+            for _, _, work in reversed(waiting):
+                if isinstance(work, Move):
+                    assert work.latest is not None
+                    stack.callback(self._settle, work, work.latest)
+                else:
+                    held = Result(Status.CANCELLED, error="not sent: another run holds it")
+                    stack.callback(self.end, work, work.latest or held)
 
     def claim(self, row: Row, resolution: Resolution) -> list[Move]:
         """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""
@@ -214,18 +216,28 @@ class Ledger:
             over = self._over(waiting)
         self._end(over)
 
-    def give_up(self, row: Row, result: Result) -> None:
-        """End a row that did not come to all of its C-MOVEs, and what it should have sent for others."""
+    def give_up(self, row: Row, result: Result, again: Move | None = None) -> None:
+        """End a row that did not come to all of its C-MOVEs, and what it should have sent for others.
+
+        What an earlier attempt came to stands: of the row itself, and of the C-MOVE that was to be tried `again`.
+        """
         assert result.status is not None
-        if not row.moves:
-            self.end(row, result)
-        for move in row.moves:
-            if move.outcome is None and move.latest is None and move.row is row:
-                self._settle(move, Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error))
+        if not row.moves and not row.over:
+            self.end(row, row.latest or result)
+        with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
+            for move in reversed(row.moves):
+                if move.outcome is not None or move.row is not row:
+                    continue
+                if move.latest is None:
+                    never = Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error)
+                    stack.callback(self._settle, move, never)
+                elif move is again:
+                    stack.callback(self._settle, move, move.latest)
 
     def end(self, row: Row, result: Result) -> None:
         """Record the result of a row."""
         assert result.status is not None
+        row.over = True
         result.started = row.started
         result.seconds = time.monotonic() - row.begun
         try:

@@ -620,8 +620,7 @@ class Mover:
             journal = None if self.receive is None else self.receive / "journal.db"
         if journal is None:
             return None
-        if not isinstance(journal, Journal):
-            journal = Journal(journal)
+        journal = journal.again() if isinstance(journal, Journal) else Journal(journal)
         third = destination if receiver is None else None
         sync = (lambda: None) if receiver is None else receiver.sync
         return Resumption(journal, self.node.ae_title, third, self.receive, sync)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
-from dicomover.ledger import Row
+from dicomover.ledger import Move, Row
 from dicomover.outcome import Status
 from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
@@ -74,6 +74,8 @@ class Resumption:
 
     def open(self) -> None:
         """Open the journal."""
+        if self._folder is not None:
+            self._folder = self._folder.resolve()  # arrivals are named so, however the folder was
         self._journal.open()
 
     def close(self) -> None:
@@ -139,10 +141,26 @@ class Resumption:
         assert self._folder is not None
         files = []
         for move in row.moves:
-            for arrival in list(move.running.arrivals):
+            arrivals = list(move.running.arrivals)
+            for arrival in arrivals:
                 with contextlib.suppress(OSError):  # moved away already; the next run will notice
                     files.append(File.of(arrival, self._folder))
+            if not arrivals and move.running.sop_uids:
+                files += self._files_of_another(row, move)
         return files
+
+    def _files_of_another(self, row: Row, move: Move) -> list[File]:
+        """Return what a C-MOVE brought for a row that is over: its arrivals are forgotten, but written down."""
+        taken = move.row.taken
+        if move.row is row or not isinstance(taken, Taken):
+            return []
+        details = self._journal.details([taken.asked.key]).get(taken.asked.key, Details())
+        return [file for file in details.manifest.files if file.sop in move.running.sop_uids]
+
+
+def _says_all(found: Mapping[str, Collection[str]], expected: int | None) -> bool:
+    """Tell whether a list of instances can be all: some archives cut it short, or answer nothing where they cannot."""
+    return bool(found) and all(found.values()) and sum(map(len, found.values())) >= (expected or 0)
 
 
 def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
@@ -170,7 +188,7 @@ def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -
     for target in resolution.targets:
         identifier = target.identifier
         found = instances(identifier) if identifier.level in (Level.STUDY, Level.SERIES) else None
-        if found is None:
+        if found is None or not _says_all(found, target.expected):
             targets.append(target)
             continue
         counted |= here & {uid for uids in found.values() for uid in uids}

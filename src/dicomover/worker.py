@@ -100,7 +100,7 @@ class Worker:
         try:
             while True:
                 if self._controls.stopping:
-                    self._ledger.abandon_retries()
+                    self._abandon_retries()
                 if self._ledger.is_used_up():
                     return True  # and need no association any more
                 if not self._is_useful():
@@ -112,28 +112,40 @@ class Worker:
                     with contextlib.suppress(Stop):
                         self._controls.pause(min(work, _NAP))
                 elif isinstance(work, Move):
-                    self._safely(work.row, partial(self._attempt, work))
+                    self._safely(work.row, partial(self._attempt, work), work)
                 else:
                     self._safely(work, partial(self._do, work))
         finally:
             self._line.close()
 
-    def _safely(self, row: Row, work: Callable[[], None]) -> None:
-        """Work on a row; whatever happens, it ends."""
+    def _safely(self, row: Row, work: Callable[[], None], again: Move | None = None) -> None:
+        """Work on a row, or try a C-MOVE of it again; whatever happens, it ends."""
         try:
             work()
         except Stop as stop:
-            self._ledger.give_up(row, stop.result)
+            result = stop.result
         except ReceiverError as error:
-            self._ledger.give_up(row, Result(Status.FAILURE, error=f"not sent: {error}"))
+            result = Result(Status.FAILURE, error=f"not sent: {error}")
         except JournalError as error:
-            end = self._controls.give_up(str(error))
+            result = self._controls.give_up(str(error)).result
             row.taken = None  # it cannot be written down
-            self._ledger.give_up(row, end.result)
         except Exception as error:
             logger.exception("request %d could not be worked on", row.request.position)
-            name = type(error).__name__
-            self._ledger.give_up(row, Result(Status.FAILURE, error=f"internal error {name}, see the log"))
+            result = Result(Status.FAILURE, error=f"internal error {type(error).__name__}, see the log")
+        else:
+            return
+        try:
+            self._ledger.give_up(row, result, again)
+        except JournalError as error:  # what had to end has ended all the same
+            self._controls.give_up(str(error))
+        except ReceiverError:
+            logger.exception("request %d could not be written down", row.request.position)
+
+    def _abandon_retries(self) -> None:
+        try:
+            self._ledger.abandon_retries()
+        except JournalError as error:  # they have ended all the same
+            self._controls.give_up(str(error))
 
     def connect(self) -> None:
         """Open the association now rather than at the first request; raises NodeError."""
@@ -183,6 +195,9 @@ class Worker:
             self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
             resolution = self._resolve(request)
+            is_found = bool(resolution.targets)
+            if is_found and row.kept.files:
+                resolution, row.kept = only_missing(resolution, row.kept, self._instances)
         except TooManyMatches as error:
             self._ledger.end(row, Result(Status.FAILURE, matches=error.matches, error=str(error)))
         except QueryRefused as error:
@@ -196,15 +211,12 @@ class Worker:
             result = Result(Status.LOST, error=f"lost during C-FIND: {error}; run it again")
             self._ledger.conclude_row(row, result, Tried(Status.LOST, error=error))
         else:
-            if row.kept.files:
-                resolution, row.kept = only_missing(resolution, row.kept, self._instances)
-                if not resolution.targets:
-                    everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
-                    self._ledger.end(row, whole(everything, row.kept))
-                    return
             if resolution.targets:
                 for move in self._ledger.claim(row, resolution):
                     self._attempt(move)
+            elif is_found:
+                everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
+                self._ledger.end(row, whole(everything, row.kept))
             else:
                 said = [f"C-FIND has no match at level {request.level}", resolution.note]
                 why = "; ".join(part for part in said if part)

@@ -118,6 +118,17 @@ class Journal:
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r}, privacy={self._privacy!r})"
 
+    def again(self) -> Journal:
+        """Return another one of the same file, not open yet, whose claims are its own."""
+        return Journal(
+            self.path,
+            privacy=self._privacy,
+            secret=self._secret,
+            lease=self._lease,
+            sync=self._sync,
+            version=self._version,
+        )
+
     # --- its life
 
     def open(self) -> Self:
