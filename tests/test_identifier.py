@@ -6,9 +6,12 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread, dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
-from dicomover.errors import ConfigurationError
+from dicomover.errors import ConfigurationError, Problem
 from dicomover.identifier import UNIQUE_KEYS, Identifier, Level, Model, level_of, levels, query_dataset
+from dicomover.receiver import Admission
 
 KEYS = dict(zip(UNIQUE_KEYS, ("P", "1", "1.1", "1.1.1"), strict=True)) | {"AccessionNumber": "A", "Modality": "CT"}
 
@@ -128,3 +131,32 @@ def test_levels_of_models() -> None:
     assert [str(level) for level in levels(Model.PATIENT)] == ["PATIENT", "STUDY", "SERIES", "IMAGE"]
     assert [str(level) for level in levels(Model.STUDY)] == ["STUDY", "SERIES", "IMAGE"]
     assert [level.unique_key for level in Level] == list(UNIQUE_KEYS)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"PatientBirthDate": "1970*"},
+        {"PatientBirthDate": "19700101-19701231"},
+        {"PatientSex": "m?le*"},
+        {"PatientName": f"Doe^{'X' * 70}"},
+        {"PatientAge": "49 years"},
+        {"PatientID": "X" * 70},
+        {"SOPInstanceUID": "1.2\\1.3"},
+        {"ProcedureCodeSequence": ""},
+    ],
+)
+def test_odd_values_go_out_without_a_word(keys: dict[str, str]) -> None:
+    """No value of a query is put into a warning, since it may be a patient's; it is sent as it is."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, query_dataset(Level.STUDY, keys))
+    assert all(value.encode() in buffer.getvalue() for value in keys.values())
+
+
+def test_no_patient_in_a_repr() -> None:
+    """What is logged by accident names no patient."""
+    patient = Identifier(Level.PATIENT, Model.PATIENT, patient="4711")
+    problem = Problem(0, "PatientID", "4711", "is odd", "mend it", 0, private=True)
+    admission = Admission(1, patient_ids=frozenset({"4711"}))
+    assert "4711" not in f"{patient!r}{problem!r}{admission!r}"

@@ -75,6 +75,9 @@ class Problem:
     position: int = -1
     private: bool = False
 
+    def __repr__(self) -> str:
+        return f"Problem({str(self)!r})"
+
     def __str__(self) -> str:
         where = f"row {self.row!r}" if self.position >= 0 else str(self.row)
         where = ", ".join(part for part in (where, self.column) if part)

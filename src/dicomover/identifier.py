@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
 
 from dicomover.errors import ConfigurationError
@@ -136,7 +137,7 @@ class Identifier:
 
     level: Level
     model: Model
-    patient: str = ""
+    patient: str = field(default="", repr=False)
     study: str = ""
     series: str = ""
     instance: str = ""
@@ -177,8 +178,8 @@ def query_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
         dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.QueryRetrieveLevel = str(level)
     for keyword, value in keys.items():
-        if dictionary_VR(keyword) == "SQ":
-            setattr(dataset, keyword, [])
-        else:
-            setattr(dataset, keyword, value.split("\\") if "\\" in value else value)
+        vr = dictionary_VR(keyword)
+        parts = [] if vr == "SQ" else value.split("\\") if "\\" in value else value
+        # pydicom would put a value that it does not like, which may be a birth date, into a warning.
+        dataset[keyword] = DataElement(keyword, vr, parts, validation_mode=IGNORE)
     return dataset

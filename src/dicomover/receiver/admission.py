@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Admission", "Admissions"]
 
@@ -26,7 +26,7 @@ class Admission:
 
     move: int
     message_id: int | None = None
-    patient_ids: frozenset[str] = frozenset()
+    patient_ids: frozenset[str] = field(default=frozenset(), repr=False)
     study_uids: frozenset[str] = frozenset()
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
