@@ -625,6 +625,17 @@ def test_stragglers_are_waited_for(pacs: DemoPacs, tmp_path: Path) -> None:
     assert summary["received"].tolist() == [4, 4]
 
 
+def test_stragglers_that_nobody_counts(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Where neither C-FIND nor the archive says how many are due, silence tells that all are here."""
+    pacs.add(made_study("MANY", instances=60))
+    pacs.misbehave["*"] = Misbehaviour("success-without-counters")
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", verify="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"StudyInstanceUID": pacs.study("MANY").study_instance_uid})
+    assert summary["status"].tolist() == ["success"]
+    assert summary["received"].tolist() == [60]
+
+
 def test_receiving_without_with(pacs: DemoPacs, tmp_path: Path) -> None:
     """A move listens for as long as it lasts; the files are the archive's, byte for byte, and a rerun adds none."""
     port = free_port()

@@ -44,6 +44,7 @@ logger = logging.getLogger("dicomover.mover")
 
 _HELD_AGAIN_AFTER = 2.0  # seconds until a request that another run holds is looked at again
 _NAP = 1.0  # seconds between two looks for retries that are due
+_NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
 _HANG_UP_AFTER = 60.0  # seconds of waiting for which no association is kept
 
 
@@ -289,22 +290,33 @@ class Worker:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
         attempts = 0
         here = len(running.sop_uids)
+        end: MoveEnd | None = None
         while True:
-            self._wait(self._pace.may_start)
-            begun = time.monotonic()
             try:
-                association = self._line.connect_patiently()
-                was_idle = association.served > 0
-                end = self._send(association, move, running)
-            except BaseException:
-                self._pace.withdraw()
-                raise
+                end, was_idle = self._exchange_once(move, running)
+            except Stop:
+                if end is None:
+                    raise
+                return attempts, end  # it was sent: what came of it is known
             attempts += 1
-            tried = Tried(_first_sight(end), end.status_code, end.counters, end.ended)
-            self._note(self._pace.ended(tried, time.monotonic() - begun))
             untouched = end.lost_by in GONE and end.counters == Counters() and len(running.sop_uids) == here
             if not (untouched and was_idle) or self._controls.cancelled:
                 return attempts, end
+
+    def _exchange_once(self, move: Move, running: RunningMove) -> tuple[MoveEnd, bool]:
+        """Send the C-MOVE at its pace; tell also whether its association had been idle."""
+        self._wait(self._pace.may_start)
+        begun = time.monotonic()
+        try:
+            association = self._line.connect_patiently()
+            was_idle = association.served > 0
+            end = self._send(association, move, running)
+        except BaseException:
+            self._pace.withdraw()
+            raise
+        tried = Tried(_first_sight(end), end.status_code, end.counters, end.ended)
+        self._note(self._pace.ended(tried, time.monotonic() - begun))
+        return end, was_idle
 
     def _send(self, association: Association, move: Move, running: RunningMove) -> MoveEnd:
         identifier = move.target.identifier
@@ -374,8 +386,10 @@ def _first_sight(end: MoveEnd) -> Status:
 def _still_due(end: MoveEnd, target: Target) -> tuple[int, float]:
     """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
     claimed = end.counters.moved
-    if end.ended is Ended.LOST or (claimed is None and end.status_code == SUCCESS):
+    if end.ended is Ended.LOST:
         return target.expected or 0, STRAGGLER_SECONDS
+    if claimed is None and end.status_code == SUCCESS:
+        return target.expected or _NOBODY_KNOWS, STRAGGLER_SECONDS
     if claimed:
         return claimed + (end.counters.remaining or 0), STRAGGLER_SECONDS
     # The archive says that nothing has moved: give what is already here the time to be counted.
