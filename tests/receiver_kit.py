@@ -27,6 +27,9 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
+ENGINES: dict[str, dict[str, Any]] = {"threads": {"own_process": False}, "process": {"own_process": True}}
+if os.name == "posix":
+    ENGINES["workers"] = {"own_process": True, "workers": 2}
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
 HANDFUL = (Context(1, CT, (EXPLICIT,)), Context(3, CT, (IMPLICIT,)), Context(5, VERIFICATION, (IMPLICIT,)))
 
@@ -244,8 +247,8 @@ def children() -> set[int]:
 
 
 @contextmanager
-def running(tmp_path: Path, own_process: bool, **settings: Any) -> Iterator[Run]:
-    """Run a receiver, see that it still works at the end, stop it, and look for leaks."""
+def running(tmp_path: Path, own_process: bool, *, ends_broken: bool = False, **settings: Any) -> Iterator[Run]:
+    """Run a receiver, see that it still works at the end unless `ends_broken`, stop it, and look for leaks."""
     folder = tmp_path / "cohort"
     before = (threading.active_count(), descriptors(), children())
     outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
@@ -253,7 +256,7 @@ def running(tmp_path: Path, own_process: bool, **settings: Any) -> Iterator[Run]
     run.receiver.start()
     try:
         yield run
-        if run.receiver.failed is None and not settings.get("ends_broken"):
+        if run.receiver.failed is None and not ends_broken:
             calling = next(iter(settings.get("calling_ae_titles", ())), "YOU")
             with run.peer(calling=calling, tls=settings.get("client_tls")) as peer:
                 assert peer.echo() == 0, "the next good association does not work"

@@ -23,15 +23,30 @@ from dicomover.receiver import Admission, Receiver
 from dicomover.receiver.admission import Admissions
 from dicomover.receiver.service import STANDARD_PORT, listen
 from dicomover.upper_layer import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
-from receiver_kit import CT, EXPLICIT, SERIES, STUDY, Peer, Run, body_of, command, data_set, element, pdu, pdv, running
+from receiver_kit import (
+    CT,
+    ENGINES,
+    EXPLICIT,
+    SERIES,
+    STUDY,
+    Peer,
+    Run,
+    body_of,
+    command,
+    data_set,
+    element,
+    pdu,
+    pdv,
+    running,
+)
 
 Start = Callable[..., AbstractContextManager[Run]]
 
 
-@pytest.fixture(params=[False, True], ids=["threads", "process"])
+@pytest.fixture(params=ENGINES, ids=ENGINES)
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
-    """Start a receiver in this process, or in its own."""
-    return partial(running, tmp_path, request.param)
+    """Start a receiver in this process, in its own, or in two that share the port."""
+    return partial(running, tmp_path, **ENGINES[request.param])
 
 
 def test_an_instance_is_filed_as_sent_and_told(start: Start) -> None:

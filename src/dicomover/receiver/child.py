@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 import warnings
@@ -20,6 +21,7 @@ from dicomover.receiver.outbox import Outbox
 from dicomover.receiver.reception import Fields
 from dicomover.receiver.service import Service
 from dicomover.receiver.settings import Settings
+from dicomover.receiver.shared import Shared
 
 __all__ = ["UNDELIVERED", "main"]
 
@@ -106,7 +108,12 @@ class _Child:
 
     def _start(self, frame: dict[str, Any]) -> None:
         logging.getLogger("dicomover").setLevel(frame["log_level"])
-        service = Service(Settings.from_plain(frame["settings"]), self._outbox.put, beat=self._beat)
+        settings, inherited = Settings.from_plain(frame["settings"]), frame["inherited"]
+        shared = None
+        if inherited:
+            listener = socket.socket(fileno=inherited["listener"])
+            shared = Shared(listener, inherited["locks"], settings.max_associations)
+        service = Service(settings, self._outbox.put, beat=self._beat, shared=shared)
         try:
             service.start()
         except ReceiverError as error:

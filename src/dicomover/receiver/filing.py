@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Literal
 
@@ -131,10 +132,18 @@ class Filing:
         Bytes that must stay free on the disk.
     token
         Marks the `.part` files of this receiver, so that another process can find what it left behind.
+    turn
+        Keeps others, threads or processes, from giving names at the same time; a lock of its own if left out.
     """
 
     def __init__(
-        self, root: str, layout: Layout, existing: Existing = "keep", floor: int = 0, token: str | None = None
+        self,
+        root: str,
+        layout: Layout,
+        existing: Existing = "keep",
+        floor: int = 0,
+        token: str | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self.root = os.path.realpath(root)
         self.layout = layout
@@ -142,6 +151,7 @@ class Filing:
         self._existing = existing
         self._floor = floor
         self._lock = threading.Lock()
+        self._turn = turn or threading.Lock()
         self._folders: set[str] = set()
         self._counter = 0
         self._unsynced: list[str] | None = []  # None: too many to remember
@@ -235,7 +245,7 @@ class Filing:
             if isinstance(error, OSError) and out_of_space(error):
                 raise
             # No hard links on this file system: one at a time, and nobody else writes here.
-            with self._lock:
+            with self._turn:
                 if os.path.lexists(path):
                     return False
                 os.rename(part, path)  # noqa: PTH104

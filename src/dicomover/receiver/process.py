@@ -12,20 +12,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
+from dicomover.receiver.delivery import Delivery
 from dicomover.receiver.filing import Filing
 from dicomover.receiver.frames import Writer, read_frame, unpack_event
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.outbox import Outbox
 from dicomover.receiver.reception import Fields
 from dicomover.receiver.settings import Settings
 
-__all__ = ["ProcessEngine"]
+__all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
 
 # What the parent can import the child can too; but nothing in the working directory comes before the
 # standard library, as it would with `python -m`.
@@ -39,26 +39,58 @@ _ENDING = 5.0
 logger = logging.getLogger("dicomover.receiver")
 
 
-class _Reply:
+class Reply:
     """What a caller waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.number = 0
         self.came = threading.Event()
         self.frame: dict[str, Any] = {}
 
 
-class ProcessEngine:
-    """Starts the process, passes on what is asked of it, and tells what it tells, on one thread."""
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What a process gets that is one of several.
 
-    def __init__(self, settings: Settings, tell: Callable[[Fields | Refusal], None]) -> None:
+    Attributes
+    ----------
+    count
+        How many they are.
+    delivery
+        Takes the events of all of them; whoever made it starts and closes it.
+    listener, locks
+        Descriptors to inherit, see `Shared`.
+    ended
+        Called when the process has ended without being asked to; its half files are gone by then.
+    """
+
+    count: int
+    delivery: Delivery
+    listener: int
+    locks: int
+    ended: Callable[[ProcessEngine], None]
+
+
+class ProcessEngine:
+    """Starts the process, passes on what is asked of it, and tells what it tells, on one thread.
+
+    What is asked of it can be split into `order` and `answer`, to ask several at once.
+    """
+
+    def __init__(
+        self, settings: Settings, tell: Callable[[Fields | Refusal], None], together: Together | None = None
+    ) -> None:
         self._settings = replace(settings, token=secrets.token_hex(6))
-        self._tell = tell
-        self._outbox: Outbox[Fields | Refusal] = Outbox(self._deliver, "dicomover-arrivals", bound=None)
+        self._together = together
+        self._delivery = Delivery(tell) if together is None else together.delivery
         self._lock = threading.Lock()
-        self._replies: dict[int, _Reply] = {}
+        self._replies: dict[int, Reply] = {}
         self._last_number = 0
         self._stopping = False
         self._ended = False
+        self._starting: Reply | None = None
+        self._farewell: Reply | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: Writer | None = None
         self._errors: IO[bytes] | None = None
@@ -69,10 +101,19 @@ class ProcessEngine:
 
     def start(self) -> None:
         """Start the process and wait until it listens."""
+        self.launch()
+        self.await_start()
+
+    def launch(self) -> None:
+        """Start the process and tell it to listen."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _clear_away
         options: dict[str, Any] = {"start_new_session": True}
         if os.name == "nt":
             options = {"creationflags": 0x08000200}  # CREATE_NO_WINDOW and CREATE_NEW_PROCESS_GROUP
+        inherited = {}
+        if self._together is not None:
+            inherited = {"listener": self._together.listener, "locks": self._together.locks}
+            options["pass_fds"] = tuple(inherited.values())
         paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100
         try:
             process = subprocess.Popen(  # noqa: S603
@@ -90,47 +131,63 @@ class ProcessEngine:
         assert process.stdin is not None
         self._process = process
         self._writer = Writer(process.stdin)
-        self._outbox.start()
+        if self._together is None:
+            self._delivery.start()
         self._reader = threading.Thread(target=self._read, name="dicomover-receiver-process", daemon=True)
         self._reader.start()
         level = logging.getLogger("dicomover.receiver").getEffectiveLevel()
+        with contextlib.suppress(ReceiverError):  # await_start says so
+            plain = self._settings.to_plain()
+            self._starting = self.order("start", settings=plain, log_level=level, inherited=inherited)
+
+    def await_start(self) -> None:
+        """Wait until it listens; a process that does not is gone afterwards."""
         try:
-            answer = self._ask("start", _STARTING, settings=self._settings.to_plain(), log_level=level)
+            self.port = self.answer(self._starting, _STARTING)["port"]
         except ReceiverError:
             self._stopping = True
             self._clear_away()
             raise
-        self.port = answer["port"]
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force when this returns."""
-        self._ask(
-            "admit",
-            move=admission.move,
-            message_id=admission.message_id,
-            patient_ids=list(admission.patient_ids),
-            study_uids=list(admission.study_uids),
-            series_uids=list(admission.series_uids),
-            sop_uids=list(admission.sop_uids),
-        )
+        self.answer(self.order("admit", **admission_order(admission)))
 
     def dismiss(self, move: int) -> None:
         """Let in no more of this C-MOVE."""
         with contextlib.suppress(ReceiverError):
-            self._ask("dismiss", move=move)
+            self.answer(self.order("dismiss", move=move))
 
     def sync(self) -> None:
         """Make durable what was filed."""
-        self._ask("sync")
+        self.answer(self.order("sync"))
 
     def stop(self) -> None:
         """End the process, and tell what is left to tell."""
+        self.order_stop()
+        self.await_stop()
+
+    def order_stop(self) -> None:
+        """Ask the process to end; it may have been asked before."""
         self._stopping = True
-        if self.failure is None:
+        if self.failure is None and self._farewell is None and self._writer is not None:
+            with contextlib.suppress(ReceiverError):
+                self._farewell = self.order("stop")
+
+    def await_stop(self) -> None:
+        """Wait until it has ended, and see that it has."""
+        if self._process is None or self._process.stdout is None or self._process.stdout.closed:
+            return  # it never began, or it is cleared away
+        if self._farewell is not None:
             limits = self._settings.limits
             with contextlib.suppress(ReceiverError):
-                self._ask("stop", limits.finishing + 2 * limits.closing + _ENDING)
+                self.answer(self._farewell, limits.finishing + 2 * limits.closing + _ENDING)
         self._clear_away()
+
+    def acknowledge(self, count: int) -> None:
+        """Tell the process that so many of its events have been worked off."""
+        with contextlib.suppress(ReceiverError):
+            self._send({"do": "acknowledge", "count": count})
 
     # --- the line to the process
 
@@ -141,27 +198,38 @@ class ProcessEngine:
         except (OSError, ValueError) as error:
             raise self.failure or ReceiverError("the receiver's process has ended; start the receiver again") from error
 
-    def _ask(self, what: str, seconds: float | None = None, **more: Any) -> dict[str, Any]:
-        """Send an order and return the answer to it."""
-        reply = _Reply()
+    def order(self, what: str, **more: Any) -> Reply:
+        """Send an order; `answer` waits for the answer to it."""
+        reply = Reply(what)
         with self._lock:
             if self._ended:
                 raise self.failure or ReceiverError("the receiver has been stopped; start it again")
             self._last_number += 1
-            number = self._last_number
-            self._replies[number] = reply
+            reply.number = self._last_number
+            self._replies[reply.number] = reply
         try:
-            self._send({"do": what, "id": number, **more})
-            if not reply.came.wait(seconds):
-                raise ReceiverError(f"the receiver's process does not answer ({what}); start the receiver again")
-        finally:
-            with self._lock:
-                self._replies.pop(number, None)
-        if not reply.frame:
+            self._send({"do": what, "id": reply.number, **more})
+        except ReceiverError:
+            self._forget(reply)
+            raise
+        return reply
+
+    def answer(self, reply: Reply | None, seconds: float | None = None) -> dict[str, Any]:
+        """Wait for the answer to an order."""
+        if reply is not None:
+            came = reply.came.wait(seconds)
+            self._forget(reply)
+            if not came:
+                raise ReceiverError(f"the receiver's process does not answer ({reply.what}); start the receiver again")
+        if reply is None or not reply.frame:
             raise self.failure or ReceiverError("the receiver's process has ended; start the receiver again")
         if "error" in reply.frame:
             raise ReceiverError(reply.frame["error"])
         return reply.frame
+
+    def _forget(self, reply: Reply) -> None:
+        with self._lock:
+            self._replies.pop(reply.number, None)
 
     def _read(self) -> None:
         """Take what the process says until it ends."""
@@ -184,14 +252,17 @@ class ProcessEngine:
             reply.came.set()
         if unexpected:
             self._sweep()
-            self._outbox.put(Refusal(time.monotonic(), str(self.failure)))
+            if self._together is None:
+                self._delivery.put(self, Refusal(time.monotonic(), str(self.failure)))
+            else:
+                self._together.ended(self)
 
     def _take(self, frame: dict[str, Any]) -> None:
         if "activity" in frame:
             self.last_activity = frame["activity"]
         if "events" in frame:
             for event in frame["events"]:
-                self._outbox.put(unpack_event(event))
+                self._delivery.put(self, unpack_event(event))
         if "log" in frame:
             level, text = frame["log"]
             logger.log(level, "%s", text)
@@ -202,18 +273,17 @@ class ProcessEngine:
                 reply.frame = frame
                 reply.came.set()
 
-    def _deliver(self, batch: list[Fields | Refusal]) -> None:
-        for event in batch:
-            self._tell(event)
-        with contextlib.suppress(ReceiverError):
-            self._send({"do": "acknowledge", "count": len(batch)})
-
     # --- its end
 
     def _fail(self, code: int) -> None:
         """Say that the process has ended without being asked to."""
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        why = f"the receiver's process ended unexpectedly, {how}{self._last_words()}"
+        how += self._last_words()
+        if self._together is None:
+            why = f"the receiver's process ended unexpectedly, {how}"
+        else:
+            count = self._together.count
+            why = f"one of the receiver's {count} processes ended unexpectedly, {how}, and the others end with it"
         self.failure = ReceiverError(f"{why}; nothing can arrive until the receiver is started again")
         logger.error("%s", why)
 
@@ -248,7 +318,20 @@ class ProcessEngine:
             self._sweep()
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join()
-        self._outbox.close(_ENDING)
+        if self._together is None:
+            self._delivery.close(_ENDING)
         for stream in (self._process.stdout, self._errors):
             if stream is not None:
                 stream.close()
+
+
+def admission_order(admission: Admission) -> dict[str, Any]:
+    """Return an admission as plain values."""
+    return {
+        "move": admission.move,
+        "message_id": admission.message_id,
+        "patient_ids": list(admission.patient_ids),
+        "study_uids": list(admission.study_uids),
+        "series_uids": list(admission.series_uids),
+        "sop_uids": list(admission.sop_uids),
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from dicomover.errors import ReceiverError
+from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.receiver.admission import Admission
 from dicomover.receiver.filing import Existing
@@ -22,7 +22,9 @@ from dicomover.receiver.layout import DEFAULT_LAYOUT
 from dicomover.receiver.process import ProcessEngine
 from dicomover.receiver.reception import Fields
 from dicomover.receiver.settings import Limits, Settings
+from dicomover.receiver.shared import can_share
 from dicomover.receiver.threads import ThreadEngine
+from dicomover.receiver.workers import WorkersEngine
 
 __all__ = ["Receiver"]
 
@@ -70,11 +72,16 @@ class Receiver:
         True to let in only what an `Admission` names.
     calling_ae_titles
         Who may associate; empty is anybody.
+    addresses
+        Who may connect, as addresses and networks: `10.1.2.3`, `10.1.2.0/24`, `::1`; empty is anybody. Others are cut
+        off before anything is read of them; the first is told of at once, further ones as a number, at most once a
+        minute (from each process) and at the end.
     tls
         Makes every connection a TLS connection. The receiver then runs in this process: a context cannot be
         given to another one.
     max_associations
-        How many at a time; further ones are rejected for now.
+        How many at a time, over all processes; further ones are rejected for now. Each association takes one of so
+        many places that the processes have in common, so never one more, and never one fewer.
     free_space_floor
         Bytes that must stay free on the disk; below, instances are refused with 0xA700.
     own_process
@@ -83,8 +90,13 @@ class Receiver:
         True to put a SHA-256 of each data set into its `Arrival`.
     max_pdu
         The largest P-DATA-TF PDU that peers may send, in bytes.
+    workers
+        How many processes share the port, for archives that open several associations at once; an association stays
+        with one of them. More than one need a platform whose processes can inherit a socket (not Windows). If
+        one of them dies, the others finish what is in flight and end too, since `sync` could no longer keep its word.
     limits
-        How long peers may keep us waiting.
+        How long peers may keep us waiting, and how many connections without an association there may be (in each
+        process).
 
     Raises
     ------
@@ -104,17 +116,20 @@ class Receiver:
         existing: Existing = "keep",
         restrict: bool = True,
         calling_ae_titles: Collection[str] = (),
+        addresses: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
         max_associations: int = 32,
         free_space_floor: int = 1 << 28,
         own_process: bool = True,
         checksums: bool = False,
         max_pdu: int = 1 << 17,
+        workers: int = 1,
         limits: Limits | None = None,
     ) -> None:
         self._settings = Settings.of(
             folder,
             calling_ae_titles,
+            addresses,
             ae_title=ae_title,
             port=port,
             bind=bind,
@@ -125,11 +140,14 @@ class Receiver:
             free_space_floor=free_space_floor,
             checksums=checksums,
             max_pdu=max_pdu,
+            workers=workers,
             limits=limits or Limits(),
         )
         self._on_event = on_event
         self._tls = tls
-        self._own_process = own_process
+        self._own_process = own_process and tls is None and bool(sys.executable)
+        if workers > 1:
+            _check_workers(workers, self._own_process)
         self._engine: _Engine | None = None
         self._lock = threading.Lock()  # of starting and stopping
         self._last_activity = time.monotonic()
@@ -158,15 +176,18 @@ class Receiver:
         with self._lock:
             if self._engine is not None:
                 raise ReceiverError(f"the receiver on port {self._engine.port} runs already; stop it first")
-            engine: _Engine = (
-                ProcessEngine(self._settings, self._tell)
-                if self._own_process and self._tls is None and sys.executable
-                else ThreadEngine(self._settings, self._tell, self._tls)
-            )
+            engine = self._new_engine()
             engine.start()
             self._engine = engine
             self._last_activity = time.monotonic()
         atexit.register(self.stop)
+
+    def _new_engine(self) -> _Engine:
+        if self._settings.workers > 1:
+            return WorkersEngine(self._settings, self._tell)
+        if self._own_process:
+            return ProcessEngine(self._settings, self._tell)
+        return ThreadEngine(self._settings, self._tell, self._tls)
 
     @property
     def port(self) -> int:
@@ -236,3 +257,15 @@ class Receiver:
             self._on_event(event)
         except Exception:
             logger.exception("the listener of the receiver's events raised; the receiver goes on")
+
+
+def _check_workers(workers: int, own_process: bool) -> None:
+    if not can_share():
+        raise ConfigurationError(
+            f"workers={workers}: processes cannot share a port on this platform; leave workers at 1"
+        )
+    if not own_process:
+        raise ConfigurationError(
+            f"workers={workers} are processes of their own, which own_process=False and tls rule out; "
+            "leave workers at 1, or leave those out"
+        )

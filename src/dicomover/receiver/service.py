@@ -15,12 +15,14 @@ from collections.abc import Callable
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
+from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admission import Admission, Admissions
 from dicomover.receiver.association import Association
 from dicomover.receiver.filing import Filing
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.reception import Desk, Fields
 from dicomover.receiver.settings import Settings
+from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.upper_layer import Waker
 
 __all__ = ["STANDARD_PORT", "Service"]
@@ -44,6 +46,8 @@ class Service:
         Makes every connection a TLS connection.
     beat
         Called twice a second while there are connections, with `last_activity`.
+    shared
+        What it has in common with other processes, the listening socket above all.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Service:
         tell: Callable[[Fields | Refusal], None],
         tls: ssl.SSLContext | None = None,
         beat: Callable[[float], None] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.settings = settings
         self.admissions = Admissions()
@@ -60,6 +65,9 @@ class Service:
         self._tell = tell
         self._tls = tls
         self._beat = beat
+        self._shared = shared
+        self._places: dict[Association, int] = {}
+        self._door = Doorkeeper(settings.addresses, tell)
         self._lock = threading.Lock()
         self._associations: dict[Association, threading.Thread] = {}
         self._stopping = False
@@ -82,6 +90,7 @@ class Service:
             settings.existing,
             settings.free_space_floor,
             settings.token or None,
+            self._shared.filing if self._shared is not None else None,
         )
         try:
             filing.check_space()
@@ -90,7 +99,7 @@ class Service:
                 f"folder {settings.folder!r}: {error.strerror}; free some space, or choose another folder"
             ) from error
         self.desk = Desk(settings, filing, self.admissions, self._tell)
-        self._listener = listen(settings.bind, settings.port)
+        self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         self._waker = Waker()
@@ -138,6 +147,7 @@ class Service:
         for association in self._current():
             association.end(hard=True)
         self._join(limits.closing)
+        self._door.report()
         if self._current():
             logger.warning("%d connections did not end in time", len(self._current()))
 
@@ -153,7 +163,12 @@ class Service:
     def may_begin(self, association: Association) -> bool:
         """Count the association, or say that there are too many."""
         with self._lock:
-            if sum(one.established for one in self._associations) >= self.settings.max_associations:
+            if self._shared is not None:
+                place = self._shared.take_place()
+                if place is None:
+                    return False
+                self._places[association] = place
+            elif sum(one.established for one in self._associations) >= self.settings.max_associations:
                 return False
             association.established = True
             return True
@@ -189,6 +204,8 @@ class Service:
 
     def _accept(self) -> None:
         assert self._listener is not None
+        if self._shared is not None:
+            time.sleep(way_to_give(len(self._associations)))
         try:
             sock, address = self._listener.accept()
         except OSError as error:
@@ -197,9 +214,13 @@ class Service:
                 self._drop_oldest(1)
                 time.sleep(0.05)
             return
+        host = address[0].removeprefix("::ffff:")
+        if not self._door.lets_in(host):
+            sock.close()
+            return
         sock.setblocking(True)
         self._drop_oldest(self.settings.limits.waiting_connections)
-        peer = f"{address[0].removeprefix('::ffff:')}:{address[1]}"
+        peer = f"{host}:{address[1]}"
         association = Association(sock, peer, self, self._tls)
         thread = threading.Thread(target=self._run, args=(association,), name=f"dicomover-{peer}", daemon=True)
         with self._lock:
@@ -218,6 +239,9 @@ class Service:
         finally:
             with self._lock:
                 del self._associations[association]
+                place = self._places.pop(association, None)
+                if place is not None and self._shared is not None:
+                    self._shared.give_back(place)
 
     def _drop_oldest(self, bound: int) -> None:
         """Cut the connection that has been silent for longest, if so many have no association yet."""
@@ -282,7 +306,9 @@ def _listen(bind: str | None, port: int) -> socket.socket:
             errno.EACCES: "ports below 1024 are for administrators; give a higher one",
             errno.EADDRNOTAVAIL: "this machine has no such address; leave bind out to listen on every one",
         }.get(error.errno or 0, "check the address and the port")
-        raise ReceiverError(f"{where} cannot be listened on ({os.strerror(error.errno or 0)}): {mend}") from error
+        # Python's own text for bind() repeats the address; the system's does not.
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ReceiverError(f"{where} cannot be listened on ({why}): {mend}") from error
 
 
 def _listen_everywhere(port: int) -> socket.socket:

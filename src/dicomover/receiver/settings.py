@@ -10,6 +10,7 @@ from typing import Any
 
 from dicomover.errors import ConfigurationError
 from dicomover.node import check_ae_title, check_port
+from dicomover.receiver.addresses import check_network
 from dicomover.receiver.filing import Existing
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
 
@@ -56,10 +57,12 @@ class Settings:
     existing: Existing = "keep"
     restrict: bool = True
     calling_ae_titles: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     max_associations: int = 32
     free_space_floor: int = 1 << 28
     checksums: bool = False
     max_pdu: int = 1 << 17
+    workers: int = 1
     limits: Limits = Limits()
     token: str = ""
 
@@ -75,17 +78,30 @@ class Settings:
             raise ConfigurationError(f"existing={self.existing!r} is unknown; give {near[0] if near else 'keep'!r}")
         titles = tuple(check_ae_title(title, "calling AE title") for title in self.calling_ae_titles)
         object.__setattr__(self, "calling_ae_titles", titles)
-        for name, lowest in (("max_associations", 1), ("free_space_floor", 0), ("max_pdu", 1 << 12)):
+        object.__setattr__(self, "addresses", tuple(map(check_network, self.addresses)))
+        lowest_of = {"max_associations": 1, "free_space_floor": 0, "max_pdu": 1 << 12, "workers": 1}
+        for name, lowest in lowest_of.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
                 raise ConfigurationError(f"{name}={value!r} is no whole number of at least {lowest}")
 
     @classmethod
-    def of(cls, folder: str | os.PathLike[str], calling_ae_titles: Collection[str], **others: Any) -> Settings:
+    def of(
+        cls,
+        folder: str | os.PathLike[str],
+        calling_ae_titles: Collection[str],
+        addresses: Collection[str],
+        **others: Any,
+    ) -> Settings:
         """Take the arguments as a person gives them."""
-        if isinstance(calling_ae_titles, str):
-            raise ConfigurationError(f"calling_ae_titles={calling_ae_titles!r} is one text; give a list of AE titles")
-        return cls(folder=os.path.abspath(folder), calling_ae_titles=tuple(calling_ae_titles), **others)  # noqa: PTH100
+        for name, given, what in (
+            ("calling_ae_titles", calling_ae_titles, "AE titles"),
+            ("addresses", addresses, "addresses"),
+        ):
+            if isinstance(given, str):
+                raise ConfigurationError(f"{name}={given!r} is one text; give a list of {what}")
+        folder = os.path.abspath(folder)  # noqa: PTH100
+        return cls(folder=folder, calling_ae_titles=tuple(calling_ae_titles), addresses=tuple(addresses), **others)
 
     def to_plain(self) -> dict[str, Any]:
         """Return values that JSON can carry."""

@@ -1,0 +1,119 @@
+"""The Storage SCP in several processes that share one port."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dicomover.errors import ReceiverError
+from dicomover.events import Refusal
+from dicomover.receiver.admission import Admission
+from dicomover.receiver.delivery import Delivery
+from dicomover.receiver.process import ProcessEngine, Together, admission_order
+from dicomover.receiver.reception import Fields
+from dicomover.receiver.service import listen
+from dicomover.receiver.settings import Settings
+
+__all__ = ["WorkersEngine"]
+
+_ENDING = 5.0
+
+
+class WorkersEngine:
+    """Runs `settings.workers` processes, and asks all of them what it is asked.
+
+    The port is opened here, once, and inherited; so it can be anything that it can be for one process, and it is
+    taken for everybody else. If one process ends without being asked to, the others finish what is in flight and end
+    too: nobody could make durable any more what the dead one had filed.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Fields | Refusal], None]) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._delivery = Delivery(tell)
+        self._engines: list[ProcessEngine] = []
+        self.failure: ReceiverError | None = None
+        self.port = 0
+
+    @property
+    def last_activity(self) -> float:
+        """When P-DATA came for the last time, to any of them."""
+        return max(engine.last_activity for engine in self._engines)
+
+    def start(self) -> None:
+        """Listen, and start the processes."""
+        with contextlib.ExitStack() as held:
+            listener = held.enter_context(listen(self._settings.bind, self._settings.port))
+            listener.setblocking(False)
+            locks = held.enter_context(tempfile.TemporaryFile(buffering=0))
+            together = Together(
+                self._settings.workers, self._delivery, listener.fileno(), locks.fileno(), self._one_has_ended
+            )
+            self._engines = [ProcessEngine(self._settings, self._tell, together) for _ in range(together.count)]
+            self._delivery.start()
+            try:
+                for engine in self._engines:
+                    engine.launch()
+                for engine in self._engines:
+                    engine.await_start()
+            except ReceiverError:
+                self.stop()
+                raise
+            self.port = listener.getsockname()[1]
+
+    def admit(self, admission: Admission) -> None:
+        """Let in what the admission names; in force in all of them when this returns."""
+        self._ask("admit", **admission_order(admission))
+
+    def dismiss(self, move: int) -> None:
+        """Let in no more of this C-MOVE."""
+        with contextlib.suppress(ReceiverError):
+            self._ask("dismiss", move=move)
+
+    def sync(self) -> None:
+        """Make durable what was filed."""
+        self._ask("sync")
+
+    def stop(self) -> None:
+        """End all of them at the same time, and tell what is left to tell."""
+        with self._lock:
+            self._stopping = True
+            for engine in self._engines:
+                engine.order_stop()
+        for engine in self._engines:
+            engine.await_stop()
+        self._delivery.close(_ENDING)
+
+    def _ask(self, what: str, **more: Any) -> None:
+        """Ask all of them before waiting for the first answer; raise what went wrong first."""
+        replies = []
+        errors: list[ReceiverError] = []
+        for engine in self._engines:
+            try:
+                replies.append((engine, engine.order(what, **more)))
+            except ReceiverError as error:
+                errors.append(error)
+        for engine, reply in replies:
+            try:
+                engine.answer(reply)
+            except ReceiverError as error:
+                errors.append(error)
+        if errors:
+            raise self.failure or errors[0]
+
+    def _one_has_ended(self, ended: ProcessEngine) -> None:
+        """End the others too; called on the thread that has listened to it."""
+        with self._lock:
+            if self._stopping or self.failure is not None:
+                return
+            self.failure = ended.failure
+            self._delivery.put(ended, Refusal(time.monotonic(), str(ended.failure)))
+            for engine in self._engines:
+                if engine is not ended:
+                    engine.order_stop()
