@@ -148,6 +148,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "summary": None,
         "as_records": False,
         "associations": 2,
+        "workers": 1,
         "max_matches": 100,
         "journal": None,
         "no_journal": False,

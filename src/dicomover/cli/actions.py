@@ -85,6 +85,7 @@ class MoveGiven(BatchGiven):
     output_dir: Path | None
     listen: int | None
     associations: int
+    workers: int
     journal: Path | None
     no_journal: bool
     retry: str
@@ -131,6 +132,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             level=level,
             model=model_of(given["patient_root"], given["study_root"]),
             associations=given["associations"],
+            workers=given["workers"],
             timeouts=_timeouts(given),
             max_matches=given["max_matches"] or None,
             journal=None if given["no_journal"] else given["journal"] or "auto",

@@ -170,8 +170,8 @@ def doctor(**given: Any) -> int:
 def receive(interrupts: Any, /, **given: Any) -> int:
     """Receive what others send (a Storage SCP on its own), until Ctrl-C.
 
-    Whoever may reach the port may send: name who is let in by --calling-aet, or listen on one address by --bind.
-    Who has sent how much is told on the standard error.
+    Whoever may reach the port may send: name who is let in by --calling-aet and --address, or listen on one address
+    by --bind. Who has sent how much is told on the standard error.
 
     \b
     Example:

@@ -174,6 +174,14 @@ LIMITS = [
     ),
 ]
 
+WORKERS = click.option(
+    "--workers",
+    type=Whole(1),
+    default=1,
+    metavar="N",
+    help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
+)
+
 RECEIVING = [
     click.option(
         "-aem",
@@ -208,6 +216,7 @@ RECEIVING = [
         metavar="N",
         help="How many associations work side by side on a batch.",
     ),
+    WORKERS,
 ]
 
 PACE = [
@@ -295,6 +304,14 @@ LISTENING = [
         help="Who may send; repeat it for more.",
     ),
     click.option(
+        "--address",
+        "addresses",
+        multiple=True,
+        metavar="NET",
+        show_default="any",
+        help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
+    ),
+    click.option(
         "--bind",
         default=None,
         metavar="ADDR",
@@ -308,6 +325,7 @@ LISTENING = [
         metavar="N",
         help="How many associations at a time; further ones are rejected for now.",
     ),
+    WORKERS,
 ]
 
 FILING = [

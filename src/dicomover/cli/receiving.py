@@ -32,8 +32,10 @@ class ReceiveGiven(TypedDict):
     listen: int
     aetitle: str
     calling_aet: tuple[str, ...]
+    addresses: tuple[str, ...]
     bind: str | None
     max_associations: int
+    workers: int
     output_dir: Path
     layout: str | None
     existing: Literal["keep", "replace", "error"]
@@ -60,7 +62,9 @@ def run_receive(interrupts: Interrupts | None, **given: Unpack[ReceiveGiven]) ->
             existing=given["existing"],
             restrict=False,
             calling_ae_titles=allowed,
+            addresses=given["addresses"],
             max_associations=given["max_associations"],
+            workers=given["workers"],
             checksums=given["checksums"],
         )
         tell = _nothing if given["quiet"] else say
@@ -68,6 +72,7 @@ def run_receive(interrupts: Interrupts | None, **given: Unpack[ReceiveGiven]) ->
             receiver.start()
             try:
                 who = " and ".join(allowed) or "anybody"
+                who += f" at {' and '.join(given['addresses'])}" if given["addresses"] else ""
                 tell(f"{given['aetitle']}, port {receiver.port}: {who} may send, into {folder}; Ctrl-C ends it")
                 _serve(receiver, desk, tell)
             finally:

@@ -1,0 +1,299 @@
+"""A receiver of several processes: one port, one bound, one listener of events, and one end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicomover.errors import AssociationRejected, ConfigurationError, ReceiverError
+from dicomover.events import Arrival, Refusal
+from dicomover.mover import Mover
+from dicomover.receiver import Admission, Limits, Receiver
+from dicomover.receiver.filing import Filing
+from dicomover.receiver.layout import Layout
+from dicomover.receiver.process import ProcessEngine
+from dicomover.receiver.shared import Shared, way_to_give
+from dicomover.testing import DemoPacs, made_study
+from receiver_kit import Peer, Run, body_of, command, data_set, pdu, pdv, running
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes that inherit a socket")
+
+HASTY = Limits(closing=0.3, finishing=0.5)
+
+
+def several(tmp_path: Path, workers: int = 2, **settings: Any) -> AbstractContextManager[Run]:
+    """Run a receiver of several processes."""
+    return running(tmp_path, True, workers=workers, **settings)
+
+
+def pids_of(run: Run) -> list[int]:
+    """Return the processes of a receiver."""
+    return [engine._process.pid for engine in run.receiver._engine._engines]  # type: ignore[union-attr]
+
+
+def wait_for(what: object, seconds: float = 8) -> None:
+    """Wait until a callable returns something true."""
+    limit = time.monotonic() + seconds
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def owner(pids: list[int], peer: Peer) -> int:
+    """Return the process that has a peer's connection, or 0."""
+    ours = f"{peer.connection.sock.getsockname()[1]:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[2].endswith(f":{ours}"):
+            for pid in pids:
+                for fd in Path(f"/proc/{pid}/fd").iterdir():
+                    try:
+                        if str(fd.readlink()) == f"socket:[{fields[9]}]":
+                            return pid
+                    except FileNotFoundError:
+                        pass
+    return 0
+
+
+def one_in_each(run: Run, held: ExitStack) -> dict[int, Peer]:
+    """Associate until every process has an association; return one for each."""
+    if not Path("/proc/net/tcp").exists():
+        pytest.skip("whose connection it is cannot be told here")
+    peers: dict[int, Peer] = {}
+    for _ in range(24):
+        peer = held.enter_context(run.peer())
+        peers.setdefault(owner(pids_of(run), peer), peer)
+        if len(peers) == len(pids_of(run)):
+            return peers
+    raise AssertionError(f"only {peers} have associations")
+
+
+def test_each_takes_its_share_and_what_they_are_told_holds_in_all(tmp_path: Path) -> None:
+    """Admissions and their end are in force in every process at once, and one thread tells of all."""
+    with several(tmp_path, restrict=True) as run, ExitStack() as held:
+        peers = one_in_each(run, held)
+        assert 0 not in peers
+        for number, peer in enumerate(peers.values()):
+            assert peer.store(f"1.2.{number}") == 0x0124
+        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2.3.1"})))
+        for number, peer in enumerate(peers.values()):
+            before = time.monotonic()
+            assert peer.store(f"1.2.{number}") == 0
+            wait_for(lambda before=before: run.receiver.last_activity >= before)
+        run.receiver.sync()
+        run.receiver.dismiss(1)
+        for number, peer in enumerate(peers.values()):
+            assert peer.store(f"1.2.{number}") == 0x0124
+        run.wait(3 * len(peers))
+        assert len(run.arrivals) == len(run.files()) == len(peers)
+
+
+def test_one_uid_from_two_processes_at_once(tmp_path: Path) -> None:
+    """Duplicates and conflicts from two processes at the same time: one file for each data set, no more."""
+    versions = [data_set("1.2", pixels=bytes([n]) * 200_000) for n in range(3)]
+    with several(tmp_path) as run, ExitStack() as held:
+        peers = list(one_in_each(run, held).values())
+        statuses: list[int] = []
+
+        def send(number: int) -> None:
+            peer = peers[number]
+            statuses.extend(peer.store("1.2", versions[(number + i) % 3], chunk=50_000) for i in range(12))
+
+        senders = [threading.Thread(target=send, args=(number,)) for number in range(len(peers))]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        assert statuses == [0] * 24
+        run.wait(24)
+        assert sorted(body_of(path) for path in run.files()) == sorted(versions)
+        assert sum(not arrival.duplicate for arrival in run.arrivals) == 3
+        assert sum(arrival.conflict and not arrival.duplicate for arrival in run.arrivals) == 2
+
+
+def test_the_bound_of_associations_is_exact(tmp_path: Path) -> None:
+    """Whichever process they fall to, so many associations are let in and not one more; one that ends makes room."""
+    with several(tmp_path, max_associations=3) as run:
+        with ExitStack() as held:
+            peers = [held.enter_context(run.peer()) for _ in range(3)]
+            for _ in range(4):
+                with pytest.raises(AssociationRejected):
+                    run.peer()
+            peers[0].release()
+            peers[0].connection.close()
+
+            def room() -> bool:
+                try:
+                    held.enter_context(run.peer())
+                except AssociationRejected:
+                    return False
+                return True
+
+            wait_for(room)
+        run.wait(4)
+        assert "there are 3 associations already" in run.refusals[0].why
+        time.sleep(0.1)
+
+
+def test_the_death_of_one_is_the_end_of_all(tmp_path: Path) -> None:
+    """After kill -9 of one, what the others have in flight still arrives, no half file stays, and it is told once."""
+    with several(tmp_path, limits=HASTY) as run, ExitStack() as held:
+        peers = one_in_each(run, held)
+        (dying, cut_off), (living, in_flight) = peers.items()
+        data = data_set("1.3")
+        cut_off.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data_set("1.2")[:900])))
+        in_flight.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data[:900])))
+        wait_for(lambda: len(list(run.folder.rglob("*.part"))) == 2)
+        os.kill(dying, signal.SIGKILL)
+        wait_for(lambda: run.receiver.failed)
+        in_flight.send(pdu(pdv(1, 2, data[900:])))
+        assert in_flight.answer()["Status"] == 0
+        run.wait(2)
+        assert [type(event) for event in sorted(run.events, key=lambda event: isinstance(event, Refusal))] == [
+            Arrival,
+            Refusal,
+        ]
+        assert "one of the receiver's 2 processes ended unexpectedly, by signal 9" in run.refusals[0].why
+        with pytest.raises(ReceiverError, match="signal 9"):
+            run.receiver.admit(Admission(1))
+        with pytest.raises(ReceiverError, match="signal 9"):
+            run.receiver.sync()
+        run.receiver.dismiss(1)
+        wait_for(lambda: not Path(f"/proc/{living}").exists())
+        assert [path.name for path in run.files()] == ["1.3.dcm"]
+        port = run.port
+        run.receiver.stop()
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+        run.receiver.start()
+
+
+def test_a_second_receiver_on_the_port_is_an_error(tmp_path: Path) -> None:
+    """The port is opened once and inherited, so nobody else can join, and it is free again at the end."""
+    with several(tmp_path) as run:
+        settings: dict[str, Any] = {"ae_title": "ME", "on_event": print, "port": run.port, "bind": "127.0.0.1"}
+        for workers in (1, 2):
+            with pytest.raises(ReceiverError, match="Address already in use"):
+                Receiver(tmp_path / "cohort", workers=workers, **settings).start()
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            with pytest.raises(OSError, match="in use"):
+                stranger.bind(("127.0.0.1", run.port))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_a_process_that_cannot_start_is_said_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """If one of them cannot be started, the others end and the port is free."""
+    launch, launched = ProcessEngine.launch, []
+
+    def fail(engine: ProcessEngine) -> None:
+        launched.append(engine)
+        if first or len(launched) == 2:
+            raise ReceiverError("no process can be started for the receiver")
+        launch(engine)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProcessEngine, "launch", fail)
+        receiver = Receiver(tmp_path, ae_title="ME", on_event=print, port=0, bind="127.0.0.1", workers=2)
+        with pytest.raises(ReceiverError, match="no process can be started"):
+            receiver.start()
+    assert not receiver._engine
+    for engine in launched:
+        assert engine._process is None or engine._process.poll() is not None
+
+
+@pytest.mark.parametrize("more", [{"own_process": False}, {"tls": object()}], ids=["threads", "tls"])
+def test_several_must_be_processes(tmp_path: Path, more: dict[str, Any]) -> None:
+    """With TLS, or in this process, there is only one, and the message says why."""
+    with pytest.raises(ConfigurationError, match="workers=2"):
+        Receiver(tmp_path, ae_title="ME", on_event=print, workers=2, **more)
+
+
+def test_where_sockets_are_not_inherited_there_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a platform such as Windows it is said at once that there can be only one."""
+    monkeypatch.setattr("dicomover.receiver.receiver.can_share", lambda: False)
+    with pytest.raises(ConfigurationError, match="cannot share a port on this platform"):
+        Receiver(tmp_path, ae_title="ME", on_event=print, workers=2)
+    Receiver(tmp_path, ae_title="ME", on_event=print)
+
+
+@pytest.fixture
+def locks(tmp_path: Path) -> Iterator[int]:
+    """Return the descriptor of an empty file."""
+    with (tmp_path / "locks").open("w+b") as file:
+        yield file.fileno()
+
+
+def test_places_of_a_process_that_dies_are_free_again(locks: int) -> None:
+    """What a killed process had taken need not be given back by anybody."""
+    with socket.socket() as listener:
+        shared = Shared(listener, locks, 2)
+        code = (
+            "import socket, sys; from dicomover.receiver.shared import Shared; "
+            f"print(Shared(socket.socket(), {locks}, 2).take_place(), flush=True); sys.stdin.read()"
+        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", code], pass_fds=(locks,), **pipes) as other:  # type: ignore[call-overload]
+            assert other.stdout.readline() == b"0\n"
+            assert (shared.take_place(), shared.take_place()) == (1, None)
+            other.kill()
+        assert (shared.take_place(), shared.take_place()) == (0, None)
+        shared.give_back(1)
+        assert shared.take_place() == 1
+
+
+def test_without_hard_links_the_turn_is_taken(tmp_path: Path, locks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without hard links names are given one process at a time: nothing is overwritten."""
+
+    def no_links(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", no_links)
+    root = tmp_path / "root"
+    root.mkdir()
+    with socket.socket() as listener:
+        turn = Shared(listener, locks, 1).filing
+        filing = Filing(str(root), Layout("{SOPInstanceUID}.dcm"), turn=turn)
+        for text in (b"one", b"two"):
+            part, final = filing.begin({"SOPInstanceUID": "1.2"})
+            part.write([text])
+            filing.publish(part, final)
+    assert sorted(path.name for path in root.iterdir()) == ["1.2.conflict-1.dcm", "1.2.dcm"]
+
+
+def test_who_has_more_to_do_gives_way_longer() -> None:
+    """A process without connections takes a new one at once; nobody waits for long."""
+    ways = [way_to_give(count) for count in range(100)]
+    assert ways[0] == 0
+    assert ways == sorted(ways)
+    assert ways[1] > 0
+    assert ways[-1] <= 0.005
+
+
+def test_a_mover_receives_with_several(tmp_path: Path) -> None:
+    """`Mover(workers=2)` moves what it is asked for; without receive= the number has no meaning."""
+    with (
+        DemoPacs([made_study(f"S{number}", instances=4) for number in range(4)]) as pacs,
+        Mover(pacs.node, receive=tmp_path, port=0, workers=2, journal=None, progress="none") as mover,
+    ):
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move([{"StudyInstanceUID": study.study_instance_uid} for study in pacs.studies])
+        assert set(summary["status"]) == {"success"}
+        assert summary["received"].sum() == len(list(tmp_path.rglob("*.dcm"))) == 16
+    with pytest.raises(ConfigurationError, match="name a folder with receive="):
+        Mover(pacs.node, destination="WORKSTATION", workers=2)
+    with pytest.raises(ConfigurationError, match="workers=0"):
+        Mover(pacs.node, receive=tmp_path, workers=0)
