@@ -10,14 +10,22 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from dicomover import Mover, NodeUnreachable, Timeouts
+from dicomover.controls import Controls
+from dicomover.ledger import Move
+from dicomover.line import Line
+from dicomover.receiver import Receiver
+from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
-from peers import ONCE, wait_until
+from dicomover.worker import Worker
+from peers import ONCE, free_port, wait_until
 
 SLOW = {"*": Misbehaviour("slow", seconds=0.05)}
 
@@ -93,6 +101,64 @@ def test_two_jobs_on_one_mover(pacs: DemoPacs, tmp_path: Path) -> None:
     for job in (first, second):
         assert job.summary()["received"].tolist() == [10, 10], job.summary()["error"].tolist()
     assert pacs.most_moves >= 2
+
+
+def test_two_threads_on_one_mover(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A batch that begins while another one's receiver stops waits for it, and listens again."""
+    stop = Receiver.stop
+
+    def slowly(self: Receiver) -> None:
+        time.sleep(0.3)
+        stop(self)
+
+    monkeypatch.setattr(Receiver, "stop", slowly)
+    with DemoPacs([made_study("A", instances=1)]) as archive:
+        archive.destinations["MOVESCU"] = port = free_port()
+        mover = Mover(archive.node, receive=tmp_path, port=port, progress="none", journal=None)
+        with ThreadPoolExecutor(2) as pool:
+            moves = [pool.submit(mover.move, {"AccessionNumber": "A"}) for _ in range(6)]
+            assert [move.result()["status"][0] for move in moves] == ["success"] * 6
+
+
+def test_the_last_worker_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry that a worker without an association leaves behind is done by one that was about to go."""
+    going, left = threading.Event(), threading.Event()
+    attempt, work, leave_to_others = Worker._attempt, Worker.work, Controls.leave_to_others
+    with DemoPacs([made_study("A", instances=1), made_study("B", instances=1)]) as archive:
+        archive.misbehave["A"] = Misbehaviour("busy")
+        uid = archive.study("A").study_instance_uid
+
+        def gone(self: Line) -> None:
+            raise NodeUnreachable("gone")
+
+        def late(self: Worker, move: Move) -> None:
+            is_first = move.target.identifier.study == uid and not move.tries
+            if is_first:
+                assert going.wait(10)
+            attempt(self, move)
+            if is_first:
+                monkeypatch.setattr(self._line, "connect", partial(gone, self._line), raising=False)
+
+        def slowly(self: Worker) -> bool:
+            stayed = work(self)
+            if stayed and not going.is_set():
+                going.set()
+                assert left.wait(10)
+            return stayed
+
+        def told(self: Controls) -> bool:
+            could = leave_to_others(self)
+            if could:
+                left.set()
+            return could
+
+        monkeypatch.setattr(Worker, "_attempt", late)
+        monkeypatch.setattr(Worker, "work", slowly)
+        monkeypatch.setattr(Controls, "leave_to_others", told)
+        retry = Retry(attempts=2, first_wait=0.2, longest_wait=0.2)
+        summary = quiet(archive, retry=retry, associations=2).move([{"AccessionNumber": name} for name in "AB"])
+    assert left.is_set()
+    assert summary["status"].notna().all()
 
 
 def test_leaving_the_mover_cancels(pacs: DemoPacs) -> None:

@@ -273,12 +273,20 @@ class Job:
             _thread(partial(self._work, worker), f"dicomover worker {number}").start()
 
     def _work(self, worker: Worker) -> None:
-        stayed = True
         try:
-            stayed = worker.work()
-        finally:
-            if stayed and self._controls.leave():
+            while worker.work():
+                if not self._controls.leave():
+                    return
+                if self._ledger.is_used_up():
+                    break
+                self._controls.enter()  # another one has left a retry behind since this one last looked
+            else:
+                return
+        except BaseException:
+            if self._controls.leave():
                 self._end()
+            raise
+        self._end()
 
     def _end(self) -> None:
         if self._last_resort is not None:

@@ -85,8 +85,6 @@ class Mover:
         0 takes any free port. The archive has to know it.
     bind
         The address to listen on; every interface by default, loopback only if the node is on this machine.
-    workers
-        How many processes share the port when we receive, for an archive that sends on several associations at once.
     layout
         Where an instance lies in the folder; keywords in braces.
     level
@@ -140,7 +138,6 @@ class Mover:
         receive: str | os.PathLike[str] | None = None,
         port: int | None = None,
         bind: str | None = None,
-        workers: int = 1,
         layout: str = DEFAULT_LAYOUT,
         level: str = "auto",
         model: str = "auto",
@@ -163,8 +160,6 @@ class Mover:
         self.receive = None if receive is None else Path(receive)
         if self.receive is None and (port is not None or bind is not None):
             raise ConfigurationError("port= and bind= are for receiving; name a folder with receive=")
-        if self.receive is None and workers != 1:
-            raise ConfigurationError(f"workers={workers!r} is for receiving; name a folder with receive=")
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"destination={destination!r} and receive= cannot both be; when we receive, the Move Destination is "
@@ -174,7 +169,6 @@ class Mover:
             check_port(port, lowest=0)
         self._port = port
         self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
-        self._workers = workers
         self._layout = layout
         self._defaults: Overrides = {
             "level": level,
@@ -198,7 +192,8 @@ class Mover:
         self._receiver = None if self.receive is None else self._new_receiver()
         self._journal = journal
         self._jobs: list[Job] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the jobs
+        self._life = threading.Lock()  # of starting and stopping; what waits for a stop never needs it
         self._users = 0
         self._listeners = 0
         self._is_open = False
@@ -211,7 +206,6 @@ class Mover:
             on_event=self._arrived,
             port=self._port,
             bind=self._bind,
-            workers=self._workers,
             layout=self._layout,
         )
 
@@ -262,7 +256,7 @@ class Mover:
         self.close()
 
     def _use(self, *, listening: bool) -> None:
-        with self._lock:
+        with self._life:
             if listening and self._receiver is not None:
                 if self._listeners == 0:
                     self._receiver.start()
@@ -270,17 +264,14 @@ class Mover:
             self._users += 1
 
     def _leave(self, *, listening: bool) -> None:
-        with self._lock:
+        with self._life:
             self._users -= 1
             if self._users == 0:
                 self._pool.close()
             if listening and self._receiver is not None:
                 self._listeners -= 1
-                stop = self._receiver.stop if self._listeners == 0 else None
-            else:
-                stop = None
-        if stop is not None:
-            stop()
+                if self._listeners == 0:
+                    self._receiver.stop()
 
     @contextlib.contextmanager
     def _in_use(self, *, listening: bool = False) -> Iterator[None]:
