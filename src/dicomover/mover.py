@@ -85,6 +85,8 @@ class Mover:
         0 takes any free port. The archive has to know it.
     bind
         The address to listen on; every interface by default, loopback only if the node is on this machine.
+    workers
+        How many processes share the port when we receive, for an archive that sends on several associations at once.
     layout
         Where an instance lies in the folder; keywords in braces.
     level
@@ -138,6 +140,7 @@ class Mover:
         receive: str | os.PathLike[str] | None = None,
         port: int | None = None,
         bind: str | None = None,
+        workers: int = 1,
         layout: str = DEFAULT_LAYOUT,
         level: str = "auto",
         model: str = "auto",
@@ -160,6 +163,8 @@ class Mover:
         self.receive = None if receive is None else Path(receive)
         if self.receive is None and (port is not None or bind is not None):
             raise ConfigurationError("port= and bind= are for receiving; name a folder with receive=")
+        if self.receive is None and workers != 1:
+            raise ConfigurationError(f"workers={workers!r} is for receiving; name a folder with receive=")
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"destination={destination!r} and receive= cannot both be; when we receive, the Move Destination is "
@@ -169,6 +174,7 @@ class Mover:
             check_port(port, lowest=0)
         self._port = port
         self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
+        self._workers = workers
         self._layout = layout
         self._defaults: Overrides = {
             "level": level,
@@ -206,6 +212,7 @@ class Mover:
             on_event=self._arrived,
             port=self._port,
             bind=self._bind,
+            workers=self._workers,
             layout=self._layout,
         )
 
