@@ -868,3 +868,11 @@ def test_an_identifier_is_not_changed() -> None:
     ):
         association.move(identifier, Model.STUDY, "DEST", 1)
     assert identifier.to_json() == before
+
+
+def test_a_host_that_cannot_be_a_name() -> None:
+    """A host that no resolver can even ask for is an unreachable node."""
+    association = Association(Node("a" * 70, 104, ae_title="ARCHIVE"), "US", Timeouts())
+    with pytest.raises(NodeUnreachable, match="cannot be resolved"):
+        association.open()
+    association.release()

@@ -19,8 +19,10 @@ import pytest
 
 from dicomover import Mover, NodeUnreachable, Timeouts
 from dicomover.controls import Controls
+from dicomover.events import BatchEnded, Event
 from dicomover.ledger import Move
 from dicomover.line import Line
+from dicomover.progress import Progress
 from dicomover.receiver import Receiver
 from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
@@ -337,6 +339,36 @@ def test_a_raised_interrupt_leaves_no_thread(pacs: DemoPacs) -> None:
 
 
 # --- what dies meanwhile
+
+
+def test_an_interrupt_at_the_very_end(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt that takes the last event away does not leave anybody waiting for it."""
+    take = Progress.take
+
+    def interrupted(self: Progress, event: Event) -> None:
+        if isinstance(event, BatchEnded) and not interrupts:
+            interrupts.append(1)
+            raise KeyboardInterrupt
+        take(self, event)
+
+    interrupts: list[int] = []
+    monkeypatch.setattr(Progress, "take", interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        summary = pool.submit(quiet(pacs).move, batch(1)).result(30)
+    assert summary["status"].tolist() == ["success"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_dies(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kills the last worker, each row has a status in the end."""
+
+    def no_descriptors(self: Worker) -> bool:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Worker, "_is_useful", no_descriptors)
+    summary = quiet(pacs).move(batch(3))
+    assert summary["status"].tolist() == ["failure"] * 3
+    assert summary["error"].str.startswith("not sent").all()
 
 
 def test_the_last_row_is_lost(pacs: DemoPacs) -> None:

@@ -72,7 +72,8 @@ class Job:
         self._pace = pace
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
-        self._ended = threading.Event()
+        self._over = threading.Event()  # no worker is left
+        self._ended = threading.Event()  # and that has been shown
 
     # --- for users
 
@@ -292,6 +293,7 @@ class Job:
         if self._last_resort is not None:
             self._last_resort.cancel()
         try:
+            self._ledger.finish()
             if self._reception is not None:
                 for number in self._ledger.numbers():
                     self._reception.receiver.dismiss(number)
@@ -299,6 +301,7 @@ class Job:
                 self._resumption.close()
             self._on_end(self)
         finally:
+            self._over.set()
             self._events.put(BatchEnded(time.monotonic()))
 
     def _watch(self, progress: Progress) -> None:
@@ -308,8 +311,10 @@ class Job:
             try:
                 event = self._events.get(timeout=0.1)
             except queue.Empty:
-                progress.refresh()
-                continue
+                if not self._over.is_set():
+                    progress.refresh()
+                    continue
+                event = BatchEnded(time.monotonic())  # an interrupt took the real one away
             progress.take(event)
             if isinstance(event, BatchEnded):
                 return

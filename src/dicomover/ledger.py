@@ -251,6 +251,16 @@ class Ledger:
                 self._results[row.request.position] = result
             self._emit(RequestEnded(time.monotonic(), row.request.position, result.status))
 
+    def finish(self) -> None:
+        """End what nobody is left to work on: the last worker has died of something that nobody thought of."""
+        why = "not sent: dicomover failed here, see the log and report it; run it again"
+        with self._lock:
+            left = [position for position, result in enumerate(self._results) if result.status is None]
+            for position in left:
+                self._results[position] = Result(Status.FAILURE, error=why)
+        for position in left:
+            self._emit(RequestEnded(time.monotonic(), position, Status.FAILURE))
+
     def results(self) -> list[Result]:
         """Return what is known by now, a result for each row; one that is not over has no status."""
         with self._lock:

@@ -351,8 +351,9 @@ def connect(node: Node, seconds: float | None, waker: Waker | None = None, until
     limit = None if seconds is None else time.monotonic() + seconds
     try:
         addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({error.strerror})") from error
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it cannot be a name"
+        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why})") from error
     why = "no address"
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
