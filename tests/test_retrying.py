@@ -12,6 +12,7 @@ import pytest
 
 from dicomover import Mover, pace
 from dicomover.events import Noted
+from dicomover.journal import Journal, JournalError
 from dicomover.receiver import Receiver
 from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
@@ -241,6 +242,21 @@ def test_stopped_between_two_attempts(pacs: DemoPacs, monkeypatch: pytest.Monkey
     assert job.summary()["status"].tolist() == ["partial"]
     assert job.summary()["attempts"].tolist() == [1]
     assert moves(pacs) == 1
+
+
+def test_a_full_disk_while_rows_wait(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """When the journal cannot be written, rows that wait for another attempt end too, with what was known."""
+
+    def record(self: Journal, *_: object) -> None:
+        raise JournalError("journal 'x' cannot grow, the disk is full; make room, then run it again")
+
+    monkeypatch.setattr(Journal, "record", record)
+    for number in (0, 1):
+        pacs.misbehave[f"S{number:02d}"] = "some-failed"
+    summary = run(pacs, batch(*range(8)), retry=LATE, associations=1, journal=tmp_path / "j.db")
+    assert summary["status"].tolist() == ["partial"] * 2 + ["success"] + ["failure"] * 5
+    assert summary["error"].iloc[3:].str.startswith("not sent: journal 'x' cannot grow").all()
+    assert moves(pacs) == 3
 
 
 # --- when nothing can work
