@@ -33,10 +33,13 @@ if TYPE_CHECKING:
         RequestWarning,
     )
     from dicomover.job import Job
+    from dicomover.journal import Journal
     from dicomover.mover import Mover
     from dicomover.node import Node, Timeouts
     from dicomover.outcome import Status
     from dicomover.requests import read_requests
+    from dicomover.retry import Retry
+    from dicomover.window import Window
 
 __version__ = "0.1.0"
 
@@ -47,6 +50,7 @@ _HOME = {
     "ContextRejected": "errors",
     "DicomoverError": "errors",
     "Job": "job",
+    "Journal": "journal",
     "Mover": "mover",
     "Node": "node",
     "NodeError": "errors",
@@ -57,8 +61,10 @@ _HOME = {
     "ReceiverError": "errors",
     "RequestError": "errors",
     "RequestWarning": "errors",
+    "Retry": "retry",
     "Status": "outcome",
     "Timeouts": "node",
+    "Window": "window",
     "read_requests": "requests",
 }
 
@@ -69,6 +75,7 @@ __all__ = [
     "ContextRejected",
     "DicomoverError",
     "Job",
+    "Journal",
     "Mover",
     "Node",
     "NodeError",
@@ -79,8 +86,10 @@ __all__ = [
     "ReceiverError",
     "RequestError",
     "RequestWarning",
+    "Retry",
     "Status",
     "Timeouts",
+    "Window",
     "read_requests",
 ]
 

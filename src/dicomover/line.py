@@ -16,6 +16,7 @@ from dicomover.events import Noted
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Timeouts
 from dicomover.pool import Pool
+from dicomover.retry import Retry
 
 __all__ = ["GONE", "Line"]
 
@@ -28,7 +29,11 @@ _RECONNECT_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 class Line:
     """Lends one thread an open association. As a context manager it gives it back at the end."""
 
-    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls) -> None:
+    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, retry: Retry | None = None) -> None:
+        retry = retry or Retry.none()
+        # An archive that is restarted in the night is worth as long a wait as a request that failed.
+        waits = (retry.first_wait * 2**step for step in range(retry.attempts - 3))
+        self._patience = tuple(min(wait, retry.longest_wait) for wait in waits)
         self._pool = pool
         self._timeouts = timeouts
         self._controls = controls
@@ -85,7 +90,7 @@ class Line:
 
     def reconnect(self, error: NodeError) -> Association:
         """Try again after `error`; raise Stop, for every worker, if that does not help."""
-        for delay in _RECONNECT_AFTER:
+        for delay in (*_RECONNECT_AFTER, *self._patience):
             self._controls.check()
             if not error.retriable:
                 break

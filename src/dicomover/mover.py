@@ -492,7 +492,7 @@ class Mover:
             `raise` if a row cannot be meant, or `record` it as a row with the status `invalid`.
         **overrides
             What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
-            `verify`, `max_matches`, `progress`.
+            `verify`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`.
 
         Returns
         -------

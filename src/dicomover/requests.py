@@ -10,7 +10,7 @@ import numbers
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -273,7 +273,7 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
     mapped, problems = _key_columns(table, named)
     if len(table) and not mapped and not problems:
         mend = f"rename one to {' or '.join(('AccessionNumber', *UNIQUE_KEYS[:2]))}, or name it in keys=[...]"
-        problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend))
+        problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend, private=True))
     if problems:
         raise RequestError(problems)
     if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were not too short
@@ -319,7 +319,7 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
 class Query:
     """What a find asks for; an empty value asks for an attribute without matching it."""
 
-    keys: Mapping[str, str]
+    keys: Mapping[str, str] = field(repr=False)
     level: Level
     model: Model
 

@@ -88,7 +88,7 @@ class Worker:
         self._pool = pool
         self._controls = controls
         self._reception = reception
-        self._line = Line(pool, settings.timeouts, controls)
+        self._line = Line(pool, settings.timeouts, controls, settings.retry)
 
     def work(self) -> bool:
         """Work until no request is left.
@@ -126,7 +126,7 @@ class Worker:
         except Stop as stop:
             result = stop.result
         except ReceiverError as error:
-            result = Result(Status.FAILURE, error=f"not sent: {error}")
+            result = self._controls.give_up(str(error)).result  # nothing can arrive any more
         except JournalError as error:
             result = self._controls.give_up(str(error)).result
             row.taken = None  # it cannot be written down
