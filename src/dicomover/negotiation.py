@@ -72,13 +72,11 @@ def _user_information(max_pdu: int) -> list[object]:
     return [length, implementation, version]
 
 
-def _presentation_context(context: Context, result: int | None = None) -> PresentationContext:
+def _presentation_context(context: Context) -> PresentationContext:
     item = PresentationContext()
     item.context_id = context.id
     item.abstract_syntax = UID(context.abstract_syntax)
     item.transfer_syntax = [UID(uid) for uid in context.transfer_syntaxes]
-    if result is not None:
-        item.result = result
     return item
 
 
@@ -169,6 +167,8 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
             Context(item.context_id, str(item.abstract_syntax or ""), tuple(str(uid) for uid in item.transfer_syntax))
             for item in pdu.presentation_context
         )
+        if not all(context.id % 2 for context in contexts):
+            raise ValueError("a presentation context has an even id")
         return AssociationRequest(
             str(pdu.called_ae_title).strip(),
             str(pdu.calling_ae_title).strip(),
@@ -210,7 +210,8 @@ def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_
             + _item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
         )
     )
-    titles = (title.encode("ascii").ljust(16)[:16] for title in (request.called_ae_title, request.calling_ae_title))
+    names = (request.called_ae_title or "UNKNOWN", request.calling_ae_title or "UNKNOWN")
+    titles = [name.encode("ascii").ljust(16)[:16] for name in names]
     body = struct.pack(">Hxx16s16s32x", 1, *titles) + b"".join(items)
     return PDU_HEAD.pack(ASSOCIATE_AC, len(body)) + body
 
