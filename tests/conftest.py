@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+def _programs_of_the_system_first() -> str:
+    """Return PATH with the environment's scripts last: pynetdicom brings some by the names of DCMTK's programs."""
+    scripts = str(Path(sys.executable).parent)
+    others = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != scripts]
+    return os.pathsep.join([*others, scripts])
+
+
+os.environ["PATH"] = _programs_of_the_system_first()
 
 LEAK_SECONDS = 5.0
 """How long what a test has begun may take to end after it."""

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,8 @@ def children() -> set[int]:
     path = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     found: set[int] = set()
     for task in Path("/proc/self/task").glob("*/children") if path.exists() else ():
-        found |= {int(pid) for pid in task.read_text().split()}
+        with suppress(OSError):  # the thread has ended
+            found |= {int(pid) for pid in task.read_text().split()}
     return found
 
 
