@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, Refusal
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import NOTHING, Identifier, Level
 
 __all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "Tally"]
 
@@ -34,7 +34,7 @@ class RunningMove:
         self.foreign = 0
         self.last_arrival = 0.0
         self.refused: Counter[int] = Counter()
-        self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else frozenset()
+        self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else NOTHING
         self._studies = identifier.uids(Level.STUDY)
         self._series = identifier.uids(Level.SERIES)
         self._instances = identifier.uids(Level.IMAGE)
