@@ -22,6 +22,8 @@ __all__ = ["Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
 _DAMAGED = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NO_DATE = ("is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range")
 _MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
 _OURS = {
     "QueryRetrieveLevel": "say level= instead",
@@ -249,6 +251,8 @@ class RowCheck:
             self.problem(
                 keyword, text, "has a wildcard, which a C-MOVE must not have", "use find() and move what it returns"
             )
+        elif vr == "DA" and _ISO_DATE.search(text):
+            self.problem(keyword, text, *_NO_DATE)
         elif vr == "UI":
             for uid in text.split("\\"):
                 if len(uid) > 64 or not _UID.fullmatch(uid):
@@ -331,6 +335,8 @@ class RowCheck:
                 texts[keyword] = ""
             elif isinstance(value, str):
                 texts[keyword] = value.strip()
+                if dictionary_VR(keyword) == "DA" and _ISO_DATE.search(value):
+                    self.problem(keyword, value, *_NO_DATE)
             elif isinstance(value, list | tuple) and dictionary_VR(keyword) == "UI":
                 texts[keyword] = "\\".join(map(str, value))
             else:

@@ -106,7 +106,7 @@ class Tally:
             self._running.pop(move.number, None)
 
     def add(self, arrival: Arrival) -> list[int]:
-        """Count an arrival and return the numbers of the moves that it belongs to.
+        """Count an arrival and return the numbers of the moves that have it now and had it not before.
 
         UIDs decide. What the archive sends for our C-MOVE (by its Message ID) under other UIDs than we asked for is
         noted, but does not count as received.
@@ -116,15 +116,16 @@ class Tally:
             if not moves and arrival.originator_ae_title == self._ae_title:
                 for move in self._running.values():
                     move.foreign += move.message_id == arrival.originator_message_id
+            new = [move.number for move in moves if arrival.sop_instance_uid not in move.sop_uids]
             for move in moves:
-                if arrival.sop_instance_uid not in move.sop_uids:
+                if move.number in new:
                     move.sop_uids.add(arrival.sop_instance_uid)
                     move.arrivals.append(arrival)
                     move.bytes += arrival.size
                 move.conflicts += arrival.conflict
                 move.last_arrival = arrival.at
             self._changed.notify_all()
-            return [move.number for move in moves]
+            return new
 
     def add_refusal(self, refusal: Refusal) -> None:
         """Note that our receiver refused an instance."""

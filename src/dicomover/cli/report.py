@@ -83,6 +83,12 @@ def move_summary(
         ("Received", "by the destination, not here" if received is None else f"{received:,} ({size(state.bytes)})"),
         ("Total time", f"{seconds:.1f} s" if seconds < 10 else duration(seconds)),
     ]
+    skipped = summary[summary["status"] == str(Status.SKIPPED)]
+    if len(skipped):
+        here = f"{int(skipped['received'].fillna(0).sum()):,} ({size(int(skipped['bytes'].fillna(0).sum()))})"
+        pairs.insert(7, ("Already here", here))
+        if not summary["attempts"].fillna(0).any():
+            pairs[3:6] = [("C-MOVEs", "none was needed")]
     if batch:
         pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary)}" if len(summary) else "0"))
     elif len(summary):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import ssl
@@ -177,7 +178,14 @@ class Receiver:
             if self._engine is not None:
                 raise ReceiverError(f"the receiver on port {self._engine.port} runs already; stop it first")
             engine = self._new_engine()
-            engine.start()
+            try:
+                engine.start()
+            except ReceiverError:
+                raise
+            except BaseException:  # an interrupt must not leave a process behind that holds the port
+                with contextlib.suppress(Exception):
+                    engine.stop()
+                raise
             self._engine = engine
             self._last_activity = time.monotonic()
         atexit.register(self.stop)
