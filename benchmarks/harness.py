@@ -76,7 +76,7 @@ class Scale:
     journal: int
 
 
-FULL = Scale(7, 1000, 100, 200, 20, 10, 1 << 31, (1_000, 10_000, 100_000), 100_000)
+FULL = Scale(5, 1000, 100, 200, 20, 10, 1 << 31, (1_000, 10_000, 100_000), 100_000)
 SLOW = 3
 """Rounds of a contestant that takes long."""
 QUICK = Scale(3, 200, 40, 40, 5, 5, 1 << 28, (1_000, 10_000), 10_000)
