@@ -387,6 +387,7 @@ def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True,
     folder.mkdir(parents=True, exist_ok=True)
     running = retried(choose)
     try:
+        wait_until(lambda: _listens(http[0]), 30)  # it opens the DICOM port first
         for study in kept.studies:
             for instance in study.instances():
                 _post(f"http://127.0.0.1:{http[0]}/instances", instance.file_bytes())
@@ -394,6 +395,14 @@ def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True,
         running.stop()
         raise
     return Archive(running, Node("127.0.0.1", ports[""], ae_title="ORTHANC"), ports, kept, run)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _post(url: str, body: bytes) -> None:

@@ -277,11 +277,8 @@ def test_who_may_associate(start: Start) -> None:
             assert [one.echo(), two.echo()] == [0, 0]
             one.release()
             two.release()
-        assert [(event.status, event.calling_ae_title) for event in run.wait(3) if isinstance(event, Refusal)] == [
-            (None, "YOU"),
-            (None, "WHO"),
-            (None, "YOU"),
-        ]
+        refused = [(event.status, event.calling_ae_title) for event in run.wait(3) if isinstance(event, Refusal)]
+        assert sorted(refused, key=str) == [(None, "WHO"), (None, "YOU"), (None, "YOU")]  # in any order of processes
         limit = time.monotonic() + 3  # the two must have been counted off
         while True:
             try:
