@@ -27,7 +27,7 @@ class RunningMove:
     def __init__(self, number: int, identifier: Identifier) -> None:
         self.number = number
         self.message_id = 0
-        self.sop_uids: set[str] = set()
+        self.sop_uids: dict[str, None] = {}  # a set that is empty takes three times as much
         self.arrivals: list[Arrival] = []
         self.bytes = 0
         self.conflicts = 0
@@ -119,7 +119,7 @@ class Tally:
             new = [move.number for move in moves if arrival.sop_instance_uid not in move.sop_uids]
             for move in moves:
                 if move.number in new:
-                    move.sop_uids.add(arrival.sop_instance_uid)
+                    move.sop_uids[arrival.sop_instance_uid] = None
                     move.arrivals.append(arrival)
                     move.bytes += arrival.size
                 move.conflicts += arrival.conflict
