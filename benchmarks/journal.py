@@ -107,11 +107,11 @@ EXPERIMENT = Experiment(
     [
         Row("journal of 100,000 requests: opened, read and decided", figure("rerun"), " s", 3.0, at_most=True),
         Row(
-            "journal: a request claimed and recorded, on the disk each time",
+            "journal: a request claimed and recorded, synced each time",
             figure("sync=record, a request", 1e3),
             " ms",
         ),
-        Row("journal: the same, on the disk every few seconds", figure("sync=renew, a request", 1e3), " ms"),
+        Row("journal: the same, synced every few seconds", figure("sync=renew, a request", 1e3), " ms"),
     ],
     _prepare,
 )

@@ -50,6 +50,7 @@ SHIPPED, NODELAY, TUNED = "storescp as shipped", "storescp", "storescp +B -pdu 1
 SINK, RAW = "storescp --ignore (a sink)", "bare socket"
 PYNETDICOM, PYNETDICOM_APP = "pynetdicom, raw bytes", "python -m pynetdicom storescp"
 OURS, OURS_FLAT, OURS_NAGLE, OURS_BUSY = "dicomover", "dicomover, flat", "dicomover, Nagle", "dicomover, busy parent"
+OURS_WORKERS = "dicomover, workers=2"
 NODELAY_BUSY = "storescp, beside a busy loop"
 
 
@@ -100,13 +101,21 @@ class Trial:
         """Lend an empty folder to receive into."""
         return lent(self.folder / f"incoming-{next(self.numbers)}")
 
-    def dicomover(self, layout: str = DEFAULT_LAYOUT, *, nagle: bool = False, loop: bool = False) -> float:
+    def dicomover(
+        self, layout: str = DEFAULT_LAYOUT, *, nagle: bool = False, loop: bool = False, workers: int = 1
+    ) -> float:
         """Receive with ours."""
         events: list[Arrival | Refusal] = []
         with self.incoming() as folder:
             with (
                 Receiver(
-                    folder, ae_title="HERE", on_event=events.append, port=0, bind="127.0.0.1", layout=layout
+                    folder,
+                    ae_title="HERE",
+                    on_event=events.append,
+                    port=0,
+                    bind="127.0.0.1",
+                    layout=layout,
+                    workers=workers,
                 ) as receiver,
                 busy() if loop else nullcontext(),
             ):
@@ -182,6 +191,8 @@ def _prepare(size: int, senders: int) -> Callable[[Scale, Path], AbstractContext
                 OURS_BUSY: partial(all_of_them.dicomover, loop=True),
                 NODELAY_BUSY: partial(all_of_them.storescp, loop=True),
             }
+        else:
+            contestants[OURS_WORKERS] = partial(all_of_them.dicomover, workers=2)
         slow = (SHIPPED, PYNETDICOM, PYNETDICOM_APP)
         yield {name: Contestant(trial, SLOW if name in slow else None) for name, trial in contestants.items()}
 
@@ -206,6 +217,8 @@ def _rows(what: str, senders: int, nodelay: float, pynetdicom: float) -> list[Ro
             Row(f"{what}: storescp beside the same busy loop, compared with idle", ratio(NODELAY, NODELAY_BUSY)),
             Row(f"{what}: the default layout's speed, compared with a flat one", ratio(OURS_FLAT, OURS)),
         ]
+    else:
+        rows.append(Row(f"{what}: workers=2 against storescp with TCP_NODELAY=1", ratio(NODELAY, OURS_WORKERS)))
     return rows
 
 
