@@ -10,61 +10,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+from typing import Any, Self, Unpack
 
 import pandas as pd
 
-from dicomover.controls import Controls, Stop
+from dicomover.controls import Controls
 from dicomover.doctor import Setup, diagnose, findings_table
-from dicomover.errors import (
-    AssociationLost,
-    ConfigurationError,
-    ContextRejected,
-    ProtocolError,
-    QueryRefused,
-    ReceiverError,
-)
+from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
-from dicomover.hygiene import Request
-from dicomover.identifier import Level, Model
 from dicomover.job import Job
 from dicomover.journal import Journal
 from dicomover.line import Line
 from dicomover.matching import select
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
-from dicomover.pace import Pace
+from dicomover.options import Options, Progress, check, pace_of
+from dicomover.planning import plan
 from dicomover.pool import Pool
-from dicomover.progress import View, choose
+from dicomover.progress import choose
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests import Invalid, RequestsLike, keyword_of, parse_query, parse_requests
-from dicomover.resolve import TooManyMatches, resolve
+from dicomover.resolve import Resolver, Verify
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
-from dicomover.tables import Planned, answers_table, plan_table, returned_keys
+from dicomover.tables import answers_table, plan_table, returned_keys
 from dicomover.window import Window
 from dicomover.worker import Settings
 
 __all__ = ["Mover"]
-
-Verify = Literal["counts", "none"]
-Progress = str | View
-
-
-class Overrides(TypedDict, total=False):
-    """What a call may say otherwise than the Mover."""
-
-    destination: str
-    level: str
-    model: str
-    associations: int
-    timeouts: Timeouts
-    verify: Verify
-    max_matches: int | None
-    retry: RetryLike
-    window: Window | str | None
-    max_per_minute: float | None
-    utilization: float | None
-    progress: Progress
 
 
 class Mover:
@@ -176,7 +148,7 @@ class Mover:
         self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
         self._workers = workers
         self._layout = layout
-        self._defaults: Overrides = {
+        self._defaults: Options = {
             "level": level,
             "model": model,
             "associations": associations,
@@ -193,7 +165,7 @@ class Mover:
             self._defaults["destination"] = destination
         if self.receive is not None:
             self._defaults["destination"] = self.ae_title
-        _check(self._defaults)
+        check(self._defaults)
         self._pool = Pool(self.node, self.ae_title)
         self._receiver = None if self.receive is None else self._new_receiver()
         self._journal = journal
@@ -424,7 +396,7 @@ class Mover:
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
-        **overrides: Unpack[Overrides],
+        **overrides: Unpack[Options],
     ) -> pd.DataFrame:
         """Look up what would move; nothing moves.
 
@@ -459,15 +431,8 @@ class Mover:
         """
         options = self._options(overrides)
         batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
-        planned = [Planned("invalid") for _ in range(len(batch))]
-        for position, problems in batch.problems.items():
-            planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
-        if not batch.requests:
-            return plan_table(batch, planned)
         with self._in_use(), self._line(options["timeouts"]) as line:
-            line.connect()
-            for request in batch.requests:
-                planned[request.position] = self._planned(line, request, options)
+            planned = plan(batch, line, self._resolver(options))
         return plan_table(batch, planned)
 
     def move(
@@ -476,7 +441,7 @@ class Mover:
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
-        **overrides: Unpack[Overrides],
+        **overrides: Unpack[Options],
     ) -> pd.DataFrame:
         r"""Move what the requests ask for (C-MOVE), and say what became of each.
 
@@ -535,7 +500,7 @@ class Mover:
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
-        **overrides: Unpack[Overrides],
+        **overrides: Unpack[Options],
     ) -> Job:
         """Do the same as `move`, in the background.
 
@@ -572,7 +537,7 @@ class Mover:
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
-        **overrides: Unpack[Overrides],
+        **overrides: Unpack[Options],
     ) -> Job:
         """Prepare what `move` runs: `job.run()` does it, and the job knows more than its summary.
 
@@ -595,7 +560,7 @@ class Mover:
         requests: RequestsLike,
         keys: Sequence[str],
         invalid: Invalid,
-        overrides: Overrides,
+        overrides: Options,
         *,
         cancel_button: bool,
     ) -> Job:
@@ -611,10 +576,16 @@ class Mover:
             job.cancel()
 
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
-        settings = self._settings(options, destination)
+        settings = Settings(
+            destination=destination,
+            timeouts=options["timeouts"],
+            associations=options["associations"],
+            resolve=self._resolver(options),
+            retry=Retry.parse(options["retry"]),
+        )
         resumption = self._resumption(destination)
         job = Job(
-            batch, settings, self._pool, self._receiver, _pace(options), resumption, view, self._begins, self._ends
+            batch, settings, self._pool, self._receiver, pace_of(options), resumption, view, self._begins, self._ends
         )
         return job
 
@@ -646,81 +617,15 @@ class Mover:
         for job in jobs:
             job.arrived(event)
 
-    def _options(self, overrides: Overrides) -> Overrides:
-        unknown = set(overrides) - set(Overrides.__annotations__)
-        if unknown:
-            name = min(unknown)
-            known = ", ".join(sorted(Overrides.__annotations__))
-            raise TypeError(f"{name!r} cannot be said per call; these can: {known}")
+    def _options(self, overrides: Options) -> Options:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
             raise ConfigurationError("this Mover receives itself; make another one for a third party")
-        options: Overrides = {**self._defaults, **overrides}
-        _check(options)
+        options: Options = {**self._defaults, **overrides}
+        check(options)
         return options
 
-    @staticmethod
-    def _settings(options: Overrides, destination: str) -> Settings:
-        return Settings(
-            destination=destination,
-            timeouts=options["timeouts"],
-            associations=options["associations"],
-            verify=options["verify"],
-            max_matches=options["max_matches"],
-            retry=Retry.parse(options["retry"]),
-        )
-
-    def _planned(self, line: Line, request: Request, options: Overrides) -> Planned:
-        planned = Planned("move", request.level)
-        try:
-            count = options["verify"] == "counts"
-            planned.resolution = resolve(
-                request, line.find, archive=self.node, count=count, max_matches=options["max_matches"]
-            )
-        except TooManyMatches as error:
-            planned.decision, planned.matches, planned.error = "too-many", error.matches, str(error)
-        except (QueryRefused, ContextRejected, AssociationLost, ProtocolError) as error:
-            planned.decision, planned.error = "refused", str(error)
-        except Stop as stop:
-            planned.decision, planned.error = "refused", stop.result.error
-        else:
-            targets = planned.resolution.targets
-            planned.error = planned.resolution.note or None
-            if not any(target.found is not False for target in targets):
-                planned.decision = "not-found"
-            elif len(targets) > 1:
-                planned.decision = "several"
-        return planned
+    def _resolver(self, options: Options) -> Resolver:
+        return Resolver(self.node, options["verify"], options["max_matches"])
 
     def _line(self, timeouts: Timeouts) -> Line:
         return Line(self._pool, timeouts, Controls(lambda _: None))
-
-
-def _pace(options: Overrides) -> Pace:
-    return Pace(
-        associations=options["associations"],
-        window=options["window"],
-        max_per_minute=options["max_per_minute"],
-        utilization=options["utilization"],
-    )
-
-
-def _check(options: Overrides) -> None:
-    """Refuse settings that cannot be meant."""
-    Retry.parse(options["retry"])
-    _pace(options)
-    if "destination" in options:
-        check_ae_title(options["destination"], "Move Destination")
-    if options["level"] != "auto":
-        Level.parse(options["level"])
-    if options["model"] != "auto":
-        Model.parse(options["model"])
-    for name in ("associations", "max_matches"):
-        value = options[name]
-        if value is None and name == "max_matches":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name}={value!r} is not a whole number above 0; give one")
-    if options["verify"] not in get_args(Verify):
-        raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}; choose one")
-    if not isinstance(options["timeouts"], Timeouts):
-        raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts; write Timeouts(stall=120)")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydicom import Dataset
 
@@ -13,7 +13,7 @@ from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model, level_of, levels
 from dicomover.matching import select
 
-__all__ = ["Find", "Resolution", "Target", "TooManyMatches", "resolve"]
+__all__ = ["Find", "Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "instances_of", "resolve"]
 
 _UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 _COUNTS = {
@@ -33,6 +33,13 @@ class Find(Protocol):
         """Ask."""
 
 
+Resolve = Callable[[Request, Find], "Resolution"]
+"""Says what a request comes to."""
+
+Verify = Literal["counts", "instances", "destination", "none"]
+"""What shows that all has arrived: how many instances, which ones, what the destination has of them, or nothing."""
+
+
 class TooManyMatches(Exception):
     """A request resolves to more than is allowed; `matches` is at least how many."""
 
@@ -46,13 +53,17 @@ class TooManyMatches(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say."""
+    """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say.
+
+    `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for.
+    """
 
     identifier: Identifier
     found: bool | None = None
     expected: int | None = None
     series: int | None = None
     modalities: tuple[str, ...] = ()
+    instances: Mapping[str, Sequence[str]] | None = None
 
     @property
     def shared(self) -> Identifier:
@@ -85,6 +96,31 @@ class Resolution:
         """Instances that should arrive; None if unknown for any target."""
         counts = [target.expected for target in self.targets if target.expected is not None]
         return sum(counts) if self.targets and len(counts) == len(self.targets) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Looks up requests in one archive, each in the same way.
+
+    Attributes
+    ----------
+    archive
+        What to call it in messages.
+    verify
+        Decides what is asked beyond what a C-MOVE needs.
+    max_matches
+        More than so many matches are a TooManyMatches; None is no limit.
+    """
+
+    archive: object
+    verify: Verify = "counts"
+    max_matches: int | None = None
+
+    def __call__(self, request: Request, find: Find) -> Resolution:
+        """Look up what a request comes to; raises as `resolve` does."""
+        count = self.verify != "none"
+        found = resolve(request, find, archive=self.archive, count=count, max_matches=self.max_matches)
+        return _enumerated(found, find) if self.verify == "instances" else found
 
 
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
@@ -174,7 +210,7 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
 
 
 def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
-    """Return the SOP Instance UIDs behind a study or a series, by Series Instance UID.
+    """Return the SOP Instance UIDs behind a patient, a study or a series, by Series Instance UID.
 
     Raises
     ------
@@ -182,6 +218,13 @@ def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
         If the archive refuses.
     """
     keys = identifier.keys()
+    if identifier.level is Level.PATIENT:
+        answers = find(Level.STUDY, identifier.model, keys, (), None)
+        studies = dict.fromkeys(str(answer.get("StudyInstanceUID", "")) for answer in answers)
+        parts = [
+            Identifier.of(Level.STUDY, identifier.model, {**keys, "StudyInstanceUID": uid}) for uid in studies if uid
+        ]
+        return {series: uids for part in parts for series, uids in instances_of(part, find).items()}
     if identifier.level is Level.SERIES:
         series = [keys["SeriesInstanceUID"]]
     else:
@@ -194,6 +237,37 @@ def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
             instances = [str(answer.get("SOPInstanceUID", "")) for answer in answers]
             found[uid] = [instance for instance in dict.fromkeys(instances) if instance]
     return found
+
+
+def says_all(found: Mapping[str, Sequence[str]], expected: int | None) -> bool:
+    """Tell whether a list of instances can be all: some archives cut it short, or answer nothing where they cannot."""
+    return bool(found) and all(found.values()) and sum(map(len, found.values())) >= (expected or 0)
+
+
+def _enumerated(resolution: Resolution, find: Find) -> Resolution:
+    """Ask which instances should arrive; an archive that cannot say them all is no obstacle, but is noted."""
+    targets, note = [], resolution.note
+    for target in resolution.targets:
+        try:
+            listed = target if target.found is False else _listed(target, find)
+        except QueryRefused as error:
+            listed, note = target, note or f"not compared by instance: {error}"
+        if listed.instances is None and listed.found is not False:
+            note = note or "not compared by instance: the archive does not list all that it counts"
+        targets.append(listed)
+    return replace(resolution, targets=tuple(targets), note=note)
+
+
+def _listed(target: Target, find: Find) -> Target:
+    identifier = target.identifier
+    if identifier.level is Level.IMAGE:
+        (series,) = identifier.uids(Level.SERIES) or ("",)
+        found: Mapping[str, Sequence[str]] = {series: sorted(identifier.uids(Level.IMAGE))}
+    else:
+        found = instances_of(identifier, find)
+    if not says_all(found, target.expected):
+        return target
+    return replace(target, instances=found, expected=sum(map(len, found.values())))
 
 
 def _asked_at(keyword: str, request: Request) -> Level:

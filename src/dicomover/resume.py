@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from dicomover.identifier import Identifier, Level
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
 from dicomover.ledger import Move, Row
 from dicomover.outcome import Status
-from dicomover.resolve import Resolution, Target
+from dicomover.resolve import Resolution, Target, says_all
 from dicomover.summary import Result
 
 __all__ = ["Resumption", "Taken", "only_missing"]
@@ -158,11 +158,6 @@ class Resumption:
         return [file for file in details.manifest.files if file.sop in move.running.sop_uids]
 
 
-def _says_all(found: Mapping[str, Collection[str]], expected: int | None) -> bool:
-    """Tell whether a list of instances can be all: some archives cut it short, or answer nothing where they cannot."""
-    return bool(found) and all(found.values()) and sum(map(len, found.values())) >= (expected or 0)
-
-
 def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
     """Ask for what is not here yet, where the archive says what there is.
 
@@ -188,7 +183,7 @@ def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -
     for target in resolution.targets:
         identifier = target.identifier
         found = instances(identifier) if identifier.level in (Level.STUDY, Level.SERIES) else None
-        if found is None or not _says_all(found, target.expected):
+        if found is None or not says_all(found, target.expected):
             targets.append(target)
             continue
         counted |= here & {uid for uids in found.values() for uid in uids}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 from dicomover.controls import Controls, Stop
 from dicomover.dimse import Association, MoveEnd
@@ -22,7 +21,6 @@ from dicomover.errors import (
 )
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestStarted
 from dicomover.explain import Situation, explain
-from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
@@ -32,7 +30,7 @@ from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission, Receiver
-from dicomover.resolve import Resolution, Target, TooManyMatches, instances_of, resolve
+from dicomover.resolve import Resolve, Target, TooManyMatches, instances_of
 from dicomover.resume import Resumption, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
@@ -55,8 +53,7 @@ class Settings:
     destination: str
     timeouts: Timeouts
     associations: int = 2
-    verify: Literal["counts", "none"] = "counts"
-    max_matches: int | None = None
+    resolve: Resolve
     retry: Retry = Retry()  # noqa: RUF009 - frozen
 
 
@@ -195,7 +192,7 @@ class Worker:
         if not row.tries:
             self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
-            resolution = self._resolve(request)
+            resolution = self._settings.resolve(request, self._line.find)
             is_found = bool(resolution.targets)
             if is_found and row.kept.files:
                 resolution, row.kept = only_missing(resolution, row.kept, self._instances)
@@ -243,11 +240,6 @@ class Worker:
             return instances_of(identifier, self._line.find)
         except QueryRefused:
             return None
-
-    def _resolve(self, request: Request) -> Resolution:
-        settings = self._settings
-        count = settings.verify == "counts"
-        return resolve(request, self._line.find, archive=self._pool.node, count=count, max_matches=settings.max_matches)
 
     def _attempt(self, move: Move) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""

@@ -1,0 +1,78 @@
+"""What a Mover is told, and a call may say otherwise: its types, its checks, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TypedDict, get_args
+
+from dicomover.errors import ConfigurationError
+from dicomover.identifier import Level, Model
+from dicomover.node import Timeouts, check_ae_title
+from dicomover.pace import Pace
+from dicomover.progress import View
+from dicomover.resolve import Verify
+from dicomover.retry import Retry, RetryLike
+from dicomover.window import Window
+
+__all__ = ["Options", "Progress", "check", "pace_of"]
+
+Progress = str | View
+
+
+class Options(TypedDict, total=False):
+    """What a call may say otherwise than the Mover."""
+
+    destination: str
+    level: str
+    model: str
+    associations: int
+    timeouts: Timeouts
+    verify: Verify
+    max_matches: int | None
+    retry: RetryLike
+    window: Window | str | None
+    max_per_minute: float | None
+    utilization: float | None
+    progress: Progress
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be meant.
+
+    Raises
+    ------
+    ConfigurationError
+    TypeError
+        If there is no option of that name.
+    """
+    unknown = set(options) - set(Options.__annotations__)
+    if unknown:
+        known = ", ".join(sorted(Options.__annotations__))
+        raise TypeError(f"{min(unknown)!r} cannot be said per call; these can: {known}")
+    Retry.parse(options["retry"])
+    pace_of(options)
+    if "destination" in options:
+        check_ae_title(options["destination"], "Move Destination")
+    if options["level"] != "auto":
+        Level.parse(options["level"])
+    if options["model"] != "auto":
+        Model.parse(options["model"])
+    for name in ("associations", "max_matches"):
+        value = options[name]
+        if value is None and name == "max_matches":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name}={value!r} is not a whole number above 0; give one")
+    if options["verify"] not in get_args(Verify):
+        raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}; choose one")
+    if not isinstance(options["timeouts"], Timeouts):
+        raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts; write Timeouts(stall=120)")
+
+
+def pace_of(options: Options) -> Pace:
+    """Return how fast the archive may be asked."""
+    return Pace(
+        associations=options["associations"],
+        window=options["window"],
+        max_per_minute=options["max_per_minute"],
+        utilization=options["utilization"],
+    )
