@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
+from dicomover.damage import left_over, rewritten
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
 
@@ -21,7 +22,6 @@ __all__ = ["Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
-_DAMAGED = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NO_DATE = ("is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range")
 _MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
@@ -56,6 +56,8 @@ class Request:
         Its label in the index of the input.
     keys
         Query keys by keyword; every value is text.
+    pin
+        Stands for what a lockfile says that it comes to; empty if the archive is to say so.
     """
 
     position: int
@@ -63,6 +65,7 @@ class Request:
     keys: Mapping[str, str] = field(repr=False)
     level: Level
     model: Model
+    pin: str = ""
 
     @property
     def is_resolved(self) -> bool:
@@ -169,7 +172,7 @@ class RowCheck:
             elif row.mapped and _is_missing(value):
                 missing.append(keyword)
             else:
-                text = self._text(keyword, value)
+                text = self._text(keyword, value, of_table=bool(row.mapped))
                 if text is not None:
                     keys[keyword] = text
         if self.problems:
@@ -200,7 +203,7 @@ class RowCheck:
             return None
         return keyword
 
-    def _text(self, keyword: str, value: object) -> str | None:
+    def _text(self, keyword: str, value: object, *, of_table: bool) -> str | None:
         """Return the value as it goes onto the wire, or note what is wrong with it."""
         if dictionary_VR(keyword) == "SQ":
             self.problem(
@@ -215,7 +218,7 @@ class RowCheck:
             if level_of(keyword) in (None, Level.PATIENT) or keyword not in UNIQUE_KEYS:
                 self.problem(keyword, value, "is a list, which only UIDs may be", "give one request for each value")
                 return None
-            texts = [self._text(keyword, item) for item in value]
+            texts = [self._text(keyword, item, of_table=of_table) for item in value]
             if not texts:
                 self.problem(keyword, value, "is an empty list", "give at least one UID")
                 return None
@@ -231,9 +234,13 @@ class RowCheck:
                     "give the text that the archive knows, with its leading zeros",
                 )
             return None
-        return self._checked(keyword, str(value))
+        return self._checked(keyword, str(value), of_table)
 
-    def _checked(self, keyword: str, text: str) -> str | None:
+    @staticmethod
+    def _damage(keyword: str, text: str, of_table: bool) -> tuple[str, str] | None:
+        return rewritten(text) or (left_over(keyword, text) if of_table else None)
+
+    def _checked(self, keyword: str, text: str, of_table: bool) -> str | None:
         vr = dictionary_VR(keyword)
         before = len(self.problems)
         if not text.strip():
@@ -244,9 +251,8 @@ class RowCheck:
             self.problem(keyword, text, "has a control character or a line break", "take it away")
         elif keyword in ("PatientID", "AccessionNumber") and not text.isprintable():
             self.problem(keyword, text, "has an invisible character", "take it away, or type the value anew")
-        elif keyword in ("PatientID", "AccessionNumber") and _DAMAGED.fullmatch(text):
-            mend = "restore it from the source as text; spreadsheets and floats do this to numbers"
-            self.problem(keyword, text, "looks like a number that a program has rewritten", mend)
+        elif keyword in ("PatientID", "AccessionNumber") and (found := self._damage(keyword, text, of_table)):
+            self.problem(keyword, text, *found)
         elif keyword in UNIQUE_KEYS and ("*" in text or "?" in text):
             self.problem(
                 keyword, text, "has a wildcard, which a C-MOVE must not have", "use find() and move what it returns"

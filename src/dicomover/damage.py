@@ -1,0 +1,60 @@
+"""What spreadsheets and programs make of the text of a key, told by its looks. No network."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["left_over", "rewritten"]
+
+_REWRITTEN = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
+_MISSING = frozenset({"#n/a", "#na", "#nv", "<na>", "n/a", "na", "nan", "-nan", "nat", "none", "null"})
+_SPREADSHEET_ERROR = re.compile(r"#[A-Z0-9/]+[!?]")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_FORMULA = re.compile(r"=.*|'.*")
+_BY_DICT = "if it is a real value, ask for it in a dict: {{{keyword!r}: …}}"
+
+Finding = tuple[str, str]
+"""Why a text cannot be meant, and the mend."""
+
+
+def rewritten(text: str) -> Finding | None:
+    """Return what is wrong with a text that a program has turned into a number and back; None if nothing is.
+
+    Examples
+    --------
+    >>> rewritten("123.0")
+    ('looks like a number that a program has rewritten', 'restore it from the source as text; spreadsheets and floats
+     do this to numbers')
+    >>> rewritten("00123")
+    """
+    if _REWRITTEN.fullmatch(text):
+        return (
+            "looks like a number that a program has rewritten",
+            "restore it from the source as text; spreadsheets and floats do this to numbers",
+        )
+    return None
+
+
+def left_over(keyword: str, text: str) -> Finding | None:
+    """Return what is wrong with a cell of a table that holds what a program left there; None if nothing is.
+
+    What stands in a dict was written by hand and is not looked at in this way.
+
+    Examples
+    --------
+    >>> why, mend = left_over("AccessionNumber", "#N/A")
+    >>> print(why)
+    is what programs write where a value is missing
+    >>> print(mend)
+    fill it in, or drop the row; if it is a real value, ask for it in a dict: {'AccessionNumber': …}
+    """
+    by_dict = _BY_DICT.format(keyword=keyword)
+    if text.casefold() in _MISSING:
+        return "is what programs write where a value is missing", f"fill it in, or drop the row; {by_dict}"
+    if _SPREADSHEET_ERROR.fullmatch(text):
+        return "is an error of a spreadsheet's formula", f"mend the formula, or drop the row; {by_dict}"
+    if _THOUSANDS.fullmatch(text):
+        return "looks like a number with separated thousands", f"restore it from the source as text; {by_dict}"
+    if _FORMULA.fullmatch(text):
+        return "begins with a spreadsheet's mark for a formula or a text", f"save the values, not the marks; {by_dict}"
+    return None
