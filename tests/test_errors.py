@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import pickle
 import re
 
 import pytest
 
-from dicomover import errors
+from dicomover import Mover, errors
 from dicomover.errors import (
     AssociationLost,
     AssociationRejected,
@@ -78,6 +79,8 @@ def test_a_problem_says_where_what_why_and_how() -> None:
     private = Problem("a", "PatientID", "SECRET", "is bad", "mend it", 3, private=True)
     assert str(private) == "row 'a', PatientID: (value not shown) is bad; mend it"
     assert str(Problem("cohort.csv", "line 3", None, "is bad", "mend it")) == "cohort.csv, line 3: is bad; mend it"
+    placed = Problem(12, "AccessionNumber", " 1", "is bad", "mend it", 12, place="line 14 of cohort.csv")
+    assert str(placed) == "row 12 (line 14 of cohort.csv), AccessionNumber: ' 1' is bad; mend it"
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,16 @@ def test_errors_can_be_pickled(error: Exception) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize("call", ["mover.move([{'AccessionNumbr': '1'}])", "mover.move({}, associations=0)"])
+def test_a_notebook_shows_the_callers_line_and_the_message(call: str) -> None:
+    """IPython is told the line in the cell and what is wrong, not the thirty frames between them."""
+    cell, name = f"x = 1\n{call}\n", "/tmp/ipykernel_1/2.py"
+    linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+    with pytest.raises((errors.RequestError, errors.ConfigurationError)) as caught:
+        exec(compile(cell, name, "exec"), {"mover": Mover("DEMO@127.0.0.1:1", destination="X")})
+    shown = caught.value._render_traceback_()
+    at = shown.index("In the cell, line 2:")
+    assert shown[at:] == ["In the cell, line 2:", f"    {call}", "", f"{type(caught.value).__name__}: {caught.value}"]
+    assert not any("dicomover/" in line for line in shown[:-1])

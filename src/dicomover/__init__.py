@@ -17,9 +17,12 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dicomover.cohort import Cohort
     from dicomover.errors import (
+        AnswerWarning,
         AssociationLost,
         AssociationRejected,
+        CohortError,
         ConfigurationError,
         ContextRejected,
         DicomoverError,
@@ -44,8 +47,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnswerWarning": "errors",
     "AssociationLost": "errors",
     "AssociationRejected": "errors",
+    "Cohort": "cohort",
+    "CohortError": "errors",
     "ConfigurationError": "errors",
     "ContextRejected": "errors",
     "DicomoverError": "errors",
@@ -69,8 +75,11 @@ _HOME = {
 }
 
 __all__ = [
+    "AnswerWarning",
     "AssociationLost",
     "AssociationRejected",
+    "Cohort",
+    "CohortError",
     "ConfigurationError",
     "ContextRejected",
     "DicomoverError",

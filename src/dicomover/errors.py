@@ -5,6 +5,7 @@
     DicomoverError
     ├── RequestError          (also a ValueError)  input that cannot be meant
     ├── ConfigurationError    (also a ValueError)  a setting that cannot be meant
+    ├── CohortError           (also a ValueError)  a lockfile that is not what was written, or does not fit
     ├── ReceiverError         our own Storage SCP cannot run
     └── NodeError             the peer, seen from here; `retriable` says whether to try again
         ├── NodeUnreachable       no TCP connection
@@ -19,13 +20,17 @@ Whatever a PACS says about one C-MOVE request is a row of the summary, never one
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 __all__ = [
+    "AnswerWarning",
     "AssociationLost",
     "AssociationRejected",
+    "CohortError",
     "ConfigurationError",
     "ContextRejected",
     "DicomoverError",
@@ -45,7 +50,23 @@ class DicomoverError(Exception):
     """Base of every error that dicomover raises."""
 
 
-class ConfigurationError(DicomoverError, ValueError):
+class _OfTheCaller:
+    """An error in what the caller wrote, which a notebook shows without what lies between it and the check."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints for it: the caller's own lines, and the message."""
+        assert isinstance(self, BaseException)
+        ours, kernel = str(Path(__file__).parent), str(Path("IPython", "core"))
+        lines = []
+        for frame in traceback.extract_tb(self.__traceback__):
+            if frame.line and not frame.filename.startswith(ours) and kernel not in frame.filename:
+                in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
+                lines.append(f"{'In the cell' if in_cell else f'File {frame.filename}'}, line {frame.lineno}:")
+                lines.append(f"    {frame.line}")
+        return [*lines, "", f"{type(self).__name__}: {self}"]
+
+
+class ConfigurationError(DicomoverError, _OfTheCaller, ValueError):
     """A setting (an AE title, a port, a layout) cannot be meant; nothing was sent."""
 
 
@@ -65,6 +86,8 @@ class Problem:
         What is wrong, and what to do.
     position
         The row's place in the batch, -1 if it is not about a row.
+    place
+        Where the row stands in the file that it was read from, such as `line 14 of cohort.csv`; empty if unknown.
     """
 
     row: object
@@ -74,18 +97,20 @@ class Problem:
     mend: str
     position: int = -1
     private: bool = False
+    place: str = ""
 
     def __repr__(self) -> str:
         return f"Problem({str(self)!r})"
 
     def __str__(self) -> str:
         where = f"row {self.row!r}" if self.position >= 0 else str(self.row)
+        where += f" ({self.place})" if self.place else ""
         where = ", ".join(part for part in (where, self.column) if part)
         shown = "" if self.value is None else "(value not shown) " if self.private else f"{self.value!r} "
         return f"{where}: {shown}{self.why}; {self.mend}"
 
 
-class RequestError(DicomoverError, ValueError):
+class RequestError(DicomoverError, _OfTheCaller, ValueError):
     """Requests that cannot be meant, all of them named at once; nothing was sent.
 
     Attributes
@@ -112,6 +137,14 @@ class RequestError(DicomoverError, ValueError):
 
 class RequestWarning(UserWarning):
     """A request that will be sent although it looks odd."""
+
+
+class CohortError(DicomoverError, ValueError):
+    """A lockfile is damaged, edited or too new, says otherwise than the archive, or its files do not allow a seal."""
+
+
+class AnswerWarning(UserWarning):
+    """What `find` returns may lack something that the archive has or said."""
 
 
 class ReceiverError(DicomoverError):
