@@ -108,15 +108,17 @@ def test_saved_notebook_tells_the_final_counts() -> None:
             "  Requests      1 success, 1 partial\n"
             "  PACS counted  8 completed, 0 with a warning, 1 failed\n"
             "  Expected      8 instances\n"
-            "  Time          6 s, 1.3/s"
+            "  Time          6 s, 1.3/s\n"
+            "Not complete:\n"
+            "  row 1: partial"
         )
         assert "8 completed, 0 with a warning, 1 failed" in output.data["text/html"]
     assert "requests" not in json.dumps(book.metadata)
 
 
 def test_widget_while_it_runs(outputs: list[Handle]) -> None:
-    """While it runs there is one output, a widget whose bar and words follow the state."""
-    view = NotebookView()
+    """While it runs there is one output, a widget whose words follow the state."""
+    view = NotebookView(label=lambda position: f"#{position}")
     view.show(fold(State(), BatchStarted(0.0, 2)), 0.0)
     state = running("Trying <again>")
     view.show(state, 2.0)
@@ -124,14 +126,32 @@ def test_widget_while_it_runs(outputs: list[Handle]) -> None:
     (bundle,) = output.shown
     assert bundle["text/plain"] == UNFINISHED
     box = widgets()[bundle[WIDGET]["model_id"]]
-    line, top, note = box.children
-    assert line.value == f"25 % · {headline(state, 2.0)}"
-    assert note.value == "Trying &lt;again&gt;"
-    (bar,) = top.children
-    assert (bar.value, bar.bar_style) == (0.25, "")
+    head, body, fold_ = box.children
+    (top,) = head.children
+    assert "<strong>25 %</strong>" in top.value
+    assert headline(state, 2.0) in top.value
+    assert "row #0" in body.value
+    assert "Trying &lt;again&gt;" in body.value
+    assert fold_.layout.display == "none"
     view.show(state, 60.0)
-    assert bar.bar_style == "warning"
-    assert "nothing has moved for 59 s" in line.value
+    assert "nothing has moved for 59 s" in top.value
+
+
+def test_table_of_rows_that_are_not_complete(outputs: list[Handle]) -> None:
+    """The table appears with the first row, changes at most once a second, and only when there is something new."""
+    view, state = NotebookView(label=lambda position: f"#{position}"), fold(State(), BatchStarted(0.0, 100))
+    view.show(state, 0.0)
+    table = widgets()[outputs[0].shown[0][WIDGET]["model_id"]].children[2]
+    values: list[str] = []
+    table.children[0].observe(lambda change: values.append(change["new"]), "value")
+    for step in range(25):
+        if step < 15:
+            state = fold(state, RequestEnded(step / 10, step, Status.LOST, "the association died"))
+        view.show(state, step / 10)
+    assert table.layout.display is None
+    assert ["row #0:" in values[0], "and 6 more:" in values[1], "and 10 more:" in values[2]] == [True] * 3
+    assert len(values) == 3
+    assert table.titles == ("15 rows not complete",)
 
 
 def test_close_replaces_the_widget(outputs: list[Handle]) -> None:
@@ -157,7 +177,7 @@ def test_cancel_button(outputs: list[Handle]) -> None:
     calls: list[str] = []
     NotebookView(on_cancel=lambda: calls.append("cancel")).show(running(), 1.0)
     box = widgets()[outputs[0].shown[0][WIDGET]["model_id"]]
-    button = box.children[1].children[1]
+    button = box.children[0].children[1]
     button.click()
     assert calls == ["cancel"]
     assert (button.disabled, button.description) == (True, "Cancelling")

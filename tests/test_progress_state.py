@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 import pytest
 
@@ -14,11 +15,14 @@ from dicomover.events import (
     MoveProgressed,
     MoveStarted,
     Noted,
+    RequestDeferred,
     RequestEnded,
     RequestStarted,
 )
 from dicomover.outcome import Counters, Status
-from dicomover.progress import State, fold
+from dicomover.progress import Rate, State, fold
+from dicomover.progress.markup import closing_html, running_html
+from dicomover.progress.text import headline, unlisted
 
 
 def folded(events: Iterable[Event], state: State | None = None) -> State:
@@ -76,12 +80,43 @@ def test_response_after_the_verdict() -> None:
     assert folded([MoveProgressed(3.0, 0, Counters(3))], state).completed == 3
 
 
-def test_shared_move() -> None:
-    """A C-MOVE that two requests share runs until both have ended, and its promise counts once."""
-    state = folded([MoveStarted(0.0, 0, 1, 10), RequestEnded(1.0, 0, Status.SUCCESS)], begun(2, expected=10))
-    assert (state.expected, set(state.moves)) == (10, {0})
-    state = folded([MoveProgressed(2.0, 0, Counters(10)), RequestEnded(3.0, 1, Status.SUCCESS)], state)
-    assert (state.completed, dict(state.moves), dict(state.moves_of)) == (10, {}, {})
+def test_requests_that_run() -> None:
+    """A request runs from its start to its verdict, with the C-MOVEs that it has sent."""
+    state = folded([RequestStarted(1.0, 1)], begun(3))
+    assert (dict(state.running), dict(state.moves_of)) == ({0: 0.0, 1: 1.0}, {0: (0,)})
+    state = folded([RequestEnded(2.0, 0, Status.SUCCESS), RequestEnded(2.0, 1, Status.NOT_FOUND)], state)
+    assert not any((state.running, state.moves, state.moves_of))
+
+
+def test_deferred_and_taken_up_again() -> None:
+    """A request that is tried again later does not run meanwhile, and keeps what its C-MOVEs have come to."""
+    state = folded([MoveProgressed(1.0, 0, Counters(4, 1, 0, 5)), RequestDeferred(2.0, 0, 32.0)], begun(2, expected=10))
+    assert not any((state.running, state.moves, state.moves_of))
+    assert (state.next_attempt, state.percent) == (32.0, 25)
+    state = folded([MoveStarted(32.0, 0, 0, 10), MoveProgressed(33.0, 0, Counters(6, 0, 0, 4))], state)
+    assert (state.completed, state.failed, state.expected, state.percent) == (6, 1, 10, 35)
+    assert (state.next_attempt, dict(state.running), state.moves_of[0]) == (None, {0: 32.0}, (0,))
+    state = fold(state, RequestDeferred(34.0, 0, 90.0))
+    assert not fold(state, RequestEnded(35.0, 0, Status.PARTIAL)).deferred
+
+
+def test_deferred_to_another_request() -> None:
+    """A request that waits for the C-MOVE of another is not kept until it ends, however many there are."""
+    state = folded([RequestStarted(1.0, 1), RequestDeferred(1.0, 1)], begun(2))
+    assert (set(state.running), dict(state.deferred), state.next_attempt) == ({0}, {}, None)
+    state = folded([MoveStarted(1.0, 1, 0), RequestDeferred(1.0, 0), RequestDeferred(1.0, 7, 9.0)], state)
+    assert (set(state.deferred), state.next_attempt) == ({0}, None)
+
+
+def test_rate_of_a_move() -> None:
+    """A C-MOVE is as fast as its latest attempt, from its first second on."""
+    arrivals = [InstanceReceived(1.0 + i / 10, 0, 1000) for i in range(20)]
+    state = folded(arrivals, begun())
+    assert state.moves[0].rate(0.5) == Rate()
+    assert state.moves[0].rate(4.0) == Rate(5.0, 5000.0)
+    state = folded([MoveStarted(10.0, 0, 0), InstanceReceived(11.0, 0, 1000)], state)
+    assert state.moves[0].rate(12.0) == Rate(0.5, 500.0)
+    assert begun().moves[0].rate(100.0) == Rate()
 
 
 def test_a_move_announced_twice() -> None:
@@ -108,6 +143,31 @@ def test_received() -> None:
     assert (state.received, state.bytes, state.moves[0].received) == (3, 575, 1)
 
 
+def test_equal_reasons_are_one() -> None:
+    """Requests with the same verdict and the same words are counted together, and the first are named."""
+    ends = [RequestEnded(1.0, i, Status.CANCELLED, "not sent: the batch was cancelled") for i in range(412)]
+    ends += [
+        RequestEnded(1.0, 500, Status.FAILURE, "not sent: the batch was cancelled"),
+        RequestEnded(1.0, 501, Status.LOST),
+    ]
+    state = folded([BatchStarted(0.0, 1000), RequestEnded(1.0, 900, Status.SUCCESS), *ends])
+    assert [(r.status, r.error, r.count, r.requests) for r in state.reasons.values()] == [
+        (Status.CANCELLED, "not sent: the batch was cancelled", 412, (0, 1, 2, 3, 4)),
+        (Status.FAILURE, "not sent: the batch was cancelled", 1, (500,)),
+        (Status.LOST, "", 1, (501,)),
+    ]
+
+
+def test_reasons_are_few_and_harmless() -> None:
+    """However many different reasons there are, a few are kept and the others counted, on one line each."""
+    ends = [RequestEnded(1.0, i, Status.FAILURE, f"\x1b[2Jno {i}\n" + "x" * 999) for i in range(10_000)]
+    state = folded([BatchStarted(0.0, 10_000), *ends])
+    assert (len(state.reasons), state.unlisted) == (20, 9_980)
+    assert {len(reason.error) for reason in state.reasons.values()} == {300}
+    assert all(reason.error.isprintable() for reason in state.reasons.values())
+    assert sum(reason.count for reason in state.reasons.values()) + state.unlisted == state.incomplete
+
+
 def test_counts_by_verdict() -> None:
     """Every verdict is counted under its own word, and those short of complete together."""
     state = folded([BatchStarted(0.0, 20), *(RequestEnded(1.0, i, status) for i, status in enumerate(Status))])
@@ -122,11 +182,22 @@ def test_counts_by_verdict() -> None:
         ([RequestEnded(1.0, 1, Status.SKIPPED)], 10),
         ([MoveStarted(1.0, 1, 1, 5)], 15),
         ([MoveStarted(1.0, 1, 1)], None),
+        ([MoveStarted(1.0, 1, 1, 5), RequestDeferred(2.0, 1, 9.0)], 15),
+        ([RequestEnded(1.0, 1, Status.NOT_FOUND)], 10),
+        ([RequestEnded(1.0, 1, Status.CANCELLED)], None),
     ],
-    ids=["one-request-open", "the-other-skipped", "both-promised", "one-not-promised"],
+    ids=[
+        "one-request-open",
+        "the-other-skipped",
+        "both-promised",
+        "one-not-promised",
+        "one-deferred",
+        "one-not-found",
+        "one-not-looked-up",
+    ],
 )
 def test_expected_total(events: list[Event], total: int | None) -> None:
-    """The expected total is known only once every request is promised or over."""
+    """The expected total is known only once every request is promised or over, and none was left out."""
     assert folded(events, begun(2, expected=10)).expected_total == total
 
 
@@ -222,6 +293,26 @@ def test_no_stall_when_over() -> None:
     assert fold(begun(), RequestEnded(5.0, 0, Status.SUCCESS)).stalled_for(100.0) is None
 
 
+def test_no_stall_in_a_pause() -> None:
+    """Nothing has to move while the batch waits as it was told to; afterwards the clock begins anew."""
+    state = folded([Noted(1.0, "waiting for the window", until=3600.0)], begun(2))
+    assert (state.is_paused(100.0), state.stalled_for(100.0), state.pause) == (True, None, "waiting for the window")
+    assert (state.is_paused(3600.0), state.stalled_for(3619.0), state.stalled_for(3620.0)) == (False, None, 20.0)
+    early = fold(state, RequestStarted(600.0, 1))  # the machine slept, and its clock with it
+    assert (early.is_paused(600.0), early.stalled_for(619.0), early.stalled_for(621.0)) == (False, None, 21.0)
+    assert not fold(state, BatchEnded(2.0)).is_paused(2.0)
+
+
+def test_no_stall_between_attempts() -> None:
+    """Nothing has to move while all that is left waits for its next attempt."""
+    state = folded([RequestDeferred(2.0, 0, 602.0)], begun(1))
+    assert (state.is_paused(500.0), state.stalled_for(500.0)) == (True, None)
+    again = fold(state, MoveStarted(602.0, 0, 0))
+    assert (again.stalled_for(603.0), again.stalled_for(700.0)) == (None, 98.0)
+    busy = folded([RequestDeferred(2.0, 0, 602.0), RequestStarted(3.0, 1)], begun(2))
+    assert (busy.is_paused(500.0), busy.stalled_for(500.0)) == (False, 497.0)
+
+
 def test_time_left() -> None:
     """The time left comes from the requests done, the running ones in parts."""
     state = begun(10, expected=100)
@@ -259,16 +350,24 @@ def test_notes_are_few_and_harmless() -> None:
 def test_fold_leaves_its_state_alone() -> None:
     """A state that someone holds does not change under them."""
     before = folded([MoveProgressed(1.0, 0, Counters(1)), RequestEnded(1.0, 5, Status.EMPTY)], begun(9))
-    moves, moves_of, counts = dict(before.moves), dict(before.moves_of), dict(before.counts)
-    folded(
-        [MoveProgressed(2.0, 0, Counters(9)), InstanceReceived(2.0, 0, 1), RequestEnded(3.0, 0, Status.EMPTY)], before
-    )
-    assert (dict(before.moves), dict(before.moves_of), dict(before.counts)) == (moves, moves_of, counts)
+    before = folded([RequestStarted(1.0, 6), RequestDeferred(1.0, 6, 9.0), RequestStarted(1.0, 7)], before)
+    copy = deepcopy(before)
+    events = [
+        MoveProgressed(2.0, 0, Counters(9)),
+        InstanceReceived(2.0, 0, 1),
+        RequestStarted(2.0, 6),
+        RequestDeferred(2.0, 7, 9.0),
+        RequestEnded(3.0, 0, Status.EMPTY, "why"),
+    ]
+    for event in [*events, BatchEnded(4.0)]:
+        fold(before, event)
+    folded(events, before)
+    assert before == copy
 
 
 def test_a_large_batch_stays_light() -> None:
-    """After 100,000 requests a state holds only what runs and the samples of a few seconds."""
-    requests, largest = 100_000, 0
+    """After 100,000 requests a state holds only what runs, the samples of a few seconds and a few reasons."""
+    requests, largest, words = 100_000, 0, 0
     state = fold(State(), BatchStarted(0.0, requests))
     for request in range(requests):
         at = request / 10
@@ -276,10 +375,15 @@ def test_a_large_batch_stays_light() -> None:
         state = fold(state, MoveStarted(at, request, request, 1))
         state = fold(state, MoveProgressed(at, request, Counters(1, 0, 0, 0)))
         if request >= 3:
-            state = fold(state, RequestEnded(at, request - 3, Status.SUCCESS))
-        largest = max(largest, len(state.moves) + len(state.moves_of) + len(state.samples))
+            status = Status.SUCCESS if request % 3 else Status.FAILURE
+            state = fold(state, RequestEnded(at, request - 3, status, f"reason {request}"))
+        largest = max(largest, len(state.moves) + len(state.moves_of) + len(state.running) + len(state.samples))
+        if request % 1000 == 0:
+            drawn = (running_html(state, at), closing_html(state, at), headline(state, at))
+            words = max(words, *map(len, drawn))
     assert (state.completed, state.done) == (requests, requests - 3)
-    assert largest <= 4 + 4 + 18
+    assert largest <= 4 + 4 + 4 + 18
+    assert words < 20_000
+    assert unlisted(state) == f"and {state.incomplete - 20:,} more rows for other reasons"
     ended = fold(state, BatchEnded(requests / 10))
-    assert not ended.moves
-    assert not ended.moves_of
+    assert not any((ended.moves, ended.moves_of, ended.running, ended.deferred))

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from dicomover.outcome import Counters, Status
 from dicomover.progress import Rate, State
+from dicomover.progress.labels import row_labels
+from dicomover.progress.lines import latest_note, lines, unseen
 from dicomover.progress.markup import closing_html, running_html
-from dicomover.progress.state import Move, Sample
-from dicomover.progress.text import brief, closing, duration, facts, heading, headline, new_notes, size, speed, verdicts
+from dicomover.progress.state import Deferred, Move, Reason, Sample
+from dicomover.progress.text import (
+    brief,
+    closing,
+    duration,
+    facts,
+    heading,
+    headline,
+    new_notes,
+    rows,
+    size,
+    speed,
+    unlisted,
+    verdicts,
+    waiting,
+)
 
 RUNNING = State(
     started_at=0.0,
@@ -23,11 +40,30 @@ RUNNING = State(
     failed=3,
     expected=1300,
     moves={10: Move(Counters(10), expected=20)},
+    running={10: 90.0},
     moves_of={10: (10,)},
     moving_at=10.0,
     moved_at=100.0,
     active_at=100.0,
     samples=(Sample(84.0, 444),),
+)
+
+
+REASONS = {
+    (status, why): Reason(status, why, count, first)
+    for status, why, count, first in [
+        (Status.NOT_FOUND, "C-FIND has no match", 1, (3,)),
+        (Status.CANCELLED, "not sent: the batch was cancelled", 412, (5, 6, 7, 8, 9)),
+        (Status.LOST, "", 2, (1, 2)),
+    ]
+}
+ENDED = State(
+    started_at=0.0,
+    ended_at=9.0,
+    requests=9_999,
+    counts={Status.NOT_FOUND: 1, Status.LOST: 9586, Status.CANCELLED: 412},
+    reasons=REASONS,
+    unlisted=9_584,
 )
 
 
@@ -85,6 +121,20 @@ class Words(HTMLParser):
             id="only-failed",
         ),
         pytest.param({"started_at": None}, 100.0, "starting", id="not-begun"),
+        pytest.param(
+            {"pause": "waiting for the window, resumes 19:00", "paused_until": 900.0},
+            400.0,
+            "10 of 20 requests, 2 not complete · waiting for the window, resumes 19:00"
+            " · 1,234 instances moved (4 with a warning), 3 failed",
+            id="paused",
+        ),
+        pytest.param(
+            {"deferred": {3: Deferred(112.0, {})}},
+            100.0,
+            "10 of 20 requests, 2 not complete · 1 request is tried again in 12 s"
+            " · 1,234 instances moved (4 with a warning), 3 failed · 49/s · 1 min 21 s left",
+            id="one-deferred",
+        ),
     ],
 )
 def test_headline(changes: dict[str, object], now: float, expected: str) -> None:
@@ -103,6 +153,116 @@ def test_brief() -> None:
         == "10/20 requests · nothing has moved for 41 s · 2 not complete · 7 received · 3 failed · 4 with a warning"
     )
     assert brief(State(), 0.0) == "starting"
+    paused = replace(RUNNING, pause="waiting for the window", paused_until=900.0, failed=0, warnings=None)
+    assert brief(paused, 400.0) == "10/20 requests · waiting for the window · 2 not complete · 1,230 moved"
+
+
+def test_waiting() -> None:
+    """What the batch waits for is told until then, and how many requests are tried again, and when."""
+    later = {1: Deferred(30.0, {}), 2: Deferred(12.0, {}), 3: Deferred(None, {})}
+    assert waiting(State(deferred=later), 2.0) == "2 requests are tried again, the next in 10 s"
+    assert waiting(State(deferred=later), 12.0) == "2 requests are tried again"
+    assert waiting(State(deferred={3: Deferred(None, {})}), 2.0) == ""
+    assert waiting(State(pause="resting", paused_until=5.0, deferred=later), 2.0) == "resting"
+    assert waiting(State(pause="resting", paused_until=5.0), 5.0) == ""
+    assert waiting(State(pause="resting", paused_until=5.0, ended_at=1.0, deferred=later), 2.0) == ""
+
+
+def test_expected_of_a_batch_that_was_cut_short() -> None:
+    """Where requests ended before they were looked up, what was expected of the others is not called the total."""
+    state = replace(RUNNING, unasked=10)
+    assert dict(facts(state, 200.0))["Expected"] == "1,300 instances in what was looked up; some requests were not"
+    assert "of 1,300" not in headline(replace(state, requests=11), 100.0)
+    assert "Expected" not in dict(facts(replace(state, unpromised=1), 200.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "part"),
+    [
+        ({"moves": {}, "moves_of": {}}, "looking it up · 10 s", None),
+        ({}, "10 of 20 instances · 1.0/s · 10 s", 0.5),
+        ({"moves": {10: Move()}}, "nothing yet · 10 s", None),
+        ({"moves": {10: Move(expected=1)}}, "none of 1 instance yet · 10 s", 0.0),
+        ({"moves": {10: Move(received=1, bytes=5000)}}, "1 instance · 6/min, 500 B/s · 10 s", None),
+        ({"moves": {10: Move(Counters(3, 1, 0, 4))}}, "3 of 8 instances, 1 failed · 18/min · 10 s", 0.5),
+        (
+            {"moves": {10: Move(Counters(3), expected=3), 11: Move(expected=3)}, "moves_of": {10: (10, 11)}},
+            "3 of 6 instances · 10 s",
+            0.5,
+        ),
+    ],
+    ids=["no-move-yet", "promised", "nothing-said", "none-yet", "received", "failed", "two-moves"],
+)
+def test_line_of_a_request(changes: dict[str, object], words: str, part: float | None) -> None:
+    """The line of a request that runs tells how far it is, as far as that is known, and how fast it goes."""
+    state = replace(RUNNING, **changes)
+    moves = {number: replace(move, begun_at=90.0) for number, move in state.moves.items()}
+    (line,) = lines(replace(state, moves=moves), 100.0, label=lambda position: f"#{position}")
+    assert (line.what, line.words, line.part, line.stalled) == ("row #10", words, part, False)
+
+
+def test_line_of_a_request_that_stalls() -> None:
+    """A request for which nothing has come for long says so, unless the batch was told to wait."""
+    move = Move(Counters(4), expected=8, begun_at=90.0, moved_at=100.0)
+    state = replace(RUNNING, moves={10: move})
+    assert [line.stalled for line in lines(state, 119.9)] == [False]
+    (line,) = lines(state, 140.0)
+    assert (line.words, line.stalled) == ("4 of 8 instances · nothing for 40 s · 50 s", True)
+    assert [line.stalled for line in lines(replace(state, paused_until=200.0), 140.0)] == [False]
+
+
+def test_only_a_few_lines() -> None:
+    """However many requests run, a few have a line and the others are counted."""
+    state = State(requests=2000, running=dict.fromkeys(range(1200), 0.0))
+    assert [line.what for line in lines(state, 1.0)] == [f"row {position}" for position in range(8)]
+    assert unseen(state) == "and 1,192 more running"
+    assert "and 1,192 more running" in Words(running_html(state, 1.0)).words
+    assert unseen(State(running={1: 0.0})) == ""
+
+
+def test_latest_note() -> None:
+    """The latest note has its age once it is old, and is left out where it is told as what the batch waits for."""
+    state = State(started_at=0.0, notes=("old", "resting"), noted=2, noted_at=10.0)
+    assert latest_note(state, 69.0) == "resting"
+    assert latest_note(state, 130.0) == "resting · 2 min 00 s ago"
+    assert latest_note(replace(state, pause="resting", paused_until=500.0), 130.0) == ""
+    assert latest_note(State(), 1.0) == ""
+
+
+def test_rows_are_named_by_their_labels() -> None:
+    """Rows are called by what the table calls them, few of many."""
+    assert rows(3, (0, 1, 2), lambda position: f"a{position}") == "rows a0, a1, a2"
+    assert rows(1_000, (0, 1), str) == "rows 0, 1 and 998 more"
+    assert unlisted(State(unlisted=1)) == "and 1 more row for other reasons"
+
+
+@dataclass
+class Asked:
+    """Stands for a request."""
+
+    position: int
+    keys: dict[str, str]
+
+
+def test_labels_name_no_patient_unless_asked() -> None:
+    """Only numbers without a name are labels; texts and named columns are not, and keys come only where asked for."""
+    asked = [Asked(0, {"PatientID": "P-1", "StudyDate": ""}), Asked(2, {"PatientID": "P-3", "StudyDate": "20240101"})]
+    numbers, names = pd.Index([7, 8, 9]), pd.Index(["Doe", "Roe", "Poe"])
+    column = pd.Index([4711, 4712, 4713], name="PatientID")
+    assert [row_labels(index, asked)(2) for index in (numbers, names, column)] == ["9", "2", "2"]
+    label = row_labels(numbers, asked, show_keys=True)
+    assert [label(0), label(1), label(2)] == ["7 (PatientID P-1)", "8", "9 (PatientID P-3, StudyDate 20240101)"]
+
+
+def test_closing_names_the_rows_that_are_not_complete() -> None:
+    """The closing text has a line for each reason, and says how many rows have others."""
+    assert closing(ENDED, 9.0, lambda position: f"a{position}").splitlines()[-5:] == [
+        "Not complete:",
+        "  row a3: not-found, C-FIND has no match",
+        "  rows a5, a6, a7, a8, a9 and 407 more: cancelled, not sent: the batch was cancelled",
+        "  rows a1, a2: lost",
+        "  and 9,584 more rows for other reasons",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,29 +337,49 @@ def test_new_notes(seen: int, expected: tuple[str, ...]) -> None:
     assert new_notes(State(notes=("f", "g", "h", "i", "j"), noted=10), seen) == expected
 
 
-@pytest.mark.parametrize("state", [RUNNING, State(), State(requests=3, received=2, bytes=10, notes=("a", "b"))])
+@pytest.mark.parametrize("state", [RUNNING, ENDED, State(), State(requests=3, received=2, bytes=10, notes=("a", "b"))])
 def test_text_and_html_agree(state: State) -> None:
     """The closing HTML tells the same words as the closing text, in the same order."""
-    told = " ".join(" ".join(Words(closing_html(state, 200.0)).words).split())
-    assert told == " ".join(closing(state, 200.0).split())
+    told = "".join(" ".join(Words(closing_html(state, 200.0)).words).split())
+    assert told == "".join(closing(state, 200.0).split())
     assert headline(state, 200.0) in Words(running_html(state, 200.0)).words
 
 
 def test_html_escapes() -> None:
     """Nothing from outside becomes a tag or an entity."""
     note = "<script>alert('1')</script> & \"<img src=x>\""
-    state = State(started_at=0.0, requests=1, notes=(note,), noted=1)
-    for html in (closing_html(state, 1.0), running_html(state, 1.0)):
-        assert note in Words(html).words
+    reasons = {(Status.LOST, note): Reason(Status.LOST, note, 1, (0,))}
+    state = State(started_at=0.0, requests=1, notes=(note,), noted=1, reasons=reasons, running={1: 0.0})
+    for html in (closing_html(state, 1.0, lambda _: note), running_html(state, 1.0, lambda _: note)):
+        assert {note, f"row {note}:"} <= set(Words(html).words)
         assert not {"script", "img"} & set(Words(html).tags)
 
 
 def test_html_stands_alone() -> None:
     """The HTML loads nothing, runs nothing, and every colour variable has a fallback."""
-    for html in (closing_html(RUNNING, 100.0), running_html(RUNNING, 100.0)):
+    for html in (closing_html(ENDED, 100.0), running_html(RUNNING, 100.0)):
         assert not re.search(r"https?:|url\(|@import|src=|href=|<script|<link|<style", html)
         assert re.search(r"var\(--jp-", html)
         assert not re.search(r"var\([^,)]*\)", html)
+
+
+def test_stall_and_pause_have_their_colours() -> None:
+    """A batch that stalls is drawn in the colour of what went wrong, one that was told to wait is not."""
+    bad = "var(--jp-warn-color1"
+    move = Move(Counters(10), expected=20, begun_at=90.0)
+    state = replace(RUNNING, counts={Status.SUCCESS: 8}, requests=18, moves={10: move})
+    assert bad not in running_html(state, 105.0)
+    assert bad in running_html(state, 141.0)
+    assert bad not in running_html(replace(state, paused_until=900.0), 141.0)
+
+
+def test_reasons_are_folded_when_there_are_many() -> None:
+    """A few reasons are shown unfolded at the end, more are one click away; while it runs they stay folded."""
+    many = {(Status.LOST, str(i)): Reason(Status.LOST, str(i), 1, (i,)) for i in range(6)}
+    assert "<details open>" in closing_html(ENDED, 9.0)
+    assert "<details>" in closing_html(replace(ENDED, reasons=many), 9.0)
+    assert "<details>" in running_html(replace(ENDED, ended_at=None), 9.0)
+    assert "<details" not in closing_html(State(counts={Status.SUCCESS: 1}), 9.0)
 
 
 @pytest.mark.parametrize(

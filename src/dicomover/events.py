@@ -19,6 +19,7 @@ __all__ = [
     "MoveStarted",
     "Noted",
     "Refusal",
+    "RequestDeferred",
     "RequestEnded",
     "RequestStarted",
 ]
@@ -42,9 +43,10 @@ class RequestStarted:
 
 @dataclass(frozen=True, slots=True)
 class MoveStarted:
-    """A C-MOVE is about to be sent; several requests may share one, and one request may need several.
+    """A C-MOVE is about to be sent, for the first time or again; one request may need several.
 
-    `move` numbers the C-MOVEs of the batch; `expected` is the number of instances that C-FIND promised.
+    `move` numbers the C-MOVEs of the batch; `request` sends it, others may wait for the same; `expected` is the number
+    of instances that C-FIND promised.
     """
 
     at: float
@@ -72,20 +74,37 @@ class InstanceReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestDeferred:
+    """Nobody works on a request for now.
+
+    `until` is when it is tried again; None if it waits for a C-MOVE that another request sends.
+    """
+
+    at: float
+    request: int
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """A request has its verdict."""
+    """A request has its verdict; `error` is the sentence of its row, without patient data."""
 
     at: float
     request: int
     status: Status
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something a person watching should know, in one sentence without patient data."""
+    """Something a person watching should know, in one sentence without patient data.
+
+    `until` is given if it is the reason to wait: until then it is no bad sign that nothing moves.
+    """
 
     at: float
     text: str
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,15 @@ class BatchEnded:
 
 
 Event = (
-    BatchStarted | RequestStarted | MoveStarted | MoveProgressed | InstanceReceived | RequestEnded | Noted | BatchEnded
+    BatchStarted
+    | RequestStarted
+    | MoveStarted
+    | MoveProgressed
+    | InstanceReceived
+    | RequestDeferred
+    | RequestEnded
+    | Noted
+    | BatchEnded
 )
 
 

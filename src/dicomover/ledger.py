@@ -75,6 +75,7 @@ class Row:
     taken: object = None
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     over: bool = False
+    due: float | None = None
 
 
 class Ledger:
@@ -204,6 +205,7 @@ class Ledger:
         when = next_attempt(self._retry, work.tries, time.monotonic())
         if when is None:
             return False
+        (work.row if isinstance(work, Move) else work).due = when
         with self._lock:
             heapq.heappush(self._later, (when, next(self._order), work))
         return True
@@ -249,7 +251,7 @@ class Ledger:
                     if move.open_rows == 0:
                         move.running.arrivals.clear()
                 self._results[row.request.position] = result
-            self._emit(RequestEnded(time.monotonic(), row.request.position, result.status))
+            self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
 
     def finish(self) -> None:
         """End what nobody is left to work on: the last worker has died of something that nobody thought of."""
@@ -259,7 +261,7 @@ class Ledger:
             for position in left:
                 self._results[position] = Result(Status.FAILURE, error=why)
         for position in left:
-            self._emit(RequestEnded(time.monotonic(), position, Status.FAILURE))
+            self._emit(RequestEnded(time.monotonic(), position, Status.FAILURE, why))
 
     def results(self) -> list[Result]:
         """Return what is known by now, a result for each row; one that is not over has no status."""

@@ -19,7 +19,7 @@ from dicomover.errors import (
     QueryRefused,
     ReceiverError,
 )
-from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestStarted
+from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.explain import Situation, explain
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
@@ -131,6 +131,8 @@ class Worker:
             logger.exception("request %d could not be worked on", row.request.position)
             result = Result(Status.FAILURE, error=f"internal error {type(error).__name__}, see the log")
         else:
+            if not row.over:
+                self._controls.emit(RequestDeferred(time.monotonic(), row.request.position, row.due))
             return
         try:
             self._ledger.give_up(row, result, again)
@@ -172,15 +174,15 @@ class Worker:
         while (wait := ask()) is not None:
             if wait.seconds >= 1 and wait.why != said:
                 said = wait.why
-                self._note(said)
+                self._note(said, until=time.monotonic() + wait.seconds)
             if wait.seconds > _HANG_UP_AFTER:
                 self._line.close()
                 self._pool.close()
             self._controls.pause(wait.nap)
 
-    def _note(self, text: str | None) -> None:
+    def _note(self, text: str | None, until: float | None = None) -> None:
         if text:
-            self._controls.emit(Noted(time.monotonic(), text))
+            self._controls.emit(Noted(time.monotonic(), text, until))
 
     # --- one request
 

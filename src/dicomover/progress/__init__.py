@@ -1,7 +1,7 @@
 """Progress of a batch: one state, folded from the events, and the views that show it.
 
-`state` computes and never draws; `text` and `markup` put a state into words; `views` and `notebook` draw and
-never compute. `Progress` joins them for the thread that runs the batch.
+`state` and `folding` compute and never draw; `text` and `markup` put a state into words; `views` and `notebook` draw
+and never compute. `Progress` joins them for the thread that runs the batch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from dicomover.events import Event
+from dicomover.progress.folding import fold
+from dicomover.progress.labels import row_labels
 from dicomover.progress.notebook import NotebookView
-from dicomover.progress.state import Rate, State, fold
+from dicomover.progress.state import Rate, State
 from dicomover.progress.views import LogView, NullView, TerminalView, View, choose
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "View",
     "choose",
     "fold",
+    "row_labels",
 ]
 
 logger = logging.getLogger("dicomover.progress")

@@ -1,38 +1,44 @@
 """A state as static HTML: no script, nothing from the network, at home in light and dark themes.
 
-Colours come from JupyterLab's CSS variables; where there are none, from values that suit both.
+Colours come from the variables of JupyterLab, or of VS Code; where there are none, from values that suit both.
 """
 
 from __future__ import annotations
 
 from html import escape
 
+from dicomover.progress.labels import Label
+from dicomover.progress.lines import Line, latest_note, lines, unseen
 from dicomover.progress.state import State
-from dicomover.progress.text import facts, heading, headline
+from dicomover.progress.text import facts, heading, headline, reasons, rows, some, unlisted, verdicts
 
-__all__ = ["closing_html", "running_html"]
+__all__ = ["body_html", "boxed", "closing_html", "reasons_html", "reasons_title", "running_html", "top_html"]
 
-_GOOD = "var(--jp-success-color1, #2e9e5b)"
-_BAD = "var(--jp-warn-color1, #e08600)"
+_GOOD = "var(--jp-success-color1, var(--vscode-charts-green, #2e9e5b))"
+_BAD = "var(--jp-warn-color1, var(--vscode-charts-orange, #e08600))"
+_BUSY = "var(--jp-brand-color1, var(--vscode-progressBar-background, #2f80ed))"
+_FONT = "var(--jp-ui-font-family, var(--vscode-font-family, system-ui, sans-serif))"
 _BOX = (
-    "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: var(--jp-ui-font-size1, 13px); "
-    "line-height: 1.5; color: var(--jp-ui-font-color1, inherit); max-width: 56em; margin: 4px 0"
+    f"font-family: {_FONT}; font-size: var(--jp-ui-font-size1, 13px); line-height: 1.5; "
+    "color: var(--jp-ui-font-color1, var(--vscode-foreground, inherit)); max-width: 64em; margin: 4px 0; "
+    "font-variant-numeric: tabular-nums; white-space: normal"
 )
-_TRACK = (
-    "display: flex; height: 6px; margin: 4px 0 6px; border-radius: 3px; overflow: hidden; "
-    "background: rgba(128, 128, 128, 0.3)"
-)
-_LABEL = "padding: 0 16px 0 0; text-align: left; font-weight: normal; opacity: 0.75; white-space: nowrap"
-_TEXT = "padding: 0; text-align: left; font-variant-numeric: tabular-nums"
+_TRACK = "display: flex; border-radius: 3px; overflow: hidden; background: rgba(128, 128, 128, 0.3)"
+_FAINT = "opacity: 0.75"
+_LABEL = f"padding: 0 16px 0 0; text-align: left; vertical-align: top; font-weight: normal; {_FAINT}"
+_TEXT = "padding: 0 16px 0 0; text-align: left; vertical-align: top"
+_TABLE = "border-collapse: collapse; border: none; margin: 0; font-size: inherit; color: inherit"
+_ROW = "background: none; border: none"
+_SHORT = 5  # reasons that are shown unfolded
 
 
-def running_html(state: State, now: float) -> str:
-    """Return the running batch as HTML: the headline, a bar and the latest note."""
-    note = f"<div>{escape(state.notes[-1])}</div>" if state.notes else ""
-    return f'<div style="{_BOX}"><div>{escape(headline(state, now))}</div>{_bar(state)}{note}</div>'
+def running_html(state: State, now: float, label: Label = str) -> str:
+    """Return the running batch as HTML: the headline, a bar, the requests that run, and those that are not complete."""
+    parts = (top_html(state, now), body_html(state, now, label), _folded(state, label, is_open=False))
+    return boxed("".join(parts))
 
 
-def closing_html(state: State, now: float) -> str:
+def closing_html(state: State, now: float, label: Label = str) -> str:
     """Return what is to be kept of a batch as HTML; the same words as `dicomover.progress.text.closing`.
 
     Examples
@@ -40,24 +46,80 @@ def closing_html(state: State, now: float) -> str:
     >>> "1 &lt;b&gt;" in closing_html(State(notes=("1 <b>",), noted=1), now=0.0)
     True
     """
-    rows = "".join(
-        f'<tr style="background: none"><th scope="row" style="{_LABEL}">{escape(label)}</th>'
-        f'<td style="{_TEXT}">{escape(text)}</td></tr>'
-        for label, text in facts(state, now)
-    )
-    table = f'<table style="border-collapse: collapse; border: none; margin: 0; font-size: inherit">{rows}</table>'
     head = f"<div><strong>dicomover: {escape(heading(state))}</strong></div>"
-    return f'<div style="{_BOX}">{head}{_bar(state)}{table}</div>'
+    body = "".join(
+        f'<tr style="{_ROW}"><th scope="row" style="{_LABEL}; white-space: nowrap">{escape(name)}</th>'
+        f'<td style="{_TEXT}">{escape(text)}</td></tr>'
+        for name, text in facts(state, now)
+    )
+    table = f'<table style="{_TABLE}">{body}</table>'
+    folded = _folded(state, label, is_open=len(state.reasons) <= _SHORT)
+    return boxed(f"{head}{_bar(state)}{table}{folded}")
 
 
-def _bar(state: State) -> str:
-    """Draw the requests: those complete, those not, and by its ground what is open."""
+def boxed(html: str) -> str:
+    """Return some of this HTML with the fonts and colours of the place where it is shown."""
+    return f'<div style="{_BOX}">{html}</div>'
+
+
+def top_html(state: State, now: float) -> str:
+    """Return the headline and the bar of a running batch."""
+    stalled = state.stalled_for(now) is not None
+    words = f"<div><strong>{state.percent} %</strong> · <span>{escape(headline(state, now))}</span></div>"
+    return f"{words}{_bar(state, stalled=stalled)}"
+
+
+def body_html(state: State, now: float, label: Label = str) -> str:
+    """Return what else there is to say of a running batch: its verdicts, the requests that run, the latest note."""
+    parts = [f'<div style="{_FAINT}">{escape(verdicts(state))}</div>'] if state.counts else []
+    parts += [_line(line) for line in lines(state, now, label)]
+    parts += [f"<div>{escape(words)}</div>" for words in (unseen(state), latest_note(state, now)) if words]
+    return "".join(parts)
+
+
+def reasons_title(state: State) -> str:
+    """Return the title of the rows that are not complete; empty if there are none."""
+    return f"{some(state.incomplete, 'row')} not complete" if state.incomplete else ""
+
+
+def reasons_html(state: State, label: Label = str) -> str:
+    """Return the rows that are not complete and their reasons as a table; equal reasons share a line."""
+    body = "".join(
+        f'<tr style="{_ROW}"><td style="{_TEXT}">{escape(rows(reason.count, reason.requests, label))}:</td>'
+        f'<td style="{_TEXT}">{escape(reason.status)}{"," if reason.error else ""}</td>'
+        f'<td style="{_TEXT}">{escape(reason.error)}</td></tr>'
+        for reason in reasons(state)
+    )
+    more = f"<div>{escape(unlisted(state))}</div>" if state.unlisted else ""
+    return f'<table style="{_TABLE}">{body}</table>{more}'
+
+
+def _folded(state: State, label: Label, *, is_open: bool) -> str:
+    if not state.reasons:
+        return ""
+    shown = " open" if is_open else ""
+    head = '<summary style="cursor: pointer; margin: 4px 0 0">Not complete:</summary>'
+    return f"<details{shown}>{head}{reasons_html(state, label)}</details>"
+
+
+def _line(line: Line) -> str:
+    colour = _BAD if line.stalled else _BUSY
+    done = "" if not line.part else f'<span style="width: {100 * line.part:.2f}%; background: {colour}"></span>'
+    bar = f'<span style="{_TRACK}; flex: none; width: 8em; height: 4px">{done}</span>'
+    what = f'<span style="flex: none; min-width: 5em">{escape(line.what)}</span>'
+    words = f"<span>{escape(line.words)}</span>"
+    return f'<div style="display: flex; align-items: center; gap: 12px">{what}{bar}{words}</div>'
+
+
+def _bar(state: State, *, stalled: bool = False) -> str:
+    """Draw the requests: those complete, those not, what is done of those that run, and by its ground what is open."""
     whole = max(state.requests, 1)
     part = max(0.0, state.fraction * whole - state.done) if state.requests else 0.0
-    pieces = ((state.done - state.incomplete + part, _GOOD), (state.incomplete, _BAD))
+    pieces = ((state.done - state.incomplete, _GOOD), (state.incomplete, _BAD), (part, _BAD if stalled else _BUSY))
     drawn = "".join(
         f'<div style="width: {100 * count / whole:.2f}%; background: {colour}"></div>'
         for count, colour in pieces
         if count
     )
-    return f'<div style="{_TRACK}" role="img" aria-label="{state.percent} % done">{drawn}</div>'
+    style = f"{_TRACK}; height: 6px; margin: 4px 0 6px"
+    return f'<div style="{style}" role="img" aria-label="{state.percent} % done">{drawn}</div>'

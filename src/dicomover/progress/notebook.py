@@ -1,4 +1,4 @@
-"""Progress in a notebook: a live bar while it runs, static HTML and text once it is over.
+"""Progress in a notebook: a live panel while it runs, static HTML and text once it is over.
 
 What a widget shows is frozen in a saved notebook as it was when it was first displayed, and an exported page
 needs scripts from the internet to show it. So the widget lives only while the batch runs; at the end its display
@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
-from dicomover.progress.markup import closing_html, running_html
-from dicomover.progress.state import State
-from dicomover.progress.text import closing, headline
+from dicomover.progress.labels import Label
+from dicomover.progress.markup import (
+    body_html,
+    boxed,
+    closing_html,
+    reasons_html,
+    reasons_title,
+    running_html,
+    top_html,
+)
+from dicomover.progress.state import Reason, State
+from dicomover.progress.text import closing, reasons
 
 __all__ = ["NotebookView"]
 
@@ -22,29 +30,33 @@ logger = logging.getLogger("dicomover.progress")
 
 UNFINISHED = "dicomover: running; the counts stand here when it is over"
 REDRAW_EVERY = 0.5  # seconds between two updates without widgets: each redraws the output
+TABLE_EVERY = 1.0  # seconds between two updates of the table of rows that are not complete
 
 
 class NotebookView:
-    """A bar with counts in the output of the cell.
+    """A panel in the output of the cell: a bar, counts, the requests that run, the rows that are not complete.
 
     Parameters
     ----------
     on_cancel : callable, optional
         What the Cancel button does; without it there is no button.
+    label : callable
+        What the row at a position is called; its number by default.
 
     Notes
     -----
     Where ipywidgets is missing or does not work, the output itself is updated, without a button.
     """
 
-    def __init__(self, *, on_cancel: Callable[[], object] | None = None) -> None:
+    def __init__(self, *, on_cancel: Callable[[], object] | None = None, label: Label = str) -> None:
         self._on_cancel = on_cancel
+        self._label = label
         self._panel: _Panel | None = None
         self._handle: Any = None
         self._drawn_at: float | None = None
 
     def show(self, state: State, now: float) -> None:
-        """Draw the bar and the counts."""
+        """Draw the panel."""
         if self._handle is None:
             self._open(state, now)
         elif self._panel is not None:
@@ -55,11 +67,11 @@ class NotebookView:
                 self._panel = None
         elif self._drawn_at is None or now - self._drawn_at >= REDRAW_EVERY:
             self._drawn_at = now
-            self._handle.update(_bundle(running_html(state, now), UNFINISHED), raw=True)
+            self._handle.update(_bundle(running_html(state, now, self._label), UNFINISHED), raw=True)
 
     def close(self, state: State, now: float) -> None:
         """Put static HTML and text in the place of whatever was shown, and close the widgets."""
-        bundle = _bundle(closing_html(state, now), closing(state, now))
+        bundle = _bundle(closing_html(state, now, self._label), closing(state, now, self._label))
         try:
             if self._handle is None:
                 _display(bundle)
@@ -72,36 +84,40 @@ class NotebookView:
 
     def _open(self, state: State, now: float) -> None:
         try:
-            self._panel = _Panel(self._on_cancel)
+            self._panel = _Panel(self._on_cancel, self._label)
             self._panel.update(state, now)
             self._handle = _display(self._panel.bundle())
         except Exception:
             logger.debug("No widgets here; going on without", exc_info=True)
             self._panel, self._drawn_at = None, now
-            self._handle = _display(_bundle(running_html(state, now), UNFINISHED))
+            self._handle = _display(_bundle(running_html(state, now, self._label), UNFINISHED))
 
 
 class _Panel:
-    """The widgets: a bar, the headline, the latest note and, if wanted, a button."""
+    """The widgets: what changes all the time, a table that a person may unfold meanwhile, and, if wanted, a button."""
 
-    def __init__(self, on_cancel: Callable[[], object] | None) -> None:
+    def __init__(self, on_cancel: Callable[[], object] | None, label: Label) -> None:
         import ipywidgets
 
-        self._bar = ipywidgets.FloatProgress(min=0.0, max=1.0, layout={"width": "100%"})
-        self._headline = ipywidgets.HTML()
-        self._note = ipywidgets.HTML()
-        self._all: list[Any] = [self._bar, self._headline, self._note]
-        row: list[Any] = [self._bar]
+        self._label = label
+        self._reasons: tuple[Reason, ...] = ()
+        self._unlisted = 0
+        self._listed_at: float | None = None
+        self._top = ipywidgets.HTML(layout={"flex": "1 1 auto", "width": "auto"})
+        self._body = ipywidgets.HTML()
+        self._table = ipywidgets.HTML()
+        self._fold = ipywidgets.Accordion([self._table], layout={"display": "none"})
+        row: list[Any] = [self._top]
         if on_cancel is not None:
             row.append(self._button(on_cancel))
-        top = ipywidgets.HBox(row, layout={"max_width": "56em"})
-        self._box = ipywidgets.VBox([self._headline, top, self._note])
-        self._all += [top, self._box]
+        head = ipywidgets.HBox(row, layout={"align_items": "center"})
+        self._box = ipywidgets.VBox([head, self._body, self._fold], layout={"max_width": "64em"})
+        self._all: list[Any] = [*row, head, self._body, self._table, self._fold, self._box]
 
     def _button(self, on_cancel: Callable[[], object]) -> Any:
         import ipywidgets
 
-        button = ipywidgets.Button(description="Cancel", tooltip="Cancel the batch")
+        button = ipywidgets.Button(description="Cancel", tooltip="Cancel the batch", layout={"flex": "none"})
 
         def clicked(_: object) -> None:
             button.disabled = True
@@ -109,14 +125,17 @@ class _Panel:
             on_cancel()
 
         button.on_click(clicked)
-        self._all.append(button)
         return button
 
     def update(self, state: State, now: float) -> None:
-        self._bar.value = state.fraction
-        self._bar.bar_style = "" if state.stalled_for(now) is None else "warning"
-        self._headline.value = f"{state.percent} % · {escape(headline(state, now))}"
-        self._note.value = escape(state.notes[-1]) if state.notes else ""
+        self._top.value = boxed(top_html(state, now))
+        self._body.value = boxed(body_html(state, now, self._label))
+        due = self._listed_at is None or now - self._listed_at >= TABLE_EVERY
+        if state.reasons and due and (self._reasons, self._unlisted) != (reasons(state), state.unlisted):
+            self._listed_at, self._reasons, self._unlisted = now, reasons(state), state.unlisted
+            self._table.value = boxed(reasons_html(state, self._label))
+            self._fold.titles = (reasons_title(state),)
+            self._fold.layout.display = None
 
     def bundle(self) -> dict[str, Any]:
         """Return what Jupyter is to display; its text is for frontends and saved notebooks without the widget."""
@@ -125,7 +144,8 @@ class _Panel:
 
     def close(self) -> None:
         # A saved notebook may keep the last state of widgets that are gone: let it be an empty one.
-        self._headline.value = self._note.value = ""
+        self._top.value = self._body.value = self._table.value = ""
+        self._fold.titles = ()
         for widget in self._all:
             for part in (getattr(widget, "style", None), widget.layout, widget):
                 if part is not None:

@@ -1,40 +1,26 @@
-"""What a batch has come to, as one immutable value: a pure fold over the events.
+"""What a batch has come to, as one immutable value.
 
-Nothing here draws and nothing here reads a clock. The size of a state follows what is running,
-never the size of the batch.
+Nothing here draws and nothing here reads a clock. The size of a state follows what is running or waits for another
+attempt, never the size of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from dicomover.events import (
-    BatchEnded,
-    BatchStarted,
-    Event,
-    InstanceReceived,
-    MoveProgressed,
-    MoveStarted,
-    Noted,
-    RequestEnded,
-    RequestStarted,
-)
 from dicomover.outcome import Counters, Status
 
-__all__ = ["STALL_AFTER", "Move", "Rate", "Sample", "State", "fold"]
+__all__ = ["STALL_AFTER", "STEP", "WINDOW", "Deferred", "Move", "Rate", "Reason", "Sample", "State"]
 
 STALL_AFTER = 20.0  # seconds without movement that are worth a word
 WINDOW = 15.0  # seconds that the recent rate looks back
 STEP = 1.0  # seconds between two samples of it
-NOTES = 5  # how many notes are kept
-NOTE_LENGTH = 300  # characters of a note that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One C-MOVE that is running.
+    """One C-MOVE that is running, or waits for another attempt.
 
     Attributes
     ----------
@@ -42,28 +28,93 @@ class Move:
         The largest seen so far.
     expected
         Instances that C-FIND promised; None if unknown.
-    received
-        Instances of it that reached our disk.
-    users
-        Running requests that share it.
+    received, bytes
+        Instances of it that reached our disk, and their size.
+    begun_at
+        When its latest attempt began.
+    begun_with, begun_bytes
+        What had moved, and its size, when it began.
+    moved_at
+        When an instance of it last moved, failed or arrived; None before the first one.
     """
 
     counters: Counters = field(default_factory=Counters)
     expected: int | None = None
     received: int = 0
-    users: int = 1
+    bytes: int = 0
+    begun_at: float = 0.0
+    begun_with: int = 0
+    begun_bytes: int = 0
+    moved_at: float | None = None
+
+    @property
+    def moved(self) -> int:
+        """Instances that have moved or arrived."""
+        return max(self.counters.moved or 0, self.received)
+
+    @property
+    def total(self) -> int | None:
+        """How many instances it should be; None while nothing tells."""
+        if self.expected is not None:
+            return self.expected
+        remaining = self.counters.remaining
+        return None if remaining is None else self.moved + (self.counters.failed or 0) + remaining
 
     @property
     def part(self) -> float:
         """How much of it is done, from 0 to 1; 0 while nothing tells."""
-        settled = max(self.counters.moved or 0, self.received) + (self.counters.failed or 0)
-        if self.expected is not None:
-            total = self.expected
-        elif self.counters.remaining is not None:
-            total = settled + self.counters.remaining
-        else:
-            return 0.0
-        return min(1.0, settled / total) if total else 0.0
+        return min(1.0, (self.moved + (self.counters.failed or 0)) / self.total) if self.total else 0.0
+
+    def rate(self, now: float) -> Rate:
+        """Return how fast instances have come since its latest attempt began."""
+        seconds = now - self.begun_at
+        if seconds < STEP or not self.moved:
+            return Rate()
+        return Rate(
+            (self.moved - self.begun_with) / seconds,
+            (self.bytes - self.begun_bytes) / seconds if self.received else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A request that nobody works on for now.
+
+    Attributes
+    ----------
+    until
+        When it is tried again; None if it waits for a C-MOVE that another request sends.
+    moves
+        The C-MOVEs that it has sent so far.
+    """
+
+    until: float | None
+    moves: Mapping[int, Move]
+
+    @property
+    def part(self) -> float:
+        """How much of it is done, from 0 to 1."""
+        return sum(move.part for move in self.moves.values()) / max(1, len(self.moves))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why requests ended without everything they asked for: those with the same verdict and the same words.
+
+    Attributes
+    ----------
+    status, error
+        The verdict and the sentence; the sentence may be empty.
+    count
+        How many there are.
+    requests
+        The first of them.
+    """
+
+    status: Status
+    error: str
+    count: int
+    requests: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +157,20 @@ class State:
         the same instances has to promise only what is missing.
     unpromised
         C-MOVEs that nothing was promised for.
+    unasked
+        Requests that ended badly before a C-MOVE of their own: what they would have moved is in no total.
+    running
+        The requests that are worked on, and since when.
     moves
-        The C-MOVEs that are running, by their number.
+        The C-MOVEs of those, by their number.
     moves_of
-        The numbers of the C-MOVEs of every request that is running.
+        The numbers of the C-MOVEs of each of them that has sent one.
+    deferred
+        The requests that are tried again later, or have sent a part of what they need and wait for the rest.
+    reasons
+        Why requests ended without everything they asked for, in the order in which that came up; a few.
+    unlisted
+        How many requests ended so for a reason that is not among these.
     moving_at
         When the first C-MOVE was sent.
     moved_at
@@ -120,6 +181,10 @@ class State:
         The totals of the last seconds, oldest first, for the rate.
     notes, noted
         The latest notes, oldest first, and how many there were in all.
+    noted_at
+        When the latest one came.
+    pause, paused_until
+        Why the batch waits, and until when, if it was told to wait; until then nothing has to move.
     """
 
     started_at: float | None = None
@@ -133,14 +198,22 @@ class State:
     bytes: int = 0
     expected: int = 0
     unpromised: int = 0
+    unasked: int = 0
+    running: Mapping[int, float] = field(default_factory=dict)
     moves: Mapping[int, Move] = field(default_factory=dict)
     moves_of: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    deferred: Mapping[int, Deferred] = field(default_factory=dict)
+    reasons: Mapping[tuple[Status, str], Reason] = field(default_factory=dict)
+    unlisted: int = 0
     moving_at: float | None = None
     moved_at: float | None = None
     active_at: float | None = None
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     noted: int = 0
+    noted_at: float | None = None
+    pause: str = ""
+    paused_until: float | None = None
 
     @property
     def done(self) -> int:
@@ -166,9 +239,9 @@ class State:
 
     @property
     def expected_total(self) -> int | None:
-        """Instances that the whole batch should move; None until every open request has been promised some."""
-        all_begun = self.done + len(self.moves_of) >= self.requests
-        return self.expected if all_begun and self.expected and not self.unpromised else None
+        """Instances that the whole batch should move; None unless each request has ended or was promised some."""
+        all_begun = self.done + len(self.moves_of) + len(self.deferred) >= self.requests
+        return self.expected if all_begun and self.expected and not self.unpromised and not self.unasked else None
 
     @property
     def fraction(self) -> float:
@@ -189,11 +262,25 @@ class State:
             return 0.0
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
+    @property
+    def next_attempt(self) -> float | None:
+        """When the next request is tried again; None if none is."""
+        return min((other.until for other in self.deferred.values() if other.until is not None), default=None)
+
+    def is_paused(self, now: float) -> bool:
+        """Tell whether the batch waits because it was told to: for its window, its pace, or the next attempt."""
+        if self.ended_at is not None:
+            return False
+        if self.paused_until is not None and now < self.paused_until:
+            return True
+        again = None if self.running else self.next_attempt
+        return again is not None and now < again
+
     def stalled_for(self, now: float) -> float | None:
-        """Return for how many seconds nothing has moved; None if that is not worth a word."""
-        if self.active_at is None or self.ended_at is not None or self.done >= self.requests:
+        """Return for how many seconds nothing has moved; None if that is not worth a word, or as it should be."""
+        if self.active_at is None or self.ended_at is not None or self.done >= self.requests or self.is_paused(now):
             return None
-        idle = now - self.active_at
+        idle = now - max(self.active_at, self.paused_until or self.active_at)
         return idle if idle >= STALL_AFTER else None
 
     def rate(self, now: float) -> Rate:
@@ -240,149 +327,7 @@ class State:
         return max(0.0, spent * (self.requests - self.done - parts) / worked)
 
     def _parts(self) -> float:
-        return sum(
+        open_parts = sum(
             sum(self.moves[number].part for number in numbers) / len(numbers) for numbers in self.moves_of.values()
         )
-
-
-def fold(state: State, event: Event) -> State:
-    """Take in one event. Pure; the cost follows what is running, not the size of the batch.
-
-    Parameters
-    ----------
-    state : State
-        What was known; `State()` before the first event.
-    event : Event
-        What happened. Events that make no sense (a response to a C-MOVE whose requests have all
-        ended) change no count.
-
-    Returns
-    -------
-    State
-        What is known now.
-
-    Examples
-    --------
-    >>> from dicomover.events import BatchStarted, RequestEnded
-    >>> from dicomover.outcome import Status
-    >>> state = fold(State(), BatchStarted(at=0.0, requests=2))
-    >>> state = fold(state, RequestEnded(at=1.0, request=0, status=Status.SUCCESS))
-    >>> state.done, state.percent
-    (1, 50)
-    """
-    match event:
-        case BatchStarted():
-            return State(started_at=event.at, requests=event.requests, active_at=event.at, samples=(Sample(event.at),))
-        case RequestStarted():
-            return replace(state, active_at=_later(state.active_at, event.at))
-        case MoveStarted():
-            return _move_started(state, event)
-        case MoveProgressed():
-            return _move_progressed(state, event)
-        case InstanceReceived():
-            return _instance_received(state, event)
-        case RequestEnded():
-            return _request_ended(state, event)
-        case Noted():
-            text = _plain(event.text)
-            return replace(state, notes=(*state.notes, text)[-NOTES:], noted=state.noted + 1)
-        case BatchEnded():
-            return replace(state, ended_at=event.at, moves={}, moves_of={})
-
-
-def _move_started(state: State, event: MoveStarted) -> State:
-    numbers = state.moves_of.get(event.request, ())
-    if event.move in numbers:
-        return state
-    known = state.moves.get(event.move)
-    promised = event.expected if known is None else None
-    return replace(
-        state,
-        expected=state.expected + (promised or 0),
-        unpromised=state.unpromised + (known is None and promised is None),
-        moves={
-            **state.moves,
-            event.move: Move(expected=promised) if known is None else replace(known, users=known.users + 1),
-        },
-        moves_of={**state.moves_of, event.request: (*numbers, event.move)},
-        moving_at=event.at if state.moving_at is None else state.moving_at,
-    )
-
-
-def _move_progressed(state: State, event: MoveProgressed) -> State:
-    move = state.moves.get(event.move)
-    if move is None:
-        return state
-    was, now = move.counters, move.counters.merge(event.counters)
-    if was == now:
-        return state
-    return _moved(
-        state,
-        event.at,
-        moves={**state.moves, event.move: replace(move, counters=now)},
-        completed=_risen(state.completed, was.completed, now.completed),
-        warnings=_risen(state.warnings, was.warning, now.warning),
-        failed=_risen(state.failed, was.failed, now.failed),
-    )
-
-
-def _instance_received(state: State, event: InstanceReceived) -> State:
-    moves = state.moves
-    move = None if event.move is None else moves.get(event.move)
-    if event.move is not None and move is not None:
-        moves = {**moves, event.move: replace(move, received=move.received + 1)}
-    return _moved(
-        state, event.at, moves=moves, received=(state.received or 0) + 1, bytes=state.bytes + max(0, event.size)
-    )
-
-
-def _request_ended(state: State, event: RequestEnded) -> State:
-    moves, moves_of = dict(state.moves), dict(state.moves_of)
-    for number in moves_of.pop(event.request, ()):
-        users = moves[number].users - 1
-        if users:
-            moves[number] = replace(moves[number], users=users)
-        else:
-            del moves[number]
-    return replace(
-        state,
-        counts={**state.counts, event.status: state.counts.get(event.status, 0) + 1},
-        moves=moves,
-        moves_of=moves_of,
-        active_at=_later(state.active_at, event.at),
-    )
-
-
-def _moved(state: State, at: float, **changes: Any) -> State:
-    samples = state.samples
-    if not samples or at >= samples[-1].at + STEP:
-        # Of the samples older than the window the newest stays: it is where the window begins.
-        old = [sample for sample in samples if sample.at <= at - WINDOW]
-        young = [sample for sample in samples if sample.at > at - WINDOW]
-        counts = (state.moved or 0, state.received or 0, state.bytes)
-        if state.moved_at is not None and at >= state.moved_at + STEP:
-            young.append(Sample(state.moved_at, *counts))  # the silence began with these counts
-            old, young = ([*old, *young], []) if state.moved_at <= at - WINDOW else (old, young)
-        samples = (*old[-1:], *young, Sample(at, *counts))
-    return replace(
-        state,
-        samples=samples,
-        moved_at=_later(state.moved_at, at),
-        active_at=_later(state.active_at, at),
-        **changes,
-    )
-
-
-def _later(one: float | None, other: float) -> float:
-    return other if one is None or other > one else one
-
-
-def _risen(total: int | None, was: int | None, now: int | None) -> int | None:
-    return total if now is None else (total or 0) + now - (was or 0)
-
-
-def _plain(text: str) -> str:
-    """Make one line of it, without characters that a terminal would obey."""
-    line = "".join(character if character.isprintable() else " " for character in text[: 2 * NOTE_LENGTH])
-    line = " ".join(line.split())
-    return line if len(line) <= NOTE_LENGTH else f"{line[: NOTE_LENGTH - 1]}…"
+        return open_parts + sum(deferred.part for deferred in self.deferred.values())

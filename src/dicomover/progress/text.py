@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from dicomover.outcome import Status
-from dicomover.progress.state import Rate, State
+from dicomover.progress.labels import Label
+from dicomover.progress.state import Rate, Reason, State
 
-__all__ = ["brief", "closing", "duration", "facts", "heading", "headline", "new_notes", "size", "speed", "verdicts"]
+__all__ = [
+    "brief",
+    "closing",
+    "duration",
+    "facts",
+    "heading",
+    "headline",
+    "new_notes",
+    "reasons",
+    "rows",
+    "size",
+    "some",
+    "speed",
+    "unlisted",
+    "verdicts",
+    "waiting",
+]
 
 
 def duration(seconds: float) -> str:
@@ -80,7 +97,7 @@ def headline(state: State, now: float) -> str:
     Examples
     --------
     >>> from dicomover.events import BatchStarted
-    >>> from dicomover.progress.state import fold
+    >>> from dicomover.progress.folding import fold
     >>> state = fold(State(), BatchStarted(at=0.0, requests=20))
     >>> headline(state, now=1.0)
     '0 of 20 requests'
@@ -89,15 +106,16 @@ def headline(state: State, now: float) -> str:
     """
     if state.started_at is None:
         return "starting"
-    done = f"{state.done:,} of {_some(state.requests, 'request')}"
+    done = f"{state.done:,} of {some(state.requests, 'request')}"
     parts = [f"{done}, {state.incomplete:,} not complete" if state.incomplete else done]
     stalled = state.stalled_for(now)
     if stalled is not None:
         parts.append(f"nothing has moved for {duration(stalled)}")
+    parts.append(waiting(state, now))
     parts.append(_instances(state))
     if state.ended_at is not None:
         parts.append(f"in {duration(state.elapsed(now))}")
-    elif stalled is None:
+    elif stalled is None and not state.is_paused(now):
         parts.append(speed(state.rate(now)))
         left = state.seconds_left(now)
         parts.append("" if left is None else f"{duration(left)} left")
@@ -115,10 +133,12 @@ def brief(state: State, now: float) -> str:
     if state.started_at is None:
         return "starting"
     stalled, left, rate = state.stalled_for(now), state.seconds_left(now), state.rate(now).instances
-    parts = [f"{state.done:,}/{_some(state.requests, 'request')}"]
+    parts = [f"{state.done:,}/{some(state.requests, 'request')}"]
     if stalled is not None:
         parts.append(f"nothing has moved for {duration(stalled)}")
-    if left is not None:
+    if state.is_paused(now):
+        parts.append(waiting(state, now))
+    elif left is not None:
         parts.append(f"{duration(left)} left")
     if state.incomplete:
         parts.append(f"{state.incomplete:,} not complete")
@@ -128,9 +148,60 @@ def brief(state: State, now: float) -> str:
         parts.append(f"{state.failed:,} failed")
     if state.warnings:
         parts.append(f"{state.warnings:,} with a warning")
-    if stalled is None and rate is not None:
+    if stalled is None and rate is not None and not state.is_paused(now):
         parts.append(speed(Rate(rate)))
     return " · ".join(parts)
+
+
+def waiting(state: State, now: float) -> str:
+    """Return what the batch waits for because it was told to; empty if nothing.
+
+    Examples
+    --------
+    >>> waiting(State(pause="waiting for the window, resumes 19:00", paused_until=500.0), now=100.0)
+    'waiting for the window, resumes 19:00'
+    """
+    if state.ended_at is not None:
+        return ""
+    if state.paused_until is not None and now < state.paused_until:
+        return state.pause
+    count = sum(deferred.until is not None for deferred in state.deferred.values())
+    if state.next_attempt is None or not count:
+        return ""
+    left = state.next_attempt - now
+    when = f" in {duration(left)}" if left >= 1 else ""
+    if count == 1:
+        return f"1 request is tried again{when}"
+    return f"{count:,} requests are tried again{when and f', the next{when}'}"
+
+
+def rows(count: int, first: tuple[int, ...], label: Label) -> str:
+    """Name so many rows by the labels of the first of them.
+
+    Examples
+    --------
+    >>> rows(1, (7,), str), rows(3, (1, 2, 5), str), rows(412, (1, 2, 5), str)
+    ('row 7', 'rows 1, 2, 5', 'rows 1, 2, 5 and 409 more')
+    """
+    names = ", ".join(label(position) for position in first)
+    more = f" and {count - len(first):,} more" if count > len(first) else ""
+    return f"row{'s' if count > 1 else ''} {names}{more}"
+
+
+def reasons(state: State) -> tuple[Reason, ...]:
+    """Return why requests ended without everything they asked for, in the order in which that came up."""
+    return tuple(state.reasons.values())
+
+
+def unlisted(state: State) -> str:
+    """Return how many requests ended so for further reasons; empty if none.
+
+    Examples
+    --------
+    >>> unlisted(State(unlisted=9950))
+    'and 9,950 more rows for other reasons'
+    """
+    return f"and {state.unlisted:,} more row{'s' * (state.unlisted > 1)} for other reasons" if state.unlisted else ""
 
 
 def verdicts(state: State) -> str:
@@ -147,13 +218,13 @@ def verdicts(state: State) -> str:
 def heading(state: State) -> str:
     """Return what came of the batch when it is over, in a few words."""
     if state.done < state.requests:
-        words = f"stopped after {state.done:,} of {_some(state.requests, 'request')}"
+        words = f"stopped after {state.done:,} of {some(state.requests, 'request')}"
         return f"{words}, {state.incomplete:,} of them not complete" if state.incomplete else words
     if not state.requests:
         return "no requests"
     if state.incomplete:
-        return f"{_some(state.requests, 'request')}, {state.incomplete:,} not complete"
-    return f"{_some(state.requests, 'request')}, {'all ' if state.requests > 1 else ''}complete"
+        return f"{some(state.requests, 'request')}, {state.incomplete:,} not complete"
+    return f"{some(state.requests, 'request')}, {'all ' if state.requests > 1 else ''}complete"
 
 
 def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
@@ -168,31 +239,41 @@ def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
     rows = [
         ("Requests", verdicts(state)),
         ("PACS counted", said),
-        ("Received", "" if state.received is None else f"{_some(state.received, 'instance')}, {size(state.bytes)}"),
-        ("Expected", "" if state.expected_total is None else _some(state.expected_total, "instance")),
+        ("Received", "" if state.received is None else f"{some(state.received, 'instance')}, {size(state.bytes)}"),
+        ("Expected", _expected(state)),
         ("Time", ", ".join(word for word in (duration(state.elapsed(now)), mean) if word)),
         ("Last note", state.notes[-1] if state.notes else ""),
     ]
     return tuple((label, text) for label, text in rows if text)
 
 
-def closing(state: State, now: float) -> str:
-    """Return what is to be kept of a batch as plain text, one fact a line.
+def closing(state: State, now: float, label: Label = str) -> str:
+    """Return what is to be kept of a batch as plain text: one fact a line, then the rows that are not complete.
 
     Examples
     --------
     >>> from dicomover.events import BatchEnded, BatchStarted, RequestEnded
-    >>> from dicomover.progress.state import fold
+    >>> from dicomover.progress.folding import fold
     >>> state = fold(State(), BatchStarted(at=0.0, requests=1))
-    >>> state = fold(state, RequestEnded(at=2.0, request=0, status=Status.NOT_FOUND))
+    >>> state = fold(state, RequestEnded(2.0, 0, Status.NOT_FOUND, "C-FIND has no match at level STUDY"))
     >>> print(closing(fold(state, BatchEnded(at=2.0)), now=9.0))
     dicomover: 1 request, 1 not complete
       Requests  1 not-found
       Time      2 s
+    Not complete:
+      row 0: not-found, C-FIND has no match at level STUDY
     """
     pairs = facts(state, now)
-    width = max((len(label) for label, _ in pairs), default=0)
-    return "\n".join([f"dicomover: {heading(state)}", *(f"  {label:<{width}}  {text}" for label, text in pairs)])
+    width = max((len(name) for name, _ in pairs), default=0)
+    lines = [f"dicomover: {heading(state)}", *(f"  {name:<{width}}  {text}" for name, text in pairs)]
+    if state.reasons:
+        lines.append("Not complete:")
+        for reason in reasons(state):
+            why = ", ".join(word for word in (reason.status, reason.error) if word)
+            lines.append(f"  {rows(reason.count, reason.requests, label)}: {why}")
+        if state.unlisted:
+            lines.append(f"  {unlisted(state)}")
+    return "\n".join(lines)
 
 
 def new_notes(state: State, seen: int) -> tuple[str, ...]:
@@ -201,16 +282,31 @@ def new_notes(state: State, seen: int) -> tuple[str, ...]:
     return state.notes[-fresh:] if fresh > 0 else ()
 
 
+def _expected(state: State) -> str:
+    if state.expected_total is not None:
+        return some(state.expected_total, "instance")
+    if state.expected and state.unasked and not state.unpromised:
+        return f"{some(state.expected, 'instance')} in what was looked up; some requests were not"
+    return ""
+
+
 def _instances(state: State) -> str:
     if state.instances is None and not state.failed:
         return ""
     known, total = state.instances or 0, state.expected_total
-    words = f"{known:,} of {_some(total, 'instance')}" if total is not None else _some(known, "instance")
+    words = f"{known:,} of {some(total, 'instance')}" if total is not None else some(known, "instance")
     words += " received" if state.received is not None else " moved"
     if state.warnings:
         words += f" ({state.warnings:,} with a warning)"
     return f"{words}, {state.failed:,} failed" if state.failed else words
 
 
-def _some(count: int, noun: str) -> str:
+def some(count: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> some(1, "request"), some(2000, "request")
+    ('1 request', '2,000 requests')
+    """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

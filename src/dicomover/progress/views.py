@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from dicomover.errors import ConfigurationError
+from dicomover.progress.labels import Label
 from dicomover.progress.state import State
 from dicomover.progress.text import brief, closing, heading, headline, new_notes, verdicts
 
@@ -78,10 +79,13 @@ class TerminalView:
     ----------
     closing
         Whether the facts are written; a program that reports them itself says no.
+    label
+        What the row at a position is called; its number by default.
     """
 
-    def __init__(self, *, closing: bool = True) -> None:
+    def __init__(self, *, closing: bool = True, label: Label = str) -> None:
         self._closing = closing
+        self._label = label
         self._bar: Any = None
         self._notes = 0
 
@@ -99,7 +103,7 @@ class TerminalView:
             self._bar.close()
             self._bar = None
         if self._closing and sys.stderr is not None:
-            sys.stderr.write(f"{closing(state, now)}\n")
+            sys.stderr.write(f"{closing(state, now, self._label)}\n")
             sys.stderr.flush()
 
     def _write_notes(self, state: State) -> None:
@@ -150,7 +154,7 @@ def _columns() -> int:
 _NAMES = ("auto", "notebook", "terminal", "log", "none")
 
 
-def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | None = None) -> View:
+def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | None = None, label: Label = str) -> View:
     """Return the view that is asked for.
 
     Parameters
@@ -161,6 +165,8 @@ def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | N
     on_cancel : callable, optional
         What a Cancel button does. Only the notebook has a button, and only if this is given: while a cell
         runs, most frontends do not deliver the click.
+    label : callable
+        What the row at a position of the batch is called, see `row_labels`; its number by default.
 
     Returns
     -------
@@ -191,8 +197,12 @@ def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | N
                 raise ConfigurationError(
                     "progress 'notebook' needs an IPython kernel and there is none here; give 'auto' or 'terminal'"
                 )
-            return NotebookView(on_cancel=on_cancel)
-        views: dict[str, Callable[[], View]] = {"terminal": TerminalView, "log": LogView, "none": NullView}
+            return NotebookView(on_cancel=on_cancel, label=label)
+        views: dict[str, Callable[[], View]] = {
+            "terminal": lambda: TerminalView(label=label),
+            "log": LogView,
+            "none": NullView,
+        }
         if name in views:
             return views[name]()
     elif isinstance(progress, View) and not isinstance(progress, type):

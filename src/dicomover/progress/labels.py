@@ -1,0 +1,65 @@
+"""What a row is called where people look: on a screen, in a saved notebook. Patients' keys only where asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+__all__ = ["Asking", "Label", "row_labels"]
+
+Label = Callable[[int], str]
+"""Gives the words for the row at a position of the batch."""
+
+
+class Asking(Protocol):
+    """What is to be known of a request here."""
+
+    @property
+    def position(self) -> int:
+        """Its position in the batch."""
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Its query keys, by keyword."""
+
+
+def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool = False) -> Label:
+    """Return what rows are called.
+
+    Parameters
+    ----------
+    index
+        The index of the table of requests. Its labels are shown if they are whole numbers and it has no name, as
+        after `read_csv`; any other may be a column of patients' keys, so the row is called by its position then,
+        counted from 0.
+    requests
+        The requests, in the order of the batch.
+    show_keys
+        Whether to add each request's query keys, which may name a patient.
+
+    Returns
+    -------
+    callable
+        Takes the position of a row in the batch and returns its label.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row_labels(pd.Index([10, 20]))(1), row_labels(pd.Index(["Miller", "Smith"]))(1)
+    ('20', '1')
+    """
+    is_plain = getattr(index, "name", None) is None and getattr(index.dtype, "kind", "") in "iu"
+
+    def label(position: int) -> str:
+        name = str(index[position]) if is_plain else str(position)
+        return f"{name} ({keys})" if show_keys and (keys := _keys(requests, position)) else name
+
+    return label
+
+
+def _keys(requests: Sequence[Asking], position: int) -> str:
+    place = bisect_left(requests, position, key=lambda request: request.position)
+    if place == len(requests) or requests[place].position != position:
+        return ""  # a row that could not be sent
+    return ", ".join(f"{keyword} {value}" for keyword, value in requests[place].keys.items() if value)
