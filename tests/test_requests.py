@@ -44,6 +44,9 @@ def refused(requests: object, **how: object) -> RequestError:
         ({"AccessionNumber": text} for text in ["00123"]),
         pd.Series({"AccessionNumber": "00123"}),
         [pd.Series({"AccessionNumber": "00123", "age": 5})],
+        pd.Series({0x00080050: "00123"}, name="AccessionNumber"),
+        frame(AccessionNumber=["00123"]).AccessionNumber,
+        pd.Series(["00123"], index=["patient 1"], name="0008,0050", dtype="string"),
         frame(AccessionNumber=["00123"], age=[5]),
         frame(AccessionNumber=pd.array(["00123"], dtype="string")),
         frame(AccessionNumber=pd.Categorical(["00123"])),
@@ -60,7 +63,9 @@ def test_every_kind_of_input(requests: object) -> None:
     assert keys_of(requests) == [{"AccessionNumber": "00123"}]
 
 
-@pytest.mark.parametrize("requests", [[], (), iter([]), pd.DataFrame(), frame(AccessionNumber=[]), frame(age=[])])
+@pytest.mark.parametrize(
+    "requests", [[], (), iter([]), pd.DataFrame(), frame(AccessionNumber=[]), frame(PatientID=[]).PatientID]
+)
 def test_nothing_is_no_error(requests: object) -> None:
     """Zero requests are a batch of zero rows."""
     batch = parse_requests(requests)  # type: ignore[arg-type]
@@ -85,6 +90,12 @@ def test_nothing_is_no_error(requests: object) -> None:
         ([pd.Series({"AccessionNumber": "1"}), {"AccessionNumber": "2"}], "row 1: 'dict' is no request"),
         ([{"AccessionNumber": "1"}, pd.Series({"AccessionNumber": "2"})], "row 1: 'Series' is no request"),
         (pd.Series(["1", "2"], index=["AccessionNumber"] * 2), "has two values under one name"),
+        (pd.Series(["00123"]), "are a column without a name; name the key: series.rename('AccessionNumber')"),
+        (pd.Series([], dtype=object), "are a column without a name"),
+        (pd.Series(["00123"], name="acc"), "name no key; rename one to AccessionNumber"),
+        (pd.Series(["00123"], index=["a"], name="Accession Number"), "rename it to 'AccessionNumber'"),
+        (pd.Series(["00123"], index=["age"], name=7), "name no key"),
+        (pd.Series([123], name="AccessionNumber"), "leading zeros are lost"),
         ({}, "names no key"),
         ([{"AccessionNumber": "1"}, {}], "row 1: names no key"),
     ],
@@ -119,6 +130,20 @@ def test_a_column_that_is_nearly_a_key(column: str, meant: str) -> None:
     )
     assert f"rename it to '{meant}'" in str(error)
     assert f"'{column}'" in str(error)
+
+
+def test_a_column_keeps_its_index() -> None:
+    """A column with the name of a key is a batch: a request for each value, under its label."""
+    batch = parse_requests(pd.Series(["00123", "4"], index=["a", "b"], name="AccessionNumber"))
+    assert [(request.label, dict(request.keys)) for request in batch.requests] == [
+        ("a", {"AccessionNumber": "00123"}),
+        ("b", {"AccessionNumber": "4"}),
+    ]
+    assert batch.given.columns.tolist() == ["AccessionNumber"]
+    begun = time.process_time()
+    column = pd.Series("1", index=[f"patient {n}" for n in range(20_000)], name="AccessionNumber")
+    assert len(parse_requests(column)) == 20_000
+    assert time.process_time() - begun < 10, "every label was looked up in the dictionary"
 
 
 def test_other_columns_ride_along() -> None:
@@ -157,11 +182,20 @@ def test_named_columns_are_keys(keys: object) -> None:
         (frame(AccessionNumber=["1"], age=["1"]), ["age"], "'age' is no DICOM keyword"),
         ({"AccessionNumber": "1"}, ["StudyDate"], "'StudyDate' is in none of the dicts"),
         (frame(age=[1]), [], "name no key"),
+        (frame(age=[]), [], "name no key"),
         (pd.DataFrame([["1", "2"]], columns=["AccessionNumber"] * 2), [], "is there twice"),
         (pd.DataFrame([["1", "2"]], columns=["AccessionNumber", "0008,0050"]), [], "is there twice"),
     ],
-    ids=["no such column", "no keyword", "no such key", "no key", "a column twice", "two columns for one key"],
-)
+    ids=[
+        "no such column",
+        "no keyword",
+        "no such key",
+        "no key",
+        "no key and no row",
+        "a column twice",
+        "two columns for one key",
+    ],
+)  # fmt: skip
 def test_tables_that_cannot_be_meant(requests: object, keys: list[str], says: str) -> None:
     """A problem of the whole table is named."""
     assert says in str(refused(requests, keys=keys))
@@ -413,11 +447,86 @@ def test_files_that_cannot_be_meant(tmp_path: Path, content: str, says: str) -> 
     assert "cohort.csv" in str(caught.value)
 
 
-def test_header_names_twice(tmp_path: Path) -> None:
-    """Two columns of one key are not silently one."""
-    table = read_requests(write(tmp_path, "AccessionNumber,AccessionNumber\n1,2\n"))
-    assert len(table.columns) == 2
-    refused(table)
+@pytest.mark.parametrize("name", ["AccessionNumber", "00080050", "accession_number"])
+def test_header_names_a_key_twice(tmp_path: Path, name: str) -> None:
+    """Two columns of one key are named as they stand in the file; other columns may have one name."""
+    with pytest.raises(RequestError) as caught:
+        read_requests(write(tmp_path, f"{name},{name},note\n1,2,3\n"))
+    assert f"line 1: '{name}' names 2 columns; keep one of them" in str(caught.value)
+    table = read_requests(write(tmp_path, f"{name},note,note,,\n1,2,3,4,5\n"))
+    assert table.to_numpy().tolist() == [["1", "2", "3", "4", "5"]]
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
+def test_a_spreadsheet_is_no_csv(tmp_path: Path, start: bytes) -> None:
+    """A spreadsheet is named as such, with the two ways out."""
+    with pytest.raises(RequestError, match=r"is a spreadsheet, not a CSV; save it as CSV, or .*dtype=str"):
+        read_requests(write(tmp_path, start + bytes(100)))
+
+
+def test_a_header_without_a_key_is_refused(tmp_path: Path) -> None:
+    """A file that names no key is an error, also if nothing stands below its header."""
+    assert "name no key" in str(refused(read_requests(write(tmp_path, "A,B\n"))))
+
+
+# --- the line of the file
+
+LINES = 'AccessionNumber,note\n\n00123,ok\n 4,"two\nlines"\n5 ,\n\n\n6 ,last\n'
+
+
+def test_a_problem_names_the_line_of_the_file(tmp_path: Path) -> None:
+    """A bad row is named by its label and by its line, whatever blank lines and quoted breaks stand before it."""
+    table = read_requests(write(tmp_path, LINES))
+    error = refused(table)
+    assert [(problem.row, problem.place) for problem in error.problems] == [
+        (1, "line 4 of cohort.csv"),
+        (2, "line 6 of cohort.csv"),
+        (3, "line 9 of cohort.csv"),
+    ]
+    assert "row 1 (line 4 of cohort.csv), AccessionNumber: ' 4' begins" in str(error)
+    recorded = parse_requests(table, invalid="record")
+    assert [problem.place for row in recorded.problems.values() for problem in row] == [
+        problem.place for problem in error.problems
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (lambda table: table[table.note == "last"], [9]),
+        (lambda table: table.iloc[::-1], [9, 6, 4]),
+        (lambda table: table.assign(split="train").mask(table == ""), [4, 6, 9]),
+        (lambda table: table[["AccessionNumber"]], [4, 6, 9]),
+        (lambda table: table.iloc[::-1].reset_index(drop=True), [None, None, None]),
+        (lambda table: table.set_index("note", drop=False), [None, None, None]),
+        (lambda table: table.assign(AccessionNumber=" 4"), [None, 4, None, None]),
+        (lambda table: pd.DataFrame(table.to_dict("list")), [None, None, None]),
+    ],
+    ids=["filtered", "reversed", "column added", "column taken", "renumbered", "other index", "changed", "made anew"],
+)
+def test_a_line_is_named_only_where_it_is_the_row(tmp_path: Path, change: object, lines: list[int | None]) -> None:
+    """A table that was filtered, sorted or renumbered never names a line where something else stands."""
+    error = refused(change(read_requests(write(tmp_path, LINES))))  # type: ignore[operator]
+    assert [problem.place for problem in error.problems] == [f"line {n} of cohort.csv" if n else "" for n in lines]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"A\n1\n", b"PK\x03\x04"], ids=repr)
+def test_the_file_has_changed_since(tmp_path: Path, content: bytes | None) -> None:
+    """A file that was taken away, emptied or overwritten names no line, and the rows are named all the same."""
+    table = read_requests(write(tmp_path, LINES))
+    (tmp_path / "cohort.csv").unlink()
+    if content is not None:
+        write(tmp_path, content)
+    assert [problem.place for problem in refused(table).problems] == ["", "", ""]
+
+
+def test_many_lines_are_found_at_once(tmp_path: Path) -> None:
+    """The file is read again once, however many of its rows are bad."""
+    table = read_requests(write(tmp_path, "AccessionNumber\n" + " 1\n" * 20_000))
+    begun = time.process_time()
+    error = refused(table)
+    assert error.problems[-1].place == "line 20001 of cohort.csv"
+    assert time.process_time() - begun < 10
 
 
 def test_spaces_of_a_file_are_named(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ from dicomover.damage import left_over, rewritten
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
 
-__all__ = ["Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
+__all__ = ["IDENTIFYING", "Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
+
+IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
+"""The columns of a table that are keys without being named."""
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)

@@ -5,24 +5,24 @@ Everything that cannot be meant is found here, in all rows at once, before a pac
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import numbers
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
+from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.hygiene import Numeric, Request, Row, RowCheck, keyword_of, nearest
+from dicomover.hygiene import IDENTIFYING, Numeric, Request, Row, RowCheck, keyword_of, nearest
 from dicomover.identifier import UNIQUE_KEYS, Level, Model
+from dicomover.reading import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = [
+    "IDENTIFYING",
     "Batch",
     "Invalid",
     "Query",
@@ -35,12 +35,11 @@ __all__ = [
 ]
 
 RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[Any, Any] | pd.Series]
-"""One request or many: a dict, a Series, a DataFrame, or an iterable of dicts and Series."""
+"""One request or many: a dict, a DataFrame, a row or a column of it, or an iterable of dicts or of rows."""
 
 Invalid = Literal["raise", "record"]
 
-IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
-"""The columns of a table that are keys without being named."""
+_LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,93 +64,6 @@ class Batch:
         return len(self.given)
 
 
-def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
-    r"""Read a CSV of requests, every column as text and exactly as typed: 00123 stays 00123.
-
-    Parameters
-    ----------
-    path
-        The file; its first line names the columns.
-    sep
-        What separates the columns; found out from the first line (comma, semicolon or tab) by default.
-    encoding
-        By default UTF-8, or UTF-16 if a byte order mark says so; if the file is neither, Windows-1252.
-
-    Returns
-    -------
-    DataFrame
-        One row per line, all columns of dtype string. An empty cell is an empty text.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    RequestError
-        If the file has no header, or a line with another number of cells.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "cohort.csv")
-    ...     _ = path.write_text("AccessionNumber,split\n00123,train\n")
-    ...     print(read_requests(path))
-      AccessionNumber  split
-    0           00123  train
-    """
-    raw = Path(path).read_bytes()
-    if encoding is None and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    try:
-        text = raw.decode(encoding or "utf-8-sig")
-    except UnicodeDecodeError:
-        if encoding is not None:
-            raise
-        text = raw.decode("cp1252", "replace")
-    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    if not header.strip():
-        raise _file_error(path, "", "has no header line", "begin it with the names of the columns")
-    separator = sep or max(",;\t", key=re.sub(r'"[^"]*"', "", header).count)
-    try:
-        widths = _ragged_line(text, separator)
-    except csv.Error as error:
-        raise _file_error(path, "", f"cannot be read: {error}", "mend the line or name sep=") from error
-    if widths is not None:
-        line, found, wanted = widths
-        raise _file_error(
-            path,
-            f"line {line}",
-            f"has {found} cells, the header has {wanted}",
-            "put a text that holds a separator in quotes, or name sep=",
-        )
-    try:
-        table = pd.read_csv(
-            StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
-        )
-    except pd.errors.ParserError as error:
-        raise _file_error(path, "", f"cannot be read: {str(error).strip()}", "close the quote") from error
-    return table.astype("string")
-
-
-def _ragged_line(text: str, separator: str) -> tuple[int, int, int] | None:
-    """Return the number of the first line with more or fewer cells than the header; pandas fills them silently."""
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    wanted = None
-    for cells in reader:
-        if not cells or (len(cells) == 1 and not cells[0].strip()):
-            continue
-        if wanted is None:
-            wanted = len(cells)
-        elif len(cells) != wanted:
-            return reader.line_num, len(cells), wanted
-    return None
-
-
-def _file_error(path: str | os.PathLike[str], where: str, why: str, mend: str) -> RequestError:
-    return RequestError([Problem(os.fspath(path), where, None, why, mend)])
-
-
 def parse_requests(
     requests: RequestsLike,
     *,
@@ -165,8 +77,9 @@ def parse_requests(
     Parameters
     ----------
     requests
-        A dict, a Series, a DataFrame of n rows, or an iterable of n dicts or Series. In a dict every entry is a
-        query key; in a table the unique keys and AccessionNumber are, and the other columns ride along.
+        A dict, a DataFrame of n rows, one of its rows, a column with the name of a key, or an iterable of n dicts or
+        rows. In a dict every entry is a query key; in a table the unique keys and AccessionNumber are, and the other
+        columns ride along.
     level
         `auto` takes the deepest UID present, STUDY otherwise.
     model
@@ -200,6 +113,7 @@ def parse_requests(
 
     parsed: list[Request] = []
     problems: dict[int, tuple[Problem, ...]] = {}
+    by_row: dict[int, list[Problem]] = {}
     for position, (label, row) in enumerate(zip(given.index, rows, strict=True)):
         check = RowCheck(position, label)
         request = check.request(row, wanted_level, wanted_model)
@@ -208,6 +122,10 @@ def parse_requests(
         else:
             assert request is not None
             parsed.append(request)
+    if problems and isinstance(requests, pd.DataFrame):
+        for problem in placed((problem for row in problems.values() for problem in row), requests):
+            by_row.setdefault(problem.position, []).append(problem)
+        problems = {position: tuple(row) for position, row in by_row.items()}
     if problems and invalid == "raise":
         raise RequestError([problem for row in problems.values() for problem in row])
     return Batch(tuple(parsed), given, problems)
@@ -220,6 +138,8 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
         raise RequestError(
             [Problem("", "requests", requests, "is a text, not requests", "read a file with read_requests(path)")]
         )
+    if isinstance(requests, pd.Series) and _is_column(requests):
+        return _table_rows(_column(requests), keys)
     if isinstance(requests, Mapping | pd.Series):
         requests = [requests]
     try:
@@ -250,6 +170,25 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
     return given, rows
 
 
+def _is_column(series: pd.Series) -> bool:
+    """Tell a column of a table from one of its rows, whose labels are names of columns."""
+    if not _LABELS.isdisjoint(series.index):
+        return False
+    name = series.name if isinstance(series.name, str) else ""
+    with contextlib.suppress(KeyError):
+        name = keyword_of(name)
+    return nearest(name, IDENTIFYING, cutoff=0.85) is not None or not any(
+        isinstance(label, str) for label in series.index
+    )
+
+
+def _column(series: pd.Series) -> pd.DataFrame:
+    if not isinstance(series.name, str):
+        mend = "name the key: series.rename('AccessionNumber')"
+        raise RequestError([Problem("", "requests", None, "are a column without a name", mend)])
+    return series.to_frame()
+
+
 def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
     """Make the table of a list of dicts, with keywords for names and lists of UIDs as text."""
     records: list[dict[str, object]] = []
@@ -271,7 +210,7 @@ def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
 def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
     named = [keys] if isinstance(keys, str) else list(keys)
     mapped, problems = _key_columns(table, named)
-    if len(table) and not mapped and not problems:
+    if len(table.columns) and not mapped and not problems:
         mend = f"rename one to {' or '.join(('AccessionNumber', *UNIQUE_KEYS[:2]))}, or name it in keys=[...]"
         problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend, private=True))
     if problems:
