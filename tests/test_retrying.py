@@ -69,9 +69,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     notes: list[str] = []
     made = Noted.__init__
 
-    def noted(self: Noted, at: float, text: str) -> None:
+    def noted(self: Noted, at: float, text: str, until: float | None = None) -> None:
         notes.append(text)
-        made(self, at, text)
+        made(self, at, text, until)
 
     monkeypatch.setattr(Noted, "__init__", noted)
     return notes
