@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -33,6 +34,8 @@ __all__ = ["CANCEL_PATIENCE", "Job"]
 
 CANCEL_PATIENCE = 7.0
 """Seconds after a cancel in which every worker has to end; afterwards its association is cut off."""
+
+AWAIT_EVERY = 0.05  # seconds between two looks whether the batch has ended
 
 
 class Job:
@@ -72,6 +75,7 @@ class Job:
         self._pace = pace
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
+        self._begun = False
         self._over = threading.Event()  # no worker is left
         self._ended = threading.Event()  # and that has been shown
 
@@ -139,17 +143,21 @@ class Job:
         if self._reception is not None:
             self._arrivals = Arrivals()
         self._begin()
+        progress = Progress(self._view)
 
         def watch() -> None:
             try:
-                with Progress(self._view) as progress:
+                with progress:
                     self._watch(progress)
             finally:
                 self._ended.set()
                 if self._arrivals is not None:
                     self._arrivals.end()
 
-        _thread(watch, "dicomover progress").start()
+        try:
+            progress.refresh()  # on this thread, so that a notebook shows it below this cell
+        finally:
+            _thread(watch, "dicomover progress").start()
         return self
 
     def cancel(self) -> None:
@@ -177,6 +185,25 @@ class Job:
             True if the batch has ended.
         """
         return self._ended.wait(timeout)
+
+    def __await__(self) -> Generator[object, None, pd.DataFrame]:
+        """Wait for the end without holding up the event loop, and return the summary: `summary = await job`.
+
+        The job goes on if what awaits it is cancelled.
+        """
+        return self._summary_at_the_end().__await__()
+
+    async def _summary_at_the_end(self) -> pd.DataFrame:
+        if not self._begun:
+            raise DicomoverError("nothing to wait for: the job was not started; take the one that Mover.start returns")
+        while not self.done:
+            await asyncio.sleep(AWAIT_EVERY)
+        return self.summary()
+
+    def __repr__(self) -> str:
+        over = sum(result.status is not None for result in self._ledger.results())
+        state = "over" if self.done else "cancelling" if self.cancelled else "running" if self._begun else "not started"
+        return f"<Job: {state}, {over:,} of {len(self._batch):,} request{'s' * (len(self._batch) != 1)} over>"
 
     def summary(self) -> pd.DataFrame:
         """Return what is known by now, one row per request; a request that is not over has no status.
@@ -237,6 +264,7 @@ class Job:
 
     def _begin(self) -> None:
         """Open the first association, so that a node that cannot be reached is an error, and set the workers going."""
+        self._begun = True
         self._on_begin(self)
         self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
         for position in self._batch.problems:
