@@ -60,12 +60,15 @@ class Asked:
 
 
 def canonical(request: Request, archive: str, destination: str | None) -> tuple[list[object], dict[str, str]]:
-    """Return what a request asks for, whatever its order, label and model: where, and its keys."""
+    """Return what a request asks for, whatever its order, label and model: where, and its keys.
+
+    One that a lockfile pins down asks for something else than the same one that the archive is to look up.
+    """
     keys = {}
     for keyword, value in sorted(request.keys.items()):
         is_list = "\\" in value and _is_uid(keyword)
         keys[keyword] = "\\".join(sorted(set(value.split("\\")))) if is_list else value
-    return [archive, destination, str(request.level)], keys
+    return [archive, destination, str(request.level), *([request.pin] if request.pin else [])], keys
 
 
 @lru_cache
@@ -81,7 +84,7 @@ def _json(*content: object) -> bytes:
 
 
 def _text(place: list[object], keys: Mapping[str, str]) -> str:
-    archive, destination, level = place
+    archive, destination, level, *_ = place
     content = {"archive": archive, "destination": destination, "level": level, "keys": keys}
     return json.dumps(content)
 
@@ -132,18 +135,20 @@ class Hashed:
     def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
         """Name a request."""
         place, keys = canonical(request, archive, destination)
-        kept = {
-            keyword: value if _is_uid(keyword) else self._digest(_json(keyword, value))
-            for keyword, value in keys.items()
-        }
-        return Asked(self._digest(_json(place, keys)), _text(place, kept))
+        kept = {keyword: self.value(keyword, value) for keyword, value in keys.items()}
+        return Asked(self.digest(place, keys), _text(place, kept))
 
-    def _digest(self, content: bytes) -> str:
-        return hmac.digest(self._names, content, "sha256").hex()[:32]
+    def value(self, keyword: str, value: str) -> str:
+        """Return what is kept of a key: a UID as it is, anything else as a keyed hash."""
+        return value if _is_uid(keyword) else self.digest(keyword, value)
 
-    def seal(self, content: bytes) -> bytes:
-        """Return what is kept of it."""
-        nonce = secrets.token_bytes(16)
+    def digest(self, *content: object) -> str:
+        """Return the keyed hash of some content, which is the same for the same content and secret."""
+        return hmac.digest(self._names, _json(*content), "sha256").hex()[:32]
+
+    def seal(self, content: bytes, *, steady: bool = False) -> bytes:
+        """Return what is kept of it; `steady` seals the same content in the same way, which shows that it is."""
+        nonce = hmac.digest(self._tag, b"nonce" + content, "sha256")[:16] if steady else secrets.token_bytes(16)
         masked = nonce + self._masked(content, nonce)
         return masked + hmac.digest(self._tag, masked, "sha256")[:16]
 

@@ -1,0 +1,179 @@
+"""The files of a folder by SOP Instance UID, read no further than their heads; and the digest of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicomover.cohort.content import Digest
+from dicomover.receiver.head import Head, HeadError
+
+__all__ = ["DicomFile", "Folder", "digest_of", "digests_of", "index_folder", "read_file"]
+
+_SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
+_WANTED = frozenset((_SOP, _STUDY, _SERIES))
+_FIRST, _MORE = 1 << 13, 1 << 20  # bytes: most heads end within the first
+_ELEMENT = struct.Struct("<HH2sH")
+_LONG_VRS = (b"OB", b"UN", b"OW", b"SQ", b"UT")
+_BLOCK = 1 << 20
+_THREADS = 4
+_IMPLICIT = str(ImplicitVRLittleEndian)
+_BY_PYDICOM = (str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian))
+
+
+class DicomFile(NamedTuple):
+    """One DICOM file: its UIDs, its transfer syntax, and where its data set begins."""
+
+    path: str
+    sop: str
+    series: str
+    study: str
+    transfer_syntax: str
+    start: int
+
+    def __repr__(self) -> str:
+        return f"DicomFile(sop={self.sop!r})"  # a path may name a patient
+
+
+@dataclass(slots=True)
+class Folder:
+    """What lies in a folder: the DICOM files by SOP Instance UID, and those that should be DICOM and cannot be read."""
+
+    files: dict[str, list[DicomFile]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def index_folder(folder: str | os.PathLike[str]) -> Folder:
+    """Read the heads of all DICOM files in a folder and below it.
+
+    A file is taken for DICOM if it says so (PS3.10 section 7.1), or if its name ends in `.dcm`; others are passed
+    over, and so is what a receiver has not finished (`.part`).
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    found = Folder()
+    for path in _paths(os.fspath(folder)):
+        try:
+            file = read_file(path)
+        except FileNotFoundError:
+            continue  # gone since it was listed
+        except (HeadError, OSError):
+            found.unreadable.append(path)
+            continue
+        if file is not None:
+            found.files.setdefault(file.sop, []).append(file)
+        elif path.endswith(".dcm"):
+            found.unreadable.append(path)
+    return found
+
+
+def _paths(folder: str) -> Iterator[str]:
+    below = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+            elif entry.is_file() and not entry.name.endswith(".part"):
+                yield entry.path
+    for path in below:
+        yield from _paths(path)
+
+
+def read_file(path: str) -> DicomFile | None:
+    """Read the head of a file; None if it is no DICOM file.
+
+    Raises
+    ------
+    HeadError
+        If it is one and cannot be read.
+    OSError
+    """
+    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
+        data = stream.read(_FIRST)
+        if data[128:132] != b"DICM":
+            return None
+        syntax, start = _meta(data)
+        if not syntax or syntax in _BY_PYDICOM:
+            return _by_pydicom(path)
+        head = Head(syntax == _IMPLICIT, _WANTED, _SERIES)
+        body = memoryview(data)[start:]
+        while not head.feed(body, len(body), complete=len(data) < _FIRST):
+            more = stream.read(_MORE)
+            if not more:
+                head.feed(body, len(body), complete=True)
+                break
+            data += more
+            body = memoryview(data)[start:]
+    return _file(path, head.text(_SOP), head.text(_SERIES), head.text(_STUDY), syntax, start)
+
+
+def _file(path: str, sop: str, series: str, study: str, syntax: str, start: int) -> DicomFile:
+    if not sop:
+        raise HeadError("it has no SOP Instance UID")
+    return DicomFile(path, sop, series, study, syntax, start)
+
+
+def _meta(data: bytes) -> tuple[str, int]:
+    """Return the transfer syntax, and where the data set begins; empty and 0 if that is not said in the usual way."""
+    if len(data) < 144 or data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
+        return "", 0
+    end, offset, syntax = 144 + int.from_bytes(data[140:144], "little"), 144, ""
+    while offset + 8 <= min(end, len(data)):
+        group, element, vr, length = _ELEMENT.unpack_from(data, offset)
+        offset += 8
+        if vr in _LONG_VRS:
+            length = int.from_bytes(data[offset : offset + 4], "little")
+            offset += 4
+        if (group, element) == (0x0002, 0x0010):
+            syntax = data[offset : offset + length].decode("ascii", "replace").strip("\0 ")
+        offset += length
+    return (syntax, end) if offset == end else ("", 0)
+
+
+def _by_pydicom(path: str) -> DicomFile:
+    """Read a file that is deflated, big endian, or has an odd file meta information."""
+    keywords = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+    try:
+        data = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+        sop, study, series = (str(data.get(keyword) or "") for keyword in keywords)
+        syntax = str(data.file_meta.get("TransferSyntaxUID") or "")
+    except OSError:
+        raise
+    except Exception as error:  # a broken file may raise anything
+        raise HeadError(f"pydicom cannot read it, {type(error).__name__}") from error
+    return _file(path, sop, series, study, syntax, 0)
+
+
+def digest_of(file: DicomFile) -> Digest:
+    """Return the size and the SHA-256 of a data set, without the file meta information where that can be told apart."""
+    sha, size = hashlib.sha256(), 0
+    with open(file.path, "rb") as stream:  # noqa: PTH123
+        stream.seek(file.start)
+        while block := stream.read(_BLOCK):
+            sha.update(block)
+            size += len(block)
+    return Digest(size, sha.hexdigest(), file.transfer_syntax)
+
+
+def digests_of(files: Iterable[DicomFile]) -> Iterator[tuple[DicomFile, Digest | None]]:
+    """Yield each file with its digest, None if it cannot be read; several are read at a time."""
+
+    def read(file: DicomFile) -> tuple[DicomFile, Digest | None]:
+        try:
+            return file, digest_of(file)
+        except OSError:
+            return file, None
+
+    with ThreadPoolExecutor(_THREADS, "dicomover digest") as pool:
+        yield from pool.map(read, files)

@@ -1,0 +1,245 @@
+"""What a request comes to, asked by C-FIND down to the instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom import Dataset
+
+from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, State
+from dicomover.controls import Stop
+from dicomover.errors import AssociationLost, ContextRejected, NodeUnreachable, ProtocolError, QueryRefused
+from dicomover.hygiene import Request
+from dicomover.identifier import Identifier, Level, Model
+from dicomover.line import Line
+from dicomover.matching import select
+from dicomover.resolve import Find, TooManyMatches, resolve
+
+__all__ = ["Contents", "Steady", "held_of", "identifier_of", "look_up"]
+
+_ATTEMPTS = 3  # of a C-FIND whose association is lost
+
+
+class Steady:
+    """Asks over a line, and asks again if the association is lost in the middle: a lock is one piece."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def __call__(
+        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        """Ask; see `dicomover.resolve.Find`."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._line.find(level, model, keys, returned, limit)
+            except AssociationLost:
+                continue
+            except Stop as stop:
+                raise NodeUnreachable(str(stop.result.error)) from stop
+        return self._line.find(level, model, keys, returned, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an archive has of a study or of one series, and whether it named as many instances as it counts."""
+
+    study: LockedStudy
+    is_whole: bool = True
+
+
+@dataclass(slots=True)
+class Contents:
+    """What stands behind studies and series, each asked for once."""
+
+    find: Find
+    archive: object
+    _studies: dict[str, Held | None] = field(default_factory=dict)
+    _series: dict[tuple[str, str], Held | None] = field(default_factory=dict)
+
+    def studies_of(self, patient: Identifier) -> list[Identifier]:
+        """Return the studies of a patient."""
+        answers = self.find(Level.STUDY, patient.model, patient.keys(), (), None)
+        uids = sorted({str(answer.get("StudyInstanceUID") or "") for answer in answers} - {""})
+        return [Identifier.of(Level.STUDY, patient.model, {**patient.keys(), "StudyInstanceUID": uid}) for uid in uids]
+
+    def study(self, identifier: Identifier) -> Held | None:
+        """Return what a study holds, None if there is no such study."""
+        if identifier.study not in self._studies:
+            self._studies[identifier.study] = self._study(identifier)
+        return self._studies[identifier.study]
+
+    def series(self, identifier: Identifier) -> Held | None:
+        """Return one series of a study, None if there is no such series."""
+        key = (identifier.study, identifier.series)
+        if key not in self._series:
+            self._series[key] = self._one_series(identifier)
+        return self._series[key]
+
+    def _study(self, identifier: Identifier) -> Held | None:
+        counts = "NumberOfStudyRelatedInstances"
+        asked = self.find(Level.STUDY, identifier.model, identifier.keys(), (counts,), None)
+        answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
+        if not answers:
+            return None
+        parts = self._parts(identifier)
+        series = tuple(sorted((part for part, _ in parts), key=lambda part: part.uid))
+        study = LockedStudy(identifier.study, series)
+        return Held(study, all(whole for _, whole in parts) and study.count >= _number(answers[0], counts))
+
+    def _one_series(self, identifier: Identifier) -> Held | None:
+        parts = [(part, whole) for part, whole in self._parts(identifier) if part.uid == identifier.series]
+        if not parts:
+            return None
+        part, whole = parts[0]
+        return Held(LockedStudy(identifier.study, (part,)), whole)
+
+    def _parts(self, identifier: Identifier) -> list[tuple[LockedSeries, bool]]:
+        """Ask for the series, and the instances of each."""
+        counts, model = "NumberOfSeriesRelatedInstances", identifier.model
+        keys = Identifier.of(Level.SERIES, model, identifier.keys()).keys()
+        found: dict[str, Dataset] = {}
+        for answer in self.find(Level.SERIES, model, keys, ("Modality", counts), None):
+            found.setdefault(str(answer.get("SeriesInstanceUID") or ""), answer)
+        found.pop("", None)
+        parts = []
+        for uid, answer in found.items():
+            images = self.find(Level.IMAGE, model, {**keys, "SeriesInstanceUID": uid}, (), None)
+            instances = sorted({str(image.get("SOPInstanceUID") or "") for image in images} - {""})
+            part = LockedSeries(uid, str(answer.get("Modality") or ""), tuple(instances))
+            parts.append((part, len(instances) >= _number(answer, counts)))
+        return parts
+
+
+def look_up(
+    request: Request, contents: Contents, *, max_matches: int | None, given: Mapping[str, Any] | None = None
+) -> LockedRequest:
+    """Ask what a request comes to, down to the instances.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    contents
+        Asks the archive, and remembers.
+    max_matches
+        More than so many matches are not looked into; None is no limit.
+    given
+        The row as it was given.
+
+    Raises
+    ------
+    NodeError
+        If the archive cannot be reached any more. What it says about this one request is a state.
+    """
+
+    def ended(state: State, note: str, more_than: int | None = None) -> LockedRequest:
+        studies: tuple[LockedStudy, ...] = ()
+        row = given or {}
+        return LockedRequest(
+            request.label, request.level, request.model, request.keys, row, state, studies, more_than, note
+        )
+
+    try:
+        resolution = resolve(request, contents.find, archive=contents.archive, count=False, max_matches=max_matches)
+        parts, absent, whole = _looked_into((target.identifier for target in resolution.targets), contents)
+    except TooManyMatches:
+        return ended(State.TOO_MANY, f"more than {max_matches} {request.level.plural} match", max_matches)
+    except (QueryRefused, ContextRejected, ProtocolError) as error:
+        return ended(State.REFUSED, str(error))
+    if not parts:
+        return ended(State.NOT_FOUND, resolution.note or f"C-FIND has no match at level {request.level}")
+    state, notes = State.FOUND, [resolution.note]
+    if absent:
+        state = State.INCOMPLETE
+        notes.append(f"{absent} of the {request.level.plural} that it names are not in the archive")
+    if not whole:
+        state = State.CUT_SHORT
+        notes.append(
+            "the archive counts more instances than it names; ask its administrator whether answers are capped"
+        )
+    note = "; ".join(filter(None, notes))
+    studies = _merged(parts)
+    row = given or {}
+    return LockedRequest(request.label, request.level, request.model, request.keys, row, state, studies, None, note)
+
+
+def _looked_into(identifiers: Iterable[Identifier], contents: Contents) -> tuple[list[LockedStudy], int, bool]:
+    """Return what stands behind identifiers, how many named things are not there, and whether all that is was named."""
+    parts: list[LockedStudy] = []
+    absent, whole = 0, True
+    for identifier in identifiers:
+        if identifier.level is Level.PATIENT:
+            more, gone, complete = _looked_into(contents.studies_of(identifier), contents)
+            parts, absent, whole = parts + more, absent + gone, whole and complete
+            continue
+        held = contents.study(identifier) if identifier.level is Level.STUDY else contents.series(identifier)
+        if identifier.level is Level.IMAGE:
+            wanted = identifier.uids(Level.IMAGE)
+            part = None if held is None else _only(held.study, wanted)
+            absent += len(wanted) - (part.count if part else 0)
+            if part is not None and part.count:
+                parts.append(part)
+        elif held is None:
+            absent += 1
+        else:
+            parts.append(held.study)
+            whole = whole and held.is_whole
+    return parts, absent, whole
+
+
+def identifier_of(locked: LockedRequest, study: LockedStudy) -> Identifier:
+    """Return how to ask for a locked study: in Patient Root only if that was the model and the patient is known."""
+    keys, model = {"StudyInstanceUID": study.uid}, Model.STUDY
+    if locked.model is Model.PATIENT and locked.is_readable and "PatientID" in locked.keys:
+        keys, model = {**keys, "PatientID": locked.keys["PatientID"]}, Model.PATIENT
+    return Identifier.of(Level.STUDY, model, keys)
+
+
+def held_of(locked: LockedRequest, study: LockedStudy, contents: Contents) -> LockedStudy | None:
+    """Return what the archive has of a locked study now, at the level at which it was locked; None if nothing."""
+    identifier = identifier_of(locked, study)
+    if locked.level in (Level.PATIENT, Level.STUDY):
+        held = contents.study(identifier)
+        return None if held is None else held.study
+    parts = []
+    for series in study.series:
+        keys = {**identifier.keys(), "SeriesInstanceUID": series.uid}
+        held = contents.series(Identifier.of(Level.SERIES, identifier.model, keys))
+        if held is not None:
+            wanted = frozenset(series.instances)
+            parts.append(held.study if locked.level is Level.SERIES else _only(held.study, wanted))
+    there = _merged(part for part in parts if part.series)
+    return there[0] if there else None
+
+
+def _only(study: LockedStudy, wanted: frozenset[str]) -> LockedStudy:
+    """Leave some instances of a study."""
+    series = (
+        LockedSeries(part.uid, part.modality, tuple(uid for uid in part.instances if uid in wanted))
+        for part in study.series
+    )
+    return LockedStudy(study.uid, tuple(part for part in series if part.instances))
+
+
+def _merged(parts: Iterable[LockedStudy]) -> tuple[LockedStudy, ...]:
+    """Put together what was found in pieces, in ascending order of the UIDs."""
+    studies: dict[str, dict[str, LockedSeries]] = {}
+    for study in parts:
+        known = studies.setdefault(study.uid, {})
+        for part in study.series:
+            uids = {*part.instances, *(known[part.uid].instances if part.uid in known else ())}
+            known[part.uid] = LockedSeries(part.uid, part.modality, tuple(sorted(uids)))
+    return tuple(
+        LockedStudy(uid, tuple(series for _, series in sorted(known.items()))) for uid, known in sorted(studies.items())
+    )
+
+
+def _number(answer: Dataset, keyword: str) -> int:
+    """Return a count, 0 where the archive does not say."""
+    try:
+        return int(answer.get(keyword))
+    except (TypeError, ValueError):
+        return 0
