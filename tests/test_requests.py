@@ -580,8 +580,8 @@ def test_a_large_file_fits(tmp_path: Path) -> None:
         ({"PatientID": "47*"}, {"level": "patient"}, {"PatientID": "47*"}, "PATIENT", "patient"),
         ({"StudyInstanceUID": ["1", "2"]}, {}, {"StudyInstanceUID": "1\\2"}, "STUDY", "study"),
         ({"StudyInstanceUID": "1", "Modality": "CT"}, {"level": "series"}, None, "SERIES", "study"),
-        ({"0020,000D": "1", "0008,0020": pd.NA}, {}, {"StudyInstanceUID": "1", "StudyDate": ""}, "STUDY", "study"),
-        ({}, {}, {}, "STUDY", "study"),
+        ({"0020,000D": "1", "0008,0020": None}, {}, {"StudyInstanceUID": "1", "StudyDate": ""}, "STUDY", "study"),
+        ({"PatientID": "*"}, {}, None, "STUDY", "study"),
     ],
 )  # fmt: skip
 def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model: str) -> None:
@@ -605,6 +605,9 @@ def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model:
         ({"PatientID": "1"}, {"level": "patient", "model": "study"}, "does not exist in Study Root"),
         ({"QueryRetrieveLevel": "SERIES"}, {}, "say level= instead"),
         ([("PatientID", "1")], {}, "is no dict"),
+        ({}, {}, "find: names no key; to ask for everything on purpose, write {'PatientID': '*'}"),
+        ({"PatientID": pd.NA}, {}, "PatientID: is missing; give a value, or None"),
+        ({"StudyInstanceUID": float("nan")}, {}, "is missing"),
     ],
 )
 def test_find_keys_that_cannot_be_meant(keys: object, how: dict, says: str) -> None:

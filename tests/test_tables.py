@@ -1,109 +1,14 @@
-"""Answers of C-FIND and plans as tables."""
+"""Plans as tables."""
 
 from __future__ import annotations
 
-import struct
-import warnings
-from io import BytesIO
-
 import pandas as pd
 import pytest
-from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
-from pydicom.filereader import read_dataset
 
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.requests import Batch, parse_requests
 from dicomover.resolve import Resolution, Target
-from dicomover.tables import PLAN_COLUMNS, Planned, answers_table, plan_table, returned_keys
-
-COLUMNS = [
-    "PatientID", "StudyDate", "ModalitiesInStudy", "NumberOfStudyRelatedInstances", "PatientSize", "Rows",
-    "ProcedureCodeSequence",
-]  # fmt: skip
-
-
-def wire(**values: str | bytes) -> Dataset:
-    """Return an answer as it comes from the wire, valid or not."""
-    raw = b""
-    for tag, value in sorted((tag_for_keyword(keyword), value) for keyword, value in values.items()):
-        text = value if isinstance(value, bytes) else value.encode()
-        text += b" " * (len(text) % 2)
-        raw += struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(text)) + text
-    return read_dataset(BytesIO(raw), True, True, bytelength=len(raw))
-
-
-def table_of(*answers: Dataset, columns: list[str] = COLUMNS) -> pd.DataFrame:
-    """Return the table; pydicom warns of values that are not valid."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return answers_table(answers, columns)
-
-
-FULL = {
-    "PatientID": "0047",
-    "StudyDate": "20240229",
-    "ModalitiesInStudy": "CT\\SR",
-    "NumberOfStudyRelatedInstances": "12",
-    "PatientSize": "1.75",
-    "Rows": struct.pack("<H", 512),
-}
-
-
-@pytest.mark.parametrize(
-    "answers", [[], [wire()], [wire(**FULL)], [wire(**FULL), wire()]], ids=["none", "bare", "full", "both"]
-)
-def test_columns_and_dtypes_are_always_the_same(answers: list[Dataset]) -> None:
-    """Text is text and numbers are numbers, for no answer too; a sequence is left out."""
-    table = table_of(*answers)
-    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == {
-        "PatientID": "string",
-        "StudyDate": "string",
-        "ModalitiesInStudy": "string",
-        "NumberOfStudyRelatedInstances": "Int64",
-        "PatientSize": "Float64",
-        "Rows": "Int64",
-    }
-    assert len(table) == len(answers)
-    assert isinstance(table.index, pd.RangeIndex)
-
-
-def test_values_of_answers() -> None:
-    """Leading zeros stay, several values are joined, and what was not said is <NA>."""
-    full, bare = table_of(wire(**FULL), wire(PatientID="")).to_dict("records")
-    assert full == FULL | {"NumberOfStudyRelatedInstances": 12, "PatientSize": 1.75, "Rows": 512}
-    assert all(pd.isna(value) for value in bare.values())
-
-
-@pytest.mark.parametrize(
-    ("keyword", "value", "number"),
-    [
-        ("NumberOfStudyRelatedInstances", "abc", None),
-        ("NumberOfStudyRelatedInstances", "1.5", None),
-        ("NumberOfStudyRelatedInstances", "12.0", 12),
-        ("NumberOfStudyRelatedInstances", "1\\2", None),
-        ("NumberOfStudyRelatedInstances", " 7 ", 7),
-        ("PatientSize", "1,75", None),
-        ("PatientSize", "x", None),
-        ("Rows", b"abcdef", None),
-    ],
-)
-def test_numbers_that_are_none(keyword: str, value: str | bytes, number: float | None) -> None:
-    """A number that the archive wrote badly is <NA>, and the other answers are still there."""
-    column = table_of(wire(**{keyword: value}), wire(**FULL))[keyword]
-    assert (None if pd.isna(column[0]) else column[0]) == number
-    assert not pd.isna(column[1])
-
-
-def test_returned_keys() -> None:
-    """The usual ones of the level, those asked by, those asked for; each once."""
-    keys = returned_keys(Level.SERIES, {"StudyInstanceUID": "1", "ProtocolName": "x*"}, ["Modality", "StationName"])
-    assert keys[:2] == ["StudyInstanceUID", "SeriesInstanceUID"]
-    assert keys[-2:] == ["ProtocolName", "StationName"]
-    assert len(keys) == len(set(keys))
-
-
-# --- plans
+from dicomover.tables import PLAN_COLUMNS, Planned, plan_table
 
 
 def found(*studies: str, expected: int | None = 3, matches: int | None = 1) -> Resolution:

@@ -340,8 +340,10 @@ class RowCheck:
                 continue
             if keyword in texts:
                 self.problem(keyword, value, "is given twice", "keep one")
-            elif _is_missing(value):
+            elif value is None:
                 texts[keyword] = ""
+            elif _is_missing(value):  # of a table, where nobody has asked for every value
+                self.problem(keyword, None, "is missing", "give a value, or None to ask for it without matching it")
             elif isinstance(value, str):
                 texts[keyword] = value.strip()
                 if dictionary_VR(keyword) == "DA" and _ISO_DATE.search(value):

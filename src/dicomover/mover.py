@@ -14,6 +14,8 @@ from typing import Any, Self, Unpack
 
 import pandas as pd
 
+from dicomover.answers import answers_table, returned_keys
+from dicomover.cohort import Cohort, CohortVerbs
 from dicomover.controls import Controls
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
@@ -28,18 +30,18 @@ from dicomover.planning import plan
 from dicomover.pool import Pool
 from dicomover.progress import choose
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
-from dicomover.requests import Invalid, RequestsLike, keyword_of, parse_query, parse_requests
-from dicomover.resolve import Resolver, Verify
+from dicomover.requests import Batch, Invalid, RequestsLike, keyword_of, parse_query, parse_requests
+from dicomover.resolve import Resolve, Resolver, Verify
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
-from dicomover.tables import answers_table, plan_table, returned_keys
+from dicomover.tables import plan_table
 from dicomover.window import Window
 from dicomover.worker import Settings
 
 __all__ = ["Mover"]
 
 
-class Mover:
+class Mover(CohortVerbs):
     """Moves images out of an archive. Constructing one does no I/O.
 
     Parameters
@@ -70,7 +72,12 @@ class Mover:
     timeouts
         How long to wait for what.
     verify
-        `counts` asks by C-FIND how many instances should arrive; `none` does not ask.
+        What shows that all has arrived. `counts` asks the archive by C-FIND how many instances there are; `instances`
+        asks which ones, and compares SOP Instance UIDs; `destination` also asks the destination, which has to be a
+        `Node`, what it has of them afterwards; `none` does not ask.
+    recheck
+        Ask the archive again about requests that are complete according to the journal, which costs a C-FIND each, and
+        move what has grown since; by default they are skipped at once.
     max_matches
         A request that resolves to more studies (series, images) moves nothing; None is no limit.
     retry
@@ -119,6 +126,7 @@ class Mover:
         associations: int = 2,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         verify: Verify = "counts",
+        recheck: bool = False,
         max_matches: int | None = 100,
         retry: RetryLike = "interactive",
         window: Window | str | None = None,
@@ -130,6 +138,7 @@ class Mover:
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
         self._destination_node = destination if isinstance(destination, Node) else None
+        self._destination_pool = None if self._destination_node is None else Pool(self._destination_node, self.ae_title)
         if isinstance(destination, Node):
             destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
@@ -154,6 +163,7 @@ class Mover:
             "associations": associations,
             "timeouts": timeouts,
             "verify": verify,
+            "recheck": recheck,
             "max_matches": max_matches,
             "retry": retry,
             "window": window,
@@ -165,7 +175,7 @@ class Mover:
             self._defaults["destination"] = destination
         if self.receive is not None:
             self._defaults["destination"] = self.ae_title
-        check(self._defaults)
+        check(self._defaults, self._destination_node)
         self._pool = Pool(self.node, self.ae_title)
         self._receiver = None if self.receive is None else self._new_receiver()
         self._journal = journal
@@ -246,7 +256,8 @@ class Mover:
         with self._life:
             self._users -= 1
             if self._users == 0:
-                self._pool.close()
+                for pool in filter(None, (self._pool, self._destination_pool)):
+                    pool.close()
             if listening and self._receiver is not None:
                 self._listeners -= 1
                 if self._listeners == 0:
@@ -289,7 +300,7 @@ class Mover:
         True
         """
         begun = time.monotonic()
-        with self._in_use(), self._line(self._defaults["timeouts"]) as line:
+        with self._asking(self._defaults["timeouts"]) as line:
             line.echo()
         return time.monotonic() - begun
 
@@ -341,7 +352,7 @@ class Mover:
         query = parse_query(keys, level=level or self._defaults["level"], model=model or self._defaults["model"])
         columns = returned_keys(query.level, query.keys, [keyword_of(key) for key in returned])
         matched = {keyword: value for keyword, value in query.keys.items() if value}
-        with self._in_use(), self._line(timeouts or self._defaults["timeouts"]) as line:
+        with self._asking(timeouts or self._defaults["timeouts"]) as line:
             line.connect()
             answers = line.find(query.level, query.model, query.keys, columns, limit)
             kept, dropped = select(answers, matched, self.node)
@@ -392,7 +403,7 @@ class Mover:
 
     def plan(
         self,
-        requests: RequestsLike,
+        requests: RequestsLike | Cohort,
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
@@ -430,14 +441,14 @@ class Mover:
         1               4  not-found      <NA>
         """
         options = self._options(overrides)
-        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
-        with self._in_use(), self._line(options["timeouts"]) as line:
-            planned = plan(batch, line, self._resolver(options))
+        batch, resolve = self._read(requests, keys, invalid, options)
+        with self._asking(options["timeouts"]) as line:
+            planned = plan(batch, line, resolve)
         return plan_table(batch, planned)
 
     def move(
         self,
-        requests: RequestsLike,
+        requests: RequestsLike | Cohort,
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
@@ -450,14 +461,15 @@ class Mover:
         requests
             A dict, a DataFrame of n rows, or an iterable of n dicts or rows. Keys are DICOM keywords or tags. In a
             dict every entry is a query key; in a table PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID
-            and AccessionNumber are, and the other columns ride along into the summary.
+            and AccessionNumber are, and the other columns ride along into the summary. Or a `Cohort`: what moves is
+            exactly what was locked, row by row.
         keys
             Further columns of a table that are query keys.
         invalid
             `raise` if a row cannot be meant, or `record` it as a row with the status `invalid`.
         **overrides
             What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
-            `verify`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`.
+            `verify`, `recheck`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`.
 
         Returns
         -------
@@ -496,7 +508,7 @@ class Mover:
 
     def start(
         self,
-        requests: RequestsLike,
+        requests: RequestsLike | Cohort,
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
@@ -533,7 +545,7 @@ class Mover:
 
     def job(
         self,
-        requests: RequestsLike,
+        requests: RequestsLike | Cohort,
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
@@ -557,7 +569,7 @@ class Mover:
 
     def _job(
         self,
-        requests: RequestsLike,
+        requests: RequestsLike | Cohort,
         keys: Sequence[str],
         invalid: Invalid,
         overrides: Options,
@@ -570,36 +582,40 @@ class Mover:
             raise ConfigurationError(
                 "nobody is named to receive: give destination= (the AE title of a third party) or receive= (a folder)"
             )
-        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
+        batch, resolve = self._read(requests, keys, invalid, options)
 
         def cancel() -> None:
             job.cancel()
 
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
+        destination_pool = self._destination_pool if options["verify"] == "destination" else None
         settings = Settings(
             destination=destination,
+            destination_pool=destination_pool,
             timeouts=options["timeouts"],
             associations=options["associations"],
-            resolve=self._resolver(options),
+            resolve=resolve,
             retry=Retry.parse(options["retry"]),
         )
-        resumption = self._resumption(destination)
+        resumption = self._resumption(destination, recheck=options["recheck"])
         job = Job(
             batch, settings, self._pool, self._receiver, pace_of(options), resumption, view, self._begins, self._ends
         )
         return job
 
-    def _resumption(self, destination: str) -> Resumption | None:
-        """Make what one job needs to go on where an earlier one stopped."""
+    def _resumption(self, destination: str, *, recheck: bool = False, only_old: bool = False) -> Resumption | None:
+        """Make what one job needs to go on where an earlier one stopped; None without a journal, or an old one."""
         journal, receiver = self._journal, self._receiver
         if isinstance(journal, str) and journal == "auto":
             journal = None if self.receive is None else self.receive / "journal.db"
         if journal is None:
             return None
         journal = journal.again() if isinstance(journal, Journal) else Journal(journal)
+        if only_old and not journal.path.exists():
+            return None
         third = destination if receiver is None else None
         sync = (lambda: None) if receiver is None else receiver.sync
-        return Resumption(journal, self.node.ae_title, third, self.receive, sync)
+        return Resumption(journal, self.node.ae_title, third, self.receive, sync, recheck=recheck)
 
     def _begins(self, job: Job) -> None:
         self._use(listening=True)
@@ -621,11 +637,20 @@ class Mover:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
             raise ConfigurationError("this Mover receives itself; make another one for a third party")
         options: Options = {**self._defaults, **overrides}
-        check(options)
+        check(options, self._destination_node)
         return options
 
-    def _resolver(self, options: Options) -> Resolver:
-        return Resolver(self.node, options["verify"], options["max_matches"])
+    def _read(
+        self, requests: RequestsLike | Cohort, keys: Sequence[str], invalid: Invalid, options: Options
+    ) -> tuple[Batch, Resolve]:
+        """Return the batch, and what says of each request what it comes to."""
+        if isinstance(requests, Cohort):
+            return requests.batch(keys), requests.resolver(self.node)
+        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
+        return batch, Resolver(self.node, options["verify"], options["max_matches"])
 
-    def _line(self, timeouts: Timeouts) -> Line:
-        return Line(self._pool, timeouts, Controls(lambda _: None))
+    @contextlib.contextmanager
+    def _asking(self, timeouts: Timeouts) -> Iterator[Line]:
+        """Lend a line to the archive for as long as this lasts."""
+        with self._in_use(), Line(self._pool, timeouts, Controls(lambda _: None)) as line:
+            yield line

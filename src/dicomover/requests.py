@@ -289,6 +289,8 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
         problem = Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}")
         raise RequestError([problem])
     check = RowCheck(-1, "find")
+    if not keys:
+        check.problem("", None, "names no key", "to ask for everything on purpose, write {'PatientID': '*'}")
     texts = check.query(keys)
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)

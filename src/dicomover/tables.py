@@ -1,88 +1,17 @@
-"""Answers of C-FIND, and the plan of a batch, as DataFrames."""
+"""The plan of a batch as a DataFrame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
-from pydicom.multival import MultiValue
 
 from dicomover.identifier import Level
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution
 
-__all__ = ["PLAN_COLUMNS", "Planned", "answers_table", "plan_table", "returned_keys"]
-
-_RETURNED = {
-    Level.PATIENT: "PatientID PatientName PatientBirthDate PatientSex NumberOfPatientRelatedStudies",
-    Level.STUDY: (
-        "PatientID PatientName PatientBirthDate PatientSex StudyInstanceUID AccessionNumber StudyDate StudyTime "
-        "StudyID StudyDescription ModalitiesInStudy NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"
-    ),
-    Level.SERIES: (
-        "StudyInstanceUID SeriesInstanceUID Modality SeriesNumber SeriesDescription BodyPartExamined "
-        "NumberOfSeriesRelatedInstances"
-    ),
-    Level.IMAGE: "StudyInstanceUID SeriesInstanceUID SOPInstanceUID SOPClassUID InstanceNumber",
-}
-_INTEGERS, _DECIMALS = ("IS", "US", "SS", "UL", "SL"), ("DS", "FL", "FD")
-
-
-def returned_keys(level: Level, keys: Mapping[str, str], wanted: Sequence[str]) -> list[str]:
-    """Return the keywords of a find's columns: the usual ones of the level, those asked by, those asked for."""
-    return list(dict.fromkeys([*_RETURNED[level].split(), *keys, *wanted]))
-
-
-def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.DataFrame:
-    r"""Make a table of C-FIND answers.
-
-    Parameters
-    ----------
-    answers
-        n identifiers.
-    columns
-        Keywords.
-
-    Returns
-    -------
-    DataFrame of n rows
-        One column for each keyword, text (dtype string) or numbers (Int64, Float64) by its VR; several values are
-        joined by a backslash; sequences are left out; `<NA>` where the archive did not say.
-
-    Examples
-    --------
-    >>> answer = Dataset()
-    >>> answer.ModalitiesInStudy = ["CT", "SR"]
-    >>> answers_table([answer], ["ModalitiesInStudy", "NumberOfStudyRelatedSeries"])
-      ModalitiesInStudy  NumberOfStudyRelatedSeries
-    0            CT\SR                        <NA>
-    """
-    shown = [keyword for keyword in columns if dictionary_VR(keyword) != "SQ"]
-    rows = [[_value(answer, keyword) for keyword in shown] for answer in answers]
-    table = pd.DataFrame(rows, columns=pd.Index(shown), index=pd.RangeIndex(len(rows)), dtype=object)
-    for keyword in shown:
-        vr = dictionary_VR(keyword)
-        if vr in _INTEGERS:
-            numbers = pd.to_numeric(table[keyword], errors="coerce").astype("Float64")
-            table[keyword] = numbers.where(numbers % 1 == 0).astype("Int64")
-        elif vr in _DECIMALS:
-            table[keyword] = pd.to_numeric(table[keyword], errors="coerce").astype("Float64")
-        else:
-            table[keyword] = table[keyword].astype("string")
-    return table
-
-
-def _value(answer: Dataset, keyword: str) -> str | None:
-    value = answer.get(keyword)
-    if value is None or value == "":
-        return None
-    if isinstance(value, MultiValue | list):
-        return "\\".join(str(item) for item in value) or None
-    return str(value)
-
+__all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
 
 PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "modalities", "error")
 

@@ -1,0 +1,192 @@
+r"""Answers of C-FIND as a tidy table: one row for each answer, one column and one dtype for each keyword.
+
+What a keyword's dtype is follows from DICOM's dictionary alone, never from what came:
+
+=====================================  =======  =====================================================
+VR, where the keyword has one value    dtype    meaning
+=====================================  =======  =====================================================
+IS, SL, SS, SV, UL, US, UV             Int64    a whole number
+DS, FD, FL                             Float64  a number
+SQ                                     string   JSON: a list of items, each by keyword
+OB, OD, OF, OL, OV, OW, UN             string   base64
+all others, and what has several       string   text as it came, several values joined by a backslash
+=====================================  =======  =====================================================
+
+Dates and times stay text. That is how they are asked for again, it sorts and compares as it should, and a date that
+nobody can read (`20240231`, `2024.01.02`) is not lost; `pandas.to_datetime(column, format="%Y%m%d", errors="coerce")`
+makes dates of the others. `column.str.contains("CT")` finds one value among several, and
+`column.str.split("\\").explode()` takes them apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.multival import MultiValue
+
+from dicomover.errors import AnswerWarning
+from dicomover.identifier import Level
+
+__all__ = ["answers_table", "dtype_of", "returned_keys"]
+
+logger = logging.getLogger("dicomover.answers")
+
+_RETURNED = {
+    Level.PATIENT: "PatientID PatientName PatientBirthDate PatientSex NumberOfPatientRelatedStudies",
+    Level.STUDY: (
+        "PatientID PatientName PatientBirthDate PatientSex StudyInstanceUID AccessionNumber StudyDate StudyTime "
+        "StudyID StudyDescription ModalitiesInStudy NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"
+    ),
+    Level.SERIES: (
+        "StudyInstanceUID SeriesInstanceUID Modality SeriesNumber SeriesDescription BodyPartExamined "
+        "NumberOfSeriesRelatedInstances"
+    ),
+    Level.IMAGE: "StudyInstanceUID SeriesInstanceUID SOPInstanceUID SOPClassUID InstanceNumber",
+}
+_INTEGERS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_DECIMALS = frozenset({"DS", "FD", "FL"})
+_LARGEST = 2**63 - 1
+
+
+def returned_keys(level: Level, keys: Mapping[str, str], wanted: Sequence[str]) -> list[str]:
+    """Return the keywords of a find's columns: the usual ones of the level, those asked by, those asked for."""
+    return list(dict.fromkeys([*_RETURNED[level].split(), *keys, *wanted]))
+
+
+def dtype_of(keyword: str) -> str:
+    """Return the dtype of a keyword's column: `Int64`, `Float64` or `string`.
+
+    Examples
+    --------
+    >>> dtype_of("NumberOfStudyRelatedInstances"), dtype_of("SliceThickness"), dtype_of("PixelSpacing")
+    ('Int64', 'Float64', 'string')
+    """
+    if dictionary_VM(keyword) != "1":
+        return "string"
+    choices = set(dictionary_VR(keyword).split(" or "))
+    return "Int64" if choices <= _INTEGERS else "Float64" if choices <= _DECIMALS else "string"
+
+
+def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.DataFrame:
+    r"""Make a table of C-FIND answers.
+
+    Parameters
+    ----------
+    answers
+        n identifiers.
+    columns
+        Keywords.
+
+    Returns
+    -------
+    DataFrame of n rows
+        One column for each keyword, of its dtype; `<NA>` where the archive did not say, or said what is no number;
+        the latter with an `AnswerWarning`. Attributes that were not asked for, private ones among them, are left out.
+
+    Examples
+    --------
+    >>> answer = Dataset()
+    >>> answer.ModalitiesInStudy = ["CT", "SR"]
+    >>> answers_table([answer], ["ModalitiesInStudy", "NumberOfStudyRelatedSeries"])
+      ModalitiesInStudy  NumberOfStudyRelatedSeries
+    0            CT\SR                        <NA>
+    """
+    answers = list(answers)
+    found: dict[str, pd.Series[Any]] = {}
+    for keyword in columns:
+        dtype = dtype_of(keyword)
+        values, lost = _read([_text_of(answer, keyword) for answer in answers], _READ[dtype])
+        if lost:  # what they were is not said: it may be of a patient
+            warnings.warn(
+                f"{keyword}: {lost} of {len(answers)} answers say what is not {_WORDS[dtype]}, "
+                "which is <NA> in the table",
+                AnswerWarning,
+                stacklevel=3,
+            )
+        found[keyword] = pd.Series(values, index=pd.RangeIndex(len(answers)), dtype=dtype)
+    return pd.DataFrame(found, index=pd.RangeIndex(len(answers)))
+
+
+def _whole(text: str) -> int:
+    number = Decimal(text)
+    if number != number.to_integral_value() or abs(number) > _LARGEST or "_" in text:
+        raise ValueError(text)
+    return int(number)
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or "_" in text:
+        raise ValueError(text)
+    return number
+
+
+def _as_it_is(text: str) -> str:
+    if text == _UNREADABLE:
+        raise ValueError(text)
+    return text
+
+
+_UNREADABLE = "\0"
+_READ: dict[str, Callable[[str], Any]] = {"Int64": _whole, "Float64": _real, "string": _as_it_is}
+_WORDS = {"Int64": "one whole number", "Float64": "one number", "string": "what its VR says"}
+
+
+def _read(texts: Sequence[str | None], read: Callable[[str], Any]) -> tuple[list[Any], int]:
+    """Return the values, and how many texts could not be read."""
+    values: list[Any] = []
+    lost = 0
+    for text in texts:
+        try:
+            values.append(None if text is None else read(text))
+        except (ArithmeticError, ValueError):
+            values.append(None)
+            lost += 1
+    return values, lost
+
+
+def _text_of(dataset: Dataset, tag: Any) -> str | None:
+    """Return a value as text, None if there is none; pydicom warns with values that it does not like, or raises."""
+    if tag not in dataset:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _text(dataset[tag])
+        except Exception as error:  # noqa: BLE001 - whatever pydicom raises for bytes of another VR
+            logger.debug("%s: cannot be read (%s)", tag, type(error).__name__)
+            return _UNREADABLE
+
+
+def _text(element: DataElement) -> str | None:
+    """Return a value as text, None if there is none."""
+    value = element.value
+    if element.VR == "SQ":
+        return json.dumps([_item(item) for item in value], ensure_ascii=False) if value else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii") or None
+    if isinstance(value, MultiValue | list):
+        parts = ["" if part is None else str(part) for part in value]
+        return "\\".join(parts) if any(parts) else None
+    return None if value is None or str(value) == "" else str(value)
+
+
+def _item(item: Dataset) -> dict[str, Any]:
+    """Return an item of a sequence by keyword, or by tag where the dictionary has none."""
+    content: dict[str, Any] = {}
+    for tag in sorted(item.keys()):
+        element = item[tag]
+        name = element.keyword or f"{element.tag.group:04X},{element.tag.element:04X}"
+        is_sequence = element.VR == "SQ"
+        content[name] = [_item(inner) for inner in element.value or ()] if is_sequence else _text(element)
+    return content
