@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dicomover.mover import Mover
     from dicomover.node import Node, Timeouts
     from dicomover.outcome import Status
+    from dicomover.reporting import report
     from dicomover.requests import read_requests
     from dicomover.retry import Retry
     from dicomover.window import Window
@@ -72,6 +73,7 @@ _HOME = {
     "Timeouts": "node",
     "Window": "window",
     "read_requests": "requests",
+    "report": "reporting",
 }
 
 __all__ = [
@@ -100,6 +102,7 @@ __all__ = [
     "Timeouts",
     "Window",
     "read_requests",
+    "report",
 ]
 
 logging.getLogger("dicomover").addHandler(logging.NullHandler())

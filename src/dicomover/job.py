@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,7 +29,11 @@ from dicomover.receiver import Receiver
 from dicomover.requests import Batch
 from dicomover.resume import Resumption
 from dicomover.tally import Arrivals, Tally
+from dicomover.timeline import Timeline
 from dicomover.worker import Reception, Settings, Worker
+
+if TYPE_CHECKING:
+    from dicomover.reporting import Report
 
 __all__ = ["CANCEL_PATIENCE", "Job"]
 
@@ -75,6 +80,7 @@ class Job:
         self._pace = pace
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
+        self._timeline, self._port = Timeline(), 0
         self._begun = False
         self._over = threading.Event()  # no worker is left
         self._ended = threading.Event()  # and that has been shown
@@ -215,6 +221,29 @@ class Job:
         """
         return summary.build(self._ledger.results(), self._batch.given)
 
+    def report(self, *, show_keys: bool = False) -> Report:
+        """Return what is known by now as `dicomover.report` does, with who was asked and when each instance came.
+
+        Parameters
+        ----------
+        show_keys
+            Whether the index and the keys of rows are shown, which may be patient data.
+
+        Examples
+        --------
+        >>> from dicomover import Mover
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123", instances=4)]) as pacs:
+        ...     mover = Mover(pacs.node, destination="WORKSTATION", progress="none")
+        ...     print(repr(mover.job({"AccessionNumber": "00123"}).run().report()))
+        <Report: 1 request, complete>
+        """
+        from dicomover.reporting import Report, Run
+
+        destination, pool = self._settings.destination, self._pool
+        run = Run.of(self._timeline, pool.node, pool.ae_title, destination, self._port, over=self.done)
+        return Report(self.summary(), run=run, show_keys=show_keys)
+
     def failures(self) -> pd.DataFrame:
         """Return one row for each instance that the archive named as failed.
 
@@ -266,6 +295,7 @@ class Job:
         """Open the first association, so that a node that cannot be reached is an error, and set the workers going."""
         self._begun = True
         self._on_begin(self)
+        self._port = 0 if self._reception is None else self._reception.receiver.port
         self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
         for position in self._batch.problems:
             self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
@@ -275,13 +305,7 @@ class Job:
         count = min(self._settings.associations, len(self._batch.requests))
         workers = [
             Worker(
-                self._ledger,
-                self._settings,
-                self._pool,
-                self._controls,
-                self._pace,
-                self._reception,
-                self._resumption,
+                self._ledger, self._settings, self._pool, self._controls, self._pace, self._reception, self._resumption
             )
             for _ in range(count)
         ]
@@ -291,6 +315,7 @@ class Job:
             if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
                 workers[0].connect()
         except BaseException:
+            workers[0].close()
             if self._resumption is not None:
                 self._resumption.close()
             self._on_end(self)
@@ -323,8 +348,7 @@ class Job:
         try:
             self._ledger.finish()
             if self._reception is not None:
-                for number in self._ledger.numbers():
-                    self._reception.receiver.dismiss(number)
+                self._reception.receiver.dismiss(*self._ledger.numbers())
             if self._resumption is not None and self._batch.requests:
                 self._resumption.close()
             self._on_end(self)
@@ -344,6 +368,7 @@ class Job:
                     continue
                 event = BatchEnded(time.monotonic())  # an interrupt took the real one away
             progress.take(event)
+            self._timeline.take(event, progress.state)
             if isinstance(event, BatchEnded):
                 return
             progress.refresh()

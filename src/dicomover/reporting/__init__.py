@@ -1,0 +1,10 @@
+"""Reading the outcome of a batch: a report as text, as a page and as plots.
+
+`figures` computes and never draws; `words`, `charts` and `page` put its tables into text and HTML; `plots` draws them
+with matplotlib.
+"""
+
+from dicomover.reporting.reports import Report, report
+from dicomover.reporting.words import Run
+
+__all__ = ["Report", "Run", "report"]

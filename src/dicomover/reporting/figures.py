@@ -1,0 +1,278 @@
+"""What a report says, as tables: totals, reasons, rows and time. Pure; nothing here draws."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from dicomover.errors import ConfigurationError
+from dicomover.outcome import Status
+from dicomover.summary import SCHEMA
+
+__all__ = [
+    "COUNTED",
+    "by_row",
+    "is_complete",
+    "merge_sentences",
+    "moved",
+    "over_time",
+    "read_summary",
+    "reasons",
+    "spans",
+    "status_of",
+    "time_steps",
+    "times",
+    "totals",
+]
+
+OPEN = "not over"
+COUNTED = ("expected", "completed", "warning", "failed", "remaining", "received", "bytes", "attempts")
+_COMPLETE = [str(status) for status in Status if status.complete]
+_ORDER = [*map(str, Status), OPEN]
+_NUMBER = re.compile(r"(?<![\w.:/])\d+(?![\w:/]|\.\d)")
+_STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)  # seconds
+_MOST_STEPS = 60
+
+
+def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary with our dtypes, also one that has been through a CSV.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no summary.
+    """
+    missing = [column.name for column in SCHEMA if column.name not in summary.columns]
+    if missing:
+        raise ConfigurationError(
+            f"a report is made of a summary, and this table has no column {', '.join(map(repr, missing))}; "
+            "give what move() or job.summary() returns, all columns of it"
+        )
+    ours: dict[str, Any] = {}
+    for column in SCHEMA:
+        values = summary[column.name]
+        if column.dtype == "Int64":
+            ours[column.name] = pd.to_numeric(values, errors="coerce").astype("Int64")
+        elif column.dtype == "Float64":
+            ours[column.name] = pd.to_numeric(values, errors="coerce").astype("Float64")
+        elif column.name == "started":
+            ours[column.name] = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+        else:
+            texts = values.astype("string")
+            ours[column.name] = texts.mask(texts == "")
+    return summary.assign(**ours)
+
+
+def status_of(summary: pd.DataFrame) -> pd.Series[str]:
+    """Return each verdict as text; `not over` where there is none yet."""
+    return summary["status"].fillna(OPEN).astype(object)
+
+
+def is_complete(summary: pd.DataFrame) -> pd.Series[bool]:
+    """Tell of each row whether everything that it asked for has moved."""
+    return summary["status"].isin(_COMPLETE)
+
+
+def moved(summary: pd.DataFrame) -> pd.Series[int]:
+    """Return how many instances of each row have moved: what is here, or what the archive counted."""
+    claimed = summary[["completed", "warning"]].sum(axis="columns", min_count=1)
+    return summary["received"].fillna(claimed)
+
+
+def totals(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows and the sums of what was counted, for each verdict and for all.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `status`, the best first, `all` last; `rows` and `COUNTED`, `<NA>` where nobody has said.
+    """
+    groups = summary[list(COUNTED)].groupby(status_of(summary))
+    table = groups.sum(min_count=1)
+    table.insert(0, "rows", groups.size().astype("Int64"))
+    table = table.reindex([name for name in _ORDER if name in table.index])
+    table.loc["all"] = table.sum(min_count=1)
+    table.loc["all", "rows"] = len(summary)
+    return table.astype("Int64").rename_axis("status")
+
+
+def reasons(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return why rows are not complete, the worst verdicts and the most frequent reasons first.
+
+    Sentences that differ in their numbers only are one reason.
+
+    Returns
+    -------
+    DataFrame
+        `rows` (how many), `status`, `error` (the sentence), `expected` and `moved` (instances of those rows) and
+        `positions` (of the rows in the summary).
+    """
+    rows = summary[~is_complete(summary)]
+    sentences = rows["error"].fillna("").astype(object)
+    unlike = {sentence: _NUMBER.sub("#", sentence) for sentence in sentences.unique()}
+    frame = pd.DataFrame(
+        {
+            "status": status_of(rows),
+            "kind": sentences.map(unlike),
+            "error": sentences,
+            "expected": rows["expected"],
+            "moved": moved(rows),
+            "positions": [position for position, done in enumerate(is_complete(summary)) if not done],
+        }
+    )
+    found: list[dict[str, Any]] = [
+        {
+            "rows": len(group),
+            "status": status,
+            "error": merge_sentences(group["error"].unique().tolist()) or None,
+            "expected": group["expected"].sum(min_count=1),
+            "moved": group["moved"].sum(min_count=1),
+            "positions": group["positions"].tolist(),
+        }
+        for (status, _), group in frame.groupby(["status", "kind"], sort=False)
+    ]
+    found.sort(key=lambda reason: (_URGENCY.index(reason["status"]), -reason["rows"]))
+    columns = ["rows", "status", "error", "expected", "moved", "positions"]
+    dtypes: Any = {"rows": "int64", "error": "string", "expected": "Int64", "moved": "Int64"}
+    return pd.DataFrame(found, columns=columns).astype(dtypes)
+
+
+_URGENCY = [
+    *map(str, (Status.FAILURE, Status.LOST, Status.PARTIAL, Status.EMPTY, Status.NOT_FOUND, Status.INVALID)),
+    *map(str, (Status.CANCELLED, Status.SUCCESS, Status.WARNING, Status.SKIPPED)),
+    OPEN,
+]
+
+
+def merge_sentences(sentences: Sequence[str]) -> str:
+    """Return sentences that differ in their numbers only as one.
+
+    Examples
+    --------
+    >>> merge_sentences(["0xB000, 3 of 5 moved", "0xB000, 4 of 5 moved"])
+    '0xB000, 3 to 4 of 5 moved'
+    """
+    if len(sentences) < 2:
+        return "".join(sentences)
+    found = [[int(number) for number in _NUMBER.findall(sentence)] for sentence in sentences]
+    spread = iter([(min(numbers), max(numbers)) for numbers in zip(*found, strict=True)])
+
+    def span(_: re.Match[str]) -> str:
+        least, most = next(spread)
+        return str(least) if least == most else f"{least} to {most}"
+
+    return _NUMBER.sub(span, sentences[0])
+
+
+def spans(numbers: Sequence[int], most: int = 6) -> str:
+    """Return row numbers in few words.
+
+    Examples
+    --------
+    >>> spans([3, 4, 5, 9]), spans(range(0, 100, 2), most=3)
+    ('3-5, 9', '0, 2, 4, …')
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        elif len(runs) > most:
+            break
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(words if len(words) <= most else [*words[:most], "…"])
+
+
+def by_row(summary: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return what moved, moved with a warning and failed: of each row, or of each verdict where rows are too many.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by position or by status: `completed`, `warning`, `failed` and `open` (expected, and accounted for by
+        none of them). Where an archive counted nothing and we receive, what is here counts as completed.
+    """
+    counted = summary[["completed", "warning", "failed"]]
+    here = counted["completed"].fillna(summary["received"])
+    bars = counted.assign(completed=here).fillna(0)
+    bars["open"] = (summary["expected"].fillna(0) - bars.sum(axis="columns")).clip(lower=0)
+    if len(summary) > most:
+        bars = bars.groupby(status_of(summary)).sum()
+        return bars.reindex([name for name in _ORDER if name in bars.index]).astype("int64")
+    return bars.reset_index(drop=True).astype("int64")
+
+
+# --- time
+
+
+def times(summary: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, float] | None:
+    """Return when work on the rows began and ended, and the seconds in which at least one was being worked on."""
+    known = summary[["started", "seconds"]].dropna().sort_values("started")
+    if known.empty:
+        return None
+    starts = known["started"]
+    ends = starts + pd.to_timedelta(known["seconds"].astype("float64"), unit="s")
+    before = ends.cummax().shift().fillna(starts.iloc[0])
+    busy = (ends - starts.where(starts > before, before)).dt.total_seconds().clip(lower=0).sum()
+    return starts.iloc[0], ends.max(), float(busy)
+
+
+def over_time(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return what moved when, as far as a summary tells: what a row came to counts when it ended.
+
+    Rows that needed no C-MOVE are left out.
+    """
+    rows = summary[summary["attempts"].fillna(0).gt(0) & summary["started"].notna() & summary["seconds"].notna()]
+    ends = rows["started"] + pd.to_timedelta(rows["seconds"].astype("float64"), unit="s")
+    table = pd.DataFrame(
+        {
+            "start": ends,
+            "seconds": 0.0,
+            "instances": moved(rows),
+            "failed": rows["failed"],
+            "bytes": rows["bytes"],
+        }
+    )
+    return table.sort_values("start", ignore_index=True)
+
+
+def time_steps(
+    table: pd.DataFrame, began: pd.Timestamp | None, ended: pd.Timestamp | None, least: float = 1.0
+) -> pd.DataFrame:
+    """Return a table over time in at most sixty equal steps, each a round number of seconds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `start`, `instances`, `failed`, `bytes`.
+    began, ended
+        The steps run from the one to the other; by default from the first row to the last.
+    least
+        Seconds that a step has at least.
+
+    Returns
+    -------
+    DataFrame
+        `start` (UTC), `seconds` (the width of the step), `instances`, `failed`, `bytes`.
+    """
+    columns = ["instances", "failed", "bytes"]
+    if table.empty:
+        return pd.DataFrame(columns=["start", "seconds", *columns])
+    first = table["start"].iloc[0] if began is None else min(began, table["start"].iloc[0])
+    last = table["start"].iloc[-1] if ended is None else max(ended, table["start"].iloc[-1])
+    whole = (last - first).total_seconds()
+    fitting = [step for step in _STEPS if step >= least and whole / step < _MOST_STEPS]
+    step = fitting[0] if fitting else _STEPS[-1] * (int(whole / _STEPS[-1] / _MOST_STEPS) + 1)
+    origin = first.floor(f"{step}s")
+    number = ((table["start"] - origin).dt.total_seconds() // step).astype("int64")
+    count = int((last - origin).total_seconds() // step) + 1
+    sums = table[columns].groupby(number).sum(min_count=1).reindex(range(count))
+    known = [name for name in columns if table[name].notna().any()]
+    sums[known] = sums[known].fillna(0)
+    sums.insert(0, "start", origin + pd.to_timedelta([n * step for n in range(count)], unit="s"))
+    sums.insert(1, "seconds", float(step))
+    return sums.rename_axis(None)

@@ -1,0 +1,175 @@
+"""A report as HTML: a piece for a notebook, or a page of its own. No script, nothing from the network, all escaped.
+
+Tables are pandas' own. Colours come from JupyterLab's variables; where there are none, from values that suit both
+light and dark.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import pandas as pd
+
+from dicomover.outcome import Status
+from dicomover.progress.text import size
+from dicomover.reporting import charts, figures, words
+
+__all__ = ["document", "fragment"]
+
+MOST_ROWS = 50
+"""Rows of a table, in a page that is to stay small."""
+
+MOST_BARS = 30
+
+_STYLE = """
+.dicomover-report { font-family: var(--jp-ui-font-family, system-ui, sans-serif);
+  font-size: var(--jp-ui-font-size1, 13px); line-height: 1.5; color: var(--jp-ui-font-color1, inherit);
+  max-width: 75em; margin: 4px 0; }
+.dicomover-report h3 { font-size: 1.15em; margin: 0 0 6px; }
+.dicomover-report h4 { font-size: 1em; margin: 16px 0 4px; }
+.dicomover-report p { margin: 4px 0; opacity: 0.8; }
+.dicomover-report details { margin: 16px 0 0; }
+.dicomover-report .scroll { overflow-x: auto; }
+.dicomover-report table.dataframe { border-collapse: collapse; border: none; margin: 4px 0; font-size: inherit;
+  color: inherit; }
+.dicomover-report table.dataframe tr { background: none; }
+.dicomover-report table.dataframe thead tr { border-bottom: 1px solid rgba(128, 128, 128, 0.6); }
+.dicomover-report table.dataframe th, .dicomover-report table.dataframe td { text-align: left; vertical-align: top;
+  padding: 2px 14px 2px 0; border: none; max-width: none; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.dicomover-report table.dataframe td.wide, .dicomover-report table.wide td:last-child { white-space: normal;
+  min-width: 22em; }
+.dicomover-report table.facts td:first-child { opacity: 0.75; }
+.dicomover-report table.facts thead { display: none; }
+""".strip()
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>body {{ margin: 24px; }} :root {{ color-scheme: light dark; }}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def document(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
+    """Return the report as a page that needs nothing else."""
+    title = f"dicomover: {words.heading(summary, run)}"
+    return _PAGE.format(title=escape(title), body=fragment(summary, run, names, steps))
+
+
+def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
+    """Return the report as a piece of HTML, the same words as `dicomover.reporting.words.plain`."""
+    facts = pd.DataFrame(words.facts(summary, run), columns=["what", "how much"])
+    counts = figures.totals(summary)["rows"].drop("all")
+    complete = {str(status) for status in Status if status.complete}
+    verdicts = [(str(name), int(count), name in complete) for name, count in counts.items()]
+    parts = [
+        f"<style>{_STYLE}</style>",
+        f"<h3>dicomover: {escape(words.heading(summary, run))}</h3>",
+        charts.verdict_bar(verdicts) if verdicts else "",
+        _table(facts, "facts wide"),
+        *_troubles(summary, names),
+        *_charts(summary, names, steps),
+        *_all_rows(summary, names),
+        *(f"<p>{escape(note)}</p>" for note in words.notes(summary, run, names)),
+    ]
+    return f'<div class="dicomover-report">{"".join(parts)}</div>'
+
+
+def _table(frame: pd.DataFrame, classes: str = "") -> str:
+    with pd.option_context("display.max_colwidth", None):
+        html = frame.to_html(index=False, escape=True, border=0, na_rep="", classes=classes or None, justify="left")
+    return f'<div class="scroll">{html}</div>'
+
+
+def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
+    reasons = figures.reasons(summary)
+    if reasons.empty:
+        return []
+    parts = []
+    lacking = int(reasons["rows"].sum())
+    if len(reasons) < lacking:
+        cells = words.reason_cells(reasons, names)
+        parts += [
+            "<h4>Why rows are not complete</h4>",
+            _table(pd.DataFrame(cells, columns=["how many", "which", "status", "what happened"]), "wide"),
+            _more(len(reasons) - len(cells), "reasons"),
+        ]
+    # By the urgency of their reason, so that the few that are shown are those that matter.
+    positions = [position for some in reasons["positions"] for position in some[:MOST_ROWS]][:MOST_ROWS]
+    rows = summary.iloc[positions]
+    shown = _named(positions, names).assign(
+        status=figures.status_of(rows).tolist(),
+        moved=[_of(*pair) for pair in zip(figures.moved(rows), rows["expected"], strict=True)],
+        failed=_counts(rows["failed"]),
+        warnings=_counts(rows["warning"]),
+        attempts=_counts(rows["attempts"]),
+        **{"what happened": rows["error"].fillna("").tolist()},
+    )
+    parts += ["<h4>Rows that are not complete</h4>", _table(shown, "wide"), _more(lacking - len(positions), "rows")]
+    return parts
+
+
+def _named(positions: list[int], names: words.Names) -> pd.DataFrame:
+    """Return the names of rows and, where asked for, their keys."""
+    table = names.keys(positions)
+    table.insert(0, "row", pd.Series([names(position) for position in positions], dtype=object))
+    return table
+
+
+def _counts(numbers: pd.Series[int]) -> list[str]:
+    return ["" if gone else f"{number:,}" for number, gone in zip(numbers, numbers.isna(), strict=True)]
+
+
+def _of(moved: object, expected: object) -> str:
+    if pd.isna(moved) and pd.isna(expected):  # type: ignore[call-overload]
+        return ""
+    return " of ".join("?" if pd.isna(number) else f"{number:,}" for number in (moved, expected))  # type: ignore[call-overload]
+
+
+def _charts(summary: pd.DataFrame, names: words.Names, steps: pd.DataFrame) -> list[str]:
+    parts = []
+    if len(steps):
+        unit, seconds = words.step_words(steps)
+        starts = list(steps["start"])
+        rates = (steps["instances"].fillna(0) / steps["seconds"] * seconds).astype(float).tolist()
+        parts += [f"<h4>Instances a {unit}, by time (UTC)</h4>", charts.over_time_svg(starts, rates, "", "Instances")]
+        if steps["bytes"].fillna(0).sum() > 0:
+            speeds = (steps["bytes"].fillna(0) / steps["seconds"] / 1e6).astype(float).tolist()
+            svg = charts.over_time_svg(starts, speeds, "", "Throughput")
+            parts += ["<h4>Throughput in MB/s, by time (UTC)</h4>", svg]
+    bars, labels, what = words.bars_of(summary, names, MOST_BARS)
+    if bars.to_numpy().sum() > 0:
+        title = f"Instances by {what}"
+        parts += [f"<h4>{title}</h4>", charts.by_row_svg(bars, labels, title)]
+    return parts
+
+
+def _all_rows(summary: pd.DataFrame, names: words.Names) -> list[str]:
+    if summary.empty:
+        return []
+    rows = summary.head(MOST_ROWS)
+    table = _named(list(range(len(rows))), names).assign(
+        status=figures.status_of(rows).tolist(),
+        code=rows["status_code"].fillna("").tolist(),
+        **{name: _counts(rows[name]) for name in figures.COUNTED if name != "bytes"},
+        size=["" if pd.isna(number) else size(number) for number in rows["bytes"]],
+        seconds=["" if pd.isna(number) else f"{number:,.1f}" for number in rows["seconds"]],
+    )
+    return [
+        f"<details><summary>All rows, in the order of the summary</summary>{_table(table)}",
+        _more(len(summary) - len(rows), "rows"),
+        "</details>",
+    ]
+
+
+def _more(count: int, what: str) -> str:
+    return f"<p>… and {count:,} more {what}</p>" if count > 0 else ""
