@@ -1,0 +1,115 @@
+"""The parts of the pages that are made from the code when the pages are built. Markdown out; no Sphinx needed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from dicomover.cli import cli, option_table
+from dicomover.summary import schema_table
+from dicomover.testing import MISBEHAVIOURS, Misbehaviour
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from behaviours import BEHAVIOURS, Row
+
+__all__ = ["PARTS", "fill"]
+
+_MARKER = re.compile(r"<!-- generated: ([a-z-]+) -->")
+_KNOBS = ("after", "count", "seconds", "status")
+
+
+def commands() -> str:
+    """Return a section for each command: what it does, how it is called, its options, its exit codes."""
+    return "\n\n".join(_command(name, command) for name, command in sorted(cli.commands.items()))
+
+
+def _command(name: str, command: click.Command) -> str:
+    with click.Context(command, info_name=f"dicomover {name}") as context:
+        usage = " ".join(command.collect_usage_pieces(context))
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    parts = [
+        f"(dicomover-{name})=\n## dicomover {name}",
+        f"```text\ndicomover {name} {usage}\n```",
+        *(_examples(text[1:]) if text.startswith("\b") else _text(text) for text in paragraphs),
+        option_table(command),
+        _text(command.epilog or ""),
+    ]
+    return "\n\n".join(parts)
+
+
+def _examples(lines: str) -> str:
+    """Return the lines that are kept as they are: commands as code, and what stands before them as text."""
+    parts = []
+    for line in inspect.cleandoc(lines).splitlines():
+        is_command = line.strip().startswith("dicomover ")
+        parts.append(f"```console\n{line.strip()}\n```" if is_command else _text(line))
+    return "\n\n".join(parts)
+
+
+def _text(text: str) -> str:
+    """Return help text as Markdown: what would be markup is none, and options are code."""
+    plain = re.sub(r"([*_<>\[\]|])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<!\S)(--?[a-z][a-z-]*)", r"`\1`", plain)
+
+
+def misbehaviours() -> str:
+    """Return a table of what the demo archive can get wrong, and the knobs of each."""
+    lines = ["| name | what it does | knobs |", "| --- | --- | --- |"]
+    for name, does in MISBEHAVIOURS.items():
+        knobs = ", ".join(f"`{knob}`" for knob in ("times", *_KNOBS) if knob == "times" or _turns(name, knob))
+        lines.append(f"| `{name}` | {does} | {knobs} |")
+    return "\n".join(lines)
+
+
+def _turns(name: str, knob: str) -> bool:
+    try:
+        Misbehaviour(name, **{knob: 1})  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
+
+
+def behaviours() -> str:
+    """Return a table of what peers do and the rows that it ends in, here and at a third party."""
+    lines = [
+        "| a peer that … | the row when we receive | and when a third party does | why |",
+        "| --- | --- | --- | --- |",
+    ]
+    for behaviour in BEHAVIOURS:
+        what = f"`{behaviour.name}`: {MISBEHAVIOURS[behaviour.name]}"
+        believed = " (only the destination could tell)" if behaviour.believed else ""
+        lines.append(f"| {what} | {_row(behaviour.here)} | {_row(behaviour.there)}{believed} | {behaviour.why} |")
+    return "\n".join(lines)
+
+
+def _row(row: Row) -> str:
+    if row.raises:
+        return f"no row: `{row.raises}`"
+    said = [f"**{row.status}**", row.status_code and f"`{row.status_code}`"]
+    counts = ((row.completed, "completed"), (row.received, "received"))
+    said += [f"{number} {what}" for number, what in counts if number is not None]
+    return ", ".join(part for part in said if part) + (f"; “… {row.error} …”" if row.error else "")
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "behaviours": behaviours,
+    "commands": commands,
+    "misbehaviours": misbehaviours,
+    "summary": schema_table,
+}
+
+
+def fill(page: str) -> str:
+    """Return a page with what the code says in place of its markers.
+
+    Raises
+    ------
+    KeyError
+        If a marker names no part.
+    """
+    return _MARKER.sub(lambda match: PARTS[match[1]](), page)

@@ -1,0 +1,247 @@
+"""The pages in docs/ say what the code says: their code runs and shows what they show, what they name exists.
+
+The code of a page runs from top to bottom in an empty folder, as one notebook would, and against a demo archive
+where a page names `ARCHIVE@pacs.example.org:104`. A block `text` after a block of code is what it must have shown.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+
+import dicomover
+from cli_kit import free_port
+from dicomover import testing
+from dicomover.cli import cli, main
+from dicomover.outcome import Status
+from dicomover.summary import SUMMARY_COLUMNS
+from dicomover.testing import MISBEHAVIOURS, DemoPacs, made_study
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+import generated
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+
+ARCHIVE, WORKSTATION, PORT = "ARCHIVE@pacs.example.org:104", "WS7@ws7.example.org:104", "11112"
+WINDOW = "mon-fri 19:00-07:00 Europe/Berlin"
+"""What pages name, and a test puts something that is there now in the place of."""
+
+SHELL = "console"
+COHORT = "AccessionNumber,age,split\n00123,64,train\nB2077,51,test\n99999,70,train\n"
+"""The CSV that the pages move; one of them shows it."""
+
+
+class Block(NamedTuple):
+    """A block of code on a page."""
+
+    language: str
+    text: str
+    line: int
+    after_text: bool  # something else than blank lines stands between it and the block before
+
+
+def read(page: str) -> str:
+    """Return a page as it is written."""
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[Block]:
+    """Return the blocks of code on a page."""
+    found, end = [], 0
+    text = read(page)
+    for match in re.finditer(r"^```([a-z]+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        line = text.count("\n", 0, match.start()) + 2
+        found.append(Block(match[1], match[2], line, bool(text[end : match.start()].strip())))
+        end = match.end()
+    return found
+
+
+def commands(block: Block) -> list[list[str]]:
+    """Return what follows `dicomover` on each line of a shell example."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("dicomover ")]
+
+
+class Stage:
+    """An archive, a workstation and a folder that take the places of those that a page names."""
+
+    def __init__(self, pacs: DemoPacs, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._names: dict[str, Any] = {"__name__": "page"}
+        port = free_port()
+        pacs.destinations.update({"MOVESCU": port, "WS7": pacs.workstation.port})
+        self._places = {
+            ARCHIVE: str(pacs.node),
+            WORKSTATION: f"WS7@127.0.0.1:{pacs.workstation.port}",
+            PORT: str(port),
+            WINDOW: "00:00-24:00",
+        }
+
+    def placed(self, text: str) -> str:
+        """Return code with the places of this stage."""
+        for name, place in self._places.items():
+            text = text.replace(name, place)
+        return text
+
+    def named(self, text: str) -> str:
+        """Return output with the names of the page."""
+        for name, place in self._places.items():
+            text = text.replace(place, name)
+        return text
+
+    def python(self, block: Block, page: str) -> str:
+        """Run a block as a cell of a notebook, and return what it shows."""
+        tree = ast.parse("\n" * (block.line - 1) + self.placed(block.text), page)
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), pd.option_context("display.width", 100):
+            exec(compile(tree, page, "exec"), self._names)
+            if isinstance(last, ast.Expr):
+                value = eval(compile(ast.Expression(last.value), page, "eval"), self._names)
+                if value is not None:
+                    out.write(f"{value!r}\n")
+        return self.named(out.getvalue())
+
+    def close(self) -> None:
+        """Close what a page that failed half-way has left open."""
+        for value in self._names.values():
+            if isinstance(value, dicomover.Mover | DemoPacs):
+                value.close()
+
+    def shell(self, block: Block) -> str:
+        """Run the commands of a block that name the archive, and return what they print."""
+        self._capsys.readouterr()
+        for args in commands(block):
+            if ARCHIVE in args:
+                assert main([self.placed(arg) for arg in args]) in (0, 1), self._capsys.readouterr().err
+        return self.named(self._capsys.readouterr().out)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+    """Make a stage."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    Path("cohort.csv").write_text(COHORT)
+    studies = [
+        made_study("00123", series=2, instances=12, patient="4711"),
+        made_study("B2077", instances=5, number=1),
+        made_study("B2077", instances=8, number=2),
+    ]
+    with DemoPacs(studies, ae_title="ARCHIVE") as pacs:
+        made = Stage(pacs, capsys)
+        yield made
+        made.close()
+
+
+def squeezed(text: str) -> str:
+    """Return a text without what an output aligns its columns with."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language in ("python", SHELL) for b in blocks(page))])
+def test_the_code_of_a_page_runs_and_shows_what_it_shows(page: str, stage: Stage) -> None:
+    """Every block runs, after those before it; what a page shows below one is what came."""
+    shown = None
+    for block in blocks(page):
+        if block.language == "csv":
+            assert block.text == COHORT, f"{page}:{block.line} shows another cohort than the one that runs"
+        elif block.language == "python":
+            shown = stage.python(block, page)
+        elif block.language == SHELL:
+            shown = stage.shell(block)
+        elif block.language == "text" and not block.after_text:
+            assert shown is not None, f"{page}:{block.line} shows an output of nothing"
+            assert squeezed(shown) == squeezed(block.text), f"{page}:{block.line}: it shows\n{shown}"
+            shown = None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_can_be_said(page: str) -> None:
+    """The shell examples parse: the command exists, and so do its options, with such values."""
+    for block in blocks(page):
+        for name, *rest in commands(block) if block.language == SHELL else ():
+            command = cli.commands[name]
+            with command.make_context(name, rest, help_option_names=["-h", "--help"]) as context:
+                assert context.params
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Files that a page links to or shows are there; Sphinx sees to what is in them."""
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", read(page))
+    assert not [link for link in links if "://" not in link and not (DOCS / link).exists()]
+
+
+def test_every_page_can_be_found() -> None:
+    """The table of contents names every page, once."""
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```$", read("index.md"), re.DOTALL | re.MULTILINE)
+    named = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    pages = {path.stem for path in (*DOCS.glob("*.md"), *DOCS.glob("*.rst"))}
+    assert sorted(named) == sorted(pages - {"index"})
+
+
+def test_every_page_begins_with_what_it_lets_one_do() -> None:
+    """After its title, a page has a paragraph before anything else."""
+    for page in PAGES:
+        title, first, *_ = [part for part in read(page).split("\n\n") if not part.startswith("<!--")]
+        assert title.startswith("# "), page
+        assert re.match(r"[A-Z]", first), page
+
+
+def test_every_status_has_its_section() -> None:
+    """The page of the statuses has a section for each, in the order of the code."""
+    assert re.findall(r"^## `([a-z-]+)`$", read("statuses.md"), re.MULTILINE) == [str(status) for status in Status]
+
+
+@pytest.mark.parametrize("name", generated.PARTS)
+def test_a_generated_part_has_its_place(name: str) -> None:
+    """Each part that can be made stands on one page."""
+    assert [page for page in PAGES if f"<!-- generated: {name} -->" in read(page)], name
+
+
+def test_generated_tables_name_everything() -> None:
+    """Columns, misbehaviours, behaviours and commands are all there, each row with as many cells as its head."""
+    made = {name: make() for name, make in generated.PARTS.items()}
+    for column in SUMMARY_COLUMNS:
+        assert f"| `{column}` |" in made["summary"]
+    for name in MISBEHAVIOURS:
+        assert f"| `{name}` |" in made["misbehaviours"]
+        assert f"`{name}`" in made["behaviours"]
+    assert re.findall(r"^## dicomover (\w+)$", made["commands"], re.MULTILINE) == sorted(cli.commands)
+    for name, text in made.items():
+        for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+            cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(cells) == 1, name
+    with pytest.raises(KeyError, match="nothing"):
+        generated.fill("<!-- generated: nothing -->")
+
+
+def test_the_api_page_documents_every_public_name() -> None:
+    """Whatever is exported has its entry."""
+    page = (DOCS / "api.rst").read_text(encoding="utf-8")
+    entries = set(re.findall(r"^\.\. auto\w+:: (\S+)$", page, re.MULTILINE))
+    assert {f"dicomover.{name}" for name in dicomover.__all__} <= entries
+    assert {f"dicomover.testing.{name}" for name in testing.__all__} <= entries
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_in_the_text_exist(page: str) -> None:
+    """Code such as `mover.plan()` or `Retry.overnight` in the text names something that there is."""
+    classes = {"mover": dicomover.Mover, "job": dicomover.Job, "pacs": DemoPacs}
+    for owner, name in re.findall(r"`(mover|job|pacs)\.(?!py\b)(\w+)[^`]*`", read(page)):
+        assert hasattr(classes[owner], name) or name in str(classes[owner].__doc__), f"{page}: {owner}.{name}"
+    for name in re.findall(r"`dicomover ([a-z]+)", read(page)):
+        assert name in cli.commands, f"{page}: dicomover {name}"
