@@ -54,8 +54,6 @@ _HOMES["Report"] = "dicomover.reporting.Report"
 _BY_VARIABLE = {"mover": "Mover", "job": "Job", "cohort": "Cohort", "report": "Report", "pacs": "DemoPacs"}
 _FILE = r"(?:py|db|csv|lock|html|png)\b"
 _CODE = re.compile(rf"(?:dicomover\.(?:testing\.)?)?([A-Za-z_]+)((?:\.(?!{_FILE})\w+)?)(?:\(.*\))?")
-    r"(?:dicomover\.(?:testing\.)?)?([A-Za-z_]+)((?:\.(?!(?:py|db|csv|lock|html|png)\b)\w+)?)(?:\(.*\))?"
-)
 _COMMAND = re.compile(r"dicomover ([a-z]+)")
 
 
