@@ -260,6 +260,10 @@ BEHAVIOURS = (
     replace(_unasked("find-hangs", "nothing came for as long as we wait", "lost", "", "lost during C-FIND"), stall=0.5),
     _unasked("find-aborts", "no answer came", "lost", "", "the peer aborted the association"),
     _unasked("find-closes", "no answer came", "lost", "", "the connection was closed"),
+    _alike("find-capped", "one study is no more than it answers", "success", "0x0000", 6, 6),
+    _alike("find-capped-cancelled", "one study is no more than it answers", "success", "0x0000", 6, 6),
+    _alike("find-capped-closes", "one study is no more than it answers", "success", "0x0000", 6, 6),
+    _alike("find-too-many", "one study is no more than it answers", "success", "0x0000", 6, 6),
     _alike("find-slow", "slow is not wrong", "success", "0x0000", 6, 6),
     # Associations
     _unreachable("associate-silence", "AssociationLost", "did not answer the association request within 0.5 s"),

@@ -221,6 +221,10 @@ FINDS = {
     "find-duplicates": (0x0000, 2),
     "find-breaks": (0xC001, 0),
     "find-slow": (0x0000, 1),
+    "find-capped": (0x0000, 1),
+    "find-capped-cancelled": (0x0000, 1),
+    "find-capped-closes": (0x0000, 1),
+    "find-too-many": (0x0000, 1),
 }
 FIND_BREAKS = {"find-hangs": "timeout", "find-aborts": "abort", "find-closes": "closed"}
 OTHERS = {
@@ -339,6 +343,25 @@ def test_half_of_the_answers() -> None:
         pacs.misbehave["*"] = "find-breaks"
         seen = client.ask(C_FIND_RQ, {**FIND_KEYS, "AccessionNumber": "*"})
         assert (seen.status, len(seen.answers)) == (0xC001, 1)
+
+
+# name: final status, or how the association ends; answers
+CAPS = {
+    "find-capped": (0x0000, 1),
+    "find-capped-cancelled": (0xFE00, 1),
+    "find-capped-closes": ("closed", 1),
+    "find-too-many": (0xA700, 0),
+}
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_more_matches_than_the_archive_answers(name: str) -> None:
+    """With more matches than the cap, the answers end as the name says; with as many, as if there were none."""
+    with archive() as pacs, client_of(pacs) as client:
+        for count, wanted in ((2, (0x0000, 2)), (1, CAPS[name])):
+            pacs.misbehave["*"] = Misbehaviour(name, count=count)
+            seen = client.ask(C_FIND_RQ, {**FIND_KEYS, "AccessionNumber": "*"})
+            assert (seen.ended if seen.final is None else seen.status, len(seen.answers)) == wanted
 
 
 def test_the_final_response_comes_twice() -> None:

@@ -45,9 +45,18 @@ def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: st
     if script.breaks == "fail":
         everything = list(answers)
         answers = iter(everything[: len(everything) // 2])
+    over = ""
+    if script.most:
+        first = list(islice(answers, script.most + 1))
+        over = script.over if len(first) > script.most else ""
+        answers = iter(() if over == "refuse" else first[: script.most])
     syntax = link.syntax(message.context_id)
     cancelled = _send(exchange, answers, script, syntax)
-    if script.breaks == "fail":
+    if over == "close":
+        exchange.break_off(over, script.seconds)
+    elif over and not cancelled:
+        exchange.answer(script.status or 0)
+    elif script.breaks == "fail":
         exchange.answer(script.status or 0xC001)
     else:
         exchange.answer(0xFE00 if cancelled else 0x0000)

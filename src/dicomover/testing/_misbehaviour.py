@@ -47,6 +47,8 @@ class Script:
     counts_off: int | None = None  # added to the NumberOf… answers; None with omits_counts
     omits_counts: bool = False
     no_match: bool = False
+    most: int = 0  # no more answers than so many; 0 is no cap
+    over: Literal["", "final", "refuse", "close"] = ""  # what comes of the others; "" is silence about them
 
 
 def _refusal(status: int, comment: bool = False) -> Script:
@@ -181,6 +183,19 @@ _TABLE: dict[str, tuple[str, Script]] = {
     "find-counts-less": ("C-FIND: one instance too few is promised", _find(counts_off=-1)),
     "find-duplicates": ("C-FIND: each answer comes twice", _find(each=2)),
     "find-breaks": ("C-FIND: half of the answers, then 0xC001", _find(breaks="fail", status=0xC001)),
+    "find-capped": ("C-FIND: the first `count` answers, then 0x0000, as if they were all", _find(most=500)),
+    "find-capped-cancelled": (
+        "C-FIND: the first `count` answers, then 0xFE00 if there are more (Orthanc)",
+        _find(most=500, over="final", status=0xFE00),
+    ),
+    "find-capped-closes": (
+        "C-FIND: the first `count` answers, then the connection is closed if there are more",
+        _find(most=500, over="close"),
+    ),
+    "find-too-many": (
+        "C-FIND: more than `count` matches are refused with 0xA700, without any answer",
+        _find(most=500, over="refuse", status=0xA700),
+    ),
     "find-hangs": ("C-FIND: never answered", _find(breaks="silence")),
     "find-aborts": ("C-FIND: A-ABORT instead of an answer", _find(breaks="abort")),
     "find-closes": ("C-FIND: the connection is closed instead of an answer", _find(breaks="close")),
@@ -215,7 +230,7 @@ class Misbehaviour:
     after
         How many sub-operations (or answers) go well before it breaks.
     count
-        How many instances are failed, left out, late or counted as warnings.
+        How many instances are failed, left out, late or counted as warnings; how many answers come at most.
     seconds
         The `seconds` of its description.
     status
@@ -238,10 +253,18 @@ class Misbehaviour:
         if self.name not in _TABLE:
             raise ValueError(f"misbehaviour {self.name!r} is unknown; one of {', '.join(_TABLE)}")
         script = _TABLE[self.name][1]
-        counted = script.fail or script.skip or script.warn or script.late or script.each > 1 or script.counts_off
+        counted = (
+            script.fail
+            or script.skip
+            or script.warn
+            or script.late
+            or script.each > 1
+            or script.counts_off
+            or script.most
+        )
         turns = {
             "after": script.service != "associate" and script.breaks not in ("", "fail"),
-            "count": bool(counted),
+            "count": any(counts),
             "seconds": script.seconds > 0,
             "status": script.status is not None or (script.service == "move" and not script.breaks),
         }
@@ -267,6 +290,7 @@ class Misbehaviour:
                 warn=self.count if script.warn else 0,
                 late=self.count if script.late else 0,
                 each=self.count if script.each > 1 else 1,
+                most=self.count if script.most else 0,
                 counts_off=None if script.counts_off is None else self.count * (1 if script.counts_off > 0 else -1),
             )
         return script
