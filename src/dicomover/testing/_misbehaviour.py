@@ -253,15 +253,7 @@ class Misbehaviour:
         if self.name not in _TABLE:
             raise ValueError(f"misbehaviour {self.name!r} is unknown; one of {', '.join(_TABLE)}")
         script = _TABLE[self.name][1]
-        counted = (
-            script.fail
-            or script.skip
-            or script.warn
-            or script.late
-            or script.each > 1
-            or script.counts_off
-            or script.most
-        )
+        counts = (script.fail, script.skip, script.warn, script.late, script.each > 1, script.counts_off, script.most)
         turns = {
             "after": script.service != "associate" and script.breaks not in ("", "fail"),
             "count": any(counts),
