@@ -168,8 +168,7 @@ def test_log_lines(lines: Callable[[], list[str]]) -> None:
         "0 of 2 requests",
         "The association was lost",
         "1 of 2 requests, 1 not complete · nothing has moved for 20 s · 11 of 16 instances moved, 1 failed",
-        "2 requests, 1 not complete · 1 success, 1 partial · 2 of 2 requests, 1 not complete · "
-        "11 of 16 instances moved, 1 failed · in 20 s",
+        "2 requests, 1 not complete · 1 success, 1 partial · 11 of 16 instances moved, 1 failed · in 20 s",
     ]
 
 

@@ -63,7 +63,8 @@ class LogView:
     def close(self, state: State, now: float) -> None:
         """Log what came of the batch."""
         self._log_notes(state)
-        parts = (heading(state), verdicts(state), headline(state, now))
+        _, _, rest = headline(state, now).partition(" · ")  # it begins with the heading, in other words
+        parts = (heading(state), verdicts(state), rest)
         logger.info("%s", " · ".join(part for part in parts if part))
 
     def _log_notes(self, state: State) -> None:

@@ -25,8 +25,8 @@ _STYLE = """
 .dicomover-report { font-family: var(--jp-ui-font-family, system-ui, sans-serif);
   font-size: var(--jp-ui-font-size1, 13px); line-height: 1.5; color: var(--jp-ui-font-color1, inherit);
   max-width: 75em; margin: 4px 0; }
-.dicomover-report h3 { font-size: 1.15em; margin: 0 0 6px; }
-.dicomover-report h4 { font-size: 1em; margin: 16px 0 4px; }
+.dicomover-report h3 { font-size: 1.15em; font-weight: 600; margin: 0 0 6px; }
+.dicomover-report h4 { font-size: 1em; font-weight: 600; margin: 16px 0 4px; }
 .dicomover-report p { margin: 4px 0; opacity: 0.8; }
 .dicomover-report details { margin: 16px 0 0; }
 .dicomover-report .scroll { overflow-x: auto; }
