@@ -16,7 +16,7 @@ from dicomover.events import BatchEnded, BatchStarted, InstanceReceived, MovePro
 from dicomover.outcome import Counters
 from dicomover.progress import State
 from dicomover.reporting import Report, Run
-from dicomover.reporting.figures import merge_sentences, spans, time_steps, times
+from dicomover.reporting.figures import spans, time_steps, times
 from dicomover.summary import Result, build
 from dicomover.timeline import MOST_BINS, Timeline
 
@@ -120,20 +120,6 @@ def test_equal_reasons_are_one() -> None:
     assert reasons["error"][3] == "not sent: the batch was cancelled"
     assert reasons["positions"][3] == [4, 5, 6, 7]
     assert reasons.loc[1, ["expected", "moved"]].tolist() == [15, 10]
-
-
-@pytest.mark.parametrize(
-    ("sentences", "merged"),
-    [
-        ([], ""),
-        (["lost"], "lost"),
-        (["port 104, 2 of 3", "port 104, 1 of 3"], "port 104, 1 to 2 of 3"),
-        (["0xA801 at 10.1.2.3:104", "0xA801 at 10.1.2.3:104"], "0xA801 at 10.1.2.3:104"),
-    ],
-)
-def test_sentences_are_merged(sentences: list[str], merged: str) -> None:
-    """Only numbers that differ become a range; status codes and addresses stay."""
-    assert merge_sentences(sentences) == merged
 
 
 def test_other_statuses_and_addresses_are_other_reasons() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +9,13 @@ import pandas as pd
 
 from dicomover.errors import ConfigurationError
 from dicomover.outcome import Status
+from dicomover.sentences import kind_of, merge
 from dicomover.summary import SCHEMA
 
 __all__ = [
     "COUNTED",
     "by_row",
     "is_complete",
-    "merge_sentences",
     "moved",
     "over_time",
     "read_summary",
@@ -32,7 +31,6 @@ OPEN = "not over"
 COUNTED = ("expected", "completed", "warning", "failed", "remaining", "received", "bytes", "attempts")
 _COMPLETE = [str(status) for status in Status if status.complete]
 _ORDER = [*map(str, Status), OPEN]
-_NUMBER = re.compile(r"(?<![\w.:/])\d+(?![\w:/]|\.\d)")
 _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)  # seconds
 _MOST_STEPS = 60
 
@@ -112,7 +110,7 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
     """
     rows = summary[~is_complete(summary)]
     sentences = rows["error"].fillna("").astype(object)
-    unlike = {sentence: _NUMBER.sub("#", sentence) for sentence in sentences.unique()}
+    unlike = {sentence: kind_of(sentence) for sentence in sentences.unique()}
     frame = pd.DataFrame(
         {
             "status": status_of(rows),
@@ -127,7 +125,7 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
         {
             "rows": len(group),
             "status": status,
-            "error": merge_sentences(group["error"].unique().tolist()) or None,
+            "error": merge(group["error"].unique().tolist()) or None,
             "expected": group["expected"].sum(min_count=1),
             "moved": group["moved"].sum(min_count=1),
             "positions": group["positions"].tolist(),
@@ -145,26 +143,6 @@ _URGENCY = [
     *map(str, (Status.CANCELLED, Status.SUCCESS, Status.WARNING, Status.SKIPPED)),
     OPEN,
 ]
-
-
-def merge_sentences(sentences: Sequence[str]) -> str:
-    """Return sentences that differ in their numbers only as one.
-
-    Examples
-    --------
-    >>> merge_sentences(["0xB000, 3 of 5 moved", "0xB000, 4 of 5 moved"])
-    '0xB000, 3 to 4 of 5 moved'
-    """
-    if len(sentences) < 2:
-        return "".join(sentences)
-    found = [[int(number) for number in _NUMBER.findall(sentence)] for sentence in sentences]
-    spread = iter([(min(numbers), max(numbers)) for numbers in zip(*found, strict=True)])
-
-    def span(_: re.Match[str]) -> str:
-        least, most = next(spread)
-        return str(least) if least == most else f"{least} to {most}"
-
-    return _NUMBER.sub(span, sentences[0])
 
 
 def spans(numbers: Sequence[int], most: int = 6) -> str:

@@ -1,0 +1,60 @@
+"""Sentences for people that differ in their numbers only, told once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["distinct", "kind_of", "merge"]
+
+# Not the numbers of status codes, addresses, versions and reasons such as 0xA702, 10.1.2.3:104 and 1/1/7.
+_NUMBER = re.compile(r"(?<![\w.:/,])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w:/]|[.,]\d)")
+
+
+def kind_of(sentence: str) -> str:
+    """Return a sentence without its numbers; two of one kind say the same.
+
+    Examples
+    --------
+    >>> kind_of("0xB000, 3 of 5 moved")
+    '0xB000, # of # moved'
+    """
+    return _NUMBER.sub("#", sentence)
+
+
+def merge(sentences: Sequence[str]) -> str:
+    """Return sentences of one kind as one, with a range where a number differs; an empty text for none.
+
+    Examples
+    --------
+    >>> merge(["0xB000, 3 of 5 moved", "0xB000, 4 of 5 moved"])
+    '0xB000, 3 to 4 of 5 moved'
+    """
+    if len(sentences) < 2:
+        return "".join(sentences)
+    found = [_NUMBER.findall(sentence) for sentence in sentences]
+    spread = iter([sorted(numbers, key=_value) for numbers in zip(*found, strict=True)])
+
+    def span(_: re.Match[str]) -> str:
+        least, *_between, most = next(spread)
+        return least if _value(least) == _value(most) else f"{least} to {most}"
+
+    return _NUMBER.sub(span, sentences[0])
+
+
+def distinct(sentences: Sequence[str]) -> list[str]:
+    """Return each kind of sentence once, in the order in which they first come.
+
+    Examples
+    --------
+    >>> distinct(["0xB000, 3 of 5 moved", "cancelled", "0xB000, 4 of 5 moved"])
+    ['0xB000, 3 to 4 of 5 moved', 'cancelled']
+    """
+    kinds: dict[str, list[str]] = {}
+    for sentence in sentences:
+        kinds.setdefault(kind_of(sentence), []).append(sentence)
+    return [merge(alike) for alike in kinds.values()]
+
+
+def _value(number: str) -> int:
+    return int(number.replace(",", ""))
