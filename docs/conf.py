@@ -14,6 +14,7 @@ from sphinx.environment import BuildEnvironment
 
 import dicomover
 from dicomover import testing
+from dicomover.cli import cli
 
 sys.path.insert(0, str(Path(__file__).parent))
 import generated
@@ -54,7 +55,7 @@ _HOMES["Report"] = "dicomover.reporting.Report"
 _BY_VARIABLE = {"mover": "Mover", "job": "Job", "cohort": "Cohort", "report": "Report", "pacs": "DemoPacs"}
 _FILE = r"(?:py|db|csv|lock|html|png)\b"
 _CODE = re.compile(rf"(?:dicomover\.(?:testing\.)?)?([A-Za-z_]+)((?:\.(?!{_FILE})\w+)?)(?:\(.*\))?")
-_COMMAND = re.compile(r"dicomover ([a-z]+)")
+_COMMAND = re.compile(rf"dicomover ({'|'.join(cli.commands)})")
 
 
 def _link_code(_app: Sphinx, doctree: nodes.document) -> None:

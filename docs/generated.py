@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from dicomover import cohort
 from dicomover.cli import cli, option_table
 from dicomover.summary import schema_table
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
@@ -99,6 +100,7 @@ def _row(row: Row) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "behaviours": behaviours,
     "commands": commands,
+    "lockfile": cohort.schema_table,
     "misbehaviours": misbehaviours,
     "summary": schema_table,
 }

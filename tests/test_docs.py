@@ -23,6 +23,7 @@ import dicomover
 from cli_kit import free_port
 from dicomover import testing
 from dicomover.cli import cli, main
+from dicomover.cohort import FIELDS
 from dicomover.outcome import Status
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, made_study
@@ -220,6 +221,8 @@ def test_generated_tables_name_everything() -> None:
     for name in MISBEHAVIOURS:
         assert f"| `{name}` |" in made["misbehaviours"]
         assert f"`{name}`" in made["behaviours"]
+    for field in FIELDS:
+        assert f"| `{field.path}` |" in made["lockfile"]
     assert re.findall(r"^## dicomover (\w+)$", made["commands"], re.MULTILINE) == sorted(cli.commands)
     for name, text in made.items():
         for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
@@ -240,8 +243,8 @@ def test_the_api_page_documents_every_public_name() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_names_in_the_text_exist(page: str) -> None:
     """Code such as `mover.plan()` or `Retry.overnight` in the text names something that there is."""
-    classes = {"mover": dicomover.Mover, "job": dicomover.Job, "pacs": DemoPacs}
-    for owner, name in re.findall(r"`(mover|job|pacs)\.(?!py\b)(\w+)[^`]*`", read(page)):
+    classes = {"mover": dicomover.Mover, "job": dicomover.Job, "cohort": dicomover.Cohort, "pacs": DemoPacs}
+    for owner, name in re.findall(r"`(mover|job|cohort|pacs)\.(?!(?:py|lock)\b)(\w+)[^`]*`", read(page)):
         assert hasattr(classes[owner], name) or name in str(classes[owner].__doc__), f"{page}: {owner}.{name}"
     for name in re.findall(r"`dicomover ([a-z]+)", read(page)):
         assert name in cli.commands, f"{page}: dicomover {name}"
