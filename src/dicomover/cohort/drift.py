@@ -147,13 +147,12 @@ def _of_matches(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[
         if study.uid in before:
             continue
         kind, note = Kind.GAINED, "the request now leads to this study too"
-        if before and "AccessionNumber" in locked.keys:
-            total = len(now)
-            kind, note = Kind.AMBIGUOUS, f"the accession number now stands for {total} studies, this one among them"
-            if total == 1:
-                note = "the accession number now stands for this study"
-        elif not before:
+        if not before:
             note = "the request had no match when it was locked"
+        elif "AccessionNumber" in locked.keys and before & now:
+            kind, note = Kind.AMBIGUOUS, f"the accession number now stands for {len(now)} studies, this one among them"
+        elif "AccessionNumber" in locked.keys:
+            kind, note = Kind.CHANGED, "the accession number now stands for this study, and for none that was locked"
         yield Change(locked.label, Level.STUDY, kind, study.uid, expected=0, found=study.count, note=note)
 
 

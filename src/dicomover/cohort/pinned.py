@@ -19,7 +19,7 @@ _COUNTS = "NumberOfStudyRelatedInstances"
 _UIDS_AT_ONCE = 500  # 32,500 bytes at most; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PinnedResolver:
     """Says of each request of a cohort what it was locked to, and how the archive is to be asked for that now.
 

@@ -105,6 +105,21 @@ class Archive:
                     for instance in study.instances():
                         self.by_instance[instance.sop_instance_uid] = (study, instance)
 
+    def remove(self, study: Study) -> None:
+        """Let a study go.
+
+        Raises
+        ------
+        KeyError
+            If it is not in the archive.
+        """
+        with self.lock:
+            held = self.by_study.pop(study.study_instance_uid)
+            self.by_accession[held.accession_number].remove(held)
+            self.by_patient[held.patient_id].remove(held)
+            for instance in () if held.made else held.instances():
+                self.by_instance.pop(instance.sop_instance_uid, None)
+
     def studies(self) -> list[Study]:
         """Return all studies, in the order in which they came."""
         with self.lock:

@@ -175,13 +175,14 @@ class DemoPacs:
         """
         flat: list[Source] = []
         for source in sources:
-            if isinstance(source, str | Path | Dataset | Study):
-                flat.append(source)
-            else:
-                flat.extend(source)
+            flat.extend([source] if isinstance(source, str | Path | Dataset | Study) else source)
         studies = read_sources(flat)
         self._archive.add(studies)
         return studies
+
+    def remove(self, study: Study) -> None:
+        """Delete a study while the archive runs; raises KeyError if it is not there."""
+        self._archive.remove(study)
 
     def study(self, accession_number: str) -> Study:
         """Return the one study with an accession number.
