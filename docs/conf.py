@@ -34,6 +34,7 @@ html_static_path = ["static"]
 html_css_files = ["pages.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_show_copyright = False
 
 myst_heading_anchors = 3
 

@@ -12,6 +12,7 @@ import click
 
 from dicomover import cohort
 from dicomover.cli import cli, option_table
+from dicomover.cli.options import HELP_NAMES
 from dicomover.summary import schema_table
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
 
@@ -30,7 +31,7 @@ def commands() -> str:
 
 
 def _command(name: str, command: click.Command) -> str:
-    with click.Context(command, info_name=f"dicomover {name}") as context:
+    with click.Context(command, info_name=f"dicomover {name}", help_option_names=HELP_NAMES) as context:
         usage = " ".join(command.collect_usage_pieces(context))
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     parts = [
@@ -78,13 +79,13 @@ def _turns(name: str, knob: str) -> bool:
 def behaviours() -> str:
     """Return a table of what peers do and the rows that it ends in, here and at a third party."""
     lines = [
-        "| a peer that … | the row when we receive | and when a third party does | why |",
-        "| --- | --- | --- | --- |",
+        "| what the peer does, and why the row is this one | the row when we receive | and when a third party does |",
+        "| --- | --- | --- |",
     ]
     for behaviour in BEHAVIOURS:
-        what = f"`{behaviour.name}`: {MISBEHAVIOURS[behaviour.name]}"
+        what = f"`{behaviour.name}`<br>{MISBEHAVIOURS[behaviour.name]}<br>*{behaviour.why}*"
         believed = " (only the destination could tell)" if behaviour.believed else ""
-        lines.append(f"| {what} | {_row(behaviour.here)} | {_row(behaviour.there)}{believed} | {behaviour.why} |")
+        lines.append(f"| {what} | {_row(behaviour.here)} | {_row(behaviour.there)}{believed} |")
     return "\n".join(lines)
 
 
