@@ -251,7 +251,7 @@ def children() -> set[int]:
 def running(tmp_path: Path, own_process: bool, *, ends_broken: bool = False, **settings: Any) -> Iterator[Run]:
     """Run a receiver, see that it still works at the end unless `ends_broken`, stop it, and look for leaks."""
     folder = tmp_path / "cohort"
-    before = (threading.active_count(), descriptors(), children())
+    threads, files, processes = set(threading.enumerate()), descriptors(), children()
     outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
     run = Run(folder, own_process, **settings)
     run.receiver.start()
@@ -268,8 +268,9 @@ def running(tmp_path: Path, own_process: bool, *, ends_broken: bool = False, **s
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)} == outside, "a file outside"
     assert len(run.threads_of_events) <= 1, "events came from more than one thread"
     limit = time.monotonic() + 3
-    while (threading.active_count(), descriptors(), children()) != before:
+    while set(threading.enumerate()) - threads or descriptors() > files or children() - processes:
         assert time.monotonic() < limit, (
-            f"left behind: {before}, {threading.enumerate()}, {descriptors()}, {children()}"
+            f"left behind: {set(threading.enumerate()) - threads}, {descriptors()} instead of {files} descriptors, "
+            f"{children() - processes}"
         )
         time.sleep(0.01)

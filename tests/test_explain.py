@@ -129,7 +129,7 @@ def test_every_end_has_one_line(status: Status, end: MoveEnd, situation: Situati
 def test_the_sentence_cannot_know_the_request() -> None:
     """Neither the function nor its values can carry a key of the request."""
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
-    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused"}
+    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused", "missing"}
 
 
 @pytest.mark.parametrize("code", [0x0000, 0xA702, 0xB000, 0xC123, 0xFE00, 0x9999])

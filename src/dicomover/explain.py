@@ -22,9 +22,11 @@ class Situation:
     port
         Where we listen; None if a third party receives.
     expected, received
-        As in the summary.
+        As in the summary; or what a destination has that was asked.
     refused
         Instances that our own receiver refused, by C-STORE status.
+    missing
+        How many instances are not there of those that the archive listed.
     """
 
     destination: str
@@ -32,6 +34,7 @@ class Situation:
     expected: int | None = None
     received: int | None = None
     refused: Mapping[int, int] = field(default_factory=dict)
+    missing: int = 0
 
 
 _REFUSED = {
@@ -80,9 +83,11 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
 def _empty(end: MoveEnd, situation: Situation) -> str:
     claimed = end.counters.moved
     if claimed and situation.received == 0:
-        listening = "" if situation.port is None else f" (we listen on port {situation.port})"
+        here = situation.port is not None
+        where = "nothing arrived here" if here else f"{situation.destination!r} has none of it"
+        listening = f" (we listen on port {situation.port})" if here else ""
         return (
-            f"the archive reports {claimed} moved, but nothing arrived here; ask its administrator which address "
+            f"the archive reports {claimed} moved, but {where}; ask its administrator which address "
             f"and port it has for {situation.destination!r}{listening}"
         )
     if claimed is None:
@@ -100,6 +105,8 @@ def _numbers(end: MoveEnd, situation: Situation) -> str:
     said = []
     if moved is not None and wanted is not None and (moved < wanted or moved):
         said.append(f"{moved} of {wanted} moved" if moved <= wanted else f"{moved} moved")
+    if situation.missing and (moved is None or wanted is None or moved >= wanted):
+        said.append(f"{situation.missing} of those that the archive lists are missing")
     if counters.failed:
         said.append(f"{counters.failed} failed")
     if counters.warning:

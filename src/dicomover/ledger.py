@@ -24,7 +24,8 @@ from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Target
 from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
-from dicomover.summary import Result
+from dicomover.sentences import distinct
+from dicomover.summary import Instance, Result
 from dicomover.tally import RunningMove
 
 __all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
@@ -40,6 +41,7 @@ class Outcome:
     received: int | None = None
     bytes: int | None = None
     error: str | None = None
+    missing: tuple[Instance, ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,6 +61,11 @@ class Move:
     tries: list[Tried] = field(default_factory=list)
     latest: Outcome | None = None
     outcome: Outcome | None = None
+
+    def forget(self) -> None:
+        """Let go of what is known of single instances: a batch may bring millions of them."""
+        self.running.forget()
+        self.target = replace(self.target, instances=None)
 
 
 @dataclass(slots=True)
@@ -249,7 +256,8 @@ class Ledger:
                 for move in row.moves:
                     move.open_rows -= 1
                     if move.open_rows == 0:
-                        move.running.arrivals.clear()
+                        move.forget()
+                row.resolution = None
                 self._results[row.request.position] = result
             self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
 
@@ -312,6 +320,7 @@ def _result(row: Row) -> Result:
         attempts=sum(outcome.attempts for outcome in outcomes),
         error=_error(outcomes, "" if status.complete else row.resolution.note),
         failed_uids=tuple(uid for outcome in outcomes for uid in outcome.end.failed_uids),
+        missing=tuple(instance for outcome in outcomes for instance in outcome.missing),
     )
 
 
@@ -331,7 +340,7 @@ def whole(result: Result, kept: Manifest) -> Result:
 
 
 def _error(outcomes: list[Outcome], note: str) -> str | None:
-    said = list(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error))[:3]
+    said = distinct([outcome.error for outcome in outcomes if outcome.error])[:3]
     if said and len(outcomes) > 1:
         complete = sum(outcome.status.complete for outcome in outcomes)
         said.insert(0, f"{complete} of {len(outcomes)} C-MOVEs complete")

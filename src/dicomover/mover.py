@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 import pandas as pd
+from pydicom import Dataset
 
 from dicomover.answers import answers_table, returned_keys
 from dicomover.cohort import Cohort, CohortVerbs
@@ -23,17 +24,17 @@ from dicomover.events import Arrival, Refusal
 from dicomover.job import Job
 from dicomover.journal import Journal
 from dicomover.line import Line
-from dicomover.matching import select
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.options import Options, Progress, check, pace_of
-from dicomover.planning import plan
+from dicomover.planning import Answers, plan
 from dicomover.pool import Pool
 from dicomover.progress import choose
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
-from dicomover.requests import Batch, Invalid, RequestsLike, keyword_of, parse_query, parse_requests
+from dicomover.requests import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.resolve import Resolve, Resolver, Verify
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
+from dicomover.splitting import Split, check_split, find_all
 from dicomover.tables import plan_table
 from dicomover.window import Window
 from dicomover.worker import Settings
@@ -46,7 +47,7 @@ class Mover(CohortVerbs):
 
     Parameters
     ----------
-    node
+    node : Node or str
         The archive: a `Node`, or a text such as `ARCHIVE@pacs.example.org:104`.
     ae_title
         What we call ourselves; the archive has to know it.
@@ -62,7 +63,7 @@ class Mover(CohortVerbs):
     workers
         How many processes share the port when we receive, for an archive that sends on several associations at once.
     layout
-        Where an instance lies in the folder; keywords in braces.
+        Where an instance lies in the folder, with keywords in braces; by patient, study and series by default.
     level
         PATIENT, STUDY, SERIES or IMAGE; `auto` takes the deepest UID of each request, STUDY otherwise.
     model
@@ -179,6 +180,7 @@ class Mover(CohortVerbs):
         self._pool = Pool(self.node, self.ae_title)
         self._receiver = None if self.receive is None else self._new_receiver()
         self._journal = journal
+        self._answers = Answers()
         self._jobs: list[Job] = []
         self._lock = threading.Lock()  # of the jobs
         self._life = threading.Lock()  # of starting and stopping; what waits for a stop never needs it
@@ -310,11 +312,12 @@ class Mover(CohortVerbs):
         *,
         returned: Sequence[str] = (),
         limit: int | None = None,
+        split: Split = "auto",
         level: str | None = None,
         model: str | None = None,
         timeouts: Timeouts | None = None,
     ) -> pd.DataFrame:
-        """Ask what the archive has (C-FIND).
+        r"""Ask what the archive has (C-FIND).
 
         Parameters
         ----------
@@ -322,17 +325,24 @@ class Mover(CohortVerbs):
             Query keys by keyword or tag: a value, a list of UIDs, a range such as `20240101-20241231`, or a text
             with the wildcards `*` and `?`. None or an empty text asks for the attribute without matching it.
         returned
-            Further keywords to ask for; the usual ones of the level come anyway.
+            Further keywords or tags to ask for; the usual ones of the level come anyway.
         limit
             Return at most so many answers.
+        split
+            Archives cap what they answer, some without a word. `auto` asks again in parts, by halves of a StudyDate
+            range among the keys, down to a day and then by StudyTime, where an archive refuses, hangs up, or answers a
+            number that looks like a cap. A whole number is the most that this archive answers, if you know it;
+            `none` takes what comes.
         level, model, timeouts
             As for the Mover; level `auto` is STUDY unless a deeper UID is among the keys.
 
         Returns
         -------
         DataFrame
-            One row per match, one column per keyword. Answers that do not match the keys are left out, since some
-            archives return them.
+            One row per match, each once, and one column per keyword: Int64 or Float64 where DICOM's dictionary says
+            that it is one number, else text. Dates and times are text as they came, such as `20240131`; several
+            values are joined by a backslash; a sequence that was asked for is JSON. Answers that do not match the keys
+            are left out, since some archives return them.
 
         Raises
         ------
@@ -341,6 +351,11 @@ class Mover(CohortVerbs):
         NodeError
             If the archive cannot be reached, or refuses: an empty table always means that nothing matches.
 
+        Warns
+        -----
+        AnswerWarning
+            If the archive may have more than that, or if it wrote numbers that are none.
+
         Examples
         --------
         >>> from dicomover.testing import DemoPacs
@@ -348,19 +363,20 @@ class Mover(CohortVerbs):
         ...     studies = Mover(pacs.node).find({"ModalitiesInStudy": "CT"})
         >>> bool(studies.ModalitiesInStudy.str.contains("CT").all())
         True
+        >>> modalities = studies.ModalitiesInStudy.str.split("\\").explode()
+        >>> dates = pd.to_datetime(studies.StudyDate, format="%Y%m%d", errors="coerce")
         """
         query = parse_query(keys, level=level or self._defaults["level"], model=model or self._defaults["model"])
-        columns = returned_keys(query.level, query.keys, [keyword_of(key) for key in returned])
-        matched = {keyword: value for keyword, value in query.keys.items() if value}
+        columns = returned_keys(query.level, query.keys, parse_returned(returned))
+        check_split(split)
         with self._asking(timeouts or self._defaults["timeouts"]) as line:
             line.connect()
-            answers = line.find(query.level, query.model, query.keys, columns, limit)
-            kept, dropped = select(answers, matched, self.node)
-            if limit is not None and dropped and len(answers) >= limit:
-                # The limit was used up by answers that do not match: those that do may come after them.
-                answers = line.find(query.level, query.model, query.keys, columns, None)
-                kept, _ = select(answers, matched, self.node)
-        return answers_table(kept[:limit], columns)
+
+            def ask(part: Mapping[str, str], most: int | None) -> list[Dataset]:
+                return line.find(query.level, query.model, part, columns, most)
+
+            answers = find_all(ask, query.keys, query.level, split=split, limit=limit, archive=self.node)
+        return answers_table(answers, columns)
 
     def diagnose(self) -> pd.DataFrame:
         """Examine the way to the archive and from there to the destination; nothing moves.
@@ -407,6 +423,7 @@ class Mover(CohortVerbs):
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
+        max_age: float = 600.0,
         **overrides: Unpack[Options],
     ) -> pd.DataFrame:
         """Look up what would move; nothing moves.
@@ -415,15 +432,25 @@ class Mover(CohortVerbs):
         ----------
         requests, keys, invalid
             As for `move`.
+        max_age
+            For how many seconds an answer of an earlier plan of this Mover is believed; 0 asks anew. `move` always asks
+            anew.
         **overrides
             What this call says otherwise than the Mover.
 
         Returns
         -------
         DataFrame
-            One row per request: what was given, the UIDs that were found, and `decision` (`move`, `several`,
-            `not-found`, `too-many`, `refused`, `invalid`), `level`, `matches`, `series`, `expected`, `modalities`,
-            `error`. It can be edited and given to `move`.
+            One row per request: what was given, the UIDs that were found, then
+
+            - `decision`: `move`; `several`, where it moves more than one; `skip`, where the journal says that it is
+              complete; `duplicate`, where an earlier row moves all of it; and what needs a decision of yours:
+              `not-found`, `too-many`, `refused`, `invalid`;
+            - `level`, `matches`, `series`, `expected` and `modalities` of what was found;
+            - `here`: instances of it that are here already, according to the journal;
+            - `error`: why, or what a person should know.
+
+            It can be edited and given to `move`.
 
         Raises
         ------
@@ -442,8 +469,9 @@ class Mover(CohortVerbs):
         """
         options = self._options(overrides)
         batch, resolve = self._read(requests, keys, invalid, options)
-        with self._asking(options["timeouts"]) as line:
-            planned = plan(batch, line, resolve)
+        resumption = self._resumption(options.get("destination", ""), only_old=True)
+        with self._asking(options["timeouts"]) as line, resumption or contextlib.nullcontext():
+            planned = plan(batch, line, resolve, self._answers, max_age, resumption)
         return plan_table(batch, planned)
 
     def move(

@@ -6,7 +6,7 @@ from typing import TypedDict, get_args
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
-from dicomover.node import Timeouts, check_ae_title
+from dicomover.node import Node, Timeouts, check_ae_title
 from dicomover.pace import Pace
 from dicomover.progress import View
 from dicomover.resolve import Verify
@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     associations: int
     timeouts: Timeouts
     verify: Verify
+    recheck: bool
     max_matches: int | None
     retry: RetryLike
     window: Window | str | None
@@ -35,8 +36,15 @@ class Options(TypedDict, total=False):
     progress: Progress
 
 
-def check(options: Options) -> None:
+def check(options: Options, destination: Node | None = None) -> None:
     """Refuse what cannot be meant.
+
+    Parameters
+    ----------
+    options
+        All of them.
+    destination
+        A Move Destination that can be asked, if there is one.
 
     Raises
     ------
@@ -62,8 +70,17 @@ def check(options: Options) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name}={value!r} is not a whole number above 0; give one")
+    if not isinstance(options["recheck"], bool):
+        raise ConfigurationError(f"recheck={options['recheck']!r} is neither True nor False; choose one")
     if options["verify"] not in get_args(Verify):
         raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}; choose one")
+    if options["verify"] == "destination" and (
+        destination is None or destination.ae_title != options.get("destination")
+    ):
+        raise ConfigurationError(
+            "verify='destination' asks the destination what has arrived: give destination= as a Node, which says where "
+            "it listens; if we receive, take verify='instances'"
+        )
     if not isinstance(options["timeouts"], Timeouts):
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts; write Timeouts(stall=120)")
 

@@ -120,6 +120,7 @@ def judge(
     *,
     expected: int | None = None,
     received: int | None = None,
+    missing: int = 0,
     ended: Ended = Ended.ANSWERED,
     cancelled: bool = False,
 ) -> Status:
@@ -134,7 +135,10 @@ def judge(
     expected
         Instances that should arrive, from C-FIND; None if unknown.
     received
-        Distinct instances of this request on our disk; None if a third party receives.
+        Distinct instances of this request that are there: on our disk, or at a destination that was asked. None if
+        nobody has looked.
+    missing
+        How many instances are not there of those that the archive listed by their UIDs.
     ended
         How the exchange came to its end.
     cancelled
@@ -162,7 +166,7 @@ def judge(
     claimed = counters.moved
     moved = claimed if received is None else received
     wanted = max((n for n in (expected, counters.due) if n is not None), default=None)
-    incomplete = bool(counters.failed) or (wanted is not None and moved is not None and moved < wanted)
+    incomplete = bool(counters.failed or missing) or (wanted is not None and moved is not None and moved < wanted)
 
     if cancelled and (incomplete or not moved or expected is None or status_code != SUCCESS):
         return Status.CANCELLED  # it may end with 0x0000 all the same; only C-FIND's count shows that it was whole
@@ -179,7 +183,7 @@ def judge(
     if is_warning(status_code):
         # 0xB000 means that some failed, unless the PACS counted none.
         return Status.WARNING if counters.failed == 0 or expected is not None else Status.PARTIAL
-    # A failure status after everything arrived: only our own disk can show that.
+    # A failure status after everything arrived: only a look at what is there can show that.
     return Status.WARNING if received is not None and expected is not None else Status.PARTIAL
 
 

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Hashable
+from dataclasses import replace
+
 from dicomover.controls import Stop
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.hygiene import Request
+from dicomover.identifier import Identifier
 from dicomover.line import Line
 from dicomover.requests import Batch
-from dicomover.resolve import Resolve, TooManyMatches
-from dicomover.tables import Planned
+from dicomover.resolve import Resolution, Resolve, TooManyMatches
+from dicomover.resume import Resumption
+from dicomover.tables import Planned, found_uids
 
-__all__ = ["plan"]
+__all__ = ["Answers", "plan"]
+
+_WOULD_MOVE = ("move", "several")
 
 
-def plan(batch: Batch, line: Line, resolve: Resolve) -> list[Planned]:
+class Answers:
+    """What the archive said to earlier plans, for as long as that is believed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[float, Planned]] = {}
+
+    def get(self, key: Hashable, max_age: float) -> Planned | None:
+        """Return what was said within the last `max_age` seconds; the caller may change it."""
+        at, planned = self._known.get(key, (0.0, None))
+        return replace(planned) if planned is not None and time.monotonic() - at < max_age else None
+
+    def put(self, key: Hashable, planned: Planned) -> None:
+        """Keep an answer."""
+        self._known[key] = time.monotonic(), replace(planned)
+
+    def forget(self, max_age: float) -> None:
+        """Let go of what is older."""
+        oldest = time.monotonic() - max_age
+        self._known = {key: item for key, item in self._known.items() if item[0] > oldest}
+
+
+def plan(
+    batch: Batch, line: Line, resolve: Resolve, answers: Answers, max_age: float, resumption: Resumption | None
+) -> list[Planned]:
     """Look up every request of a batch.
 
     Parameters
@@ -21,9 +52,15 @@ def plan(batch: Batch, line: Line, resolve: Resolve) -> list[Planned]:
     batch
         Of n rows.
     line
-        To the archive; not used if nothing can be sent.
+        To the archive; not used if there is nothing to ask.
     resolve
         Says what a request comes to.
+    answers
+        Of earlier plans; new ones are added.
+    max_age
+        How many seconds such an answer is believed.
+    resumption
+        Knows what the journal says; None without one.
 
     Returns
     -------
@@ -37,10 +74,25 @@ def plan(batch: Batch, line: Line, resolve: Resolve) -> list[Planned]:
     planned = [Planned("invalid") for _ in range(len(batch))]
     for position, problems in batch.problems.items():
         planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
-    if batch.requests:
-        line.connect()
+    answers.forget(max_age)
+    asked: set[Identifier] = set()
     for request in batch.requests:
-        planned[request.position] = _planned(request, line, resolve)
+        key = (frozenset(request.keys.items()), request.level, request.model, resolve)
+        item = answers.get(key, max_age)
+        if item is None:
+            line.connect()
+            item = _planned(request, line, resolve)
+            if item.decision != "refused":
+                answers.put(key, item)
+        planned[request.position] = item
+        if item.resolution is None or item.decision not in _WOULD_MOVE:
+            continue
+        wanted = {target.shared for target in item.resolution.targets}
+        if wanted <= asked:
+            item.decision = "duplicate"
+        elif resumption is not None:
+            _look(item, item.resolution, request, resumption)
+        asked |= wanted
     return planned
 
 
@@ -62,3 +114,18 @@ def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
         elif len(targets) > 1:
             planned.decision = "several"
     return planned
+
+
+def _look(planned: Planned, resolution: Resolution, request: Request, resumption: Resumption) -> None:
+    """Take in what the journal says of a request, or of the row of a plan that it made earlier."""
+    taken = resumption.look(request)
+    if taken.skip is None and not taken.kept.files:
+        taken = resumption.look(replace(request, keys={**request.keys, **found_uids(planned)}))
+    said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
+    if taken.skip is None:
+        planned.here = len(taken.kept.instances) or None
+    else:
+        planned.decision, planned.here = "skip", taken.skip.received
+        if taken.has_grown(resolution):
+            said.append("the archive has more of it now; recheck=True moves that too")
+    planned.error = "; ".join(filter(None, said)) or None

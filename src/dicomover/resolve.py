@@ -120,7 +120,7 @@ class Resolver:
         """Look up what a request comes to; raises as `resolve` does."""
         count = self.verify != "none"
         found = resolve(request, find, archive=self.archive, count=count, max_matches=self.max_matches)
-        return _enumerated(found, find) if self.verify == "instances" else found
+        return _enumerated(found, find) if self.verify in ("instances", "destination") else found
 
 
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
@@ -210,7 +210,7 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
 
 
 def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
-    """Return the SOP Instance UIDs behind a patient, a study or a series, by Series Instance UID.
+    """Return the SOP Instance UIDs that an identifier stands for, by Series Instance UID; named ones are not asked for.
 
     Raises
     ------
@@ -218,6 +218,8 @@ def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
         If the archive refuses.
     """
     keys = identifier.keys()
+    if identifier.level is Level.IMAGE:
+        return {identifier.series: identifier.instance.split("\\")}
     if identifier.level is Level.PATIENT:
         answers = find(Level.STUDY, identifier.model, keys, (), None)
         studies = dict.fromkeys(str(answer.get("StudyInstanceUID", "")) for answer in answers)
@@ -259,12 +261,7 @@ def _enumerated(resolution: Resolution, find: Find) -> Resolution:
 
 
 def _listed(target: Target, find: Find) -> Target:
-    identifier = target.identifier
-    if identifier.level is Level.IMAGE:
-        (series,) = identifier.uids(Level.SERIES) or ("",)
-        found: Mapping[str, Sequence[str]] = {series: sorted(identifier.uids(Level.IMAGE))}
-    else:
-        found = instances_of(identifier, find)
+    found = instances_of(target.identifier, find)
     if not says_all(found, target.expected):
         return target
     return replace(target, instances=found, expected=sum(map(len, found.values())))

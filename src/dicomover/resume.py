@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
@@ -32,6 +33,8 @@ class Taken:
         The request as the journal knows it.
     skip
         The result to report without moving; None if it has to be moved.
+    recorded
+        What the journal says it came to when it was complete, if that is still to be held against the archive.
     kept
         The files of it that are here already.
     holder
@@ -40,8 +43,13 @@ class Taken:
 
     asked: Asked
     skip: Result | None = None
+    recorded: Result | None = None
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     holder: str = ""
+
+    def has_grown(self, resolution: Resolution) -> bool:
+        """Tell whether the archive has more of a complete request now."""
+        return self.recorded is not None and decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
 
 
 class Resumption:
@@ -59,16 +67,26 @@ class Resumption:
         Where the files lie, if we receive.
     sync
         Makes what has arrived durable.
+    recheck
+        Whether what is complete is held against the archive once more.
     """
 
     def __init__(
-        self, journal: Journal, archive: str, destination: str | None, folder: Path | None, sync: Callable[[], None]
+        self,
+        journal: Journal,
+        archive: str,
+        destination: str | None,
+        folder: Path | None,
+        sync: Callable[[], None],
+        *,
+        recheck: bool = False,
     ) -> None:
         self._journal = journal
         self._archive = archive
         self._destination = destination
         self._folder = folder
         self._sync = sync
+        self._recheck = recheck
         self._taken: dict[str, Taken] = {}
         self._lock = threading.Lock()
 
@@ -81,6 +99,13 @@ class Resumption:
     def close(self) -> None:
         """Close it; what we hold is free for others."""
         self._journal.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def renew(self) -> None:
         """Tell other runs that we are alive; cheap, to be called often."""
@@ -95,12 +120,18 @@ class Resumption:
                 return self._taken[asked.key]
             if asked.key not in journal.claim([asked.key]):
                 return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
-            taken = self._taken[asked.key] = self._decided(asked)
-        if taken.skip is not None:
+            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)
+        if taken.skip is not None and taken.recorded is None:
             journal.release([asked.key])
         return taken
 
-    def _decided(self, asked: Asked) -> Taken:
+    def look(self, request: Request) -> Taken:
+        """Decide as `take` would, and claim nothing."""
+        asked = self._journal.asked(request, archive=self._archive, destination=self._destination)
+        taken = self._decided(asked, recheck=True)
+        return replace(taken, holder=self._journal.holders([asked.key]).get(asked.key, ""))
+
+    def _decided(self, asked: Asked, *, recheck: bool) -> Taken:
         """Read what is recorded, once nobody else can change it, and look at the files."""
         entry = self._journal.entries([asked.key]).get(asked.key)
         if entry is None:
@@ -110,15 +141,19 @@ class Resumption:
             details = self._journal.details([asked.key]).get(asked.key, Details())
             files = check_files(details.manifest, self._folder)
         decision = decide(entry.result, files)
+        intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:
-            return Taken(asked, replace(entry.result, status=Status.SKIPPED, attempts=0, error=None))
-        kept = files.intact if files is not None and decision is Decision.RETRY else Manifest()
-        return Taken(asked, kept=kept)
+            skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
+            return Taken(asked, skip, entry.result, intact) if recheck else Taken(asked, skip)
+        return Taken(asked, kept=intact if decision is Decision.RETRY else Manifest())
 
     def record(self, row: Row, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
-        if not isinstance(taken, Taken) or taken.skip is not None or taken.holder:
+        if not isinstance(taken, Taken) or taken.holder:
+            return
+        if taken.skip is not None and not (row.moves and result.status is not None and result.status.complete):
+            self._journal.release([taken.asked.key])  # what was complete is not less so
             return
         if result.status is Status.SKIPPED:  # nothing of it was missing
             result = replace(result, status=Status.SUCCESS, error=None)
@@ -131,7 +166,7 @@ class Resumption:
                 self._sync()
             identifiers = tuple(move.target.identifier for move in row.moves)
             files = self._files(row)
-            if files or not any(move.running.sop_uids for move in row.moves):
+            if files or not any(_arrived(move) for move in row.moves):
                 details = Details(identifiers, taken.kept.merge(files))
         elif row.moves:
             details = Details(tuple(move.target.identifier for move in row.moves))
@@ -145,7 +180,7 @@ class Resumption:
             for arrival in arrivals:
                 with contextlib.suppress(OSError):  # moved away already; the next run will notice
                     files.append(File.of(arrival, self._folder))
-            if not arrivals and move.running.sop_uids:
+            if not arrivals and _arrived(move):
                 files += self._files_of_another(row, move)
         return files
 
@@ -155,7 +190,12 @@ class Resumption:
         if move.row is row or not isinstance(taken, Taken):
             return []
         details = self._journal.details([taken.asked.key]).get(taken.asked.key, Details())
-        return [file for file in details.manifest.files if file.sop in move.running.sop_uids]
+        return [file for file in details.manifest.files if move.running.has(file.study, file.series, file.sop)]
+
+
+def _arrived(move: Move) -> bool:
+    """Tell whether anything came by a C-MOVE."""
+    return bool(move.running.sop_uids or (move.outcome is not None and move.outcome.received))
 
 
 def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:

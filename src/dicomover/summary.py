@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import pandas as pd
 
 from dicomover.outcome import Counters, Status
 
-__all__ = ["SCHEMA", "SUMMARY_COLUMNS", "Column", "Result", "build", "exit_code", "failures", "schema_table"]
+__all__ = [
+    "SCHEMA",
+    "SUMMARY_COLUMNS",
+    "Column",
+    "Instance",
+    "Result",
+    "build",
+    "exit_code",
+    "failures",
+    "schema_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +55,24 @@ SCHEMA = (
     Column("failed_uids", "string", "SOP Instance UIDs that failed, joined by `\\`"),
 )
 SUMMARY_COLUMNS = tuple(column.name for column in SCHEMA)
-_STATUS = pd.CategoricalDtype([str(status) for status in Status], ordered=True)
+# Text that may be missing shows <NA> like every other column; plain text would show NaN.
+_STATUS = pd.CategoricalDtype(pd.Index([str(status) for status in Status], dtype="string"), ordered=True)
+
+
+class Instance(NamedTuple):
+    """A SOP Instance by its UIDs; those above it are empty where nobody knows them."""
+
+    study: str
+    series: str
+    sop: str
 
 
 @dataclass(slots=True)
 class Result:
-    """What happened to one request; no status while it is not over."""
+    """What happened to one request; no status while it is not over.
+
+    `missing` are the instances that the archive has and that are not there, as far as that was looked at.
+    """
 
     status: Status | None = None
     status_code: int | None = None
@@ -63,6 +86,7 @@ class Result:
     seconds: float | None = None
     error: str | None = None
     failed_uids: tuple[str, ...] = ()
+    missing: tuple[Instance, ...] = ()
 
     def as_row(self) -> dict[str, object]:
         """Return the values of the summary's columns."""
@@ -111,16 +135,48 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
 
 
 def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
-    """Return one row for each instance that the archive named as failed, with the label of its request."""
+    """Return one row for each instance that failed or is missing.
+
+    Parameters
+    ----------
+    results : sequence of Result, length n
+    index : Index of n labels
+        Of their rows.
+
+    Returns
+    -------
+    DataFrame
+        `request` (the label of the row), `StudyInstanceUID` and `SeriesInstanceUID` (`<NA>` where nobody has asked for
+        them), `SOPInstanceUID`, `problem`, `status_code` and `why`. A `problem` is `failed` where the archive said so,
+        `missing` where the archive has the instance and it is not there.
+    """
     rows = [
-        {"request": label, "SOPInstanceUID": uid, "status_code": row["status_code"], "why": row["error"]}
-        for label, result, row in (
-            (label, result, result.as_row()) for label, result in zip(index, results, strict=True)
-        )
-        for uid in result.failed_uids
+        {
+            "request": label,
+            "StudyInstanceUID": instance.study or None,
+            "SeriesInstanceUID": instance.series or None,
+            "SOPInstanceUID": instance.sop,
+            "problem": problem,
+            "status_code": None if result.status_code is None else f"0x{result.status_code:04X}",
+            "why": result.error,
+        }
+        for label, result in zip(index, results, strict=True)
+        for instance, problem in _troubled(result)
     ]
-    table = pd.DataFrame(rows, columns=["request", "SOPInstanceUID", "status_code", "why"])
-    return table.astype({"SOPInstanceUID": "string", "status_code": "string", "why": "string"})
+    table = pd.DataFrame(rows, columns=["request", *_FAILURE_COLUMNS])
+    return table.astype(dict.fromkeys(_FAILURE_COLUMNS, "string"))
+
+
+_FAILURE_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "problem", "status_code", "why")
+
+
+def _troubled(result: Result) -> Iterator[tuple[Instance, str]]:
+    """Yield each instance that failed or is missing, once."""
+    known = {instance.sop: instance for instance in result.missing}
+    for uid in dict.fromkeys(result.failed_uids):
+        yield known.pop(uid, Instance("", "", uid)), "failed"
+    for instance in known.values():
+        yield instance, "missing"
 
 
 def exit_code(summary: pd.DataFrame) -> int:

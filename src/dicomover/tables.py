@@ -13,20 +13,22 @@ from dicomover.resolve import Resolution
 
 __all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
 
-PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "modalities", "error")
+PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
 
 
 @dataclass(slots=True)
 class Planned:
     """What one row of a plan says.
 
-    `decision` is `move`, `several` (it moves them all), `not-found`, `too-many`, `refused` or `invalid`.
+    `decision` is `move`, `several` (it moves them all), `skip` (the journal says that it is complete), `duplicate` (an
+    earlier row moves all of it), `not-found`, `too-many`, `refused` or `invalid`.
     """
 
     decision: str
     level: Level | None = None
     resolution: Resolution | None = None
     matches: int | None = None
+    here: int | None = None
     error: str | None = None
 
 
@@ -44,11 +46,12 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
                 "matches": known,
                 "series": None if None in series or not series else sum(count or 0 for count in series),
                 "expected": item.resolution.expected if item.resolution else None,
+                "here": item.here,
                 "modalities": "\\".join(sorted({name for target in targets for name in target.modalities})) or None,
                 "error": item.error,
             }
         )
-    dtypes = {name: "Int64" if name in ("matches", "series", "expected") else "string" for name in PLAN_COLUMNS}
+    dtypes = {name: "Int64" if name in ("matches", "series", "expected", "here") else "string" for name in PLAN_COLUMNS}
     ours = {
         name: pd.Series([row[name] for row in rows], index=batch.given.index, dtype=dtype)
         for name, dtype in dtypes.items()
@@ -58,15 +61,26 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
     return pd.concat([_filled(kept, planned), table], axis="columns", sort=False)
 
 
+def found_uids(planned: Planned) -> dict[str, str]:
+    """Return the UIDs that a row was resolved to, by keyword."""
+    targets = planned.resolution.targets if planned.resolution else ()
+    found = {}
+    for level in _UID_LEVELS:
+        uids = dict.fromkeys(uid for target in targets for uid in sorted(target.identifier.uids(level)))
+        if uids:
+            found[level.unique_key] = "\\".join(uids)
+    return found
+
+
+_UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
+
+
 def _filled(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
     """Fill in the UIDs of what was found."""
-    for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
+    uids = [found_uids(item) for item in planned]
+    for level in _UID_LEVELS:
         key = level.unique_key
-        found = []
-        for item in planned:
-            targets = item.resolution.targets if item.resolution else ()
-            uids = [uid for target in targets for uid in sorted(target.identifier.uids(level))]
-            found.append("\\".join(dict.fromkeys(uids)) or None)
+        found = [row.get(key) for row in uids]
         if any(found):
             column = pd.Series(found, index=given.index, dtype="string")
             given[key] = column.where(column.notna(), given[key]) if key in given.columns else column

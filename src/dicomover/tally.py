@@ -41,12 +41,22 @@ class RunningMove:
 
     def covers(self, arrival: Arrival) -> bool:
         """Tell whether an arrival is part of what was asked for."""
+        if self._patients and arrival.patient_id not in self._patients:
+            return False
+        return self.has(arrival.study_instance_uid, arrival.series_instance_uid, arrival.sop_instance_uid)
+
+    def has(self, study: str, series: str, sop: str) -> bool:
+        """Tell whether an instance with these UIDs is part of what was asked for, whoever its patient is."""
         return (
-            (not self._patients or arrival.patient_id in self._patients)
-            and (not self._studies or arrival.study_instance_uid in self._studies)
-            and (not self._series or arrival.series_instance_uid in self._series)
-            and (not self._instances or arrival.sop_instance_uid in self._instances)
+            (not self._studies or study in self._studies)
+            and (not self._series or series in self._series)
+            and (not self._instances or sop in self._instances)
         )
+
+    def forget(self) -> None:
+        """Let go of what has arrived."""
+        self.arrivals.clear()
+        self.sop_uids.clear()
 
     def covers_refused(self, refusal: Refusal) -> bool:
         """Tell whether what we refused was part of what was asked for, as far as it says."""

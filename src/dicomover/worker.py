@@ -20,21 +20,22 @@ from dicomover.errors import (
     ReceiverError,
 )
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
-from dicomover.explain import Situation, explain
+from dicomover.evidence import Evidence, Witness
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
-from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge
+from dicomover.outcome import Counters, Ended, Status
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission, Receiver
-from dicomover.resolve import Resolve, Target, TooManyMatches, instances_of
-from dicomover.resume import Resumption, only_missing
+from dicomover.resolve import Resolve, TooManyMatches, instances_of
+from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
-from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS, RunningMove, Tally
+from dicomover.tally import RunningMove, Tally
+from dicomover.verdict import Facts, first_sight, judged, still_due
 
 __all__ = ["Reception", "Settings", "Worker"]
 
@@ -42,7 +43,6 @@ logger = logging.getLogger("dicomover.mover")
 
 _HELD_AGAIN_AFTER = 2.0  # seconds until a request that another run holds is looked at again
 _NAP = 1.0  # seconds between two looks for retries that are due
-_NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
 _HANG_UP_AFTER = 60.0  # seconds of waiting for which no association is kept
 
 
@@ -55,6 +55,7 @@ class Settings:
     associations: int = 2
     resolve: Resolve
     retry: Retry = Retry()  # noqa: RUF009 - frozen
+    destination_pool: Pool | None = None  # of associations with a destination that is asked what it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Worker:
         self._controls = controls
         self._reception = reception
         self._line = Line(pool, settings.timeouts, controls, settings.retry)
+        asked = settings.destination_pool
+        self._witness = None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry)
 
     def work(self) -> bool:
         """Work until no request is left.
@@ -114,7 +117,7 @@ class Worker:
                 else:
                     self._safely(work, partial(self._do, work))
         finally:
-            self._line.close()
+            self.close()
 
     def _safely(self, row: Row, work: Callable[[], None], again: Move | None = None) -> None:
         """Work on a row, or try a C-MOVE of it again; whatever happens, it ends."""
@@ -148,8 +151,16 @@ class Worker:
             self._controls.give_up(str(error))
 
     def connect(self) -> None:
-        """Open the association now rather than at the first request; raises NodeError."""
+        """Open the associations now rather than at the first request; raises NodeError."""
         self._line.connect()
+        if self._witness is not None:
+            self._witness.connect()
+
+    def close(self) -> None:
+        """Give the associations back."""
+        self._line.close()
+        if self._witness is not None:
+            self._witness.close()
 
     def _is_useful(self) -> bool:
         """Have an association before taking a request, or leave it to the others."""
@@ -196,6 +207,10 @@ class Worker:
         try:
             resolution = self._settings.resolve(request, self._line.find)
             is_found = bool(resolution.targets)
+            taken = row.taken
+            if isinstance(taken, Taken) and taken.skip is not None and not taken.has_grown(resolution):
+                self._ledger.end(row, replace(taken.skip))
+                return
             if is_found and row.kept.files:
                 resolution, row.kept = only_missing(resolution, row.kept, self._instances)
         except TooManyMatches as error:
@@ -230,14 +245,14 @@ class Worker:
             self._ledger.postpone(row, _HELD_AGAIN_AFTER)
             return False
         row.taken, row.kept = taken, taken.kept
-        if taken.skip is not None:
+        if taken.skip is not None and taken.recorded is None:
             self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
             self._ledger.end(row, replace(taken.skip))
             return False
         return True
 
     def _instances(self, identifier: Identifier) -> dict[str, list[str]] | None:
-        """Ask what stands behind a study or a series; None if the archive does not say."""
+        """Ask what stands behind an identifier; None if the archive does not say."""
         try:
             return instances_of(identifier, self._line.find)
         except QueryRefused:
@@ -267,7 +282,7 @@ class Worker:
         try:
             attempts, end = self._exchange(move, running)
             if self._reception is not None:
-                wanted, quiet = _still_due(end, move.target)
+                wanted, quiet = still_due(end, move.target)
                 self._reception.tally.wait(running, wanted, quiet)
         except ContextRejected as error:
             return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error)), None
@@ -278,7 +293,31 @@ class Worker:
         if earlier is not None:
             attempts += earlier.attempts
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
-        return self._judge(end, move.target, running, attempts)
+        receiver = None if self._reception is None else self._reception.receiver
+        facts = Facts(self._settings.destination, receiver, self._controls.cancelled)
+        evidence = self._evidence(move, end)
+        outcome, tried = judged(end, move, attempts, evidence, facts)
+        if outcome.status is Status.PARTIAL and evidence.present is not None and move.target.instances is None:
+            with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
+                move.target = replace(move.target, instances=self._instances(move.target.identifier))
+            outcome.missing = evidence.missing(move.target)
+        return outcome, tried
+
+    def _evidence(self, move: Move, end: MoveEnd) -> Evidence:
+        """Look at what is there, on our disk or at a destination that can be asked."""
+        if self._reception is not None:
+            return Evidence(move.running.sop_uids.keys())
+        if self._witness is None:
+            return Evidence()
+        moved = end.counters.moved is None or end.counters.moved > 0
+        wanted = max(move.target.expected or 0, end.counters.moved or 0) if moved else 0
+        who = f"{self._witness.node} could not be asked what has arrived"
+        try:
+            return Evidence(self._witness.held(move.target, wanted))
+        except (QueryRefused, ContextRejected) as error:
+            return Evidence(doubt=f"{who}: {error}")
+        except (AssociationLost, ProtocolError, Stop) as error:
+            return Evidence(doubt=f"{who}: {error}; run it again", passing=True)
 
     def _exchange(self, move: Move, running: RunningMove) -> tuple[int, MoveEnd]:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
@@ -308,7 +347,7 @@ class Worker:
         except BaseException:
             self._pace.withdraw()
             raise
-        tried = Tried(_first_sight(end), end.status_code, end.counters, end.ended)
+        tried = Tried(first_sight(end), end.status_code, end.counters, end.ended)
         self._note(self._pace.ended(tried, time.monotonic() - begun))
         return end, was_idle
 
@@ -335,56 +374,3 @@ class Worker:
             on_progress=lambda counters: self._controls.emit(MoveProgressed(time.monotonic(), move.number, counters)),
             last_arrival=lambda: 0.0 if self._reception is None else self._reception.tally.last_sign(running),
         )
-
-    def _judge(self, end: MoveEnd, target: Target, running: RunningMove, attempts: int) -> tuple[Outcome, Tried]:
-        port = received = size = None
-        if self._reception is not None:
-            port, received, size = self._reception.receiver.port, len(running.sop_uids), running.bytes
-        status = judge(
-            end.status_code,
-            end.counters,
-            expected=target.expected,
-            received=received,
-            ended=end.ended,
-            cancelled=self._controls.cancelled,
-        )
-        if target.found is False and status in (Status.EMPTY, Status.FAILURE):
-            status = Status.NOT_FOUND
-        situation = Situation(self._settings.destination, port, target.expected, received, dict(running.refused))
-        error = explain(status, end, situation)
-        said = [error or ""]
-        if running.conflicts:
-            said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
-        if running.foreign:
-            said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
-        if self._reception is not None and self._reception.receiver.failed is not None and not status.complete:
-            said.append(str(self._reception.receiver.failed))
-        error = "; ".join(part for part in said if part) or None
-        tried = Tried(
-            status,
-            end.status_code,
-            end.counters,
-            end.ended,
-            target.expected,
-            received,
-            dict(running.refused),
-        )
-        return Outcome(status, end, attempts, received, size, error), tried
-
-
-def _first_sight(end: MoveEnd) -> Status:
-    """Judge an exchange by itself, before what arrived is counted: enough to tell how busy the archive is."""
-    return judge(end.status_code, end.counters, ended=end.ended)
-
-
-def _still_due(end: MoveEnd, target: Target) -> tuple[int, float]:
-    """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
-    claimed = end.counters.moved
-    if end.ended is Ended.LOST:
-        return target.expected or 0, STRAGGLER_SECONDS
-    if claimed is None and end.status_code == SUCCESS:
-        return target.expected or _NOBODY_KNOWS, STRAGGLER_SECONDS
-    if claimed:
-        return claimed + (end.counters.remaining or 0), STRAGGLER_SECONDS
-    # The archive says that nothing has moved: give what is already here the time to be counted.
-    return target.expected or 1, COUNTING_SECONDS

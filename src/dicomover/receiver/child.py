@@ -103,7 +103,7 @@ class _Child:
             self._answer(frame["id"])
         elif kind == "dismiss":
             assert self._service is not None
-            self._service.dismiss(frame["move"])
+            self._service.dismiss(*frame["moves"])
             self._answer(frame["id"])
 
     def _start(self, frame: dict[str, Any]) -> None:

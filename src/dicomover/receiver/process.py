@@ -153,10 +153,10 @@ class ProcessEngine:
         """Let in what the admission names; in force when this returns."""
         self.answer(self.order("admit", **admission_order(admission)))
 
-    def dismiss(self, move: int) -> None:
-        """Let in no more of this C-MOVE."""
+    def dismiss(self, *moves: int) -> None:
+        """Let in no more of these C-MOVEs."""
         with contextlib.suppress(ReceiverError):
-            self.answer(self.order("dismiss", move=move))
+            self.answer(self.order("dismiss", moves=moves))
 
     def sync(self) -> None:
         """Make durable what was filed."""

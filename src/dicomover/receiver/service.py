@@ -121,9 +121,10 @@ class Service:
         """Let in what the admission names."""
         self.admissions.admit(admission)
 
-    def dismiss(self, move: int) -> None:
-        """Let in no more of this C-MOVE."""
-        self.admissions.dismiss(move)
+    def dismiss(self, *moves: int) -> None:
+        """Let in no more of these C-MOVEs."""
+        for move in moves:
+            self.admissions.dismiss(move)
 
     def stop(self, grace: float | None = None) -> None:
         """Close the port, let what is in flight finish, and leave no thread behind."""

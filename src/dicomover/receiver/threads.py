@@ -50,9 +50,9 @@ class ThreadEngine:
         """Let in what the admission names."""
         self._service.admit(admission)
 
-    def dismiss(self, move: int) -> None:
-        """Let in no more of this C-MOVE."""
-        self._service.dismiss(move)
+    def dismiss(self, *moves: int) -> None:
+        """Let in no more of these C-MOVEs."""
+        self._service.dismiss(*moves)
 
     def sync(self) -> None:
         """Make durable what was filed."""

@@ -71,10 +71,10 @@ class WorkersEngine:
         """Let in what the admission names; in force in all of them when this returns."""
         self._ask("admit", **admission_order(admission))
 
-    def dismiss(self, move: int) -> None:
-        """Let in no more of this C-MOVE."""
+    def dismiss(self, *moves: int) -> None:
+        """Let in no more of these C-MOVEs."""
         with contextlib.suppress(ReceiverError):
-            self._ask("dismiss", move=move)
+            self._ask("dismiss", moves=moves)
 
     def sync(self) -> None:
         """Make durable what was filed."""

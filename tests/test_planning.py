@@ -1,0 +1,172 @@
+"""A plan: what the archive was asked before, what the journal would skip, what an earlier row moves already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dicomover import Mover
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from peers import ONCE, files_in
+
+STUDIES = (made_study("00123", instances=4), made_study("00007", instances=2), made_study("00009", instances=3))
+REQUESTS = [{"AccessionNumber": study.accession_number} for study in STUDIES]
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run a well-behaved archive."""
+    with DemoPacs(STUDIES) as archive:
+        yield archive
+
+
+def receiving(pacs: DemoPacs, folder: Path, **options: object) -> Mover:
+    """Return an open Mover that receives."""
+    options = {**ONCE, **options}
+    mover = Mover(pacs.node, receive=folder, port=0, progress="none", **options).open()  # type: ignore[arg-type]
+    pacs.destinations["MOVESCU"] = mover.port
+    return mover
+
+
+def finds(pacs: DemoPacs) -> int:
+    """Return how many C-FINDs the archive has seen."""
+    return sum(request.kind == "C-FIND" for request in list(pacs.requests))
+
+
+# --- asked once
+
+
+def test_a_second_plan_does_not_ask_again(pacs: DemoPacs) -> None:
+    """What was answered within ten minutes is believed, row by row, and the table is the same."""
+    mover = Mover(pacs.node, destination="WORKSTATION")
+    first = mover.plan([*REQUESTS, {"AccessionNumber": "no such study"}])
+    asked = finds(pacs)
+    again = mover.plan([*REQUESTS, {"AccessionNumber": "no such study"}])
+    pd.testing.assert_frame_equal(first, again)
+    assert finds(pacs) == asked
+    mover.plan([{"AccessionNumber": "another"}, *REQUESTS])
+    assert finds(pacs) == asked + 1
+
+
+def test_an_answer_that_is_too_old_is_asked_for_again(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `max_age` seconds, or at once with 0, the archive is asked anew; so is it with other options."""
+    mover = Mover(pacs.node, destination="WORKSTATION")
+    mover.plan(REQUESTS[0])
+    assert finds(pacs) == 1
+    mover.plan(REQUESTS[0], max_age=0)
+    assert finds(pacs) == 2
+    mover.plan(REQUESTS[0], verify="instances")
+    assert finds(pacs) > 3
+    asked = finds(pacs)
+    now = pd.Timestamp.now().timestamp()
+    monkeypatch.setattr("dicomover.planning.time.monotonic", lambda: now + 10**9)
+    mover.plan(REQUESTS[0])
+    assert finds(pacs) == asked + 1
+
+
+def test_a_refusal_is_not_remembered(pacs: DemoPacs) -> None:
+    """An archive that could not answer is asked again."""
+    pacs.misbehave["00123"] = Misbehaviour("find-unable", times=1)
+    mover = Mover(pacs.node, destination="WORKSTATION")
+    assert mover.plan(REQUESTS[0]).decision.tolist() == ["refused"]
+    assert mover.plan(REQUESTS[0]).decision.tolist() == ["move"]
+
+
+def test_move_asks_anew(pacs: DemoPacs) -> None:
+    """A plan may be old: what moves is looked up when it moves."""
+    mover = Mover(pacs.node, destination="WORKSTATION", progress="none")
+    mover.plan(REQUESTS[0])
+    asked = finds(pacs)
+    mover.move(REQUESTS[0])
+    assert finds(pacs) == asked + 1
+
+
+# --- the journal
+
+
+def test_what_the_journal_would_skip(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What is complete is skipped, what is partly here says how much of it is, the rest moves; then it is true."""
+    pacs.misbehave["00007"] = Misbehaviour("some-failed", times=1)
+    mover = receiving(pacs, tmp_path)
+    with mover:
+        assert mover.move(REQUESTS[:2]).status.tolist() == ["success", "partial"]
+        plan = mover.plan(REQUESTS)
+        assert plan.decision.tolist() == ["skip", "move", "move"]
+        assert plan.here.tolist() == [4, 1, pd.NA]
+        assert mover.move(REQUESTS).status.tolist() == ["skipped", "success", "success"]
+        assert mover.plan(REQUESTS).decision.tolist() == ["skip"] * 3
+
+
+def test_files_that_are_gone_are_not_skipped(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A plan looks at the files, as a rerun does."""
+    with receiving(pacs, tmp_path) as mover:
+        mover.move(REQUESTS[0])
+        files_in(tmp_path)[0].unlink()
+        plan = mover.plan(REQUESTS[0])
+    assert (plan.decision[0], plan.here[0]) == ("move", 3)
+
+
+def test_a_plan_that_is_moved_is_known_again(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A plan names UIDs, but what it moved is what its requests had asked for."""
+    with receiving(pacs, tmp_path) as mover:
+        mover.move(mover.plan(REQUESTS))
+        assert mover.plan(REQUESTS).decision.tolist() == ["skip"] * 3
+
+
+def test_a_plan_writes_nothing(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A folder without a journal has none afterwards."""
+    mover = Mover(pacs.node, receive=tmp_path / "cohort", port=0)
+    assert mover.plan(REQUESTS).decision.tolist() == ["move"] * 3
+    assert not (tmp_path / "cohort").exists()
+
+
+# --- what has grown
+
+
+def test_a_study_that_has_grown(pacs: DemoPacs, tmp_path: Path) -> None:
+    """It is skipped, unless the archive is to be asked again: then only what is new moves, and is recorded."""
+    study = STUDIES[0]
+    uid = study.study_instance_uid
+    grown = made_study("00123", instances=6, study_instance_uid=uid)
+    with receiving(pacs, tmp_path) as mover:
+        mover.move(REQUESTS[0])
+    with DemoPacs([grown]) as later, receiving(later, tmp_path) as mover:
+        plan = mover.plan(REQUESTS[0])
+        assert plan.decision.tolist() == ["skip"]
+        assert "recheck=True" in plan.error[0]
+        assert mover.move(REQUESTS[0]).status.tolist() == ["skipped"]
+        assert not later.moves_of(uid)
+        row = mover.move(REQUESTS[0], recheck=True).loc[0]
+        assert (row.status, row.expected, row.received, row.attempts) == ("success", 6, 6, 1)
+        assert len(later.stores) == 2, "only what is new"
+        row = mover.move(REQUESTS[0], recheck=True).loc[0]
+        assert (row.status, row.received, row.attempts) == ("skipped", 6, 0)
+    assert len(files_in(tmp_path)) == 6
+
+
+def test_a_recheck_that_fails_takes_nothing_back(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What was complete stays so in the journal, whatever the archive says today; nobody is kept from it."""
+    with receiving(pacs, tmp_path) as mover:
+        mover.move(REQUESTS[0])
+        pacs.misbehave["00123"] = Misbehaviour("find-unable", times=1)
+        assert mover.move(REQUESTS[0], recheck=True).status.tolist() == ["failure"]
+        pacs.misbehave["00123"] = Misbehaviour("find-no-match", times=1)
+        assert mover.move(REQUESTS[0], recheck=True).status.tolist() == ["skipped"]
+        assert mover.move(REQUESTS[0]).status.tolist() == ["skipped"]
+
+
+# --- the same twice
+
+
+def test_a_row_that_stands_twice_is_counted_once(pacs: DemoPacs) -> None:
+    """A row whose studies all move for earlier rows says so; one that brings something new moves."""
+    mover = Mover(pacs.node, destination="WORKSTATION")
+    uids = [study.study_instance_uid for study in STUDIES]
+    both, more = "\\".join(uids[:2]), "\\".join(uids[1:])
+    rows = [REQUESTS[0], REQUESTS[0], REQUESTS[1], {"StudyInstanceUID": both}, {"StudyInstanceUID": more}]
+    plan = mover.plan(rows)
+    assert plan.decision.tolist() == ["move", "duplicate", "move", "duplicate", "several"]
+    assert plan.expected.tolist() == [4, 4, 2, 6, 5]
