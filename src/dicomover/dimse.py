@@ -266,8 +266,11 @@ class Association:
                 self._wire.abort()
         if status == CANCELLED and limit is not None and seen > limit and not self.is_stopping:
             return
-        if status == CANCELLED:
+        if status == CANCELLED and self.is_stopping:
             raise QueryRefused(f"{self.node}: the C-FIND was cancelled", status)
+        if status == CANCELLED:
+            why = "as if somebody had cancelled it: more matches than it answers at once, with some archives"
+            raise QueryRefused(f"{self.node} ended the C-FIND {why}", status)
         if status != SUCCESS:
             raise QueryRefused(f"{self.node} refused the C-FIND with {describe(status)}", status)
 

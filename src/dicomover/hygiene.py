@@ -167,7 +167,7 @@ class RowCheck:
         keys: dict[str, str] = {}
         missing: list[str] = []
         for name, value in row.entries:
-            keyword = row.mapped.get(name) or self._keyword(name)
+            keyword = row.mapped.get(name) or self.keyword(name)
             if keyword is None:
                 continue
             if keyword in keys:
@@ -192,7 +192,8 @@ class RowCheck:
             return None
         return self._request(keys, level, model)
 
-    def _keyword(self, name: object) -> str | None:
+    def keyword(self, name: object) -> str | None:
+        """Return the keyword of a key, or note why it is none to ask by."""
         shown = name if isinstance(name, str | int) else repr(name)
         try:
             keyword = keyword_of(name)
@@ -335,7 +336,7 @@ class RowCheck:
         """Return the keys of a find as text; wildcards, ranges and empty values are welcome there."""
         texts: dict[str, str] = {}
         for name, value in keys.items():
-            keyword = self._keyword(name)
+            keyword = self.keyword(name)
             if keyword is None:
                 continue
             if keyword in texts:

@@ -31,6 +31,7 @@ __all__ = [
     "keyword_of",
     "parse_query",
     "parse_requests",
+    "parse_returned",
     "read_requests",
 ]
 
@@ -298,3 +299,23 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
     if check.problems:
         raise RequestError(check.problems)
     return Query(texts, *query)
+
+
+def parse_returned(names: Sequence[Any]) -> list[str]:
+    """Check the attributes that a find is to return besides its keys, and return their keywords.
+
+    Raises
+    ------
+    RequestError
+        If one is none that DICOM's dictionary names; private attributes are none.
+
+    Examples
+    --------
+    >>> parse_returned(["StationName", "0008,1032"])
+    ['StationName', 'ProcedureCodeSequence']
+    """
+    check = RowCheck(-1, "returned")
+    found = [check.keyword(name) for name in ([names] if isinstance(names, str | int) else names)]
+    if check.problems:
+        raise RequestError(check.problems)
+    return [keyword for keyword in found if keyword is not None]

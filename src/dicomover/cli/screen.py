@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import click
 
-from dicomover.errors import RequestWarning
+from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
 
@@ -77,7 +77,8 @@ def verbosity(verbose: bool, debug: bool, quiet: bool) -> Iterator[None]:
         with warnings.catch_warnings():
             # Other warnings (pydicom's) quote values, which may be patient data.
             warnings.simplefilter("ignore")
-            warnings.simplefilter("always", RequestWarning)
+            for ours in (AnswerWarning, RequestWarning):
+                warnings.simplefilter("always", ours)
             warnings.showwarning = _warn if not quiet else _hush
             yield
     finally:

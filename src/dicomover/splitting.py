@@ -1,0 +1,240 @@
+"""Ask for all that matches, in parts where an archive caps its answers: by halves of the study dates, then of a day.
+
+Archives cap in four ways. Some answer so many and say success (many products); some end with 0xFE00 although nobody
+has cancelled (Orthanc's `LimitFindResults`); some refuse with 0xA700 and answer nothing (dcm4chee); some hang up. The
+last three show themselves. The first shows itself by a count that is round, or was met before, and by nothing else; so
+such a count is held against its two halves, which costs two queries if it was chance.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Literal
+
+from pydicom import Dataset
+
+from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError, LostBy, NodeError, QueryRefused
+from dicomover.identifier import UNIQUE_KEYS, Level
+from dicomover.matching import agrees, select
+from dicomover.span import Span
+
+__all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
+
+logger = logging.getLogger("dicomover.splitting")
+
+Ask = Callable[[Mapping[str, str], int | None], list[Dataset]]
+"""Sends one C-FIND with these keys, and returns at most so many answers; raises NodeError."""
+
+Split = Literal["auto", "none"] | int
+"""When to ask in parts: where something hints at a cap, never, or where so many answers come."""
+
+MOST_QUERIES = 1000
+"""C-FINDs for one `find`, at most."""
+
+_CANCELLED = 0xFE00
+_ADVICE = "give a StudyDate range, such as '20240101-20241231', so that it can be asked in parts"
+
+
+def check_split(split: Split) -> Split:
+    """Return it, or raise a ConfigurationError if it cannot be meant."""
+    if split in ("auto", "none") or (isinstance(split, int) and not isinstance(split, bool) and split > 0):
+        return split
+    raise ConfigurationError(f"split={split!r} is neither 'auto' nor 'none' nor the most that the archive answers")
+
+
+def find_all(
+    ask: Ask,
+    keys: Mapping[str, str],
+    level: Level,
+    *,
+    split: Split = "auto",
+    limit: int | None = None,
+    archive: object = "the archive",
+    today: date | None = None,
+) -> list[Dataset]:
+    """Return the answers that match, each once.
+
+    Parameters
+    ----------
+    ask
+        Asks the archive.
+    keys, level
+        What is asked for; a StudyDate among the keys lets it be asked in parts.
+    split
+        When to do so.
+    limit
+        Return at most so many.
+    archive
+        What to call it in messages.
+    today
+        Where a range that is open at its end is thought to end.
+
+    Raises
+    ------
+    NodeError
+        If the archive cannot be asked, or refuses and cannot be asked in parts.
+
+    Warns
+    -----
+    AnswerWarning
+        If there may be more than what is returned.
+    """
+    return _Search(ask, keys, level, split, limit, archive, today or date.today()).run()
+
+
+class _Search:
+    def __init__(
+        self,
+        ask: Ask,
+        keys: Mapping[str, str],
+        level: Level,
+        split: Split,
+        limit: int | None,
+        archive: object,
+        today: date,
+    ) -> None:
+        self._ask, self._keys, self._level, self._split = ask, keys, level, split
+        self._limit, self._archive, self._today = limit, archive, today
+        self._times = not keys.get("StudyTime")  # a time that is asked for already is left alone
+        self._caps = {split} if isinstance(split, int) else set[int]()
+        self._found: dict[object, Dataset] = {}
+        self._doubts: list[str] = []
+        self._queries, self._spent = 0, False
+
+    def run(self) -> list[Dataset]:
+        span = Span.parse(self._keys.get("StudyDate", "")) if self._split != "none" else None
+        if span is None:
+            self._whole()
+        else:
+            self._part(span)
+        if self._doubts:
+            more = f" and {len(self._doubts) - 3} more parts" if len(self._doubts) > 3 else ""
+            warnings.warn(
+                f"{self._archive}: answers may be missing: {'; '.join(self._doubts[:3])}{more}",
+                AnswerWarning,
+                stacklevel=4,  # where find() was called
+            )
+        return list(self._found.values())[: self._limit]
+
+    def _whole(self) -> None:
+        """Ask for everything at once, since it cannot be asked in parts."""
+        try:
+            kept, came, _ = self._query(self._keys)
+        except QueryRefused as error:
+            if self._split == "none" or not _says_too_much(error):
+                raise
+            raise QueryRefused(f"{error}; if too much matches, {_ADVICE}", error.status) from error
+        self._keep(kept)
+        if self._split != "none" and self._looks_capped(came):
+            self._doubts.append(f"{self._just(came)}; {_ADVICE}, or say split='none' if that is all")
+
+    def _part(self, span: Span) -> set[object]:
+        """Ask for a part, and for its halves if that may have been too much; return what was found."""
+        if self._limit is not None and len(self._found) >= self._limit:
+            return set()
+        if self._queries >= MOST_QUERIES:
+            if not self._spent:
+                self._doubts.insert(
+                    0, f"after {MOST_QUERIES:,} queries nothing was asked for from {span} on; ask for less"
+                )
+            self._spent = True
+            return set()
+        halves = span.halves(self._today, times=self._times)
+        try:
+            kept, came, outside = self._query({**self._keys, **span.keys()})
+        except (QueryRefused, AssociationLost) as error:
+            if isinstance(error, QueryRefused) and error.status is None and span.is_within_a_day:
+                return self._doubt(span, "it does not answer by StudyTime")
+            if not _may_be_too_much(error) or halves is None:
+                raise _of_part(error, span) from error
+            logger.info("%s does not answer for %s at once; asking in parts", self._archive, span)
+            return self._part(halves[0]) | self._part(halves[1])
+        if not self._looks_capped(came):
+            return self._keep(kept)
+        if outside or halves is None:
+            why = "it does not keep to what is asked for" if outside else "ask with further keys"
+            self._doubt(span, f"{self._just(came)}, and smaller parts cannot be asked for: {why}")
+            return self._keep(kept)
+        logger.info("%d answers for %s look like a cap; asking in parts", came, span)
+        inside = self._part(halves[0]) | self._part(halves[1])
+        whole = self._keep(kept)
+        if inside - whole:
+            self._caps.add(came)
+        if whole - inside and halves[0].is_within_a_day:
+            self._doubt(span, f"some {self._level.plural} have no StudyTime, by which it was asked in parts")
+        return inside | whole
+
+    def _query(self, keys: Mapping[str, str]) -> tuple[list[Dataset], int, bool]:
+        """Return the answers that match, how many came (0 if it was we who stopped them), and if some lie outside."""
+        left = None if self._limit is None else self._limit - len(self._found)
+        matched = {keyword: value for keyword, value in keys.items() if value}
+        self._queries += 1
+        answers = self._ask(keys, left)
+        kept, dropped = select(answers, matched, self._archive)
+        if left is not None and dropped and len(answers) >= left:
+            # The limit was used up by answers that do not match: those that do may come after them.
+            self._queries += 1
+            answers, left = self._ask(keys, None), None
+            kept, dropped = select(answers, matched, self._archive)
+        outside = dropped > 0 and any(
+            agrees(answer, keyword, matched[keyword]) is False
+            for answer in answers
+            for keyword in ("StudyDate", "StudyTime")
+            if keyword in matched
+        )
+        return kept, 0 if left is not None and len(answers) >= left else len(answers), outside
+
+    def _looks_capped(self, came: int) -> bool:
+        if self._caps:
+            return came >= min(self._caps)
+        return self._level in (Level.PATIENT, Level.STUDY) and _is_round(came)
+
+    def _just(self, came: int) -> str:
+        return f"exactly {came:,} {self._level.plural} came, which looks like the most that it answers at once"
+
+    def _doubt(self, span: Span, why: str) -> set[object]:
+        self._doubts.append(f"for {span} {why}")
+        return set()
+
+    def _keep(self, answers: list[Dataset]) -> set[object]:
+        names = [_identity(answer, self._level) for answer in answers]
+        for name, answer in zip(names, answers, strict=True):
+            self._found.setdefault(name, answer)
+        return set(names)
+
+
+def _is_round(count: int) -> bool:
+    """Tell whether a count looks like a number that somebody has configured."""
+    return count >= 100 and (count % 50 == 0 or count & (count - 1) == 0)
+
+
+def _says_too_much(error: NodeError) -> bool:
+    status = error.status if isinstance(error, QueryRefused) else None
+    return status is not None and (status == _CANCELLED or 0xA700 <= status <= 0xA7FF or 0xB000 <= status <= 0xBFFF)
+
+
+def _may_be_too_much(error: NodeError) -> bool:
+    if isinstance(error, AssociationLost):
+        return error.by in (LostBy.ABORT, LostBy.CLOSED, LostBy.RELEASE)
+    status = error.status if isinstance(error, QueryRefused) else None
+    return _says_too_much(error) or (status is not None and 0xC000 <= status <= 0xCFFF)
+
+
+def _of_part(error: QueryRefused | AssociationLost, span: Span) -> NodeError:
+    message = f"{error}, asked for {span}"
+    if isinstance(error, AssociationLost):
+        return AssociationLost(message, error.by)
+    return QueryRefused(message, error.status)
+
+
+def _identity(answer: Dataset, level: Level) -> object:
+    """Return what tells an answer from all others; itself if it has no unique key."""
+    if not answer.get(level.unique_key):
+        return id(answer)
+    names = [*UNIQUE_KEYS[: list(Level).index(level) + 1], "IssuerOfPatientID"]
+    if level is Level.PATIENT:  # two patients may share an ID
+        names += ["PatientName", "PatientBirthDate"]
+    return tuple(str(answer.get(name, "")) for name in names)
