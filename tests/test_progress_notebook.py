@@ -110,7 +110,7 @@ def test_saved_notebook_tells_the_final_counts() -> None:
             "  Expected      8 instances\n"
             "  Time          6 s, 1.3/s\n"
             "Not complete:\n"
-            "  row 1: partial"
+            "  row 1  partial"
         )
         assert "8 completed, 0 with a warning, 1 failed" in output.data["text/html"]
     assert "requests" not in json.dumps(book.metadata)
@@ -149,7 +149,7 @@ def test_table_of_rows_that_are_not_complete(outputs: list[Handle]) -> None:
             state = fold(state, RequestEnded(step / 10, step, Status.LOST, "the association died"))
         view.show(state, step / 10)
     assert table.layout.display is None
-    assert ["row #0:" in values[0], "and 6 more:" in values[1], "and 10 more:" in values[2]] == [True] * 3
+    assert ["row #0<" in values[0], "and 6 more<" in values[1], "and 10 more<" in values[2]] == [True] * 3
     assert len(values) == 3
     assert table.titles == ("15 rows not complete",)
 

@@ -117,7 +117,9 @@ class _Panel:
     def _button(self, on_cancel: Callable[[], object]) -> Any:
         import ipywidgets
 
-        button = ipywidgets.Button(description="Cancel", tooltip="Cancel the batch", layout={"flex": "none"})
+        button = ipywidgets.Button(
+            description="Cancel", tooltip="Cancel the batch", layout={"flex": "none", "width": "7em"}
+        )
 
         def clicked(_: object) -> None:
             button.disabled = True

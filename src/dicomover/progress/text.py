@@ -183,7 +183,7 @@ def rows(count: int, first: tuple[int, ...], label: Label) -> str:
     >>> rows(1, (7,), str), rows(3, (1, 2, 5), str), rows(412, (1, 2, 5), str)
     ('row 7', 'rows 1, 2, 5', 'rows 1, 2, 5 and 409 more')
     """
-    names = ", ".join(label(position) for position in first)
+    names = ", ".join(label(position) for position in sorted(first))
     more = f" and {count - len(first):,} more" if count > len(first) else ""
     return f"row{'s' if count > 1 else ''} {names}{more}"
 
@@ -261,16 +261,16 @@ def closing(state: State, now: float, label: Label = str) -> str:
       Requests  1 not-found
       Time      2 s
     Not complete:
-      row 0: not-found, C-FIND has no match at level STUDY
+      row 0  not-found  C-FIND has no match at level STUDY
     """
     pairs = facts(state, now)
     width = max((len(name) for name, _ in pairs), default=0)
     lines = [f"dicomover: {heading(state)}", *(f"  {name:<{width}}  {text}" for name, text in pairs)]
     if state.reasons:
         lines.append("Not complete:")
-        for reason in reasons(state):
-            why = ", ".join(word for word in (reason.status, reason.error) if word)
-            lines.append(f"  {rows(reason.count, reason.requests, label)}: {why}")
+        named = [(rows(reason.count, reason.requests, label), reason) for reason in reasons(state)]
+        width = min(40, max(len(name) for name, _ in named))
+        lines += [f"  {name:<{width}}  {reason.status:<9}  {reason.error}".rstrip() for name, reason in named]
         if state.unlisted:
             lines.append(f"  {unlisted(state)}")
     return "\n".join(lines)

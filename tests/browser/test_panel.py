@@ -1,0 +1,166 @@
+"""The panel of a batch in a real JupyterLab: it moves, counts right, cancels, and stays when all is over."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from browser_kit import KERNELS, Book, wait_for
+
+pytestmark = pytest.mark.timeout(400)
+
+Open = Callable[..., Book]
+kernels = pytest.mark.parametrize("kernel", KERNELS)
+
+SETUP = """
+import json, threading, time
+from dicomover import Mover
+from dicomover.testing import DemoPacs, Misbehaviour, made_studies
+
+slow = Misbehaviour("slow", seconds=SECONDS)
+pacs = DemoPacs(made_studies(10, instances=8), misbehave={"*": slow, "M000002": ("some-failed", slow)})
+mover = Mover(pacs.node, destination="WORKSTATION", retry="none")
+requests = [{"AccessionNumber": f"M{number:06d}"} for number in (1, 2, 999999, 3, 4, 5, 6, 7, 8, 9)]
+ended = []
+print("ready")
+"""
+START = """
+job = mover.start(requests)
+threading.Thread(target=lambda: (job.wait(), ended.append(time.time()))).start()
+"""
+TELL = """
+import ipykernel
+counts = job.summary().status.value_counts()
+print(json.dumps({"kernel": ipykernel.__version__, "ended": ended, "done": job.done,
+                  "counts": {str(status): int(count) for status, count in counts.items() if count}}))
+"""
+MOVE = "summary = mover.move(requests)"
+AFTER = "print(summary.status.value_counts().cancelled, 'cancelled')"
+AWAIT = "print((await job).status.value_counts().success, 'success')"
+OVER = "dicomover: 10 requests, 2 not complete"
+
+
+def setup(seconds: float) -> str:
+    """Return a cell with an archive that takes so long for an image."""
+    return SETUP.replace("SECONDS", str(seconds))
+
+
+def begun(book: Book) -> Book:
+    """Run the first two cells: an archive, and a job."""
+    book.run(0)
+    book.wait_for_words(0, "ready")
+    book.run(1)
+    return book
+
+
+def told(book: Book, number: int = 2) -> dict[str, object]:
+    """Return what the kernel itself says of the job."""
+    book.run(number)
+    found = wait_for(lambda: re.search(r"\{.*\}", book.words(number)), "the kernel tells")
+    return dict(json.loads(found.group()))
+
+
+def percent(words: str) -> int:
+    """Return how far the panel is."""
+    found = re.match(r"(\d+) %", words)
+    assert found, words
+    return int(found.group(1))
+
+
+@kernels
+def test_panel(open_book: Open, kernel: str) -> None:
+    """The panel appears, moves, counts as the kernel counts, and what replaces it stays in the file and on the page."""
+    book = begun(open_book([setup(0.1), START, TELL], kernel=kernel))
+    early = book.wait_for_words(1, "of 10 requests", "row 0", "Cancel", "moved")
+    book.shoot(f"{kernel}-running")
+    later = wait_for(lambda: (now := book.words(1)) and percent(now) > percent(early) and now, "the panel moves")
+    assert re.search(r"row \d+ (none|\d+) of 8 instances", later), later
+    unfinished = book.wait_for_words(1, "2 rows not complete")
+    assert "row 2" not in unfinished
+    book.output(1).get_by_text("2 rows not complete").click()
+    unfolded = book.wait_for_words(1, "row 2 not-found C-FIND has no match")
+    book.shoot(f"{kernel}-unfolded")
+    assert percent(unfolded) < 100
+    still = wait_for(lambda: (now := book.words(1)) and percent(now) > percent(unfolded) and now, "it moves on")
+    assert "row 2 not-found" in still, "an update has folded the table"
+
+    final = book.wait_for_words(1, OVER, "row 1 partial", "row 2 not-found")
+    book.shoot(f"{kernel}-over")
+    assert "Cancel" not in final
+    tells = told(book)
+    assert str(tells["kernel"]).startswith("6." if kernel == "ipykernel6" else ("7.", "8.", "9."))
+    assert tells["counts"] == {"success": 8, "partial": 1, "not-found": 1}
+    assert "8 success, 1 partial, 1 not-found" in final
+    (output,) = book.save()["cells"][1]["outputs"]
+    assert set(output["data"]) == {"text/html", "text/plain"}
+    assert OVER in "".join(output["data"]["text/plain"])
+    book.reload()
+    assert book.wait_for_words(1, OVER) == final
+    book.shoot(f"{kernel}-reloaded")
+
+
+@kernels
+def test_cancel(open_book: Open, kernel: str) -> None:
+    """A click on Cancel stops a running move within two seconds while the kernel is free."""
+    book = begun(open_book([setup(1.0), START, TELL], kernel=kernel))
+    book.wait_for_words(1, "of 10 requests", "row 0", "of 8 instances")
+    clicked = time.time()
+    book.output(1).get_by_role("button", name="Cancel").click()
+    final = book.wait_for_words(1, "not complete", "cancelled")
+    tells = told(book)
+    book.shoot(f"{kernel}-cancelled")
+    assert tells["done"] is True
+    (ended,) = tells["ended"]  # type: ignore[misc]
+    assert ended - clicked < 2.0
+    counts = tells["counts"]
+    assert isinstance(counts, dict)
+    assert sum(counts.values()) == 10
+    assert counts["cancelled"] >= 7
+    assert f"{counts['cancelled']} cancelled" in final
+    assert "not sent: the batch was cancelled" in final
+
+
+@kernels
+def test_move_shows_the_same_and_an_interrupt_cancels(open_book: Open, kernel: str) -> None:
+    """A blocking move has no button; the kernel's stop button cancels it, and the cell after it has its summary."""
+    book = begun(open_book([setup(0.5), MOVE, AFTER], kernel=kernel))
+    running = book.wait_for_words(1, "of 10 requests", "row 0")
+    assert "Cancel" not in running
+    book.command("notebook:interrupt-kernel")
+    final = book.wait_for_words(1, "not complete", "cancelled")
+    assert "KeyboardInterrupt" not in final
+    book.run(2)
+    count = book.wait_for_words(2, "cancelled").split()[0]
+    assert f"{count} cancelled" in final
+
+
+@kernels
+def test_await(open_book: Open, kernel: str) -> None:
+    """A cell awaits the job: the panel moves meanwhile, and the cell has the summary at its end."""
+    book = begun(open_book([setup(0.05), START, AWAIT], kernel=kernel))
+    book.run(2)
+    early = book.wait_for_words(1, "of 10 requests")
+    if OVER not in early:
+        wait_for(lambda: percent(book.words(1)) > percent(early) if OVER not in book.words(1) else True, "it moves")
+    assert book.wait_for_words(2, "success") == "8 success"
+    book.wait_for_words(1, OVER)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_themes(open_book: Open, theme: str) -> None:
+    """Whatever the panel says can be read in a light and in a dark theme, while it runs and afterwards."""
+    book = begun(open_book([setup(0.1), START], theme=theme))
+    book.wait_for_words(1, "of 10 requests", "row 0", "not complete", "moved")
+    book.output(1).get_by_text("rows not complete").or_(book.output(1).get_by_text("row not complete")).first.click()
+    book.wait_for_words(1, "C-FIND has no match")
+    running = book.contrasts(1)
+    book.shoot(f"{theme}-running")
+    book.wait_for_words(1, OVER)
+    final = book.contrasts(1)
+    book.shoot(f"{theme}-over")
+    assert len(running) >= 10
+    assert len(final) >= 10
+    assert {text: ratio for text, ratio in {**running, **final}.items() if ratio < 4.5} == {}
