@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,24 @@ def test_the_code_of_a_page_runs_and_shows_what_it_shows(page: str, stage: Stage
             assert shown is not None, f"{page}:{block.line} shows an output of nothing"
             assert squeezed(shown) == squeezed(block.text), f"{page}:{block.line}: it shows\n{shown}"
             shown = None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_is_not_wider_than_a_page(page: str) -> None:
+    """No line of a block has to be scrolled to its end."""
+    lines = [line for block in blocks(page) for line in block.text.splitlines()]
+    assert not [line for line in lines if len(line) > 88]
+
+
+def test_the_tests_of_a_page_pass(tmp_path: Path) -> None:
+    """The tests that the page on test doubles shows are collected by pytest, and pass."""
+    code = [block.text for block in blocks("test-doubles.md") if block.language == "python"]
+    shown = [number for number, text in enumerate(code) if "def test_" in text]
+    (tmp_path / "test_shown.py").write_text("\n".join(code[: shown[-1] + 1]))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert f"{len(shown)} passed" in ended.stdout
 
 
 @pytest.mark.parametrize("page", PAGES)
