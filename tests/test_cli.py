@@ -131,7 +131,7 @@ def test_port_alone_receives_into_downloads(run: Shell, tmp_path: Path, monkeypa
 def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_path: Path) -> None:
     """The Move Summary of a batch has counts by status, and every row that did not succeed with its sentence."""
     table = tmp_path / "cohort.csv"
-    table.write_text("AccessionNumber,PatientName,split\n00123,,a\n00124,,b\nnone,,c\n".replace(",PatientName", ",who"))
+    table.write_text("AccessionNumber,PatientName,split\n00123,,a\n00124,,b\nabsent,,c\n".replace(",PatientName", ",who"))
     misbehave = {"00124": "success-with-failures"}
     with DemoPacs([made_study("00123", instances=4), made_study("00124", instances=3)], misbehave=misbehave) as pacs:
         ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--retry", "none", *peer(pacs))
@@ -145,7 +145,7 @@ def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_p
         "Failed       1",
         "Total time",
         "1  00124            partial    2 of 3",
-        "2  none             not-found",
+        "2  absent           not-found",
         "C-FIND has no match",
     ):
         assert line in ran.out
@@ -188,7 +188,7 @@ def test_bad_rows_stop_a_batch_unless_they_are_to_be_recorded(run: Shell, pacs: 
     table.write_text("AccessionNumber\n00123\n1e5\n")
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
     assert (ran.code, ran.out) == (2, "")
-    assert "row 1, AccessionNumber: '1e5' looks like a number" in ran.err
+    assert "row 1 (line 3 of cohort.csv), AccessionNumber: '1e5' looks like a number" in ran.err
     assert not pacs.requests
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--invalid", "record", *peer(pacs))
     assert ran.code == 1
@@ -201,12 +201,12 @@ def test_bad_rows_stop_a_batch_unless_they_are_to_be_recorded(run: Shell, pacs: 
 def test_json_has_the_records_on_stdout_and_all_else_on_stderr(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
     """What a program reads is not mixed with what a person reads."""
     table = tmp_path / "cohort.csv"
-    table.write_text("AccessionNumber,split\n00123,train\nnone,test\n")
+    table.write_text("AccessionNumber,split\n00123,train\nabsent,test\n")
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--json", *peer(pacs))
     records = json.loads(ran.out)
     assert [(r["AccessionNumber"], r["split"], r["status"], r["completed"]) for r in records] == [
         ("00123", "train", "success", 4),
-        ("none", "test", "not-found", None),
+        ("absent", "test", "not-found", None),
     ]
     assert ran.code == 1
     assert ran.err.startswith("Move Summary")
@@ -382,11 +382,11 @@ def test_a_summary_that_cannot_be_written_is_not_a_success(
 def test_a_plan_moves_nothing(run: Shell, pacs: DemoPacs, tmp_path: Path, command: list[str]) -> None:
     """`plan` and `move --dry-run` are the same: a table of what would move."""
     table = tmp_path / "cohort.csv"
-    table.write_text("AccessionNumber\n00123\nnone\n")
+    table.write_text("AccessionNumber\n00123\nabsent\n")
     ran = run(*command, "--csv", table, *peer(pacs))
     assert ran.code == 1
     assert "00123            move" in ran.out
-    assert "none             not-found" in ran.out
+    assert "absent           not-found" in ran.out
     assert "1 of 2 requests would move 4 instances; nothing was moved" in ran.out
     assert {request.kind for request in pacs.requests} == {"C-FIND"}
     records = json.loads(run(*command, "--json", "--csv", table, *peer(pacs)).out)
@@ -402,7 +402,7 @@ def test_the_exit_code_of_a_plan(run: Shell, pacs: DemoPacs, accession: str, cod
 def test_what_was_written_can_be_moved_though_it_has_gaps(run: Shell, tmp_path: Path) -> None:
     """A plan with a row that was not found, and studies without an accession number, are batches for --csv."""
     cohort, plan, found = tmp_path / "cohort.csv", tmp_path / "plan.csv", tmp_path / "found.csv"
-    cohort.write_text("AccessionNumber\n00123\nnone\n")
+    cohort.write_text("AccessionNumber\n00123\nabsent\n")
     with DemoPacs([made_study("00123"), made_study("", patient="P1")]) as pacs:
         run("plan", "--csv", cohort, "--output", plan, *peer(pacs))
         run("find", "-k", "PatientID", "--output", found, *peer(pacs))
