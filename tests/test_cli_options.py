@@ -83,7 +83,7 @@ SPELLINGS = [
     (["-L", "series"], "level", "SERIES"),
     (["-LPATIENT"], "level", "PATIENT"),
     (["--level", "Image"], "level", "IMAGE"),
-    (["--level=instance"], "level", "INSTANCE"),
+    (["--level=instance"], "level", "IMAGE"),
     (["-k", "StudyDate=2024"], "key", ("StudyDate=2024", "PatientID=1")),
     (["-kStudyDate=2024"], "key", ("StudyDate=2024", "PatientID=1")),
     (["--key", "StudyDate=2024"], "key", ("StudyDate=2024", "PatientID=1")),
@@ -102,6 +102,9 @@ SPELLINGS = [
     (["--json"], "as_records", True),
     (["--associations", "4"], "associations", 4),
     (["--max-matches", "0"], "max_matches", 0),
+    (["--verify", "instances"], "verify", "instances"),
+    (["--recheck"], "recheck", True),
+    (["-aem", "WS@host:11112"], "move_dest", Node("host", 11112, ae_title="WS")),
     (["--journal", "cohort.db"], "journal", Path("cohort.db")),
     (["--no-journal"], "no_journal", True),
     (["--retry", "overnight"], "retry", "overnight"),
@@ -110,6 +113,8 @@ SPELLINGS = [
     (["--utilization", "0.5"], "utilization", 0.5),
     (["--dry-run"], "dry_run", True),
     (["--invalid", "record"], "invalid", "record"),
+    (["--lock", "a.json"], "lockfile", Path("a.json")),
+    (["--secret-file", "a.txt"], "secret_file", Path("a.txt")),
 ]
 
 
@@ -145,11 +150,16 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "ignore_pending": False,
         "csv_file": None,
         "invalid": "raise",
+        "lockfile": None,
+        "secret_file": None,
         "summary": None,
+        "page": None,
         "as_records": False,
         "associations": 2,
         "workers": 1,
         "max_matches": 100,
+        "verify": "counts",
+        "recheck": False,
         "journal": None,
         "no_journal": False,
         "retry": "interactive",
@@ -476,7 +486,7 @@ def test_associations_and_max_matches_reach_the_library(run: Shell, tmp_path: Pa
         assert pacs.most_associations == 3
         ran = run("move", "-aem", "WORKSTATION", "--max-matches", 2, "-k", "AccessionNumber=0012*", *peer(pacs))
         assert ran.code == 2
-        assert "max_matches=2" in ran.out
+        assert "--max-matches 2" in ran.out
         assert run("plan", "--max-matches", 0, "-k", "AccessionNumber=0012*", *peer(pacs)).code == 0
 
 

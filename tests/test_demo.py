@@ -42,10 +42,11 @@ def test_the_demo_works_in_an_empty_folder(run: Shell, tmp_path: Path, monkeypat
     assert list(read_requests(folder / "requests.csv")["AccessionNumber"]) == [row.accession for row in ROWS]
     assert max(map(len, ran.out.splitlines())) <= 100
     assert "as meant" not in ran.out
+    assert ran.err.splitlines()[-1].count("not complete") == 1
     for word in (
         "dicomover-demo/images",
         "dicomover-demo/summary.csv",
-        "dicomover move -aet",
+        "dicomover move -aet MOVESCU -od images --port 11112",
         *(r.shows for r in ROWS),
     ):
         assert word in ran.out

@@ -105,6 +105,19 @@ def test_one_row_several_moves() -> None:
     assert len(events) == 1
 
 
+def test_a_long_sentence_is_said_once() -> None:
+    """C-MOVEs of one row that failed for the same reason say it once, whatever their numbers."""
+    ledger, _ = ledger_of(1)
+    for number, move in enumerate(ledger.claim(begun(ledger), resolution("1", "2", "3"))):
+        error = f"0xA702 (no room), {number + 4} failed: the archive could not send to 'ME'; check port 104 there"
+        ledger.conclude(move, outcome("failure", 0, error=error))
+    (result,) = ledger.results()
+    assert result.error == (
+        "0 of 3 C-MOVEs complete; 0xA702 (no room), 4 to 6 failed: the archive could not send to 'ME'; "
+        "check port 104 there"
+    )
+
+
 @pytest.mark.parametrize("late", [True, False], ids=["begun after its end", "begun before its end"])
 def test_rows_share_a_move(late: bool) -> None:
     """The same study asked for in two rows moves once and is reported in both."""

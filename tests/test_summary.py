@@ -54,6 +54,16 @@ def ours(summary: pd.DataFrame) -> dict[str, str]:
     return {name: str(summary[name].dtype) for name in summary.columns if name in DTYPES}
 
 
+def test_a_row_that_is_not_over_has_no_status() -> None:
+    """What is unknown of it is shown as <NA> in every column, in text and in HTML."""
+    summary = build([Result(), FULL], given(2))
+    for shown in (repr(summary), repr(summary["status"]), summary.to_html()):
+        assert "nan" not in shown.lower()
+    assert summary["status"].isna().tolist() == [True, False]
+    assert (summary["status"] != "success").tolist() == [True, True]
+    assert summary["status"].max() == "partial"
+
+
 @pytest.mark.parametrize(
     "results",
     [[], [Result()], [Result(Status.LOST)] * 3, [FULL], [Result(), FULL], [FULL, Result(Status.INVALID)]],

@@ -151,8 +151,8 @@ def _report(summary: pd.DataFrame, folder: Path, width: int) -> str:
             f"\nWhere it is\n{where}",
             "\nThe same from your archive (the archive has to know MOVESCU, this machine and port 11112)",
             "  dicomover echo -aet MOVESCU ARCHIVE@pacs.example.org:104",
-            "  dicomover move -aet MOVESCU -od images --csv cohort.csv --summary done.csv \\",
-            "      ARCHIVE@pacs.example.org:104",
+            "  dicomover move -aet MOVESCU -od images --port 11112 --csv cohort.csv --summary done.csv \\",
+            "      --report done.html ARCHIVE@pacs.example.org:104",
         ]
     )
 

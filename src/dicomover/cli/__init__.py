@@ -36,6 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     0
     """
     from dicomover.cli.screen import Interrupts
+    from dicomover.cli.wording import in_options
 
     with Interrupts() as interrupts:
         try:
@@ -53,5 +54,5 @@ def main(args: Sequence[str] | None = None) -> int:
             if isinstance(error, click.ClickException):
                 error.show()
             else:
-                click.echo(f"Error: {error}", err=True)
+                click.echo(f"Error: {in_options(str(error))}", err=True)
             return 2

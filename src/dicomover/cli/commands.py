@@ -7,30 +7,46 @@ from typing import Any
 
 import click
 
+from dicomover.cli.batch_options import BATCH, LIMITS, PACE, RECEIVING, RECHECK, VERIFY
 from dicomover.cli.options import (
     ASSOCIATION,
-    BATCH,
     EXAMINED,
     FILING,
     HELP_NAMES,
     JSON,
     KEYS,
-    LIMITS,
     LISTENING,
     MODEL,
-    PACE,
     PEER,
     PROGRESS,
-    RECEIVING,
     TALK,
     VERSION,
     with_options,
 )
-from dicomover.cli.types import Whole
+from dicomover.cli.types import Whole, Worded
 
 __all__ = ["cli"]
 
 _SETTINGS = {"help_option_names": HELP_NAMES, "show_default": True, "max_content_width": 100}
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_SECRET = click.option(
+    "--secret-file",
+    type=_FILE,
+    default=None,
+    metavar="FILE",
+    help="A text file with the secret by which a lockfile keeps keyed hashes instead of patients' keys.",
+)
+_LOCKED = [
+    click.option(
+        "--lock",
+        "lockfile",
+        type=_FILE,
+        default=None,
+        metavar="FILE",
+        help="A lockfile instead of keys or a batch: exactly what was locked.",
+    ),
+    _SECRET,
+]
 _EXIT = "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted."
 
 
@@ -44,12 +60,19 @@ def cli() -> None:
 
 
 @cli.command(epilog=_EXIT)
-@with_options(PEER, KEYS, BATCH, RECEIVING, MODEL, LIMITS, PACE)
+@with_options(PEER, KEYS, BATCH, _LOCKED, RECEIVING, MODEL, LIMITS, [VERIFY, RECHECK], PACE)
 @click.option(
     "--summary",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write the summary, one row for each request, to a .csv, .json or .parquet file.",
+)
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a report to an .html file that can be sent on: no patient data, no scripts.",
 )
 @with_options(JSON)
 @click.option("--dry-run", is_flag=True, help="Look up what would move and print that plan; nothing moves.")
@@ -73,7 +96,7 @@ def move(interrupts: Any, /, **given: Any) -> int:
 
 
 @cli.command(epilog="Exit codes: 0 everything would move, 1 some would not, 2 nothing would or the input was wrong.")
-@with_options(PEER, KEYS, BATCH, MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH, _LOCKED, MODEL, LIMITS)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -93,6 +116,78 @@ def plan(**given: Any) -> int:
     return run_plan(**given)
 
 
+@cli.command(
+    short_help="Write down exactly what requests come to.",
+    epilog="Exit codes: 0 everything was found, 1 some was not, 2 nothing was, or the lockfile says otherwise.",
+)
+@with_options(PEER, KEYS, BATCH[:1], MODEL, LIMITS)
+@click.option(
+    "-o",
+    "--output",
+    type=_FILE,
+    default="cohort.lock.json",
+    metavar="FILE",
+    help="The lockfile. If it is there and says the same, it stays as it is.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a lockfile that says otherwise.")
+@with_options([_SECRET], JSON, ASSOCIATION, TALK)
+def lock(**given: Any) -> int:
+    """Write down exactly what requests come to: a lockfile with studies, series and instances; nothing moves.
+
+    Later, verify says what has changed since, and move --lock moves exactly what was locked.
+
+    \b
+    Example:
+      dicomover lock --csv cohort.csv -o cohort.lock.json ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.locking import run_lock
+
+    return run_lock(**given)
+
+
+@cli.command(
+    short_help="Say what has changed since a cohort was locked.",
+    epilog="Exit codes: 0 nothing has changed, 1 something has, 2 that could not be told.",
+)
+@click.argument("lockfile", type=_FILE)
+@click.argument("peer", required=False)
+@click.argument("port", required=False, type=click.INT)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="Compare with the files there; the archive is asked too only if PEER names it.",
+)
+@click.option("--seal", is_flag=True, help="Record the SHA-256 of the files in the lockfile, to compare them later.")
+@click.option(
+    "--locked-only",
+    is_flag=True,
+    help="Do not look the requests up again, only what they came to; that needs no secret.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write every change to a .csv, .json or .parquet file.",
+)
+@with_options([_SECRET], JSON, ASSOCIATION, TALK)
+def verify(**given: Any) -> int:
+    """Say what has changed since a cohort was locked: in the archive, or in a folder.
+
+    PEER PORT is the archive, as for the other commands; by default the one that the cohort was locked at.
+
+    \b
+    Has the archive changed?
+      dicomover verify cohort.lock.json
+    Is everything here, and as it came?
+      dicomover verify cohort.lock.json --folder downloads
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.locking import run_verify
+
+    return run_verify(**given)
+
+
 @cli.command(epilog="Exit codes: 0 something was found, 1 nothing matches, 2 an error.")
 @with_options(PEER, KEYS, MODEL)
 @click.option(
@@ -100,6 +195,7 @@ def plan(**given: Any) -> int:
     type=Whole(1),
     default=None,
     metavar="N",
+    cls=Worded,
     show_default="none",
     help="At most so many answers.",
 )

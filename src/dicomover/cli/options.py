@@ -9,27 +9,22 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from dicomover.cli.types import AETitle, Destination, Seconds, Share, Text, Whole
-from dicomover.retry import Retry
-from dicomover.window import Window
+from dicomover.cli.types import AETitle, Destination, LevelName, Seconds, Whole, Worded
 
 __all__ = [
     "ASSOCIATION",
-    "BATCH",
     "EXAMINED",
     "FILING",
     "HELP_NAMES",
     "JSON",
     "KEYS",
-    "LIMITS",
     "LISTENING",
     "MODEL",
-    "PACE",
     "PEER",
     "PROGRESS",
-    "RECEIVING",
     "TALK",
     "VERSION",
+    "WORKERS",
     "with_options",
 ]
 
@@ -121,9 +116,10 @@ MODEL = [
     click.option(
         "-L",
         "--level",
-        type=click.Choice(["PATIENT", "STUDY", "SERIES", "IMAGE", "INSTANCE"], case_sensitive=False),
+        type=LevelName(),
         default=None,
         metavar="LEVEL",
+        cls=Worded,
         show_default="STUDY, or that of the deepest UID among the keys",
         help="Query/Retrieve Level in any case: PATIENT, STUDY, SERIES, IMAGE; INSTANCE is IMAGE.",
     ),
@@ -147,33 +143,6 @@ KEYS = [
     ),
 ]
 
-BATCH = [
-    click.option(
-        "--csv",
-        "csv_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="A batch instead of keys: one request a line. The first line names the columns; AccessionNumber, "
-        "PatientID and the UIDs are keys, other columns ride along into the summary.",
-    ),
-    click.option(
-        "--invalid",
-        type=click.Choice(["raise", "record"]),
-        default="raise",
-        help="What bad rows of a batch do: 'raise' names them all and moves nothing, 'record' moves the others.",
-    ),
-]
-
-LIMITS = [
-    click.option(
-        "--max-matches",
-        type=Whole(0),
-        default=100,
-        metavar="N",
-        help="A request that matches more studies (series, images) moves nothing; 0 = no limit.",
-    ),
-]
-
 WORKERS = click.option(
     "--workers",
     type=Whole(1),
@@ -181,81 +150,6 @@ WORKERS = click.option(
     metavar="N",
     help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
 )
-
-RECEIVING = [
-    click.option(
-        "-aem",
-        "--move-dest",
-        type=AETitle(),
-        default=None,
-        metavar="AET",
-        help="Move Destination: who receives. Needed unless we receive here (-od, --port), when it is -aet.",
-    ),
-    click.option(
-        "-od",
-        "--output-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=None,
-        metavar="DIR",
-        show_default="./downloads, when we receive",
-        help="Receive here, into this folder.",
-    ),
-    click.option(
-        "--port",
-        "listen",
-        type=Whole(0, 65535),
-        default=None,
-        metavar="N",
-        show_default="auto: 11112, or a free one if that is taken",
-        help="Receive here, on this port; the archive has to know it. 0 = any free port.",
-    ),
-    click.option(
-        "--associations",
-        type=Whole(1),
-        default=2,
-        metavar="N",
-        help="How many associations work side by side on a batch.",
-    ),
-    WORKERS,
-]
-
-PACE = [
-    click.option(
-        "--journal",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=None,
-        metavar="FILE",
-        show_default="journal.db in the output folder when we receive",
-        help="Remember what became of each request, so that the same command again moves only what is missing.",
-    ),
-    click.option("--no-journal", is_flag=True, help="Remember nothing and move everything."),
-    click.option(
-        "--retry",
-        type=Text(Retry.parse),
-        default="interactive",
-        metavar="WHAT",
-        help="Try again what may end otherwise: 'interactive' (three attempts within seconds), 'overnight' (ten within "
-        "an hour), a number of attempts, or 'none'.",
-    ),
-    click.option(
-        "--window",
-        type=Text(Window.parse),
-        default=None,
-        metavar="WHEN",
-        show_default="any time",
-        help="When the archive may be asked, such as 'mon-fri 19:00-07:00 Europe/Berlin'.",
-    ),
-    click.option(
-        "--max-per-minute", type=Whole(1), default=None, metavar="N", show_default="no limit", help="C-MOVEs a minute."
-    ),
-    click.option(
-        "--utilization",
-        type=Share(),
-        default=1.0,
-        metavar="SHARE",
-        help="The share of the time in which an association may be kept busy, such as 0.5.",
-    ),
-]
 
 EXAMINED = [
     click.option(
@@ -280,6 +174,7 @@ EXAMINED = [
         type=Whole(0, 65535),
         default=None,
         metavar="N",
+        cls=Worded,
         show_default="auto: 11112, or a free one if that is taken",
         help="We should receive, on this port.",
     ),
@@ -300,6 +195,7 @@ LISTENING = [
         type=AETitle(),
         multiple=True,
         metavar="AET",
+        cls=Worded,
         show_default="anybody",
         help="Who may send; repeat it for more.",
     ),
@@ -308,6 +204,7 @@ LISTENING = [
         "addresses",
         multiple=True,
         metavar="NET",
+        cls=Worded,
         show_default="any",
         help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
     ),
@@ -315,6 +212,7 @@ LISTENING = [
         "--bind",
         default=None,
         metavar="ADDR",
+        cls=Worded,
         show_default="every one",
         help="The address to listen on; 127.0.0.1 lets in this machine only.",
     ),
@@ -341,6 +239,7 @@ FILING = [
         "--layout",
         default=None,
         metavar="TEXT",
+        cls=Worded,
         show_default="as move files: by patient, study and series",
         help="Folders and file name below it, with keywords in braces, such as {Modality}/{SOPInstanceUID}.dcm.",
     ),

@@ -15,19 +15,23 @@ from dicomover.listing import facts, listing, terminal_width
 from dicomover.outcome import Status
 from dicomover.progress import State
 from dicomover.progress.text import duration, size
+from dicomover.reporting.figures import is_complete, moved, reasons, spans
 
 __all__ = [
     "as_json",
+    "check_page_file",
     "check_table_file",
     "find_text",
     "findings_text",
     "move_summary",
     "outcome",
     "plan_text",
+    "troubles",
     "write_table",
 ]
 
 _SHOWN = 20  # rows of a batch that are named
+_APART = 3  # rows with the same reason that are named one by one
 _WIDEST = 32  # characters of a cell that are shown, unless it is a UID
 
 _FOUND = {
@@ -92,22 +96,20 @@ def move_summary(
     if batch:
         pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary)}" if len(summary) else "0"))
     elif len(summary):
-        row = summary.iloc[0]
-        pairs.insert(3, ("Result", outcome(row)))
+        pairs.insert(3, ("Result", outcome(summary["status"].iloc[0], summary["error"].iloc[0])))
     text = f"Move Summary\n{facts(pairs, width=width)}"
-    troubled = summary[~summary["status"].isin([str(status) for status in Status if status.complete])]
-    if batch and len(troubled):
-        text += f"\n\nNot complete\n{_troubled(troubled, width)}"
+    if batch and not is_complete(summary).all():
+        text += f"\n\nNot complete\n{_troubled(summary, width)}"
     return text
 
 
-def outcome(row: pd.Series) -> str:
-    """Return the verdict on one row with its sentence."""
-    status = _status(row["status"])
-    sentence = "" if pd.isna(row["error"]) else str(row["error"])
-    if sentence.startswith(status):
-        return sentence
-    return f"{status}: {sentence}" if sentence else status
+def outcome(status: object, sentence: object) -> str:
+    """Return a verdict with its sentence."""
+    verdict = _status(status)
+    said = "" if pd.isna(sentence) else str(sentence)  # type: ignore[call-overload]
+    if said.startswith(verdict):
+        return said
+    return f"{verdict}: {said}" if said else verdict
 
 
 def _count(number: int | None) -> str:
@@ -124,23 +126,60 @@ def _verdicts(summary: pd.DataFrame) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in order if counts.get(name))
 
 
-def _troubled(rows: pd.DataFrame, width: int) -> str:
-    named = ["AccessionNumber"] if "AccessionNumber" in rows.columns else []
-    moved = rows["received"].fillna(rows[["completed", "warning"]].sum(axis="columns", min_count=1))
-    shown = rows[[*named, "status", "expected", "error"]].assign(moved=moved).head(_SHOWN)
-    cells = [
-        [
-            label,
-            *(row[name] for name in named),
-            _status(row["status"]),
-            _of(row["moved"], row["expected"]),
-            row["error"],
-        ]
-        for label, row in shown.iterrows()
-    ]
+def troubles(summary: pd.DataFrame) -> list[str]:
+    """Return what became of the rows that are not complete, a line each; rows for the same reason share one."""
+    lines = []
+    for positions, status, error in _shared(summary):
+        labels = [str(summary.index[position]) for position in positions]
+        which = f"row {labels[0]}" if len(labels) == 1 else f"{len(labels):,} rows ({_few(labels, numbers=True)})"
+        lines.append(f"{which}: {outcome(status, error)}")
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"… and {more:,} more"] if more > 0 else [])]
+
+
+def _shared(summary: pd.DataFrame) -> list[tuple[list[int], str, str]]:
+    """Return the positions of rows that are not complete with their verdict and sentence, the worst first.
+
+    A few rows with the same sentence stay apart; more of them are one.
+    """
+    found = []
+    for positions, status, error in reasons(summary)[["positions", "status", "error"]].itertuples(index=False):
+        if len(positions) > _APART:
+            found.append((positions, status, error))
+        else:
+            found += [([position], status, summary["error"].iloc[position]) for position in positions]
+    return found
+
+
+def _few(texts: Sequence[str], *, numbers: bool = False) -> str:
+    """Return some texts in few words; numbers of rows as ranges."""
+    if numbers and all(text.isdecimal() for text in texts):
+        return spans(list(map(int, texts)), most=3)
+    return ", ".join([*texts[:3], *(["…"] if len(texts) > 3 else [])])
+
+
+def _troubled(summary: pd.DataFrame, width: int) -> str:
+    named = ["AccessionNumber"] if "AccessionNumber" in summary.columns else []
+    shared = _shared(summary)
+    cells = []
+    for positions, status, error in shared[:_SHOWN]:
+        rows = summary.iloc[positions]
+        alone = len(rows) == 1
+        cells.append(
+            [
+                rows.index[0] if alone else _few(list(map(str, rows.index)), numbers=True),
+                *(rows[name].iloc[0] if alone else _few(list(map(str, rows[name]))) for name in named),
+                status,
+                _of(*(counts.sum(min_count=1) for counts in (moved(rows), rows["expected"]))),
+                error if alone else f"{len(rows):,} rows: {'' if pd.isna(error) else error}",
+            ]
+        )
     text = listing(["row", *named, "status", "moved", "what happened"], cells, width=width)
-    if len(rows) > _SHOWN:
-        text += f"\n  … and {len(rows) - _SHOWN:,} more; --summary FILE keeps every row"
+    left = sum(len(positions) for positions, *_ in shared[_SHOWN:])
+    if left:
+        text += f"\n  … and {left:,} more; --summary FILE keeps every row"
+    elif any(len(positions) > 1 for positions, *_ in shared):
+        text += "\n  --summary FILE keeps every row"
     return text
 
 
@@ -157,7 +196,8 @@ def _of(moved: object, expected: object) -> str:
 def plan_text(plan: pd.DataFrame) -> str:
     """Return a plan for people, the totals last. No patient data."""
     named = ["AccessionNumber"] if "AccessionNumber" in plan.columns else []
-    shown = ["decision", "level", "matches", "series", "expected", "modalities"]
+    known = ["here"] if plan["here"].notna().any() else []
+    shown = ["decision", "level", "matches", "series", "expected", *known, "modalities"]
     lacking = plan["error"].notna().any()
     headings = ["row", *named, *shown, *(["why"] if lacking else [])]
     columns = [*named, *shown, *(["error"] if lacking else [])]
@@ -167,6 +207,8 @@ def plan_text(plan: pd.DataFrame) -> str:
     expected = plan.loc[move, "expected"]
     if len(expected) and expected.notna().all():
         words += f" {int(expected.sum()):,} instances"
+    skipped = int((plan["decision"] == "skip").sum())
+    words += f", {skipped:,} complete according to the journal" if skipped else ""
     return f"{listing(headings, cells, width=terminal_width())}\n\n{words}; nothing was moved"
 
 
@@ -243,16 +285,36 @@ def check_table_file(path: Path | None, option: str, *, keep: Path | None = None
         why = f"{path} ends in {path.suffix or 'nothing'}; name a .csv, .json or .parquet file"
     elif path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         why = "a .parquet file needs pyarrow, which is not installed: pip install 'dicomover[parquet]', or take .csv"
-    elif path.is_dir():
-        why = f"{path} is a folder; name a file"
-    elif not path.absolute().parent.is_dir():
-        why = f"the folder {path.absolute().parent} is not there; make it first"
-    elif not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        why = f"{path} cannot be written; choose another place"
     elif keep is not None and path.exists() and keep.exists() and path.samefile(keep):
         why = f"{path} is the file that the requests come from; choose another name"
+    if why := why or _in_the_way(path):
+        raise click.BadParameter(why, param_hint=option)
+
+
+def check_page_file(path: Path | None, option: str) -> None:
+    """Say what is in the way of writing a page there, before anything is sent.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no .html file, or cannot be written.
+    """
+    if path is None:
+        return
+    is_page = path.suffix.lower() in (".html", ".htm")
+    why = _in_the_way(path) if is_page else f"{path} ends in {path.suffix or 'nothing'}; name a .html file"
     if why:
         raise click.BadParameter(why, param_hint=option)
+
+
+def _in_the_way(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder; name a file"
+    if not path.absolute().parent.is_dir():
+        return f"the folder {path.absolute().parent} is not there; make it first"
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        return f"{path} cannot be written; choose another place"
+    return ""
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicomover.errors import ConfigurationError
+from dicomover.identifier import Level
 from dicomover.node import Node, check_ae_title
 
-__all__ = ["AETitle", "Destination", "Seconds", "Share", "Text", "Whole"]
+__all__ = ["AETitle", "Destination", "LevelName", "Seconds", "Share", "Text", "Whole", "Worded"]
 
 if TYPE_CHECKING:
     _TextType = click.ParamType[str]
@@ -99,6 +100,19 @@ class Share(_NumberType):
         return share
 
 
+class LevelName(_TextType):
+    """A Query/Retrieve Level in any case."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as the Standard writes it."""
+        try:
+            return str(Level.parse(value))
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Text(_TextType):
     """A text that the library can read, and that is handed on as it is."""
 
@@ -114,3 +128,14 @@ class Text(_TextType):
         except ConfigurationError as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+class Worded(click.Option):
+    """An option whose default is told in words, which click would put in brackets."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return its names and its help."""
+        record = super().get_help_record(ctx)
+        if record is None or not isinstance(self.show_default, str):
+            return record
+        return record[0], record[1].replace(f"[default: ({self.show_default})", f"[default: {self.show_default}")

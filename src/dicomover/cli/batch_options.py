@@ -1,0 +1,143 @@
+"""The options of a batch, each once: what to ask for, who receives, what is verified, and how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from dicomover.cli.options import WORKERS
+from dicomover.cli.types import Destination, Share, Text, Whole, Worded
+from dicomover.resolve import Verify
+from dicomover.retry import Retry
+from dicomover.window import Window
+
+__all__ = ["BATCH", "LIMITS", "PACE", "RECEIVING", "RECHECK", "VERIFY"]
+
+BATCH = [
+    click.option(
+        "--csv",
+        "csv_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A batch instead of keys: one request a line. The first line names the columns; AccessionNumber, "
+        "PatientID and the UIDs are keys, other columns ride along into the summary.",
+    ),
+    click.option(
+        "--invalid",
+        type=click.Choice(["raise", "record"]),
+        default="raise",
+        help="What bad rows of a batch do: 'raise' names them all and moves nothing, 'record' moves the others.",
+    ),
+]
+
+VERIFY = click.option(
+    "--verify",
+    type=click.Choice(get_args(Verify)),
+    default="counts",
+    help="What shows that all has arrived: how many instances C-FIND promised, which ones, what the destination "
+    "has of them, or nothing.",
+)
+
+RECHECK = click.option(
+    "--recheck",
+    is_flag=True,
+    help="Ask the archive again about what the journal calls complete, and move what has grown since.",
+)
+
+LIMITS = [
+    click.option(
+        "--max-matches",
+        type=Whole(0),
+        default=100,
+        metavar="N",
+        help="A request that matches more studies (series, images) moves nothing; 0 = no limit.",
+    ),
+]
+
+RECEIVING = [
+    click.option(
+        "-aem",
+        "--move-dest",
+        type=Destination(),
+        default=None,
+        metavar="AET",
+        help="Move Destination: who receives. Needed unless we receive here (-od, --port), when it is -aet. "
+        "Written AET@host:port it can be asked what has arrived (--verify destination).",
+    ),
+    click.option(
+        "-od",
+        "--output-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        metavar="DIR",
+        cls=Worded,
+        show_default="./downloads, when we receive",
+        help="Receive here, into this folder.",
+    ),
+    click.option(
+        "--port",
+        "listen",
+        type=Whole(0, 65535),
+        default=None,
+        metavar="N",
+        cls=Worded,
+        show_default="auto: 11112, or a free one if that is taken",
+        help="Receive here, on this port; the archive has to know it. 0 = any free port.",
+    ),
+    click.option(
+        "--associations",
+        type=Whole(1),
+        default=2,
+        metavar="N",
+        help="How many associations work side by side on a batch.",
+    ),
+    WORKERS,
+]
+
+PACE = [
+    click.option(
+        "--journal",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        cls=Worded,
+        show_default="journal.db in the output folder when we receive",
+        help="Remember what became of each request, so that the same command again moves only what is missing.",
+    ),
+    click.option("--no-journal", is_flag=True, help="Remember nothing and move everything."),
+    click.option(
+        "--retry",
+        type=Text(Retry.parse),
+        default="interactive",
+        metavar="WHAT",
+        help="Try again what may end otherwise: 'interactive' (three attempts within seconds), 'overnight' (ten within "
+        "an hour), a number of attempts, or 'none'.",
+    ),
+    click.option(
+        "--window",
+        type=Text(Window.parse),
+        default=None,
+        metavar="WHEN",
+        cls=Worded,
+        show_default="any time",
+        help="When the archive may be asked, such as 'mon-fri 19:00-07:00 Europe/Berlin'.",
+    ),
+    click.option(
+        "--max-per-minute",
+        type=Whole(1),
+        default=None,
+        metavar="N",
+        cls=Worded,
+        show_default="no limit",
+        help="C-MOVEs a minute.",
+    ),
+    click.option(
+        "--utilization",
+        type=Share(),
+        default=1.0,
+        metavar="SHARE",
+        help="The share of the time in which an association may be kept busy, such as 0.5.",
+    ),
+]

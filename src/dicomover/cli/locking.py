@@ -1,0 +1,187 @@
+"""What `lock` and `verify` do: a lockfile out, or a lockfile in and what has changed since."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Unpack
+
+import click
+import pandas as pd
+
+from dicomover.cli import report
+from dicomover.cli.asked import (
+    BatchGiven,
+    EchoGiven,
+    node_given,
+    readable,
+    requests_of,
+    saved,
+    talking,
+    timeouts_given,
+)
+from dicomover.cli.given import model_of
+from dicomover.cohort import Cohort, Kind, State
+from dicomover.listing import facts, listing, terminal_width
+from dicomover.mover import Mover
+from dicomover.node import Node
+
+__all__ = ["load_cohort", "run_lock", "run_verify"]
+
+_SHOWN = 20  # rows that are named
+
+
+class LockGiven(BatchGiven):
+    """What `lock` is given."""
+
+    output: Path
+    secret_file: Path | None
+    overwrite: bool
+
+
+class VerifyGiven(EchoGiven):
+    """What `verify` is given."""
+
+    lockfile: Path
+    folder: Path | None
+    seal: bool
+    locked_only: bool
+    secret_file: Path | None
+    output: Path | None
+    as_records: bool
+
+
+def run_lock(**given: Unpack[LockGiven]) -> int:
+    """Lock, say what was found, and return the exit code."""
+    with talking(given):
+        requests, level = requests_of(given)
+        secret = _secret(given["secret_file"])
+        mover = Mover(
+            node_given(given),
+            ae_title=given["aetitle"],
+            level=level,
+            model=model_of(given["patient_root"], given["study_root"]),
+            timeouts=timeouts_given(given),
+            max_matches=given["max_matches"] or None,
+        )
+        with readable(given), _about(given["output"]):
+            cohort = mover.lock(
+                requests,
+                given["output"],
+                privacy="plain" if secret is None else "hashed",
+                secret=secret,
+                overwrite=given["overwrite"],
+            )
+        table = cohort.requests
+        found = table["state"] == str(State.FOUND)
+        if given["as_records"]:
+            click.echo(report.as_json(table))
+        if not given["quiet"]:
+            click.echo(_lock_text(cohort, given["output"]), err=given["as_records"])
+        return 0 if len(table) and found.all() else 1 if table["instances"].sum() else 2
+
+
+def run_verify(**given: Unpack[VerifyGiven]) -> int:
+    """Hold a lockfile against the archive, a folder, or both; say what has changed, and return the exit code."""
+    with talking(given):
+        folder = given["folder"]
+        if given["seal"] and folder is None:
+            raise click.UsageError("--seal records what lies in a folder; name it with --folder DIR")
+        report.check_table_file(given["output"], "--output", keep=given["lockfile"])
+        cohort = load_cohort(given["lockfile"], given["secret_file"])
+        parts = {}
+        if given["peer"] is not None or folder is None:
+            node = _node(given, cohort)
+            mover = Mover(node, ae_title=given["aetitle"], timeouts=timeouts_given(given))
+            parts["archive"] = mover.verify(cohort, look_again=not given["locked_only"])
+        if folder is not None:
+            with _about(folder):
+                if given["seal"]:
+                    cohort = cohort.seal(folder)
+                    cohort.save(given["lockfile"])
+                parts["folder"] = cohort.check(folder)
+        drift = pd.concat([table.assign(where=where) for where, table in parts.items()], ignore_index=True)
+        drift = drift[["where", *(name for name in drift.columns if name != "where")]]
+        unknown = drift["kind"] == str(Kind.UNKNOWN)
+        code = saved(drift, given["output"], 0 if drift.empty else 2 if unknown.all() else 1)
+        if given["as_records"]:
+            click.echo(report.as_json(drift))
+        if not given["quiet"]:
+            click.echo(_drift_text(cohort, drift, parts), err=given["as_records"])
+        return code
+
+
+def load_cohort(path: Path, secret_file: Path | None = None) -> Cohort:
+    """Read a lockfile that was named on the command line."""
+    secret = _secret(secret_file)
+    with _about(path):
+        return Cohort.load(path, secret=secret)
+
+
+# --- behind them
+
+
+def _secret(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    with _about(path):
+        return path.read_text(encoding="utf-8").strip()
+
+
+def _node(given: VerifyGiven, cohort: Cohort) -> Node:
+    if given["peer"] is not None:
+        return node_given(given)
+    archive = cohort.archive
+    return archive if given["call"] is None else Node(archive.host, archive.port, ae_title=given["call"])
+
+
+@contextlib.contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Say which file or folder it was that the system did not give or take."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error
+
+
+def _lock_text(cohort: Cohort, path: Path) -> str:
+    table = cohort.requests
+    pairs = [
+        ("Lockfile", str(path)),
+        ("Hash", cohort.hash),
+        ("Locked", f"{cohort.created:%Y-%m-%d %H:%M:%S} UTC at {cohort.archive}"),
+        ("Requests", f"{len(table):,}: {_counts(table['state'])}"),
+        ("Studies", f"{cohort.studies['StudyInstanceUID'].nunique():,}"),
+        ("Instances", f"{cohort.instances['SOPInstanceUID'].nunique():,}"),
+    ]
+    text = f"Cohort\n{facts(pairs, width=terminal_width())}"
+    rest = table[table["state"] != str(State.FOUND)]
+    if len(rest):
+        cells = [[label, *values] for label, *values in rest[["state", "instances", "note"]].head(_SHOWN).itertuples()]
+        rows = listing(["row", "state", "instances", "why"], cells, width=terminal_width())
+        text += f"\n\nNot found as a whole\n{rows}"
+        text += f"\n  … and {len(rest) - _SHOWN:,} more" if len(rest) > _SHOWN else ""
+    return text
+
+
+def _drift_text(cohort: Cohort, drift: pd.DataFrame, parts: dict[str, pd.DataFrame]) -> str:
+    against = " and the ".join(parts)
+    if drift.empty:
+        text = f"nothing has changed: the {against} agrees with what was locked on {cohort.created:%Y-%m-%d}"
+    else:
+        same = ["request", "where", "kind", "StudyInstanceUID", "note"]
+        lines = drift.groupby(same, dropna=False, sort=False).size().reset_index(name="times")
+        cells = lines[[*same[:4], "times", "note"]].head(_SHOWN).to_numpy().tolist()
+        text = listing(["row", "where", "change", "study", "times", "what"], cells, width=terminal_width(160))
+        if len(lines) > _SHOWN:
+            text += f"\n  … and {len(lines) - _SHOWN:,} more; --output FILE keeps every row"
+        text += f"\n\n{len(drift):,} changes since {cohort.created:%Y-%m-%d}: {_counts(drift['kind'])}"
+    if "folder" in parts and not cohort.is_sealed:
+        text += "\nthe content of the files was not compared, since no digests are recorded; --seal records them"
+    return text
+
+
+def _counts(values: pd.Series) -> str:
+    counts = values.value_counts(sort=False)
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
