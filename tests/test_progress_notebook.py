@@ -113,7 +113,9 @@ def test_saved_notebook_tells_the_final_counts() -> None:
             "  row 1  partial"
         )
         assert "8 completed, 0 with a warning, 1 failed" in output.data["text/html"]
-    assert "requests" not in json.dumps(book.metadata)
+    states = json.dumps(book.metadata.get("widgets", {}))
+    assert "Cancel" not in states
+    assert "of 2 requests" not in states, "a widget tells of a batch that runs"
 
 
 def test_widget_while_it_runs(outputs: list[Handle]) -> None:
@@ -155,15 +157,22 @@ def test_table_of_rows_that_are_not_complete(outputs: list[Handle]) -> None:
 
 
 def test_close_replaces_the_widget(outputs: list[Handle]) -> None:
-    """At the end text and HTML stand where the widget stood, and no widget is left open."""
+    """At the end text and HTML stand where the widget stood, which says the same to a page that was loaded again."""
     before = set(widgets())
-    view, state = NotebookView(on_cancel=lambda: None), over(running())
+    view, state = NotebookView(on_cancel=lambda: None, label=lambda _: "a patient's key"), over(running())
     view.show(running(), 1.0)
-    assert len(widgets()) > len(before)
+    box = widgets()[outputs[0].shown[0][WIDGET]["model_id"]]
     view.close(state, 9.0)
     (output,) = outputs
-    assert output.shown[-1] == {"text/html": closing_html(state, 9.0), "text/plain": closing(state, 9.0)}
-    assert set(widgets()) == before
+    assert output.shown[-1] == {
+        "text/html": closing_html(state, 9.0, lambda _: "a patient's key"),
+        "text/plain": closing(state, 9.0, lambda _: "a patient's key"),
+    }
+    (text,) = box.children
+    assert text.value == closing_html(state, 9.0)
+    kept = {box, box.layout, text, text.layout, text.style}
+    assert set(widgets()) - before == {widget.model_id for widget in kept}
+    assert not [widget for widget in widgets().values() if "patient's key" in str(widget.get_state())]
 
 
 def test_close_without_a_drawing(outputs: list[Handle]) -> None:

@@ -149,6 +149,19 @@ def test_await(open_book: Open, kernel: str) -> None:
     book.wait_for_words(1, OVER)
 
 
+def test_reload_while_it_runs(open_book: Open) -> None:
+    """A page that is loaded again while the batch runs shows the panel, and at the end what came of it."""
+    book = begun(open_book([setup(0.3), START, TELL]))
+    early = book.wait_for_words(1, "of 10 requests", "row 0", "Cancel")
+    book.save()
+    book.reload()
+    again = book.wait_for_words(1, "of 10 requests", "row", "Cancel")
+    assert percent(again) >= percent(early)
+    final = book.wait_for_words(1, OVER, "row 2 not-found")
+    assert "Cancel" not in final
+    book.shoot("reloaded-while-running")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_themes(open_book: Open, theme: str) -> None:
     """Whatever the panel says can be read in a light and in a dark theme, while it runs and afterwards."""

@@ -1,8 +1,9 @@
 """Progress in a notebook: a live panel while it runs, static HTML and text once it is over.
 
 What a widget shows is frozen in a saved notebook as it was when it was first displayed, and an exported page
-needs scripts from the internet to show it. So the widget lives only while the batch runs; at the end its display
-is replaced by HTML and text that stay.
+needs scripts from the internet to show it. So the widget is shown only while the batch runs; at the end its display
+is replaced by HTML and text that stay. A page that was loaded again meanwhile does not get to know that; there the
+widget itself says the same at the end, for as long as the kernel lives.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class NotebookView:
             self._handle.update(_bundle(running_html(state, now, self._label), UNFINISHED), raw=True)
 
     def close(self, state: State, now: float) -> None:
-        """Put static HTML and text in the place of whatever was shown, and close the widgets."""
+        """Put static HTML and text in the place of whatever was shown."""
         bundle = _bundle(closing_html(state, now, self._label), closing(state, now, self._label))
         try:
             if self._handle is None:
@@ -80,7 +81,7 @@ class NotebookView:
         finally:
             panel, self._panel = self._panel, None
             if panel is not None:
-                panel.close()
+                panel.close(closing_html(state, now))  # whatever was asked for, a widget keeps no patient's keys
 
     def _open(self, state: State, now: float) -> None:
         try:
@@ -112,7 +113,7 @@ class _Panel:
             row.append(self._button(on_cancel))
         head = ipywidgets.HBox(row, layout={"align_items": "center"})
         self._box = ipywidgets.VBox([head, self._body, self._fold], layout={"max_width": "64em"})
-        self._all: list[Any] = [*row, head, self._body, self._table, self._fold, self._box]
+        self._all: list[Any] = [*row, head, self._table, self._fold]
 
     def _button(self, on_cancel: Callable[[], object]) -> Any:
         import ipywidgets
@@ -144,9 +145,12 @@ class _Panel:
         mimes = dict(self._box._repr_mimebundle_())
         return {**mimes, "text/plain": UNFINISHED}
 
-    def close(self) -> None:
+    def close(self, html: str) -> None:
+        """Let go of everything but one text, which says how it ended."""
+        self._body.value = html
+        self._box.children = [self._body]
         # A saved notebook may keep the last state of widgets that are gone: let it be an empty one.
-        self._top.value = self._body.value = self._table.value = ""
+        self._top.value = self._table.value = ""
         self._fold.titles = ()
         for widget in self._all:
             for part in (getattr(widget, "style", None), widget.layout, widget):
