@@ -353,6 +353,16 @@ def test_a_summary_is_valid_input() -> None:
     assert [request.level for request in again.requests] == [request.level for request in first.requests]
 
 
+def test_what_a_dict_has_asked_for_may_be_asked_for_again() -> None:
+    """An odd value that a dict has asked for goes on in the summary; the one of an invalid row does not."""
+    batch = parse_requests([{"AccessionNumber": "NULL"}, {"AccessionNumber": "1,234"}])
+    summary = build([Result(Status.LOST), Result(Status.SUCCESS)], batch.given)
+    assert keys_of(summary) == [{"AccessionNumber": "NULL"}, {"AccessionNumber": "1,234"}]
+    batch = parse_requests(frame(AccessionNumber=["NULL", "1"]), invalid="record")
+    summary = build([Result(Status.INVALID), Result(Status.SUCCESS)], batch.given)
+    assert "programs write where a value is missing" in str(refused(summary))
+
+
 def test_an_invalid_row_stays_invalid() -> None:
     """A row that was too wide to be sent is not sent when the summary is fed back."""
     batch = parse_requests(frame(PatientID=["1", "2"], StudyInstanceUID=[None, "1.2"]), invalid="record")

@@ -17,6 +17,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dicomover.around import requests_around
     from dicomover.cohort import Cohort
     from dicomover.errors import (
         AnswerWarning,
@@ -73,6 +74,7 @@ _HOME = {
     "Timeouts": "node",
     "Window": "window",
     "read_requests": "requests",
+    "requests_around": "around",
     "report": "reporting",
 }
 
@@ -103,6 +105,7 @@ __all__ = [
     "Window",
     "read_requests",
     "report",
+    "requests_around",
 ]
 
 logging.getLogger("dicomover").addHandler(logging.NullHandler())

@@ -175,7 +175,7 @@ class RowCheck:
             elif row.mapped and _is_missing(value):
                 missing.append(keyword)
             else:
-                text = self._text(keyword, value, of_table=bool(row.mapped))
+                text = self._text(keyword, value, of_table=bool(row.mapped) and not row.may_be_short)
                 if text is not None:
                     keys[keyword] = text
         if self.problems:

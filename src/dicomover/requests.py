@@ -23,6 +23,7 @@ from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = [
     "IDENTIFYING",
+    "KEY",
     "Batch",
     "Invalid",
     "Query",
@@ -39,6 +40,9 @@ RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[A
 """One request or many: a dict, a DataFrame, a row or a column of it, or an iterable of dicts or of rows."""
 
 Invalid = Literal["raise", "record"]
+
+KEY = "key:"
+"""What the name of a column begins with that is a query key wherever the table comes from: `key:StudyDate`."""
 
 _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
@@ -86,7 +90,7 @@ def parse_requests(
     model
         `auto` takes Patient Root when PatientID is known, else Study Root.
     keys
-        Further columns of a table that are query keys.
+        Further columns of a table that are query keys; those whose names begin with `key:` are in any case.
     invalid
         `raise` all problems in one RequestError, or `record` them by row.
 
@@ -235,6 +239,14 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
     problems += [Problem("", "keys", name, "is no column of the table", "name one that is") for name in missing]
     for name in table.columns:
         text = str(name)
+        if text.startswith(KEY):
+            check = RowCheck(-1, "column")
+            keyword = check.keyword(text.removeprefix(KEY)) or ""
+            problems += check.problems
+            if keyword in mapped.values():
+                problems.append(Problem("", "column", text, "is there twice", f"keep one column for {keyword}"))
+            mapped[name] = keyword
+            continue
         try:
             keyword = keyword_of(name) if isinstance(name, str | numbers.Integral) else ""
         except KeyError as error:
