@@ -90,9 +90,9 @@ def summary_of(results: list[Result]) -> pd.DataFrame:
     return build(results, accessions)
 
 
-def text_of(summary: pd.DataFrame) -> str:
+def text_of(summary: pd.DataFrame, *, kept: bool = False) -> str:
     """Return the Move Summary of a batch."""
-    return move_summary(summary, State(), archive="A", destination="B", levels=[Level.STUDY], batch=True)
+    return move_summary(summary, State(), archive="A", destination="B", levels=[Level.STUDY], batch=True, kept=kept)
 
 
 def test_equal_reasons_are_one_line() -> None:
@@ -115,6 +115,7 @@ def test_a_long_list_of_reasons_is_cut() -> None:
     text = text_of(summary_of([Result(Status.FAILURE, error=f"reason {word}") for word in words]))
     assert len(re.findall("reason", text)) == 20
     assert "… and 5 more; --summary FILE keeps every row" in text
+    assert "--summary" not in text_of(summary_of([Result(Status.LOST, error="lost")] * 30), kept=True)
 
 
 def test_few_equal_reasons_name_their_rows() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import dicomover
 from dicomover import ConfigurationError, Status, report
 from dicomover.events import BatchEnded, BatchStarted, InstanceReceived, MoveProgressed
 from dicomover.outcome import Counters
@@ -259,6 +260,16 @@ def test_labels_that_are_numbers_name_the_rows() -> None:
     summary = table(NIGHT)
     part = summary[summary["status"] == "not-found"]
     assert re.search(r"1 row +3 +not-found", str(report(part)))
+
+
+def test_failed_instances_are_named_where_keys_are(tmp_path: Path) -> None:
+    """The UIDs of what failed are there for the archive's administrator, if keys are shown at all; a page says when."""
+    made = report(table([moved(1, failed=60, failed_uids=tuple(f"1.2.{n}" for n in range(60)))]))
+    page = Page(made.write_html(tmp_path / "page.html", show_keys=True).read_text())
+    assert "1.2.49" in page.text
+    assert "… and 10 more UIDs" in page.text
+    assert f"dicomover {dicomover.__version__}, {datetime.now(UTC):%Y-}" in page.text
+    assert "1.2.4" not in made._repr_html_()
 
 
 def test_everything_is_escaped() -> None:

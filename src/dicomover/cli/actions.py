@@ -130,6 +130,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             destination=where,
             levels=job.levels,
             batch=given["csv_file"] is not None or given["lockfile"] is not None,
+            kept=given["summary"] is not None,
         )
         if given["as_records"]:
             click.echo(report.as_json(table))

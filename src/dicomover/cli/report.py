@@ -56,7 +56,14 @@ _HEADINGS = {
 
 
 def move_summary(
-    summary: pd.DataFrame, state: State, *, archive: str, destination: str, levels: Sequence[Level], batch: bool
+    summary: pd.DataFrame,
+    state: State,
+    *,
+    archive: str,
+    destination: str,
+    levels: Sequence[Level],
+    batch: bool,
+    kept: bool,
 ) -> str:
     """Return what became of a batch, for people: totals, and the rows that did not succeed. No patient data.
 
@@ -72,6 +79,8 @@ def move_summary(
         The Query/Retrieve Levels of the requests.
     batch
         Whether it is a table of requests rather than one.
+    kept
+        Whether every row is in a file.
     """
     width, seconds = terminal_width(), state.elapsed(0.0)
     received = None
@@ -99,7 +108,7 @@ def move_summary(
         pairs.insert(3, ("Result", outcome(summary["status"].iloc[0], summary["error"].iloc[0])))
     text = f"Move Summary\n{facts(pairs, width=width)}"
     if batch and not is_complete(summary).all():
-        text += f"\n\nNot complete\n{_troubled(summary, width)}"
+        text += f"\n\nNot complete\n{_troubled(summary, width, kept=kept)}"
     return text
 
 
@@ -158,7 +167,7 @@ def _few(texts: Sequence[str], *, numbers: bool = False) -> str:
     return ", ".join([*texts[:3], *(["…"] if len(texts) > 3 else [])])
 
 
-def _troubled(summary: pd.DataFrame, width: int) -> str:
+def _troubled(summary: pd.DataFrame, width: int, *, kept: bool) -> str:
     named = ["AccessionNumber"] if "AccessionNumber" in summary.columns else []
     shared = _shared(summary)
     cells = []
@@ -176,11 +185,10 @@ def _troubled(summary: pd.DataFrame, width: int) -> str:
         )
     text = listing(["row", *named, "status", "moved", "what happened"], cells, width=width)
     left = sum(len(positions) for positions, *_ in shared[_SHOWN:])
-    if left:
-        text += f"\n  … and {left:,} more; --summary FILE keeps every row"
-    elif any(len(positions) > 1 for positions, *_ in shared):
-        text += "\n  --summary FILE keeps every row"
-    return text
+    hints = [f"… and {left:,} more"] if left else []
+    if not kept and (left or any(len(positions) > 1 for positions, *_ in shared)):
+        hints.append("--summary FILE keeps every row")
+    return f"{text}\n  {'; '.join(hints)}" if hints else text
 
 
 def _of(moved: object, expected: object) -> str:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Asking", "Label", "row_labels"]
+__all__ = ["Asking", "Label", "is_plain", "row_labels"]
 
 Label = Callable[[int], str]
 """Gives the words for the row at a position of the batch."""
@@ -49,13 +49,18 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
     >>> row_labels(pd.Index([10, 20]))(1), row_labels(pd.Index(["Miller", "Smith"]))(1)
     ('20', '1')
     """
-    is_plain = getattr(index, "name", None) is None and getattr(index.dtype, "kind", "") in "iu"
+    plain = is_plain(index)
 
     def label(position: int) -> str:
-        name = str(index[position]) if is_plain else str(position)
+        name = str(index[position]) if plain else str(position)
         return f"{name} ({keys})" if show_keys and (keys := _keys(requests, position)) else name
 
     return label
+
+
+def is_plain(index: Any) -> bool:
+    """Tell whether the labels of an index can be shown: whole numbers without a name, which are no patient's keys."""
+    return getattr(index, "name", None) is None and getattr(index.dtype, "kind", "") in "iu"
 
 
 def _keys(requests: Sequence[Asking], position: int) -> str:

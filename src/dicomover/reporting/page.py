@@ -6,10 +6,12 @@ light and dark.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html import escape
 
 import pandas as pd
 
+from dicomover import __version__
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
@@ -50,10 +52,11 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
-<style>body {{ margin: 24px; }} :root {{ color-scheme: light dark; }}</style>
+<style>body {{ margin: 24px; font-family: system-ui, sans-serif; }} :root {{ color-scheme: light dark; }}</style>
 </head>
 <body>
 {body}
+<p><small>dicomover {version}, {now:%Y-%m-%d %H:%M} UTC</small></p>
 </body>
 </html>
 """
@@ -62,7 +65,8 @@ _PAGE = """<!doctype html>
 def document(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
     """Return the report as a page that needs nothing else."""
     title = f"dicomover: {words.heading(summary, run)}"
-    return _PAGE.format(title=escape(title), body=fragment(summary, run, names, steps))
+    body = fragment(summary, run, names, steps)
+    return _PAGE.format(title=escape(title), body=body, version=__version__, now=datetime.now(UTC))
 
 
 def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
@@ -77,6 +81,7 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
         charts.verdict_bar(verdicts) if verdicts else "",
         _table(facts, "facts wide"),
         *_troubles(summary, names),
+        *_failed_instances(summary, names),
         *_charts(summary, names, steps),
         *_all_rows(summary, names),
         *(f"<p>{escape(note)}</p>" for note in words.notes(summary, run, names)),
@@ -116,6 +121,21 @@ def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
     )
     parts += ["<h4>Rows that are not complete</h4>", _table(shown, "wide"), _more(lacking - len(positions), "rows")]
     return parts
+
+
+def _failed_instances(summary: pd.DataFrame, names: words.Names) -> list[str]:
+    """Return the UIDs of what failed, for the archive's administrator to look up; they are keys."""
+    named = [(position, uids) for position, uids in enumerate(summary["failed_uids"].fillna("")) if uids]
+    if not names.show_keys or not named:
+        return []
+    every = [(position, uid) for position, uids in named for uid in uids.split("\\")]
+    shown = _named([position for position, _ in every[:MOST_ROWS]], names)[["row"]]
+    shown = shown.assign(SOPInstanceUID=[uid for _, uid in every[:MOST_ROWS]])
+    return [
+        "<h4>Instances that the archive named as failed</h4>",
+        _table(shown),
+        _more(len(every) - len(shown), "UIDs"),
+    ]
 
 
 def _named(positions: list[int], names: words.Names) -> pd.DataFrame:

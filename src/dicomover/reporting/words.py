@@ -13,6 +13,7 @@ from dicomover import listing
 from dicomover.hygiene import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
+from dicomover.progress.labels import is_plain
 from dicomover.progress.text import duration, size
 from dicomover.reporting import figures
 from dicomover.timeline import Timeline
@@ -78,9 +79,7 @@ class Names:
     """
 
     def __init__(self, summary: pd.DataFrame, *, show_keys: bool) -> None:
-        index = summary.index
-        plain = index.nlevels == 1 and index.name is None and pd.api.types.is_integer_dtype(index.dtype)
-        self.are_labels = plain or show_keys
+        self.are_labels = show_keys or is_plain(summary.index)
         self.show_keys = show_keys
         self._summary = summary
 
