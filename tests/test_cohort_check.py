@@ -201,6 +201,17 @@ def test_a_seal_needs_all_of_it(folder: Path) -> None:
     assert sorted(cohort.check(folder)["kind"]) == ["gained"] * 3 + ["missing"]
 
 
+def test_a_seal_is_not_broken_by_another_one(folder: Path) -> None:
+    """What was recorded stays recorded: other bytes are refused, and what is gone by now keeps its digest."""
+    cohort = of(A).seal(folder)
+    files(folder)[0].unlink()
+    assert cohort.seal(folder, partial=True) == cohort
+    path = files(folder)[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CohortError, match="1 corrupt"):
+        cohort.seal(folder, partial=True)
+
+
 def test_a_seal_is_saved(folder: Path, tmp_path: Path) -> None:
     """Digests stand in the file and in the table of instances."""
     cohort = of(A).seal(folder)

@@ -309,8 +309,8 @@ class Cohort:
         Raises
         ------
         CohortError
-            If the files are not those of the cohort: `check` names what is wrong. Files that are not in the cohort
-            do not matter.
+            If the files are not those of the cohort, or not those that were recorded before: `check` names what is
+            wrong. Files that are not in the cohort do not matter.
 
         Examples
         --------
@@ -326,7 +326,8 @@ class Cohort:
         ...     print(cohort.is_sealed, len(cohort.check(folder)))
         True 0
         """
-        changes, taken = check_files(self.locked, folder, {}, read_all=True)
+        digests = self.document.digests
+        changes, taken = check_files(self.locked, folder, digests, read_all=True)
         passed = {Kind.GAINED, Kind.MISSING} if partial else {Kind.GAINED}
         wrong = [change for change in changes if change.kind not in passed and change.sop]
         if wrong:
@@ -334,7 +335,7 @@ class Cohort:
             counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
             hint = "move the cohort again, or say partial=True" if set(kinds) == {"missing"} else "check() names them"
             raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}; {hint}")
-        return type(self)(replace(self.document, digests=taken), self.locked)
+        return type(self)(replace(self.document, digests={**digests, **taken}), self.locked)
 
 
 def _table(rows: list[Any], **dtypes: str | None) -> pd.DataFrame:

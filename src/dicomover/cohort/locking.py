@@ -91,7 +91,7 @@ def written(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None
     raise CohortError(
         f"{Path(path).name} was locked on {earlier.created:%Y-%m-%d} and says otherwise than the requests and the "
         "archive do now; verify it to see what has changed in the archive, or lock anew under another name or with "
-        "overwrite=True (--overwrite)"
+        "overwrite=True"
     )
 
 
@@ -118,8 +118,8 @@ def drift_of(cohort: Cohort, find: Find, *, archive: object, look_again: bool = 
     """
     if look_again and not cohort.is_readable:
         raise ConfigurationError(
-            "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with its "
-            "secret (--secret-file), or compare only what was locked with look_again=False (--locked-only)"
+            "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with "
+            "secret=, or compare only what was locked with look_again=False"
         )
     contents = Contents(find, archive)
     for position, locked in enumerate(cohort.locked):
