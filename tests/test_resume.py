@@ -534,9 +534,10 @@ def named(study: Study) -> list[tuple[str, Any]]:
 
 
 def test_a_request_that_another_run_holds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that another run holds waits for its end while others move; then it is skipped or moved."""
+    """A request that another run holds waits for its end while others move; then what is missing moves."""
     monkeypatch.setattr(worker_module, "_HELD_AGAIN_AFTER", 0.05)
     site.run(batch("A"))
+    site.files("A")[0].unlink()
     with Journal(site.folder / "journal.db") as other, site.mover(associations=1) as mover:
         site.pacs.destinations[mover.ae_title] = mover.port
         (key,) = other.entries()
@@ -547,13 +548,22 @@ def test_a_request_that_another_run_holds(site: Site, monkeypatch: pytest.Monkey
         assert not job.wait(0.2)
         other.release([key])
         assert job.wait(30)
-    assert statuses(job.summary()) == ["skipped", "success"]
+    assert statuses(job.summary()) == ["success", "success"]
+
+
+def test_what_is_complete_waits_for_nobody(site: Site) -> None:
+    """A request that is complete is skipped, whoever holds it."""
+    site.run(batch("A"))
+    with Journal(site.folder / "journal.db") as other:
+        assert other.claim(other.entries())
+        assert statuses(site.run(batch("A"))) == ["skipped"]
 
 
 def test_a_request_that_another_run_holds_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancel ends the wait for another run, and the row says so."""
     monkeypatch.setattr(worker_module, "_HELD_AGAIN_AFTER", 0.05)
     site.run(batch("A"))
+    site.files("A")[0].unlink()
     with Journal(site.folder / "journal.db") as other, site.mover() as mover:
         assert other.claim(other.entries())
         job = mover.start(batch("A"))

@@ -118,9 +118,12 @@ class Resumption:
         with self._lock:
             if asked.key in self._taken:  # the same is asked for twice in this batch
                 return self._taken[asked.key]
+            taken = self._decided(asked, recheck=self._recheck)
+            if taken.skip is not None and taken.recorded is None:
+                return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
             if asked.key not in journal.claim([asked.key]):
                 return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
-            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)
+            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)  # nobody else can change it now
         if taken.skip is not None and taken.recorded is None:
             journal.release([asked.key])
         return taken
@@ -132,7 +135,7 @@ class Resumption:
         return replace(taken, holder=self._journal.holders([asked.key]).get(asked.key, ""))
 
     def _decided(self, asked: Asked, *, recheck: bool) -> Taken:
-        """Read what is recorded, once nobody else can change it, and look at the files."""
+        """Read what is recorded, and look at the files."""
         entry = self._journal.entries([asked.key]).get(asked.key)
         if entry is None:
             return Taken(asked)
@@ -150,7 +153,7 @@ class Resumption:
     def record(self, row: Row, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
-        if not isinstance(taken, Taken) or taken.holder:
+        if not isinstance(taken, Taken) or taken.holder or (taken.skip is not None and taken.recorded is None):
             return
         if taken.skip is not None and not (row.moves and result.status is not None and result.status.complete):
             self._journal.release([taken.asked.key])  # what was complete is not less so
@@ -190,7 +193,15 @@ class Resumption:
         if move.row is row or not isinstance(taken, Taken):
             return []
         details = self._journal.details([taken.asked.key]).get(taken.asked.key, Details())
-        return [file for file in details.manifest.files if move.running.has(file.study, file.series, file.sop)]
+        identifier = move.target.identifier
+        studies, series, sops = (identifier.uids(level) for level in (Level.STUDY, Level.SERIES, Level.IMAGE))
+        return [
+            file
+            for file in details.manifest.files
+            if (not studies or file.study in studies)
+            and (not series or file.series in series)
+            and (not sops or file.sop in sops)
+        ]
 
 
 def _arrived(move: Move) -> bool:

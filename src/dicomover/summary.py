@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 import pandas as pd
@@ -88,25 +89,27 @@ class Result:
     failed_uids: tuple[str, ...] = ()
     missing: tuple[Instance, ...] = ()
 
-    def as_row(self) -> dict[str, object]:
-        """Return the values of the summary's columns."""
-        return {
-            "status": None if self.status is None else str(self.status),
-            "status_code": None if self.status_code is None else f"0x{self.status_code:04X}",
-            "matches": self.matches,
-            "expected": self.expected,
-            "completed": self.counters.completed,
-            "failed": self.counters.failed,
-            "warning": self.counters.warning,
-            "remaining": self.counters.remaining,
-            "received": self.received,
-            "bytes": self.bytes,
-            "attempts": self.attempts,
-            "started": self.started,
-            "seconds": self.seconds,
-            "error": self.error,
-            "failed_uids": "\\".join(self.failed_uids) or None,
-        }
+_VALUES: dict[str, Callable[[Result], object]] = {
+    "status": lambda result: None if result.status is None else str(result.status),
+    "status_code": lambda result: _hexadecimal(result.status_code),
+    "matches": attrgetter("matches"),
+    "expected": attrgetter("expected"),
+    "completed": attrgetter("counters.completed"),
+    "failed": attrgetter("counters.failed"),
+    "warning": attrgetter("counters.warning"),
+    "remaining": attrgetter("counters.remaining"),
+    "received": attrgetter("received"),
+    "bytes": attrgetter("bytes"),
+    "attempts": attrgetter("attempts"),
+    "started": attrgetter("started"),
+    "seconds": attrgetter("seconds"),
+    "error": attrgetter("error"),
+    "failed_uids": lambda result: "\\".join(result.failed_uids) or None,
+}
+
+
+def _hexadecimal(status_code: int | None) -> str | None:
+    return None if status_code is None else f"0x{status_code:04X}"
 
 
 def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
@@ -124,10 +127,9 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
     DataFrame of n rows
         The columns of `given`, then all of `SCHEMA`, always with the same dtypes.
     """
-    rows = [result.as_row() for result in results]
     ours = {}
     for column in SCHEMA:
-        values = [row[column.name] for row in rows]
+        values = list(map(_VALUES[column.name], results))
         dtype = _STATUS if column.name == "status" else column.dtype
         ours[column.name] = pd.Series(values, index=given.index, dtype=dtype)
     kept = given.loc[:, [name not in SUMMARY_COLUMNS for name in given.columns]]
@@ -157,7 +159,7 @@ def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
             "SeriesInstanceUID": instance.series or None,
             "SOPInstanceUID": instance.sop,
             "problem": problem,
-            "status_code": None if result.status_code is None else f"0x{result.status_code:04X}",
+            "status_code": _hexadecimal(result.status_code),
             "why": result.error,
         }
         for label, result in zip(index, results, strict=True)
