@@ -41,6 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Shell:
         (["find", "-L", "PATIENT", "-S", "-k", "PatientID=1"], None, "use -P"),
         (["find", "-L", "SERIES", "-k", "Modality=CT"], None, "find at level STUDY first"),
         (["move", "--workers", "2", "-k", "PatientID=1"], None, "--workers 2 is for receiving"),
+        (["move", "--retry", "0", "-k", "PatientID=1"], None, "--retry': 0 is not a whole number"),
         (["move", "--verify", "destination", "-k", "PatientID=1"], None, "write -aem AET@host:port"),
     ],
 )
@@ -71,6 +72,22 @@ def test_sentences_of_rows_name_options(run: Shell, tmp_path: Path) -> None:
     for text in (empty.out, many.out, plan.read_text().partition("\n")[2]):
         assert "find()" not in text
         assert "max_matches" not in text
+
+
+@pytest.mark.parametrize(
+    ("python", "spoken"),
+    [
+        ("mend the line or name sep=", "mend the line"),
+        ("the archive has more of it now; recheck=True moves that too", "--recheck moves that too"),
+        ("destination='WS' and receive= cannot both be", "-aem WS and -od cannot both be"),
+        ("it looks capped; ask for less, or say split='none' if that is all", "ask for less"),
+        ("no process (too many); own_process=False does without", "no process (too many)"),
+    ],
+)
+def test_advice_for_python_is_put_into_options(python: str, spoken: str) -> None:
+    """Advice that a command cannot follow is left out, all other names its options."""
+    assert in_options(python).endswith(spoken)
+    assert not PYTHON.findall(in_options(python))
 
 
 def test_what_is_no_argument_stays() -> None:

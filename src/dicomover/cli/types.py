@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicomover.cli.wording import in_options
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level
 from dicomover.node import Node, check_ae_title
@@ -126,7 +127,7 @@ class Text(_TextType):
         try:
             self._read(value)
         except ConfigurationError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(in_options(str(error)), param, ctx)
         return str(value)
 
 
