@@ -78,6 +78,7 @@ def test_sentences_of_rows_name_options(run: Shell, tmp_path: Path) -> None:
     ("python", "spoken"),
     [
         ("mend the line or name sep=", "mend the line"),
+        ("put it in quotes, or name sep=", "put it in quotes"),
         ("the archive has more of it now; recheck=True moves that too", "--recheck moves that too"),
         ("destination='WS' and receive= cannot both be", "-aem WS and -od cannot both be"),
         ("it looks capped; ask for less, or say split='none' if that is all", "ask for less"),

@@ -10,8 +10,8 @@ __all__ = ["in_options", "in_options_of"]
 
 _PHRASES = {
     ", or name it in keys=[...]": "",
-    " or name sep=": "",
     ", or name sep=": "",
+    " or name sep=": "",
     "look_again=False": "--locked-only",
     "overwrite=True": "--overwrite",
     ", or say partial=True": "",
