@@ -27,6 +27,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["images"]
 default_role = "code"
 nitpicky = True
+nitpick_ignore = [("py:class", "dicomover.progress.views.View")]  # for the type of an option alone
 
 html_theme = "furo"
 html_title = f"dicomover {release}"

@@ -26,6 +26,7 @@ from dicomover import testing
 from dicomover.cli import cli, main
 from dicomover.cohort import FIELDS
 from dicomover.outcome import Status
+from dicomover.reporting import Report
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, made_study
 
@@ -254,9 +255,22 @@ def test_generated_tables_name_everything() -> None:
 def test_the_api_page_documents_every_public_name() -> None:
     """Whatever is exported has its entry."""
     page = (DOCS / "api.rst").read_text(encoding="utf-8")
-    entries = set(re.findall(r"^\.\. auto\w+:: (\S+)$", page, re.MULTILINE))
+    entries = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)(?:\(\))?$", page, re.MULTILINE))
     assert {f"dicomover.{name}" for name in dicomover.__all__} <= entries
     assert {f"dicomover.testing.{name}" for name in testing.__all__} <= entries
+
+
+def test_no_property_begins_with_a_colon_in_its_sentence() -> None:
+    """Sphinx would take what stands before the colon for the type of the property."""
+    public = [getattr(module, name) for module in (dicomover, testing) for name in module.__all__]
+    properties = {
+        f"{owner.__name__}.{name}": (value.__doc__ or "").partition("\n")[0]
+        for owner in (*public, Report)
+        for name, value in (vars(owner) if isinstance(owner, type) else {}).items()
+        if isinstance(value, property) and not name.startswith("_")
+    }
+    assert "Cohort.studies" in properties
+    assert not {name: line for name, line in properties.items() if ":" in line}
 
 
 @pytest.mark.parametrize("page", PAGES)

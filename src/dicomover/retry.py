@@ -63,7 +63,7 @@ class Retry:
         Seconds that a pause never exceeds.
     on
         The verdicts to try again after, of `lost`, `partial`, `failure` and `empty`. Even then only what may work
-        the next time is tried again, see `classify`.
+        the next time is tried again.
 
     Raises
     ------

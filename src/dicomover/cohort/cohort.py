@@ -142,7 +142,7 @@ class Cohort:
 
     @property
     def query(self) -> Mapping[str, Any]:
-        """How the archive was asked: `level`, `model`, `max_matches`."""
+        """How the archive was asked, by `level`, `model` and `max_matches`."""
         return dict(self.document.query)
 
     @property
@@ -197,7 +197,7 @@ class Cohort:
 
     @property
     def studies(self) -> pd.DataFrame:
-        """One row per study of a request: `request` (its label), `StudyInstanceUID`, `series`, `instances`."""
+        """One row per study of a request, with `request` (its label), `StudyInstanceUID`, `series`, `instances`."""
         rows = [
             (request.label, study.uid, len(study.series), study.count)
             for request in self.locked
@@ -207,7 +207,7 @@ class Cohort:
 
     @property
     def series(self) -> pd.DataFrame:
-        """One row per series of a request: `request`, its UIDs, `Modality`, `instances`."""
+        """One row per series of a request, with `request`, its UIDs, `Modality`, `instances`."""
         rows = [
             (request.label, study.uid, series.uid, series.modality or None, len(series.instances))
             for request in self.locked
@@ -219,7 +219,7 @@ class Cohort:
 
     @property
     def instances(self) -> pd.DataFrame:
-        """One row per instance of a request: `request`, its UIDs, and `size` and `sha256` once it is sealed."""
+        """One row per instance of a request, with `request`, its UIDs, and `size` and `sha256` once it is sealed."""
         none = Digest(-1, "", "")
         rows = [
             (request.label, *uids, *((digest.size, digest.sha256) if digest.sha256 else (None, None)))
