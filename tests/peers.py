@@ -302,6 +302,13 @@ class Archive:
     ports: Mapping[str, int]
     holding: Holding
     again: Callable[[], Program]
+    fill: Callable[[Iterable[Study]], None] = lambda _: None
+
+    def hold(self, studies: Iterable[Study]) -> None:
+        """Let it hold these studies instead of those that it held; dcmqrscp is stopped meanwhile."""
+        kept = tuple(studies)
+        self.holding = holding(kept)
+        self.fill(kept)
 
     def stop(self) -> None:
         """End it."""
@@ -325,9 +332,11 @@ def dcmqrscp(folder: Path, studies: Iterable[Study], *options: str) -> Archive:
     program, index = need("dcmqrscp", "dcmqridx"), need("dcmqridx")
     kept = holding(studies)
     database = folder / "database"
-    paths = write_files(database, (instance for study in kept.studies for instance in study.instances()))
-    subprocess.run([index, str(database), *map(str, paths)], check=True, capture_output=True, timeout=60)
     ports: dict[str, int] = {}
+
+    def fill(studies: Iterable[Study]) -> None:
+        paths = write_files(database, (instance for study in studies for instance in study.instances()))
+        subprocess.run([index, str(database), *map(str, paths)], check=True, capture_output=True, timeout=60)
 
     def run() -> Program:
         command = [program, "-c", str(folder / "dcmqrscp.cfg"), *options, str(ports[""])]
@@ -343,8 +352,15 @@ def dcmqrscp(folder: Path, studies: Iterable[Study], *options: str) -> Archive:
         )
         return run()
 
-    running = retried(choose)
-    return Archive(running, Node("127.0.0.1", ports[""], ae_title="QRSCP"), ports, kept, run)
+    def refill(studies: Iterable[Study]) -> None:
+        archive.stop()
+        shutil.rmtree(database)
+        fill(studies)
+        archive.program = run()
+
+    fill(kept.studies)
+    archive = Archive(retried(choose), Node("127.0.0.1", ports[""], ae_title="QRSCP"), ports, kept, run, refill)
+    return archive
 
 
 def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True, **options: Any) -> Archive:
@@ -384,17 +400,23 @@ def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True,
         (folder / "orthanc.json").write_text(json.dumps(settings))
         return run()
 
+    def fill(studies: Iterable[Study]) -> None:
+        url = f"http://127.0.0.1:{http[0]}"
+        for name in json.loads(_ask(f"{url}/studies")):
+            _ask(f"{url}/studies/{name}", method="DELETE")
+        for study in studies:
+            for instance in study.instances():
+                _ask(f"{url}/instances", instance.file_bytes(), method="POST")
+
     folder.mkdir(parents=True, exist_ok=True)
     running = retried(choose)
     try:
         wait_until(lambda: _listens(http[0]), 30)  # it opens the DICOM port first
-        for study in kept.studies:
-            for instance in study.instances():
-                _post(f"http://127.0.0.1:{http[0]}/instances", instance.file_bytes())
+        fill(kept.studies)
     except BaseException:
         running.stop()
         raise
-    return Archive(running, Node("127.0.0.1", ports[""], ae_title="ORTHANC"), ports, kept, run)
+    return Archive(running, Node("127.0.0.1", ports[""], ae_title="ORTHANC"), ports, kept, run, fill)
 
 
 def _listens(port: int) -> bool:
@@ -405,10 +427,10 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _post(url: str, body: bytes) -> None:
-    request = urllib.request.Request(url, data=body, headers={"Expect": ""}, method="POST")
+def _ask(url: str, body: bytes | None = None, method: str = "GET") -> bytes:
+    request = urllib.request.Request(url, data=body, headers={"Expect": ""}, method=method)
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        answer.read()
+        return bytes(answer.read())
 
 
 @contextmanager
