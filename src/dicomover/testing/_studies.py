@@ -255,19 +255,40 @@ def made_studies(
         yield made_study(f"{prefix}{n:06d}", series=series, instances=instances, size=size)
 
 
-@lru_cache(maxsize=16)
-def _picture(size: int) -> tuple[int, int, bytes]:
-    """Return rows, columns and the pixels of a disc with rings, in about `size` bytes."""
+_BODIES = 2
+_SLICES = (0.6, 1.0, 0.9, 0.5)  # how large the lungs are, from the neck down
+
+
+@lru_cache(maxsize=32)
+def _picture(size: int, body: int, part: int) -> tuple[int, int, bytes]:
+    """Return rows, columns and the pixels, in about `size` bytes, of a slice through a chest made of ellipses.
+
+    There are few of them, so that thousands of instances need no more than these to be drawn and kept.
+    """
     columns = max(32, int((size / 2) ** 0.5) // 16 * 16)
     rows = max(1, size // 2 // columns)
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j] if rows > 1 else np.mgrid[0:1, -1 : 1 : columns * 1j]
-    radius = np.hypot(x, y)
-    pixels = np.where(radius < 0.9, 1000 + 800 * np.cos(12 * radius), 0)
-    return rows, columns, pixels.astype("<u2").tobytes()
+    wide, lung = 0.95 - 0.12 * body, _SLICES[part]
+    ellipses = (  # centre, radii, value
+        (0.0, 0.0, wide, 0.68, 950),
+        (0.0, 0.0, wide - 0.07, 0.61, 1050),
+        (-0.42, -0.05, 0.30 * lung, 0.42 * lung, 180),
+        (0.42, -0.05, 0.30 * lung, 0.42 * lung, 180),
+        (0.10, -0.12, 0.20, 0.22 * lung, 1120),
+        (0.0, 0.40, 0.13, 0.12, 1650),
+        (0.0, 0.40, 0.05, 0.05, 1100),
+        (-0.02, 0.20, 0.06, 0.06, 1250),
+    )
+    pixels = np.zeros((rows, columns), "<u2")
+    for left, down, across, along, value in ellipses:
+        pixels[((x - left) / across) ** 2 + ((y - down) / along) ** 2 <= 1] = value
+    return rows, columns, pixels.tobytes()
 
 
 def _made_data_set(study: Study, s: int, i: int) -> bytes:
-    rows, columns, pixels = _picture(study._size)
+    per_series = study.number_of_instances // max(study.number_of_series, 1)
+    part = (i - 1) * len(_SLICES) // max(per_series, 1)
+    rows, columns, pixels = _picture(study._size, study.study_instance_uid.encode()[-1] % _BODIES, part)
     modality = study.modalities[(s - 1) % len(study.modalities)]
     return encode(
         {
