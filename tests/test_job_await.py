@@ -10,7 +10,7 @@ import pytest
 
 from dicomover import Mover
 from dicomover.errors import DicomoverError
-from dicomover.progress import State
+from dicomover.progress import NullView, State
 from dicomover.testing import DemoPacs, Misbehaviour, made_studies
 
 
@@ -91,11 +91,18 @@ def test_await_what_was_not_started(mover: Mover) -> None:
 
 def test_repr(mover: Mover) -> None:
     """The repr says how far it is, and nothing of what was asked."""
+    go_on = threading.Event()
+
+    class View(NullView):
+        def close(self, state: State, now: float) -> None:
+            go_on.wait(20)
+
     assert repr(mover.job(REQUESTS[:1])) == "<Job: not started, 0 of 1 request over>"
-    job = mover.start(REQUESTS)
+    job = mover.start(REQUESTS, progress=View())
     assert repr(job) == "<Job: running, 0 of 4 requests over>"
     job.cancel()
     assert repr(job).startswith("<Job: cancelling, ")
+    go_on.set()
     assert job.wait(20)
     assert repr(job) == "<Job: over, 4 of 4 requests over>"
 

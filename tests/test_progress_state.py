@@ -158,9 +158,27 @@ def test_equal_reasons_are_one() -> None:
     ]
 
 
+def test_reasons_that_differ_in_numbers_are_one() -> None:
+    """Sentences that differ in their numbers only are one reason, with the range of each number."""
+    whys = ["0xB000, 7 of 8 moved", "0xB000, 3 of 8 moved", "0xB000, 5 of 8 moved", "0xA702, 3 of 8 moved"]
+    ends = [RequestEnded(1.0, i, Status.PARTIAL, why) for i, why in enumerate(whys)]
+    state = folded([BatchStarted(0.0, 4), *ends])
+    assert [(r.error, r.count) for r in state.reasons.values()] == [
+        ("0xB000, 3 to 7 of 8 moved", 3),
+        ("0xA702, 3 of 8 moved", 1),
+    ]
+
+
+def test_a_reason_with_the_sign_for_a_number() -> None:
+    """What an archive writes into its comment confuses nobody."""
+    whys = ["no # left", "no 5 left", "##", "5#5"]
+    state = folded([BatchStarted(0.0, 4), *(RequestEnded(1.0, i, Status.LOST, why) for i, why in enumerate(whys))])
+    assert [reason.error for reason in state.reasons.values()] == whys
+
+
 def test_reasons_are_few_and_harmless() -> None:
     """However many different reasons there are, a few are kept and the others counted, on one line each."""
-    ends = [RequestEnded(1.0, i, Status.FAILURE, f"\x1b[2Jno {i}\n" + "x" * 999) for i in range(10_000)]
+    ends = [RequestEnded(1.0, i, Status.FAILURE, f"\x1b[2Jno r{i}\n" + "x" * 999) for i in range(10_000)]
     state = folded([BatchStarted(0.0, 10_000), *ends])
     assert (len(state.reasons), state.unlisted) == (20, 9_980)
     assert {len(reason.error) for reason in state.reasons.values()} == {300}
@@ -376,7 +394,7 @@ def test_a_large_batch_stays_light() -> None:
         state = fold(state, MoveProgressed(at, request, Counters(1, 0, 0, 0)))
         if request >= 3:
             status = Status.SUCCESS if request % 3 else Status.FAILURE
-            state = fold(state, RequestEnded(at, request - 3, status, f"reason {request}"))
+            state = fold(state, RequestEnded(at, request - 3, status, f"reason r{request}"))
         largest = max(largest, len(state.moves) + len(state.moves_of) + len(state.running) + len(state.samples))
         if request % 1000 == 0:
             drawn = (running_html(state, at), closing_html(state, at), headline(state, at))

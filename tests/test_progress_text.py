@@ -50,7 +50,7 @@ RUNNING = State(
 
 
 REASONS = {
-    (status, why): Reason(status, why, count, first)
+    (status, why): Reason(status, why, why, count, first)
     for status, why, count, first in [
         (Status.NOT_FOUND, "C-FIND has no match", 1, (3,)),
         (Status.CANCELLED, "not sent: the batch was cancelled", 412, (5, 6, 7, 8, 9)),
@@ -131,9 +131,16 @@ class Words(HTMLParser):
         pytest.param(
             {"deferred": {3: Deferred(112.0, {})}},
             100.0,
-            "10 of 20 requests, 2 not complete · 1 request is tried again in 12 s"
-            " · 1,234 instances moved (4 with a warning), 3 failed · 49/s · 1 min 21 s left",
+            "10 of 20 requests, 2 not complete · 1,234 instances moved (4 with a warning), 3 failed · 49/s"
+            " · 1 min 21 s left",
             id="one-deferred",
+        ),
+        pytest.param(
+            {"deferred": {3: Deferred(112.0, {})}, "running": {}},
+            100.0,
+            "10 of 20 requests, 2 not complete · 1 request is tried again in 12 s"
+            " · 1,234 instances moved (4 with a warning), 3 failed",
+            id="only-deferred",
         ),
     ],
 )
@@ -211,6 +218,15 @@ def test_line_of_a_request_that_stalls() -> None:
     assert [line.stalled for line in lines(replace(state, paused_until=200.0), 140.0)] == [False]
 
 
+def test_what_is_tried_again_while_others_run() -> None:
+    """While requests run, those that are tried again later are told below them."""
+    told = Words(running_html(replace(RUNNING, deferred={3: Deferred(112.0, {})}), 100.0)).words
+    assert told.count("1 request is tried again in 12 s") == 1
+    paused = replace(RUNNING, running={}, moves={}, moves_of={}, deferred={3: Deferred(112.0, {})})
+    told = Words(running_html(paused, 100.0)).words
+    assert sum("1 request is tried again in 12 s" in words for words in told) == 1
+
+
 def test_only_a_few_lines() -> None:
     """However many requests run, a few have a line and the others are counted."""
     state = State(requests=2000, running=dict.fromkeys(range(1200), 0.0))
@@ -225,7 +241,10 @@ def test_latest_note() -> None:
     state = State(started_at=0.0, notes=("old", "resting"), noted=2, noted_at=10.0)
     assert latest_note(state, 69.0) == "resting"
     assert latest_note(state, 130.0) == "resting · 2 min 00 s ago"
-    assert latest_note(replace(state, pause="resting", paused_until=500.0), 130.0) == ""
+    waited = replace(state, pause="resting", paused_until=500.0)
+    assert latest_note(waited, 130.0) == latest_note(replace(waited, paused_until=None), 130.0) == ""
+    assert dict(facts(state, 600.0))["Last note"] == "resting"
+    assert "Last note" not in dict(facts(waited, 600.0))
     assert latest_note(State(), 1.0) == ""
 
 
@@ -348,7 +367,7 @@ def test_text_and_html_agree(state: State) -> None:
 def test_html_escapes() -> None:
     """Nothing from outside becomes a tag or an entity."""
     note = "<script>alert('1')</script> & \"<img src=x>\""
-    reasons = {(Status.LOST, note): Reason(Status.LOST, note, 1, (0,))}
+    reasons = {(Status.LOST, note): Reason(Status.LOST, note, note, 1, (0,))}
     state = State(started_at=0.0, requests=1, notes=(note,), noted=1, reasons=reasons, running={1: 0.0})
     for html in (closing_html(state, 1.0, lambda _: note), running_html(state, 1.0, lambda _: note)):
         assert {note, f"row {note}"} <= set(Words(html).words)
@@ -375,7 +394,7 @@ def test_stall_and_pause_have_their_colours() -> None:
 
 def test_reasons_are_folded_when_there_are_many() -> None:
     """A few reasons are shown unfolded at the end, more are one click away; while it runs they stay folded."""
-    many = {(Status.LOST, str(i)): Reason(Status.LOST, str(i), 1, (i,)) for i in range(6)}
+    many = {(Status.LOST, str(i)): Reason(Status.LOST, str(i), str(i), 1, (i,)) for i in range(6)}
     assert "<details open>" in closing_html(ENDED, 9.0)
     assert "<details>" in closing_html(replace(ENDED, reasons=many), 9.0)
     assert "<details>" in running_html(replace(ENDED, ended_at=None), 9.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicomover.sentences import distinct, merge
+from dicomover.sentences import distinct, extremes, merge
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_other_things_are_not_merged() -> None:
     """Two status codes, two addresses, two rejections, two dates are two things."""
     other = ["0xA700 (no room)", "0xA702 (no room)", "at 10.1.2.3:104", "at 10.1.2.3:105", "(1/1/3)", "(1/1/7)"]
     assert distinct(other) == other
+
+
+def test_two_stand_for_many() -> None:
+    """The extremes of many sentences merge to what all of them merge to, also one after the other."""
+    many = [f"{count:,} of {1000 - count} moved, 0xB000" for count in (500, 3, 999, 42)]
+    least, most = extremes(many[:1])
+    for sentence in many[1:]:
+        least, most = extremes([least, most, sentence])
+    assert (least, most) == extremes(many) == ("3 of 1 moved, 0xB000", "999 of 997 moved, 0xB000")
+    assert merge([least, most]) == merge(many)

@@ -170,7 +170,8 @@ class Job:
         """Send C-CANCEL for what runs and send nothing more. Returns at once; `wait` waits for the end."""
         if self.done or not self._controls.cancel():
             return
-        self._events.put(Noted(time.monotonic(), "cancelling"))
+        now = time.monotonic()
+        self._events.put(Noted(now, "cancelling", until=now + CANCEL_PATIENCE))
         if self._reception is not None:
             self._reception.tally.hurry()
         self._last_resort = threading.Timer(CANCEL_PATIENCE, self._controls.kill)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["distinct", "kind_of", "merge"]
+__all__ = ["distinct", "extremes", "kind_of", "merge"]
 
 # Not the numbers of status codes, addresses, versions and reasons such as 0xA702, 10.1.2.3:104 and 1/1/7.
 _NUMBER = re.compile(r"(?<![\w.:/,])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w:/]|[.,]\d)")
@@ -40,6 +40,22 @@ def merge(sentences: Sequence[str]) -> str:
         return least if _value(least) == _value(most) else f"{least} to {most}"
 
     return _NUMBER.sub(span, sentences[0])
+
+
+def extremes(sentences: Sequence[str]) -> tuple[str, str]:
+    """Return two sentences for many of one kind: one with the least number at each place, one with the largest.
+
+    `merge` makes the same of these two as of all of them.
+
+    Examples
+    --------
+    >>> extremes(["3 of 5 moved", "4 of 5 moved", "2 of 9 moved"])
+    ('2 of 5 moved', '4 of 9 moved')
+    """
+    found = [_NUMBER.findall(sentence) for sentence in sentences]
+    places = [sorted(numbers, key=_value) for numbers in zip(*found, strict=True)]
+    least, most = (iter([numbers[end] for numbers in places]) for end in (0, -1))
+    return _NUMBER.sub(lambda _: next(least), sentences[0]), _NUMBER.sub(lambda _: next(most), sentences[0])
 
 
 def distinct(sentences: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from dicomover.events import (
 )
 from dicomover.outcome import Status
 from dicomover.progress.state import STEP, WINDOW, Deferred, Move, Reason, Sample, State
+from dicomover.sentences import extremes, kind_of
 
 __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
 
@@ -89,7 +90,7 @@ def _taken_up(state: State, event: RequestStarted | MoveStarted) -> State:
             active_at=_later(state.active_at, event.at),
         )
     if state.paused_until is not None:
-        state = replace(state, pause="", paused_until=None, active_at=_later(state.active_at, event.at))
+        state = replace(state, paused_until=None, active_at=_later(state.active_at, event.at))
     if event.request not in state.running:
         state = replace(state, running={**state.running, event.request: event.at})
     return state
@@ -175,12 +176,14 @@ def _let_go(state: State, request: int) -> tuple[State, dict[int, Move]]:
 
 def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
     """Return what changes when a request has ended without everything it asked for."""
-    key = event.status, _plain(event.error or "")
+    sentence = _plain(event.error or "")
+    key = event.status, kind_of(sentence.replace("#", "\0"))  # which stands for a number there
     known = state.reasons.get(key)
     if known is None and len(state.reasons) >= REASONS:
         return {"unlisted": state.unlisted + 1}
-    known = known or Reason(*key, 0, ())
-    more = replace(known, count=known.count + 1, requests=(*known.requests, event.request)[:EXAMPLES])
+    known = known or Reason(event.status, sentence, sentence, 0, ())
+    least, most = extremes([known.least, known.most, sentence])
+    more = Reason(event.status, least, most, known.count + 1, (*known.requests, event.request)[:EXAMPLES])
     return {"reasons": {**state.reasons, key: more}}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dicomover.progress.labels import Label
 from dicomover.progress.state import STALL_AFTER, Move, State
-from dicomover.progress.text import duration, some, speed, waiting
+from dicomover.progress.text import duration, some, speed
 
 __all__ = ["LINES", "Line", "latest_note", "lines", "unseen"]
 
@@ -57,8 +57,8 @@ def unseen(state: State) -> str:
 
 
 def latest_note(state: State, now: float) -> str:
-    """Return the latest note, with its age if that is worth a word; empty if there is none, or if it is told anyway."""
-    if not state.notes or state.notes[-1] == waiting(state, now):
+    """Return the latest note, with its age if it is old; empty if there is none, or it is a reason to wait."""
+    if not state.notes or state.notes[-1] == state.pause:
         return ""
     age = 0.0 if state.noted_at is None else now - state.noted_at
     return f"{state.notes[-1]} · {duration(age)} ago" if age >= NOTE_AGE else state.notes[-1]

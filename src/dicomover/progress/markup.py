@@ -10,7 +10,7 @@ from html import escape
 from dicomover.progress.labels import Label
 from dicomover.progress.lines import Line, latest_note, lines, unseen
 from dicomover.progress.state import State
-from dicomover.progress.text import facts, heading, headline, reasons, rows, some, unlisted, verdicts
+from dicomover.progress.text import facts, heading, headline, reasons, rows, some, unlisted, verdicts, waiting
 
 __all__ = ["body_html", "boxed", "closing_html", "reasons_html", "reasons_title", "running_html", "top_html"]
 
@@ -73,7 +73,8 @@ def body_html(state: State, now: float, label: Label = str) -> str:
     """Return what else there is to say of a running batch: its verdicts, the requests that run, the latest note."""
     parts = [f'<div style="{_FAINT}">{escape(verdicts(state))}</div>'] if state.counts else []
     parts += [_line(line) for line in lines(state, now, label)]
-    parts += [f"<div>{escape(words)}</div>" for words in (unseen(state), latest_note(state, now)) if words]
+    again = "" if state.is_paused(now) else waiting(state, now)  # else it is in the headline
+    parts += [f"<div>{escape(words)}</div>" for words in (unseen(state), again, latest_note(state, now)) if words]
     return "".join(parts)
 
 

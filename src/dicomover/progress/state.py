@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dicomover.outcome import Counters, Status
+from dicomover.sentences import merge
 
 __all__ = ["STALL_AFTER", "STEP", "WINDOW", "Deferred", "Move", "Rate", "Reason", "Sample", "State"]
 
@@ -103,8 +104,10 @@ class Reason:
 
     Attributes
     ----------
-    status, error
-        The verdict and the sentence; the sentence may be empty.
+    status
+        The verdict.
+    least, most
+        The sentence, which may be empty, with the smallest and with the largest numbers that came up in it.
     count
         How many there are.
     requests
@@ -112,9 +115,15 @@ class Reason:
     """
 
     status: Status
-    error: str
+    least: str
+    most: str
     count: int
     requests: tuple[int, ...]
+
+    @property
+    def error(self) -> str:
+        """The sentence, with ranges of numbers where they differ."""
+        return merge([self.least, self.most])
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +193,8 @@ class State:
     noted_at
         When the latest one came.
     pause, paused_until
-        Why the batch waits, and until when, if it was told to wait; until then nothing has to move.
+        Why the batch waits, or waited last, because it was told to; and until when, while it does: until then nothing
+        has to move.
     """
 
     started_at: float | None = None

@@ -111,7 +111,8 @@ def headline(state: State, now: float) -> str:
     stalled = state.stalled_for(now)
     if stalled is not None:
         parts.append(f"nothing has moved for {duration(stalled)}")
-    parts.append(waiting(state, now))
+    if state.is_paused(now):
+        parts.append(waiting(state, now))
     parts.append(_instances(state))
     if state.ended_at is not None:
         parts.append(f"in {duration(state.elapsed(now))}")
@@ -242,7 +243,7 @@ def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
         ("Received", "" if state.received is None else f"{some(state.received, 'instance')}, {size(state.bytes)}"),
         ("Expected", _expected(state)),
         ("Time", ", ".join(word for word in (duration(state.elapsed(now)), mean) if word)),
-        ("Last note", state.notes[-1] if state.notes else ""),
+        ("Last note", state.notes[-1] if state.notes and state.notes[-1] != state.pause else ""),
     ]
     return tuple((label, text) for label, text in rows if text)
 
