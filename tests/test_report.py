@@ -166,8 +166,10 @@ def test_a_bare_summary_counts_when_rows_ended() -> None:
     assert made.timeline["instances"].sum() == 20
     assert made.timeline["bytes"].sum() == 20_000_000
     assert made.per_minute["seconds"].tolist() == [60.0]
-    assert "counted when the row ended" not in str(made.totals)
-    assert "counted when the row ended" in str(made)
+    assert "over time" not in str(made).lower()  # four rows are no picture of it
+    more = report(table(NIGHT * 2))
+    assert "Instances over time" in str(more)
+    assert "counted when the row ended" in " ".join(str(more).split())
 
 
 def test_it_reads_a_summary_from_a_file(tmp_path: Path) -> None:
@@ -305,6 +307,24 @@ def test_a_hundred_thousand_rows_are_a_small_page(tmp_path: Path) -> None:
     assert page.stat().st_size < 200_000
     assert "… and 99,950 more rows" in page.read_text()
     assert len(str(made)) < 10_000
+
+
+def test_a_hundred_thousand_reasons_are_no_slower() -> None:
+    """Even if each row has a reason of its own, the text is short and soon there."""
+    failed = [Result(Status.FAILURE, error=f"study {n}a is unknown") for n in range(100_000)]
+    made = report(table(failed))
+    begun = time.perf_counter()
+    text = str(made)
+    assert time.perf_counter() - begun < 5
+    assert "… and 99,980 more reasons, of 99,980 rows" in text
+
+
+def test_a_batch_of_several_days_tells_the_day() -> None:
+    """Moments on several days come with their day, in text and in HTML."""
+    made = report(table([moved(1, at=n * 20_000) for n in range(10)]))
+    assert re.search(r"^ +02-29 1\d:\d\d +", str(made), re.MULTILINE)
+    assert "03-02" in Page(made._repr_html_()).text
+    assert max(map(len, str(made).splitlines())) <= 100
 
 
 # --- what a job knows

@@ -7,6 +7,8 @@ from html import escape
 
 import pandas as pd
 
+from dicomover.reporting.figures import clock
+
 __all__ = ["COLOURS", "HATCHED", "by_row_svg", "over_time_svg", "verdict_bar"]
 
 COLOURS = {"completed": "#0072B2", "warning": "#E69F00", "failed": "#D55E00", "open": "#999999"}
@@ -57,7 +59,7 @@ def over_time_svg(starts: Sequence[pd.Timestamp], values: Sequence[float], unit:
     for number, anchor in moments if len(starts) else []:
         at = (number % len(starts)) * step + _LEFT
         x = _LEFT if anchor == "start" else _LEFT + _PLOT if anchor == "end" else at + step / 2
-        axis += f'<text x="{x:.0f}" y="{floor + 16}" text-anchor="{anchor}" {_TEXT}>{starts[number]:%H:%M:%S}</text>'
+        axis += f'<text x="{x:.0f}" y="{floor + 16}" text-anchor="{anchor}" {_TEXT}>{clock(starts)[number]}</text>'
     return _svg(f"{label}, {unit.lstrip(' ')}, by time", floor + 22, "".join(drawn) + axis)
 
 

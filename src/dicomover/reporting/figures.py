@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from dicomover.summary import SCHEMA
 __all__ = [
     "COUNTED",
     "by_row",
+    "clock",
     "is_complete",
     "moved",
     "over_time",
@@ -108,29 +109,25 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
         `rows` (how many), `status`, `error` (the sentence), `expected` and `moved` (instances of those rows) and
         `positions` (of the rows in the summary).
     """
-    rows = summary[~is_complete(summary)]
-    sentences = rows["error"].fillna("").astype(object)
-    unlike = {sentence: kind_of(sentence) for sentence in sentences.unique()}
-    frame = pd.DataFrame(
-        {
-            "status": status_of(rows),
-            "kind": sentences.map(unlike),
-            "error": sentences,
-            "expected": rows["expected"],
-            "moved": moved(rows),
-            "positions": [position for position, done in enumerate(is_complete(summary)) if not done],
-        }
-    )
+    open_rows = (~is_complete(summary)).to_numpy()
+    rows = summary[open_rows]
+    sentences = rows["error"].fillna("").tolist()
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, (status, sentence) in enumerate(zip(status_of(rows), sentences, strict=True)):
+        groups.setdefault((status, kind_of(sentence)), []).append(place)
+    # In plain lists: there may be as many reasons as rows.
+    positions = open_rows.nonzero()[0].tolist()
+    expected, here = _numbers(rows["expected"]), _numbers(moved(rows))
     found: list[dict[str, Any]] = [
         {
-            "rows": len(group),
+            "rows": len(places),
             "status": status,
-            "error": merge(group["error"].unique().tolist()) or None,
-            "expected": group["expected"].sum(min_count=1),
-            "moved": group["moved"].sum(min_count=1),
-            "positions": group["positions"].tolist(),
+            "error": merge(list(dict.fromkeys(sentences[place] for place in places))) or None,
+            "expected": _sum(expected[place] for place in places),
+            "moved": _sum(here[place] for place in places),
+            "positions": [positions[place] for place in places],
         }
-        for (status, _), group in frame.groupby(["status", "kind"], sort=False)
+        for (status, _), places in groups.items()
     ]
     found.sort(key=lambda reason: (_URGENCY.index(reason["status"]), -reason["rows"]))
     columns = ["rows", "status", "error", "expected", "moved", "positions"]
@@ -138,11 +135,32 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).astype(dtypes)
 
 
+def _numbers(column: pd.Series[int]) -> list[int | None]:
+    return [None if gone else int(number) for number, gone in zip(column, column.isna(), strict=True)]
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
 _URGENCY = [
     *map(str, (Status.FAILURE, Status.LOST, Status.PARTIAL, Status.EMPTY, Status.NOT_FOUND, Status.INVALID)),
     *map(str, (Status.CANCELLED, Status.SUCCESS, Status.WARNING, Status.SKIPPED)),
     OPEN,
 ]
+
+
+def clock(starts: Sequence[pd.Timestamp]) -> list[str]:
+    """Return moments as text: with the day where they lie on several.
+
+    Examples
+    --------
+    >>> clock([pd.Timestamp("2024-02-29 19:00"), pd.Timestamp("2024-03-01 07:30")])
+    ['02-29 19:00', '03-01 07:30']
+    """
+    several = len(starts) > 0 and starts[0].date() != starts[-1].date()
+    return [f"{start:%m-%d %H:%M}" if several else f"{start:%H:%M:%S}" for start in starts]
 
 
 def spans(numbers: Sequence[int], most: int = 6) -> str:

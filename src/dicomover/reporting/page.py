@@ -84,7 +84,7 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
         *_failed_instances(summary, names),
         *_charts(summary, names, steps),
         *_all_rows(summary, names),
-        *(f"<p>{escape(note)}</p>" for note in words.notes(summary, run, names)),
+        *(f"<p>{escape(note)}</p>" for note in words.notes(summary, run, names, steps)),
     ]
     return f'<div class="dicomover-report">{"".join(parts)}</div>'
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -194,7 +195,7 @@ def _throughput(summary: pd.DataFrame, run: Run) -> str:
     return f"{words}, {size(volume / seconds)}/s" if volume else words
 
 
-def notes(summary: pd.DataFrame, run: Run, names: Names) -> list[str]:
+def notes(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame) -> list[str]:
     """Return what a reader has to know to read the figures rightly."""
     said = []
     if not names.are_labels and len(summary):
@@ -202,7 +203,7 @@ def notes(summary: pd.DataFrame, run: Run, names: Names) -> list[str]:
             "Rows are called by their position in the summary, from 0: its index may name patients. "
             "show_keys=True shows it."
         )
-    if run.timeline is None and len(figures.over_time(summary)):
+    if run.timeline is None and len(steps):
         said.append(
             "Over time, what a row came to is counted when the row ended, with what an earlier run had fetched of it; "
             "the report of a job knows when each instance came."
@@ -258,8 +259,8 @@ def plain(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame, wi
             parts.append(f"  … and {len(rest):,} more reasons, of {_some(int(rest['rows'].sum()), 'row')}")
     if len(steps):
         parts += ["\nInstances over time (UTC)", _bars(steps, width)]
-    if said := notes(summary, run, names):
-        parts += ["", *said]
+    if said := notes(summary, run, names, steps):
+        parts += ["", *(line for note in said for line in textwrap.wrap(note, width))]
     return "\n".join(parts)
 
 
@@ -273,12 +274,12 @@ def _bars(steps: pd.DataFrame, width: int) -> str:
     sized = bool(speeds.any())
     lines = [
         [
-            f"{start:%H:%M:%S}",
+            start,
             f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}",
             *([f"{size(speed)}/s"] if sized else []),
             "#" * max(round(_BAR * rate / rates.max()), int(rate > 0)) or "-",
         ]
-        for start, rate, speed in zip(sums["start"], rates, speeds, strict=True)
+        for start, rate, speed in zip(figures.clock(list(sums["start"])), rates, speeds, strict=True)
     ]
     headings = ["from", f"a {unit}", *(["throughput"] if sized else []), ""]
     return "\n".join(line.rstrip() for line in listing.listing(headings, lines, width=width).splitlines())
