@@ -18,7 +18,7 @@ from dicomover.outcome import Counters
 from dicomover.progress import State
 from dicomover.reporting import Report, Run
 from dicomover.reporting.figures import spans, time_steps, times
-from dicomover.summary import Result, build
+from dicomover.summary import SUMMARY_COLUMNS, Result, build
 from dicomover.timeline import MOST_BINS, Timeline
 
 BEGAN = datetime(2024, 2, 29, 19, 0, 0, tzinfo=UTC)
@@ -221,6 +221,15 @@ def test_rows_that_failed_come_with_their_sentence() -> None:
     assert rows.index("Move Destination unknown") < rows.index("3 of 7 moved, 4 failed") < rows.index("no match")
 
 
+def test_a_frequent_reason_leaves_room_for_the_others() -> None:
+    """However many rows fail alike, the page names some rows of every reason."""
+    refused = [Result(Status.FAILURE, error=UNKNOWN)] * 500
+    page = Page(report(table([*refused, *NIGHT]))._repr_html_()).text
+    rows = page[page.index("Rows that are not complete") : page.index("All rows")]
+    for sentence in ("Move Destination unknown", "3 of 7 moved, 4 failed", "no match", "the batch was cancelled"):
+        assert sentence in rows
+
+
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     """It is well-formed, has no script, no link and no address, and forbids the browser to fetch anything."""
     path = report(table(NIGHT)).write_html(tmp_path / "report.html")
@@ -255,6 +264,13 @@ def test_nothing_of_a_patient_unless_asked_for(index: pd.Index | None, tmp_path:
     for text in (str(asked), asked._repr_html_(), made.write_html(tmp_path / "page.html", show_keys=True).read_text()):
         assert "CANARY-ACC3" in text
         assert "CANARY^NAME" not in text
+
+
+def test_keys_name_rows_by_the_most_telling() -> None:
+    """Where keys are shown, a reason names its rows by their accession numbers; a page has a column for each key."""
+    asked = report(table(NIGHT)[["AccessionNumber", "PatientID", *SUMMARY_COLUMNS]], show_keys=True)
+    assert "4 (CANARY-ACC4), 5 (CANARY-ACC5), 6 (CANARY-ACC6), …" in str(asked)
+    assert "PatientID" in Page(asked._repr_html_()).text
 
 
 def test_labels_that_are_numbers_name_the_rows() -> None:

@@ -108,15 +108,14 @@ def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
             _table(pd.DataFrame(cells, columns=["how many", "which", "status", "what happened"]), "wide"),
             _more(len(reasons) - len(cells), "reasons"),
         ]
-    # By the urgency of their reason, so that the few that are shown are those that matter.
-    positions = [position for some in reasons["positions"] for position in some[:MOST_ROWS]][:MOST_ROWS]
+    each = max(3, MOST_ROWS // len(reasons))  # so that a frequent reason leaves room for the others
+    positions = [position for some in reasons["positions"] for position in some[:each]][:MOST_ROWS]
     rows = summary.iloc[positions]
+    counted = {"failed": rows["failed"], "warnings": rows["warning"], "attempts": rows["attempts"]}
     shown = _named(positions, names).assign(
         status=figures.status_of(rows).tolist(),
         moved=[_of(*pair) for pair in zip(figures.moved(rows), rows["expected"], strict=True)],
-        failed=_counts(rows["failed"]),
-        warnings=_counts(rows["warning"]),
-        attempts=_counts(rows["attempts"]),
+        **{name: _counts(numbers) for name, numbers in counted.items() if numbers.sum() > 0},
         **{"what happened": rows["error"].fillna("").tolist()},
     )
     parts += ["<h4>Rows that are not complete</h4>", _table(shown, "wide"), _more(lacking - len(positions), "rows")]

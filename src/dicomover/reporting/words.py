@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 MOST_NAMED = 20  # reasons, or lines of a table in a terminal
-_NAMED = 6  # rows of a reason
+_NAMED = 3  # rows of a reason with their keys
 _FEW = 5  # rows that ended
 _BAR = 24  # characters of the longest bar
 
@@ -91,7 +91,7 @@ class Names:
     def keys(self, positions: Sequence[int]) -> pd.DataFrame:
         """Return the keys of some rows as text; no column unless that was asked for."""
         rows = self._summary.iloc[list(positions)]
-        columns = [name for name in rows.columns if name in IDENTIFYING] if self.show_keys else []
+        columns = [name for name in IDENTIFYING if name in rows.columns] if self.show_keys else []
         return pd.DataFrame({name: rows[name].astype("string").fillna("").tolist() for name in columns})
 
     def some(self, positions: Sequence[int]) -> str:
