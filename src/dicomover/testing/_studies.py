@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -159,6 +159,22 @@ class Study:
         """Return the instances of all its series, in order."""
         return tuple(instance for series in self.series for instance in series.instances)
 
+    def only(self, keep: Callable[[Instance], bool]) -> Study:
+        """Return the same study with some of its instances, byte for byte as they were.
+
+        With `DemoPacs.remove` and `DemoPacs.add` it grows or shrinks while the archive runs.
+
+        Examples
+        --------
+        >>> study = made_study("00123", series=2, instances=5).only(lambda instance: int(instance.number) <= 3)
+        >>> study.number_of_series, study.number_of_instances
+        (2, 6)
+        """
+        parts = [replace(part, instances=tuple(filter(keep, part.instances))) for part in self.series]
+        kept = tuple(part for part in parts if part.instances)
+        count = sum(len(part.instances) for part in kept)
+        return replace(self, number_of_series=len(kept), number_of_instances=count, _series=kept)
+
     def attributes(self) -> Mapping[str, str]:
         """Return what a query at PATIENT or STUDY level can see of it, by keyword."""
         sop_classes = (
@@ -288,7 +304,7 @@ def _picture(size: int, body: int, part: int) -> tuple[int, int, bytes]:
 def _made_data_set(study: Study, s: int, i: int) -> bytes:
     per_series = study.number_of_instances // max(study.number_of_series, 1)
     part = (i - 1) * len(_SLICES) // max(per_series, 1)
-    rows, columns, pixels = _picture(study._size, study.study_instance_uid.encode()[-1] % _BODIES, part)
+    rows, columns, pixels = _picture(study._size, sum(study.patient_id.encode()) % _BODIES, part)
     modality = study.modalities[(s - 1) % len(study.modalities)]
     return encode(
         {
