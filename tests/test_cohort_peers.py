@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cohort_kit import kinds
 from dicomover import Cohort, Mover, Timeouts
-from dicomover.testing import Study, made_study
+from dicomover.testing import Instance, made_study
 from peers import HERE, ONCE, THERE, Archive, data_sets_in, dcmqrscp, need, orthanc, storescp
 
 KEYS = ("CHANGED", "GONE", "TWO", "SAME", "NEW", "REPLACED")
 
 
-def again(study: Study, **rest: int) -> Study:
-    """Return the same study with another number of series or instances."""
-    patient = study.patient_id
-    return made_study(study.accession_number, patient=patient, study_instance_uid=study.study_instance_uid, **rest)
+def up_to(number: int) -> Callable[[Instance], bool]:
+    """Leave the first instances of each series."""
+    return lambda instance: int(instance.number) <= number
 
 
-CHANGED = made_study("CHANGED", series=2, instances=3, patient="P-1")
+GROWN = made_study("CHANGED", series=2, instances=4, patient="P-1")
+CHANGED = GROWN.only(up_to(3))
 GONE = made_study("GONE", instances=2, patient="P-2")
 TWO = made_study("TWO", instances=2, patient="P-3")
 SAME = made_study("SAME", series=2, instances=2, patient="P-4", modality=("CT", "MR"))
-REPLACED = made_study("REPLACED", series=2, instances=2, patient="P-5")
+WHOLE = made_study("REPLACED", series=2, instances=4, patient="P-5")
+REPLACED = WHOLE.only(up_to(2))
 BEFORE = (CHANGED, GONE, TWO, SAME, REPLACED)
 AFTER = (
-    again(CHANGED, series=2, instances=4),  # one instance more in each series
+    GROWN,  # one instance more in each series
     made_study("TWO", instances=3, patient="P-3", number=2),  # a second study of this accession number
     TWO,
     SAME,
-    again(REPLACED, series=1, instances=4),  # as many instances, but not the same
+    WHOLE.only(set(WHOLE.series[0].instances).__contains__),  # as many instances, but not the same
     made_study("NEW", instances=1, patient="P-6"),
 )
 
