@@ -40,12 +40,14 @@ def test_the_demo_works_in_an_empty_folder(run: Shell, tmp_path: Path, monkeypat
     assert summary.set_index("AccessionNumber")["attempts"]["D4711"] == 2
     assert len(list((folder / "images").rglob("*.dcm"))) == summary["received"].sum() > 100
     assert list(read_requests(folder / "requests.csv")["AccessionNumber"]) == [row.accession for row in ROWS]
+    assert "7 requests, 3 not complete" in (folder / "report.html").read_text(encoding="utf-8")
     assert max(map(len, ran.out.splitlines())) <= 100
     assert "as meant" not in ran.out
     assert ran.err.splitlines()[-1].count("not complete") == 1
     for word in (
         "dicomover-demo/images",
         "dicomover-demo/summary.csv",
+        "dicomover-demo/report.html",
         "dicomover move -aet MOVESCU -od images --port 11112",
         *(r.shows for r in ROWS),
     ):

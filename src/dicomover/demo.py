@@ -85,6 +85,7 @@ def run(folder: Path, *, keep: bool = False) -> int:
             job = mover.job(requests).run()
         summary = job.summary()
         summary.to_csv(folder / "summary.csv", index=False)
+        job.report().write_html(folder / "report.html")
         click.echo(_report(summary, folder, width))
         if job.cancelled:
             return 130
@@ -140,6 +141,7 @@ def _report(summary: pd.DataFrame, folder: Path, width: int) -> str:
         [
             ("Images", f"{folder / 'images'}{os.sep} ({arrived} files, {size(int(summary['bytes'].sum()))})"),
             ("Summary", f"{folder / 'summary.csv'} (all columns, and a sentence where something went wrong)"),
+            ("Report", f"{folder / 'report.html'} (the same for a browser, with charts; it can be sent on)"),
         ],
         width=width,
     )
