@@ -2,13 +2,18 @@
 
 What a widget shows is frozen in a saved notebook as it was when it was first displayed, and an exported page
 needs scripts from the internet to show it. So the widget is shown only while the batch runs; at the end its display
-is replaced by HTML and text that stay. A page that was loaded again meanwhile does not get to know that; there the
-widget itself says the same at the end, for as long as the kernel lives.
+is replaced by HTML and text that stay. Not everybody hears that:
+
+- A page that was loaded again meanwhile does not. There the widget itself says the same at the end, for as long as the
+  kernel lives.
+- What executes a notebook without a browser (nbclient, and so papermill, nbmake and nbconvert) listens only to the cell
+  that runs. So what ended in the background is told once more by the next cell that ends.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +59,8 @@ class NotebookView:
         self._label = label
         self._panel: _Panel | None = None
         self._handle: Any = None
+        self._final: dict[str, Any] | None = None
+        self._shell: Any = None  # whose cells we listen to
         self._drawn_at: float | None = None
 
     def show(self, state: State, now: float) -> None:
@@ -72,16 +79,37 @@ class NotebookView:
 
     def close(self, state: State, now: float) -> None:
         """Put static HTML and text in the place of whatever was shown."""
-        bundle = _bundle(closing_html(state, now, self._label), closing(state, now, self._label))
+        self._final = _bundle(closing_html(state, now, self._label), closing(state, now, self._label))
         try:
             if self._handle is None:
-                _display(bundle)
+                _display(self._final)
             else:
-                self._handle.update(bundle, raw=True)
+                self._handle.update(self._final, raw=True)
         finally:
-            panel, self._panel = self._panel, None
-            if panel is not None:
-                panel.close(closing_html(state, now))  # whatever was asked for, a widget keeps no patient's keys
+            if self._panel is not None:
+                self._panel.finish(closing_html(state, now))  # whatever was asked for, a widget keeps no patient's keys
+            if self._shell is None or threading.current_thread() is threading.main_thread():
+                self._let_go()  # the cell that runs has told it
+
+    def _listen(self) -> None:
+        from IPython import get_ipython
+
+        self._shell = get_ipython()
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self._cell_ended)
+
+    def _cell_ended(self, _: object) -> None:
+        if self._final is not None:
+            self._handle.update(self._final, raw=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            shell.events.unregister("post_run_cell", self._cell_ended)
+        panel, self._panel = self._panel, None
+        if panel is not None:
+            panel.close()
 
     def _open(self, state: State, now: float) -> None:
         try:
@@ -92,6 +120,7 @@ class NotebookView:
             logger.debug("No widgets here; going on without", exc_info=True)
             self._panel, self._drawn_at = None, now
             self._handle = _display(_bundle(running_html(state, now, self._label), UNFINISHED))
+        self._listen()
 
 
 class _Panel:
@@ -145,13 +174,18 @@ class _Panel:
         mimes = dict(self._box._repr_mimebundle_())
         return {**mimes, "text/plain": UNFINISHED}
 
-    def close(self, html: str) -> None:
-        """Let go of everything but one text, which says how it ended."""
+    def finish(self, html: str) -> None:
+        """Leave one text, which says how it ended."""
         self._body.value = html
         self._box.children = [self._body]
         # A saved notebook may keep the last state of widgets that are gone: let it be an empty one.
         self._top.value = self._table.value = ""
         self._fold.titles = ()
+
+    def close(self) -> None:
+        """Let go of everything else; say to whoever listens only now how it is left."""
+        for widget in (*self._all, self._body, self._box):
+            widget.send_state()
         for widget in self._all:
             for part in (getattr(widget, "style", None), widget.layout, widget):
                 if part is not None:
