@@ -14,9 +14,10 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset
 
-from dicomover import AnswerWarning
+from dicomover import AnswerWarning, Mover
 from dicomover.answers import answers_table, dtype_of, returned_keys
 from dicomover.identifier import Level
+from dicomover.testing import DemoPacs, made_study
 
 COLUMNS = [
     "PatientID", "StudyDate", "ModalitiesInStudy", "NumberOfStudyRelatedInstances", "PatientSize", "Rows",
@@ -180,3 +181,27 @@ def test_returned_keys() -> None:
     assert keys[:2] == ["StudyInstanceUID", "SeriesInstanceUID"]
     assert keys[-2:] == ["ProtocolName", "StationName"]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_find_at_every_level(level: Level) -> None:
+    """At each level there is a row for each match, and the same columns and dtypes where nothing matches."""
+    wanted = ["StationName", "ProcedureCodeSequence", "SliceThickness"]
+    with DemoPacs([made_study("00123", series=2, instances=3)]) as pacs, Mover(pacs.node, model="patient") as mover:
+        study = pacs.study("00123")
+        above = dict(
+            zip(
+                ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
+                (study.patient_id, study.study_instance_uid, study.series[1].series_instance_uid),
+                strict=True,
+            )
+        )
+        keys = dict(list(above.items())[: list(Level).index(level)])
+        found = mover.find({**keys, level.unique_key: "*"}, level=level, returned=wanted)
+        none = mover.find({**keys, level.unique_key: "1.2.3"}, level=level, returned=wanted)
+    assert len(found) == {"PATIENT": 1, "STUDY": 1, "SERIES": 2, "IMAGE": 3}[level]
+    assert found[level.unique_key].is_unique
+    assert set(wanted) <= set(found.columns)
+    assert len(none) == 0
+    assert none.dtypes.equals(found.dtypes)
+    assert {str(dtype) for dtype in found.dtypes} <= {"string", "Int64", "Float64"}

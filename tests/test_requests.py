@@ -12,7 +12,7 @@ import pytest
 
 from dicomover.errors import ConfigurationError, RequestError
 from dicomover.outcome import Status
-from dicomover.requests import parse_query, parse_requests, read_requests
+from dicomover.requests import parse_query, parse_requests, parse_returned, read_requests
 from dicomover.summary import Result, build
 
 
@@ -624,4 +624,34 @@ def test_find_keys_that_cannot_be_meant(keys: object, how: dict, says: str) -> N
     """A find's bad keys are named before any packet."""
     with pytest.raises(RequestError) as caught:
         parse_query(keys, **how)  # type: ignore[arg-type]
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "keywords"),
+    [
+        ([], []),
+        ("StationName", ["StationName"]),
+        (("StationName", "0008,1032", 0x00080080), ["StationName", "ProcedureCodeSequence", "InstitutionName"]),
+    ],
+)
+def test_what_a_find_is_to_return(names: object, keywords: list[str]) -> None:
+    """Further attributes are named by keyword or tag; one name need not be in a list."""
+    assert parse_returned(names) == keywords  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("StationNam", "returned, key: 'StationNam' is no DICOM keyword; did you mean 'StationName'?"),
+        ("0009,1001", "'0009,1001' is no tag of DICOM's dictionary; name it by its keyword"),
+        ("TransferSyntaxUID", "is no attribute to ask by"),
+        ("QueryRetrieveLevel", "say level= instead"),
+        (None, "is no DICOM keyword"),
+    ],
+)
+def test_what_a_find_cannot_return(name: object, says: str) -> None:
+    """A private attribute, or a name that is none, is an error before any packet."""
+    with pytest.raises(RequestError) as caught:
+        parse_returned(["StudyID", name])
     assert says in str(caught.value)

@@ -149,6 +149,8 @@ class _Search:
             if isinstance(error, QueryRefused) and error.status is None and span.is_within_a_day:
                 return self._doubt(span, "it does not answer by StudyTime")
             if not _may_be_too_much(error) or halves is None:
+                if self._queries == 1:
+                    raise
                 raise _of_part(error, span) from error
             logger.info("%s does not answer for %s at once; asking in parts", self._archive, span)
             return self._part(halves[0]) | self._part(halves[1])
