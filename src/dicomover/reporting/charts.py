@@ -23,6 +23,7 @@ _WIDTH, _LEFT, _PLOT = 720, 64, 640
 _HEIGHT = 120
 _LONGEST = 28  # characters of a name
 _TEXT = 'font-size="11" fill="currentColor"'
+_HATCH = f"url(#dicomover-hatch) {COLOURS['failed']}"  # plain where the pattern cannot be found
 _PATTERN = (
     '<pattern id="dicomover-hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     f'<rect width="5" height="5" fill="{COLOURS["failed"]}"/><rect width="1.5" height="5" fill="#fff"/></pattern>'
@@ -78,7 +79,7 @@ def by_row_svg(bars: pd.DataFrame, names: Sequence[str], label: str) -> str:
         for part, value in row.items():
             width = max(plot * value / most, 3.0 if value else 0.0)  # one that failed among thousands is to be seen
             if value:
-                fill = "url(#dicomover-hatch)" if part in HATCHED else COLOURS[part]
+                fill = _HATCH if part in HATCHED else COLOURS[part]
                 drawn.append(
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{pitch - 5}" fill="{fill}">'
                     f"<title>{escape(name)}: {value:,} {WORDS[part]}</title></rect>"
@@ -88,7 +89,7 @@ def by_row_svg(bars: pd.DataFrame, names: Sequence[str], label: str) -> str:
         drawn.append(f'<text x="{x + 6:.0f}" y="{y + 10}" {_TEXT}>{sum(row.values()):,}{failed}</text>')
     y, x = len(bars) * pitch + 8, left
     for part in (part for part in bars.columns if bars[part].any()):
-        fill = "url(#dicomover-hatch)" if part in HATCHED else COLOURS[part]
+        fill = _HATCH if part in HATCHED else COLOURS[part]
         drawn.append(f'<rect x="{x:.0f}" y="{y}" width="11" height="11" fill="{fill}"/>')
         drawn.append(f'<text x="{x + 16:.0f}" y="{y + 10}" {_TEXT}>{WORDS[part]}</text>')
         x += 36 + 7 * len(WORDS[part])
@@ -100,7 +101,7 @@ def verdict_bar(counts: Sequence[tuple[str, int, bool]]) -> str:
     whole, x, drawn = max(sum(count for _, count, _ in counts), 1), 0.0, [f"<defs>{_PATTERN}</defs>"]
     for name, count, complete in counts:
         width = _WIDTH * count / whole
-        fill = COLOURS["completed"] if complete else "url(#dicomover-hatch)"
+        fill = COLOURS["completed"] if complete else _HATCH
         drawn.append(
             f'<rect x="{x:.1f}" y="0" width="{max(width - 1, 0.5):.1f}" height="10" fill="{fill}">'
             f"<title>{count:,} {escape(name)}</title></rect>"
