@@ -464,6 +464,20 @@ def test_find_gives_records_and_files(run: Shell, pacs: DemoPacs, tmp_path: Path
     assert pd.read_csv(tmp_path / "found.csv", dtype=str)["AccessionNumber"].tolist() == ["00123"]
 
 
+def test_find_in_parts(run: Shell) -> None:
+    """An archive that caps its answers is asked in parts; where that cannot be, a warning says what to do."""
+    studies = [made_study(f"A{n}", instances=1, date=f"202401{n + 1:02d}") for n in range(9)]
+    with DemoPacs(studies, misbehave={"*": Misbehaviour("find-capped", count=4)}) as pacs:
+        ran = run("find", "--split", 4, "-k", "StudyDate=20240101-20240131", *peer(pacs))
+        assert (ran.code, ran.err) == (0, f"9 studies found at {pacs.node}\n")
+        ran = run("find", "--split", 4, "-k", "PatientID=*", *peer(pacs))
+        assert ran.err.startswith(f"Warning: {pacs.node}: answers may be missing: exactly 4 studies came")
+        assert "or say --split none if that is all" in ran.err
+        assert "Warning" not in run("find", "--split", "none", "-k", "PatientID=*", *peer(pacs)).err
+        ran = run("find", "--split", "0", "-k", "PatientID=*", *peer(pacs))
+        assert (ran.code, "'0' is neither auto nor none nor a whole number above 0" in ran.err) == (2, True)
+
+
 def test_find_limits_and_says_so(run: Shell, pacs: DemoPacs) -> None:
     """--limit cuts, and the count says that there may be more."""
     ran = run("find", "--limit", 1, "-k", "AccessionNumber=0012*", *peer(pacs))

@@ -81,7 +81,7 @@ def test_sentences_of_rows_name_options(run: Shell, tmp_path: Path) -> None:
         ("put it in quotes, or name sep=", "put it in quotes"),
         ("the archive has more of it now; recheck=True moves that too", "--recheck moves that too"),
         ("destination='WS' and receive= cannot both be", "-aem WS and -od cannot both be"),
-        ("it looks capped; ask for less, or say split='none' if that is all", "ask for less"),
+        ("it looks capped; ask for less, or say split='none' if that is all", "say --split none if that is all"),
         ("no process (too many); own_process=False does without", "no process (too many)"),
     ],
 )

@@ -32,6 +32,7 @@ from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.requests import parse_query
 from dicomover.resolve import Verify
+from dicomover.splitting import Split
 from dicomover.summary import exit_code
 
 __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
@@ -43,6 +44,7 @@ class FindGiven(QueryGiven):
     """What `find` is given."""
 
     limit: int | None
+    split: Split
     output: Path | None
 
 
@@ -170,7 +172,7 @@ def run_find(**given: Unpack[FindGiven]) -> int:
         mover = Mover(node_given(given), ae_title=given["aetitle"], timeouts=timeouts_given(given))
         with readable(given):
             found_level = parse_query(keys, level=level, model=model).level
-            found = mover.find(keys, level=level, model=model, limit=given["limit"])
+            found = mover.find(keys, level=level, model=model, limit=given["limit"], split=given["split"])
         code = saved(found, given["output"], 0 if len(found) else 1)
         words = _some(len(found), found_level)
         if len(found) == given["limit"]:

@@ -23,7 +23,7 @@ from dicomover.cli.options import (
     VERSION,
     with_options,
 )
-from dicomover.cli.types import Whole, Worded
+from dicomover.cli.types import SplitName, Whole, Worded
 
 __all__ = ["cli"]
 
@@ -198,6 +198,15 @@ def verify(**given: Any) -> int:
     cls=Worded,
     show_default="none",
     help="At most so many answers.",
+)
+@click.option(
+    "--split",
+    type=SplitName(),
+    default="auto",
+    metavar="WHEN",
+    show_default=True,
+    help="Ask in parts by StudyDate and StudyTime: 'auto' where the archive seems to cap its answers, 'none' never, or "
+    "a number that is the most it answers.",
 )
 @click.option(
     "--output",

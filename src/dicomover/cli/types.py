@@ -12,7 +12,7 @@ from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level
 from dicomover.node import Node, check_ae_title
 
-__all__ = ["AETitle", "Destination", "LevelName", "Seconds", "Share", "Text", "Whole", "Worded"]
+__all__ = ["AETitle", "Destination", "LevelName", "Seconds", "Share", "SplitName", "Text", "Whole", "Worded"]
 
 if TYPE_CHECKING:
     _TextType = click.ParamType[str]
@@ -99,6 +99,21 @@ class Share(_NumberType):
         if not 0 < share <= 1:
             self.fail(f"{value!r} is no share; give a number above 0 and at most 1, such as 0.5", param, ctx)
         return share
+
+
+class SplitName(_TextType):
+    """When a query is asked in parts."""
+
+    name = "split"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return it as `auto`, `none` or a whole number above 0."""
+        text = str(value)
+        if text in ("auto", "none"):
+            return text
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{text!r} is neither auto nor none nor a whole number above 0; give one", param, ctx)
+        return int(text)
 
 
 class LevelName(_TextType):
