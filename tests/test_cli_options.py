@@ -76,6 +76,8 @@ SPELLINGS = [
     (["-td", "5"], "dimse_timeout", 5),
     (["--dimse-timeout", "5"], "dimse_timeout", 5),
     (["--stall-timeout", "5"], "stall_timeout", 5),
+    (["--progress-timeout", "600"], "progress_timeout", 600),
+    (["--total-timeout", "60"], "total_timeout", 60),
     (["-P"], "patient_root", True),
     (["--patient-root"], "patient_root", True),
     (["-S"], "study_root", True),
@@ -139,6 +141,8 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "acse_timeout": 60,
         "dimse_timeout": 0,
         "stall_timeout": 900,
+        "progress_timeout": 7200,
+        "total_timeout": 0,
         "patient_root": False,
         "study_root": False,
         "level": None,
@@ -339,8 +343,8 @@ def test_a_peer_that_cannot_be_meant_is_said(run: Shell, args: list[str], words:
 
 def test_zero_seconds_are_no_limit() -> None:
     """0 is the word for no limit, for all four."""
-    assert timeouts_of(0, 0, 0, 0) == Timeouts(None, None, None, None)
-    assert timeouts_of(60, 60, 0, 900) == Timeouts()
+    assert timeouts_of(stall=0, progress=0) == Timeouts(stall=None, progress=None)
+    assert timeouts_of(connect=60, acse=60, dimse=0, stall=900, progress=7200, total=0) == Timeouts()
 
 
 def test_the_model_is_chosen_by_the_library_unless_it_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import socket
 import struct
@@ -527,6 +528,36 @@ def test_stall_deadline_counts_arrivals() -> None:
         end = move(association, last_arrival=arrival)
     assert end.why == "no response and no arrival for 0.3 s (the stall timeout)"
     assert time.monotonic() - begun >= 1.0
+
+
+def test_progress_deadline() -> None:
+    """Pending responses for ever are no progress; a counter that moves and an arrival are."""
+    begun = time.monotonic()
+
+    def pending(connection: Connection, message: Message) -> None:
+        for number in itertools.count():
+            time.sleep(0.02)
+            completed = min(number, 20)
+            answer(connection, message, 0xFF00, NumberOfCompletedSuboperations=completed)
+
+    with peer(pending) as node, associated(node, Timeouts(stall=5, progress=0.3)) as association:
+        end = move(association, last_arrival=lambda: min(time.monotonic(), begun + 0.6))
+    assert end.why == "the archive answers, but nothing has moved for 0.3 s (the progress timeout)"
+    assert (end.ended, end.counters.completed) == (Ended.LOST, 20)
+    assert 0.7 <= time.monotonic() - begun < 5
+
+
+def test_total_deadline() -> None:
+    """A C-MOVE that goes on and on ends at its total, whatever moves."""
+
+    def progressing(connection: Connection, message: Message) -> None:
+        for number in itertools.count():
+            time.sleep(0.02)
+            answer(connection, message, 0xFF00, NumberOfCompletedSuboperations=number)
+
+    with peer(progressing) as node, associated(node, Timeouts(total=0.3)) as association:
+        end = move(association)
+    assert end.why == "not at its end after 0.3 s (the total timeout)"
 
 
 def test_echo_without_an_answer() -> None:

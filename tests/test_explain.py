@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomover.dimse import MoveEnd, describe
+from dicomover.dimse import MoveEnd
 from dicomover.explain import Situation, explain
-from dicomover.outcome import Counters, Ended, Status, judge
+from dicomover.outcome import Counters, Ended, Status, describe, judge
 
 THIRD = Situation("WORKSTATION", expected=4)
 HERE = Situation("ME", port=11112, expected=4, received=2)

@@ -182,9 +182,9 @@ def test_a_destination_whose_instances_are_others(pacs: DemoPacs) -> None:
 
 def test_a_destination_that_refuses_to_be_asked(pacs: DemoPacs) -> None:
     """What nobody can confirm is no success; it is not moved again for that."""
-    with Destination([WHOLE], ae_title="ELSEWHERE", misbehave={"*": "find-unable"}) as there:
-        with there.asked_by(pacs, retry=3) as mover:
-            row = mover.move(REQUEST).loc[0]
+    refusing = Destination([WHOLE], ae_title="ELSEWHERE", misbehave={"*": "find-unable"})
+    with refusing as there, there.asked_by(pacs, retry=3) as mover:
+        row = mover.move(REQUEST).loc[0]
     assert (row.status, row.attempts) == ("lost", 1)
     assert "could not be asked what has arrived" in row.error
 

@@ -29,10 +29,10 @@ from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolE
 from dicomover.identifier import Model
 from dicomover.negotiation import request_association
 from dicomover.node import Node, Timeouts
-from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended
+from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.upper_layer import Connection, Context, Message, Waker, connect
 
-__all__ = ["CANCEL_GRACE", "Association", "MoveEnd", "describe"]
+__all__ = ["CANCEL_GRACE", "Association", "MoveEnd"]
 
 logger = logging.getLogger("dicomover.dimse")
 
@@ -304,7 +304,7 @@ class Association:
         """
         context = self._context(model.move_sop_class)
         counters = Counters()
-        wait = _Wait(self, context, message_id, last_arrival=last_arrival)
+        wait = _Wait(self, context, message_id, last_arrival=last_arrival, is_move=True)
         try:
             self._send(
                 context,
@@ -318,7 +318,9 @@ class Association:
             )
             while True:
                 answer = self._answer(context, cs.C_MOVE_RQ, message_id, wait)
-                counters = counters.merge(_counters(answer))
+                earlier, counters = counters, counters.merge(_counters(answer))
+                if counters != earlier:
+                    wait.has_moved()
                 on_progress(counters)
                 status = _status(answer)
                 if status not in _PENDING:
@@ -397,18 +399,24 @@ class _Wait:
         *,
         last_arrival: Callable[[], float] = lambda: 0.0,
         fallback: float | None = None,
+        is_move: bool = False,
     ) -> None:
+        timeouts = association.timeouts
         self._association = association
         self._context = context
         self._message_id = message_id
-        self._stall = association.timeouts.stall
+        self._stall = timeouts.stall
+        self._progress, self._total = (timeouts.progress, timeouts.total) if is_move else (None, None)
         self._last_arrival = last_arrival
-        self._dimse = association.timeouts.dimse or fallback
-        self._begun = time.monotonic()
+        self._dimse = timeouts.dimse or fallback
+        self._started = self._moved = self._begun = time.monotonic()
         self._cancel_sent = False
 
     def begin(self) -> None:
         self._begun = time.monotonic()
+
+    def has_moved(self) -> None:
+        self._moved = time.monotonic()
 
     def __call__(self) -> float | None:
         if self._association._killed:
@@ -421,15 +429,25 @@ class _Wait:
                 self._cancel_sent = True
                 self._association._send_cancel(self._context, self._message_id)
             return cancelled_at + CANCEL_GRACE
-        dimse = None if self._dimse is None else self._begun + self._dimse
-        stall = None if self._stall is None else max(self._begun, self._last_arrival()) + self._stall
-        return _earliest(dimse, stall)
+        return min((moment for moment, _ in self._limits()), default=None)
+
+    def _limits(self) -> Iterator[tuple[float, str]]:
+        """Yield until when it is waited, and what has not happened by then."""
+        arrived = self._last_arrival()
+        if self._dimse is not None:
+            yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
+        if self._stall is not None:
+            said = f"no response and no arrival for {self._stall:g} s (the stall timeout)"
+            yield max(self._begun, arrived) + self._stall, said
+        if self._progress is not None:
+            said = f"the archive answers, but nothing has moved for {self._progress:g} s (the progress timeout)"
+            yield max(self._moved, arrived) + self._progress, said
+        if self._total is not None:
+            yield self._started + self._total, f"not at its end after {self._total:g} s (the total timeout)"
 
     def explain(self, error: AssociationLost | ProtocolError) -> str:
         if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT:
-            if self._dimse is not None and time.monotonic() - self._begun >= self._dimse:
-                return f"no response for {self._dimse:g} s (the dimse timeout)"
-            return f"no response and no arrival for {self._stall or 0:g} s (the stall timeout)"
+            return min(self._limits(), default=(0.0, str(error)))[1]
         return str(error)
 
 
@@ -509,37 +527,3 @@ def _encodings(dataset: Dataset) -> list[str]:
     with contextlib.suppress(Exception):  # a character set that nobody knows
         return convert_encodings([name.strip(" \0") for name in names])
     return ["iso8859"]
-
-
-_WORDS = {
-    0x0000: "success",
-    0x0110: "processing failure",
-    0x0119: "class and instance do not agree",
-    0x0120: "missing attribute",
-    0x0122: "SOP Class not supported",
-    0x0124: "not authorised",
-    0x0210: "duplicate invocation",
-    0x0211: "unrecognised operation",
-    0x0212: "mistyped argument",
-    0xA700: "out of resources",
-    0xA701: "out of resources: cannot count the matches",
-    0xA702: "out of resources: cannot send the images",
-    0xA801: "Move Destination unknown",
-    0xA900: "identifier does not match the SOP Class",
-    0xB000: "some sub-operations failed or had warnings",
-    0xFE00: "cancelled",
-}
-
-
-def describe(status_code: int) -> str:
-    """Say a DIMSE status in words (PS3.4 Tables C.4-1 and C.4-2, PS3.7 Annex C).
-
-    Examples
-    --------
-    >>> describe(0xA801)
-    '0xA801 (Move Destination unknown)'
-    """
-    words = _WORDS.get(status_code)
-    if words is None:
-        words = "unable to process" if status_code >> 12 == 0xC else "a status that the Standard does not define here"
-    return f"0x{status_code:04X} ({words})"

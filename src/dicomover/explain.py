@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dicomover.dimse import MoveEnd, describe
-from dicomover.outcome import SUCCESS, Status
+from dicomover.dimse import MoveEnd
+from dicomover.outcome import SUCCESS, Status, describe
 
 __all__ = ["Situation", "explain"]
 

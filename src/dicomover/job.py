@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ import pandas as pd
 
 from dicomover import summary
 from dicomover.controls import Controls
+from dicomover.crew import Crew, thread
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
@@ -77,7 +77,13 @@ class Job:
         self._resumption = resumption
         record = (lambda *_: None) if resumption is None else resumption.record
         self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry, record)
-        self._pace = pace
+        self._crew = Crew(
+            self._ledger,
+            self._controls,
+            pace,
+            partial(Worker, self._ledger, settings, pool, self._controls, pace, self._reception, resumption),
+            self._end,
+        )
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
         self._timeline, self._port = Timeline(), 0
@@ -130,6 +136,9 @@ class Job:
                             self._controls.kill()
                         else:
                             self.cancel()
+        except BaseException:
+            self._stop()
+            raise
         finally:
             self._ended.set()
 
@@ -163,7 +172,7 @@ class Job:
         try:
             progress.refresh()  # on this thread, so that a notebook shows it below this cell
         finally:
-            _thread(watch, "dicomover progress").start()
+            thread(watch, "dicomover progress").start()
         return self
 
     def cancel(self) -> None:
@@ -293,55 +302,40 @@ class Job:
     # --- the batch
 
     def _begin(self) -> None:
-        """Open the first association, so that a node that cannot be reached is an error, and set the workers going."""
+        """Set the workers going, once it is known that there is an archive to be asked."""
         self._begun = True
         self._on_begin(self)
-        self._port = 0 if self._reception is None else self._reception.receiver.port
-        self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
-        for position in self._batch.problems:
-            self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
-        if not self._batch.requests:
-            self._end()
-            return
         count = min(self._settings.associations, len(self._batch.requests))
-        workers = [
-            Worker(
-                self._ledger, self._settings, self._pool, self._controls, self._pace, self._reception, self._resumption
-            )
-            for _ in range(count)
-        ]
         try:
-            if self._resumption is not None:
+            self._port = 0 if self._reception is None else self._reception.receiver.port
+            self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
+            for position in self._batch.problems:
+                self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
+            if self._resumption is not None and count:
                 self._resumption.open()
-            if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
-                workers[0].connect()
+            if count:
+                self._crew.gather(count)
         except BaseException:
-            workers[0].close()
+            self._crew.send_home()
             if self._resumption is not None:
                 self._resumption.close()
             self._on_end(self)
             self._ended.set()
             raise
-        for _ in workers:
-            self._controls.enter()
-        for number, worker in enumerate(workers, 1):
-            _thread(partial(self._work, worker), f"dicomover worker {number}").start()
-
-    def _work(self, worker: Worker) -> None:
+        if not count:
+            self._end()
+            return
         try:
-            while worker.work():
-                if not self._controls.leave():
-                    return
-                if self._ledger.is_used_up():
-                    break
-                self._controls.enter()  # another one has left a retry behind since this one last looked
-            else:
-                return
+            self._crew.start()
         except BaseException:
-            if self._controls.leave():
-                self._end()
+            self._stop()
             raise
-        self._end()
+
+    def _stop(self) -> None:
+        """Cancel, since nobody watches any more, and give what runs the time to end."""
+        self.cancel()
+        self._over.wait(CANCEL_PATIENCE + 1)
+        self._ended.set()
 
     def _end(self) -> None:
         if self._last_resort is not None:
@@ -393,8 +387,3 @@ class Job:
             self._events.put(InstanceReceived(event.at, moves[0], event.size))
             if self._arrivals is not None:
                 self._arrivals.put(replace(event, requests=self._ledger.labels(moves)))
-
-
-def _thread(function: Callable[[], None], name: str) -> threading.Thread:
-    """Make a thread that keeps this thread's context, so that what it draws lands in this cell."""
-    return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)

@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from dicomover.controls import Controls
 from dicomover.dimse import Association
-from dicomover.errors import AssociationLost, LostBy, NodeError
+from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Timeouts
@@ -45,6 +45,8 @@ class Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._association is not None and kind is not None and not issubclass(kind, Exception):
+            self._association.kill()  # an interrupt may have left an answer under way: it would answer the next request
         self.close()
 
     def close(self) -> None:
@@ -70,14 +72,18 @@ class Line:
         if self._association is not None and self._association.is_usable():
             return self._association
         self.close()
-        self._association = self._pool.take(self._timeouts)
-        self._controls.register(self._association)
-        if not self._association.is_open:
-            try:
+        try:
+            self._association = self._pool.take(self._timeouts)
+            self._controls.register(self._association)
+            if not self._association.is_open:
                 self._association.open()
-            except BaseException:
-                self.close()
-                raise
+        except OSError as error:  # no descriptor is left, or no memory
+            self.close()
+            why = f"this machine cannot open another connection ({error.strerror or error})"
+            raise NodeUnreachable(f"{self._pool.node}: {why}; close what is not needed, or raise its limits") from error
+        except BaseException:
+            self.close()
+            raise
         return self._association
 
     def connect_patiently(self) -> Association:

@@ -646,9 +646,14 @@ class Mover(CohortVerbs):
         return Resumption(journal, self.node.ae_title, third, self.receive, sync, recheck=recheck)
 
     def _begins(self, job: Job) -> None:
-        self._use(listening=True)
         with self._lock:
             self._jobs.append(job)
+        try:
+            self._use(listening=True)
+        except BaseException:
+            with self._lock:
+                self._jobs.remove(job)
+            raise
 
     def _ends(self, job: Job) -> None:
         with self._lock:
@@ -678,7 +683,7 @@ class Mover(CohortVerbs):
         return batch, Resolver(self.node, options["verify"], options["max_matches"])
 
     @contextlib.contextmanager
-    def _asking(self, timeouts: Timeouts) -> Iterator[Line]:
+    def _asking(self, timeouts: Timeouts, controls: Controls | None = None) -> Iterator[Line]:
         """Lend a line to the archive for as long as this lasts."""
-        with self._in_use(), Line(self._pool, timeouts, Controls(lambda _: None)) as line:
+        with self._in_use(), Line(self._pool, timeouts, controls or Controls(lambda _: None)) as line:
             yield line

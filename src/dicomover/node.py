@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from dicomover.errors import ConfigurationError
 
@@ -62,20 +62,26 @@ class Timeouts:
         For each DIMSE response. None by default: an archive on tape is silent for minutes.
     stall
         Without a response and without an arrival, after which a request is given up as `lost`.
+    progress
+        Without a counter that has moved and without an arrival, even if the archive goes on answering.
+    total
+        For one C-MOVE from its beginning to its end. None by default: nobody knows how large a study is.
 
     Examples
     --------
     >>> Timeouts(stall=120)
-    Timeouts(connect=60, acse=60, dimse=None, stall=120)
+    Timeouts(connect=60, acse=60, dimse=None, stall=120, progress=7200, total=None)
     """
 
     connect: float | None = 60
     acse: float | None = 60
     dimse: float | None = None
     stall: float | None = 900
+    progress: float | None = 7200
+    total: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("connect", "acse", "dimse", "stall"):
+        for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             if value is None:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-__all__ = ["CANCELLED", "SUCCESS", "Counters", "Ended", "Status", "is_warning", "judge", "judge_all"]
+__all__ = ["CANCELLED", "SUCCESS", "Counters", "Ended", "Status", "describe", "is_warning", "judge", "judge_all"]
 
 SUCCESS = 0x0000
 CANCELLED = 0xFE00
@@ -107,6 +107,40 @@ def _total(*numbers: int | None) -> int | None:
 
 def _largest(*numbers: int | None) -> int | None:
     return max((number for number in numbers if number is not None), default=None)
+
+
+_WORDS = {
+    0x0000: "success",
+    0x0110: "processing failure",
+    0x0119: "class and instance do not agree",
+    0x0120: "missing attribute",
+    0x0122: "SOP Class not supported",
+    0x0124: "not authorised",
+    0x0210: "duplicate invocation",
+    0x0211: "unrecognised operation",
+    0x0212: "mistyped argument",
+    0xA700: "out of resources",
+    0xA701: "out of resources: cannot count the matches",
+    0xA702: "out of resources: cannot send the images",
+    0xA801: "Move Destination unknown",
+    0xA900: "identifier does not match the SOP Class",
+    0xB000: "some sub-operations failed or had warnings",
+    0xFE00: "cancelled",
+}
+
+
+def describe(status_code: int) -> str:
+    """Say a DIMSE status in words (PS3.4 Tables C.4-1 and C.4-2, PS3.7 Annex C).
+
+    Examples
+    --------
+    >>> describe(0xA801)
+    '0xA801 (Move Destination unknown)'
+    """
+    words = _WORDS.get(status_code)
+    if words is None:
+        words = "unable to process" if status_code >> 12 == 0xC else "a status that the Standard does not define here"
+    return f"0x{status_code:04X} ({words})"
 
 
 def is_warning(status_code: int) -> bool:

@@ -123,7 +123,8 @@ class Resumption:
                 return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
             if asked.key not in journal.claim([asked.key]):
                 return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
-            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)  # nobody else can change it now
+            # Read again: the one who had it before may have completed it.
+            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)
         if taken.skip is not None and taken.recorded is None:
             journal.release([asked.key])
         return taken

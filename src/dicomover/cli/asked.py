@@ -49,6 +49,8 @@ class EchoGiven(TypedDict):
     acse_timeout: float
     dimse_timeout: float
     stall_timeout: float
+    progress_timeout: float
+    total_timeout: float
 
 
 class QueryGiven(EchoGiven):
@@ -81,7 +83,14 @@ def node_given(given: EchoGiven) -> Node:
 
 def timeouts_given(given: EchoGiven) -> Timeouts:
     """Return the time-outs."""
-    return timeouts_of(given["timeout"], given["acse_timeout"], given["dimse_timeout"], given["stall_timeout"])
+    return timeouts_of(
+        connect=given["timeout"],
+        acse=given["acse_timeout"],
+        dimse=given["dimse_timeout"],
+        stall=given["stall_timeout"],
+        progress=given["progress_timeout"],
+        total=given["total_timeout"],
+    )
 
 
 def requests_of(given: BatchGiven) -> tuple[Mapping[str, str] | pd.DataFrame, str]:

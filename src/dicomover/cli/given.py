@@ -28,11 +28,9 @@ def node_of(peer: str, port: int | None, call: str | None) -> Node:
     return node
 
 
-def timeouts_of(timeout: float, acse_timeout: float, dimse_timeout: float, stall_timeout: float) -> Timeouts:
-    """Return the time-outs, 0 as no limit."""
-    return Timeouts(
-        connect=timeout or None, acse=acse_timeout or None, dimse=dimse_timeout or None, stall=stall_timeout or None
-    )
+def timeouts_of(**given: float) -> Timeouts:
+    """Return the time-outs by their names, 0 as no limit."""
+    return Timeouts(**{name: seconds or None for name, seconds in given.items()})
 
 
 def model_of(patient_root: bool, study_root: bool) -> str:

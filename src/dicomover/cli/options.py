@@ -101,6 +101,20 @@ ASSOCIATION = [
         metavar="S",
         help="Seconds without a response and without an arrival, after which a request is lost; 0 = no limit.",
     ),
+    click.option(
+        "--progress-timeout",
+        type=Seconds(),
+        default=7200,
+        metavar="S",
+        help="The same where the archive goes on answering, but nothing moves; 0 = no limit.",
+    ),
+    click.option(
+        "--total-timeout",
+        type=Seconds(),
+        default=0,
+        metavar="S",
+        help="Seconds for one C-MOVE from its beginning to its end; 0 = no limit.",
+    ),
 ]
 
 MODEL = [

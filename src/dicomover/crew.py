@@ -1,0 +1,92 @@
+"""The workers of a batch, each on a thread of its own, from the first association to the end of the last one."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from dicomover.controls import Controls
+from dicomover.ledger import Ledger
+from dicomover.pace import Pace
+from dicomover.worker import Worker
+
+__all__ = ["Crew", "thread"]
+
+
+class Crew:
+    """Sets workers going and knows when the last one has ended.
+
+    Parameters
+    ----------
+    ledger, controls, pace
+        What they share.
+    new_worker
+        Makes one.
+    on_end
+        Called once, on the last worker's thread, when nothing is left to do.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        controls: Controls,
+        pace: Pace,
+        new_worker: Callable[[], Worker],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._controls = controls
+        self._pace = pace
+        self._new_worker = new_worker
+        self._on_end = on_end
+        self._waiting: list[Worker] = []
+
+    def gather(self, count: int) -> None:
+        """Make so many workers, and open the first association, so that a node that cannot be reached is an error."""
+        self._waiting = [self._new_worker() for _ in range(count)]
+        if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
+            self._waiting[0].connect()
+
+    def send_home(self) -> None:
+        """Let go of those that have not begun."""
+        for worker in self._waiting:
+            worker.close()
+
+    def start(self) -> None:
+        """Set them going."""
+        count = len(self._waiting)
+        for _ in range(count):
+            self._controls.enter()
+        try:
+            while self._waiting:
+                name = f"dicomover worker {count - len(self._waiting) + 1}"
+                thread(partial(self._work, self._waiting[0]), name).start()
+                del self._waiting[0]
+        except BaseException:  # an interrupt, or no thread to be had: nobody else would end what these have to end
+            self._controls.cancel()
+            for worker in self._waiting:
+                self._work(worker)
+            raise
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            while worker.work():
+                if not self._controls.leave():
+                    return
+                if self._ledger.is_used_up():
+                    break
+                self._controls.enter()  # another one has left a retry behind since this one last looked
+            else:
+                return
+        except BaseException:
+            if self._controls.leave():
+                self._on_end()
+            raise
+        self._on_end()
+
+
+def thread(function: Callable[[], None], name: str) -> threading.Thread:
+    """Make a thread that keeps this thread's context, so that what it draws lands in this cell."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)
