@@ -134,5 +134,18 @@ def test_expected_after_a_cancel(pacs: DemoPacs, watcher: Watcher) -> None:
     job.cancel()
     assert job.wait(20)
     told = dict(facts(watcher.state, time.monotonic()))["Expected"]
-    assert told == f"{watcher.state.expected} instances in what was looked up; some requests were not"
+    assert told == f"{watcher.state.expected} instances in what was asked for; some requests were never sent"
     assert watcher.state.expected < 12 * 3
+
+
+def test_who_waits_for_his_turn_has_not_been_sent(pacs: DemoPacs, watcher: Watcher) -> None:
+    """A request whose C-MOVE waits for its turn is not told as one for which nothing comes."""
+    pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
+    watcher.wanted = lambda state: bool(state.moves) and len(state.running) == 2
+    job = Mover(pacs.node, destination="WORKSTATION", max_per_minute=1, progress=watcher).start(batch(1, 2))
+    until(lambda: watcher.seen)
+    first, second = lines(watcher.seen[-1], time.monotonic() + 40)
+    assert "of 3 instances" in first.words
+    assert second.words.startswith("not sent yet")
+    job.cancel()
+    assert job.wait(20)

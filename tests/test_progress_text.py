@@ -176,9 +176,11 @@ def test_waiting() -> None:
 
 
 def test_expected_of_a_batch_that_was_cut_short() -> None:
-    """Where requests ended before they were looked up, what was expected of the others is not called the total."""
+    """Where requests ended before they were sent, what was expected of the others is not called the total."""
     state = replace(RUNNING, unasked=10)
-    assert dict(facts(state, 200.0))["Expected"] == "1,300 instances in what was looked up; some requests were not"
+    assert (
+        dict(facts(state, 200.0))["Expected"] == "1,300 instances in what was asked for; some requests were never sent"
+    )
     assert "of 1,300" not in headline(replace(state, requests=11), 100.0)
     assert "Expected" not in dict(facts(replace(state, unpromised=1), 200.0))
 
@@ -186,7 +188,7 @@ def test_expected_of_a_batch_that_was_cut_short() -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "part"),
     [
-        ({"moves": {}, "moves_of": {}}, "looking it up · 10 s", None),
+        ({"moves": {}, "moves_of": {}}, "not sent yet · 10 s", None),
         ({}, "10 of 20 instances · 1.0/s · 10 s", 0.5),
         ({"moves": {10: Move()}}, "nothing yet · 10 s", None),
         ({"moves": {10: Move(expected=1)}}, "none of 1 instance yet · 10 s", 0.0),
@@ -225,6 +227,12 @@ def test_what_is_tried_again_while_others_run() -> None:
     paused = replace(RUNNING, running={}, moves={}, moves_of={}, deferred={3: Deferred(112.0, {})})
     told = Words(running_html(paused, 100.0)).words
     assert sum("1 request is tried again in 12 s" in words for words in told) == 1
+
+
+def test_what_was_sent_has_the_first_lines() -> None:
+    """Requests that wait for their turn come below those whose C-MOVE was sent."""
+    state = replace(RUNNING, running={7: 1.0, 10: 90.0, 8: 2.0})
+    assert [line.what for line in lines(state, 100.0)] == ["row 10", "row 7", "row 8"]
 
 
 def test_only_a_few_lines() -> None:

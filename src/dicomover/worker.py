@@ -276,7 +276,6 @@ class Worker:
     def _move(self, move: Move) -> tuple[Outcome, Tried | None]:
         running = move.running
         running.refused.clear()
-        self._controls.emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
         if self._reception is not None:
             self._reception.tally.begin(running)
         try:
@@ -352,6 +351,7 @@ class Worker:
         return end, was_idle
 
     def _send(self, association: Association, move: Move, running: RunningMove) -> MoveEnd:
+        self._controls.emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
         identifier = move.target.identifier
         running.message_id = self._pool.next_message_id()
         if self._reception is not None:

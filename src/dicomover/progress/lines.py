@@ -37,7 +37,7 @@ class Line:
 
 
 def lines(state: State, now: float, label: Label = str) -> tuple[Line, ...]:
-    """Return a line for each request that runs, the one that began first first; `unseen` are left out.
+    """Return a line for each request that runs: first those that have sent a C-MOVE; `unseen` are left out.
 
     Examples
     --------
@@ -46,8 +46,8 @@ def lines(state: State, now: float, label: Label = str) -> tuple[Line, ...]:
     >>> line.what, line.words
     ('row 1', '3 of 8 instances · 30/min, 0 B/s · 6 s')
     """
-    shown = list(state.running.items())[:LINES]
-    return tuple(_line(state, now, request, since, f"row {label(request)}") for request, since in shown)
+    shown = sorted(state.running, key=lambda request: request not in state.moves_of)[:LINES]
+    return tuple(_line(state, now, request, f"row {label(request)}") for request in shown)
 
 
 def unseen(state: State) -> str:
@@ -64,11 +64,11 @@ def latest_note(state: State, now: float) -> str:
     return f"{state.notes[-1]} · {duration(age)} ago" if age >= NOTE_AGE else state.notes[-1]
 
 
-def _line(state: State, now: float, request: int, since: float, what: str) -> Line:
+def _line(state: State, now: float, request: int, what: str) -> Line:
     moves = [state.moves[number] for number in state.moves_of.get(request, ())]
-    spent = duration(now - since)
+    spent = duration(now - state.running[request])
     if not moves:
-        return Line(what, None, f"looking it up · {spent}")
+        return Line(what, None, f"not sent yet · {spent}")  # it is looked up, or waits for its turn
     latest = moves[-1]
     idle = now - max(latest.begun_at, latest.moved_at or latest.begun_at)
     stalled = idle >= STALL_AFTER and not state.is_paused(now)

@@ -86,7 +86,8 @@ def reasons_title(state: State) -> str:
 def reasons_html(state: State, label: Label = str) -> str:
     """Return the rows that are not complete and their reasons as a table; equal reasons share a line."""
     body = "".join(
-        f'<tr style="{_ROW}"><td style="{_TEXT}">{escape(rows(reason.count, reason.requests, label))}</td>'
+        f'<tr style="{_ROW}">'
+        f'<td style="{_TEXT}; min-width: 17em">{escape(rows(reason.count, reason.requests, label))}</td>'
         f'<td style="{_TEXT}; white-space: nowrap">{escape(reason.status)}</td>'
         f'<td style="{_TEXT}">{escape(reason.error)}</td></tr>'
         for reason in reasons(state)

@@ -167,7 +167,7 @@ class State:
     unpromised
         C-MOVEs that nothing was promised for.
     unasked
-        Requests that ended badly before a C-MOVE of their own: what they would have moved is in no total.
+        Requests that ended badly before a C-MOVE of their own was sent: what they would have moved is in no total.
     running
         The requests that are worked on, and since when.
     moves

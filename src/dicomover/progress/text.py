@@ -287,7 +287,7 @@ def _expected(state: State) -> str:
     if state.expected_total is not None:
         return some(state.expected_total, "instance")
     if state.expected and state.unasked and not state.unpromised:
-        return f"{some(state.expected, 'instance')} in what was looked up; some requests were not"
+        return f"{some(state.expected, 'instance')} in what was asked for; some requests were never sent"
     return ""
 
 
