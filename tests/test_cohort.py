@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli_kit import wait_until
 from cohort_kit import SECRET, cohort_of, content_of, locked, study
-from dicomover import Cohort, CohortError, ConfigurationError, Mover, Node, RequestError
+from dicomover import Cohort, CohortError, ConfigurationError, Mover, Node, NodeError, RequestError
 from dicomover.cohort import FIELDS, VERSION, State, schema_table
 from dicomover.cohort.content import Digest, LockedRequest, LockedSeries, LockedStudy, content_hash, hide, reveal
 from dicomover.cohort.document import Document, read, write
@@ -425,3 +427,28 @@ def test_an_unknown_option_of_lock_is_an_error(pacs: DemoPacs) -> None:
     """As for every verb."""
     with pytest.raises(TypeError, match="cannot be said per call"):
         Mover(pacs.node).lock({"AccessionNumber": "A"}, path=None, unknown=1)  # type: ignore[call-arg]
+
+
+def test_a_lock_works_side_by_side() -> None:
+    """Over as many associations as are allowed, or as the archive takes; the hash is the same."""
+    studies = [made_study(f"S{number}") for number in range(8)]
+    rows = [{"AccessionNumber": study.accession_number} for study in studies]
+    slow = {"*": Misbehaviour("find-slow", seconds=0.02)}
+    hashes = set()
+    for allowed, taken in ((None, 4), (2, 2), (1, 1)):
+        with DemoPacs(studies, misbehave=slow, max_associations=allowed) as pacs:
+            cohort = Mover(pacs.node, associations=4).lock(rows, path=None)
+            assert pacs.most_associations == taken
+            wait_until(lambda: not pacs.open_associations)
+        hashes.add(cohort.hash)
+    assert len(hashes) == 1
+
+
+def test_what_stops_a_lock_stops_all_of_it() -> None:
+    """An archive that aborts one C-FIND again and again is an error at once, though it never answers another one."""
+    studies = [made_study("A"), made_study("B")]
+    with DemoPacs(studies, misbehave={"A": "find-hangs", "B": "find-aborts"}) as pacs:
+        begun = time.monotonic()
+        with pytest.raises(NodeError):
+            Mover(pacs.node).lock([{"AccessionNumber": "A"}, {"AccessionNumber": "B"}], path=None)
+        assert time.monotonic() - begun < 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 
 from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.content import LockedRequest, State, hide
+from dicomover.cohort.crew import Crew
 from dicomover.cohort.document import Document, software
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.given import rows_of
 from dicomover.cohort.lookup import Contents, held_of, look_up
-from dicomover.errors import CohortError, ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.hygiene import Request
 from dicomover.journal.privacy import Hashed, Privacy, check_privacy
 from dicomover.node import Node
 from dicomover.requests import Batch
-from dicomover.resolve import Find
 from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = ["drift_of", "lock", "written"]
@@ -29,7 +30,7 @@ _SALT = b"dicomover cohort"
 
 
 def lock(
-    batch: Batch, find: Find, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
+    batch: Batch, crew: Crew, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
 ) -> Cohort:
     """Look up every request of a batch down to the instances.
 
@@ -37,7 +38,7 @@ def lock(
     ----------
     batch
         Without rows that could not be sent.
-    find
+    crew
         Asks the archive.
     archive
         Who that is.
@@ -54,11 +55,13 @@ def lock(
     check_privacy(privacy, secret)
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = rows_of(table)
-    contents = Contents(find, archive)
-    known = []
-    for request, label, row in zip(batch.requests, labels, rows, strict=True):
-        found = look_up(request, contents, max_matches=query["max_matches"], given=row)
-        known.append(replace(found, label=label))
+    contents = Contents(crew.find, archive)
+
+    def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
+        request, label, row = item
+        return replace(look_up(request, contents, max_matches=query["max_matches"], given=row), label=label)
+
+    known = list(crew.map(locked, zip(batch.requests, labels, rows, strict=True)))
     kept: dict[str, str] = {"privacy": privacy}
     requests = tuple(known)
     if privacy == "hashed" and secret is not None:
@@ -95,14 +98,14 @@ def written(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None
     )
 
 
-def drift_of(cohort: Cohort, find: Find, *, archive: object, look_again: bool = True) -> Iterator[Change]:
+def drift_of(cohort: Cohort, crew: Crew, *, archive: object, look_again: bool = True) -> list[Change]:
     """Say what has changed in the archive since a cohort was locked.
 
     Parameters
     ----------
     cohort
         What was locked.
-    find
+    crew
         Asks the archive.
     archive
         What to call it in messages.
@@ -111,27 +114,24 @@ def drift_of(cohort: Cohort, find: Find, *, archive: object, look_again: bool = 
 
     Raises
     ------
-    ConfigurationError
-        If the requests are to be looked up and their keys are hashed.
     NodeError
         If the archive cannot be reached any more.
     """
-    if look_again and not cohort.is_readable:
-        raise ConfigurationError(
-            "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with "
-            "secret=, or compare only what was locked with look_again=False"
-        )
-    contents = Contents(find, archive)
-    for position, locked in enumerate(cohort.locked):
+    contents = Contents(crew.find, archive)
+
+    def changes(item: tuple[int, LockedRequest]) -> list[Change]:
+        position, locked = item
         if not look_again and not locked.studies:
-            continue
+            return []
         found = locked
         if look_again:
             found = look_up(locked.request(position), contents, max_matches=cohort.query["max_matches"])
         try:
-            yield from _of_request(locked, found, contents, look_again)
+            return _of_request(locked, found, contents, look_again)
         except (QueryRefused, ContextRejected, ProtocolError) as error:
-            yield Change(locked.label, locked.level, Kind.UNKNOWN, note=str(error))
+            return [Change(locked.label, locked.level, Kind.UNKNOWN, note=str(error))]
+
+    return [change for found in crew.map(changes, enumerate(cohort.locked)) for change in found]
 
 
 def _of_request(locked: LockedRequest, found: LockedRequest, contents: Contents, look_again: bool) -> list[Change]:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom import Dataset
 
 from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, State
-from dicomover.controls import Stop
-from dicomover.errors import AssociationLost, ContextRejected, NodeUnreachable, ProtocolError, QueryRefused
+from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.line import Line
 from dicomover.matching import select
-from dicomover.resolve import Find, TooManyMatches, resolve
+from dicomover.resolve import Find, Target, TooManyMatches, resolve
 
-__all__ = ["Contents", "Steady", "held_of", "identifier_of", "look_up"]
-
-_ATTEMPTS = 3  # of a C-FIND whose association is lost
-
-
-class Steady:
-    """Asks over a line, and asks again if the association is lost in the middle: a lock is one piece."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def __call__(
-        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
-    ) -> list[Dataset]:
-        """Ask; see `dicomover.resolve.Find`."""
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return self._line.find(level, model, keys, returned, limit)
-            except AssociationLost:
-                continue
-            except Stop as stop:
-                raise NodeUnreachable(str(stop.result.error)) from stop
-        return self._line.find(level, model, keys, returned, limit)
+__all__ = ["Contents", "held_of", "identifier_of", "look_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +41,10 @@ class Contents:
         uids = sorted({str(answer.get("StudyInstanceUID") or "") for answer in answers} - {""})
         return [Identifier.of(Level.STUDY, patient.model, {**patient.keys(), "StudyInstanceUID": uid}) for uid in uids]
 
-    def study(self, identifier: Identifier) -> Held | None:
-        """Return what a study holds, None if there is no such study."""
+    def study(self, identifier: Identifier, counted: int | None = None) -> Held | None:
+        """Return what a study holds, None if there is no such study; `counted` if it is known to be there."""
         if identifier.study not in self._studies:
-            self._studies[identifier.study] = self._study(identifier)
+            self._studies[identifier.study] = self._study(identifier, counted)
         return self._studies[identifier.study]
 
     def series(self, identifier: Identifier) -> Held | None:
@@ -78,16 +54,18 @@ class Contents:
             self._series[key] = self._one_series(identifier)
         return self._series[key]
 
-    def _study(self, identifier: Identifier) -> Held | None:
-        counts = "NumberOfStudyRelatedInstances"
-        asked = self.find(Level.STUDY, identifier.model, identifier.keys(), (counts,), None)
-        answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
-        if not answers:
-            return None
+    def _study(self, identifier: Identifier, counted: int | None) -> Held | None:
+        if counted is None:
+            counts = "NumberOfStudyRelatedInstances"
+            asked = self.find(Level.STUDY, identifier.model, identifier.keys(), (counts,), None)
+            answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
+            if not answers:
+                return None
+            counted = _number(answers[0], counts)
         parts = self._parts(identifier)
         series = tuple(sorted((part for part, _ in parts), key=lambda part: part.uid))
         study = LockedStudy(identifier.study, series)
-        return Held(study, all(whole for _, whole in parts) and study.count >= _number(answers[0], counts))
+        return Held(study, all(whole for _, whole in parts) and study.count >= counted)
 
     def _one_series(self, identifier: Identifier) -> Held | None:
         parts = [(part, whole) for part, whole in self._parts(identifier) if part.uid == identifier.series]
@@ -144,7 +122,7 @@ def look_up(
 
     try:
         resolution = resolve(request, contents.find, archive=contents.archive, count=False, max_matches=max_matches)
-        parts, absent, whole = _looked_into((target.identifier for target in resolution.targets), contents)
+        parts, absent, whole = _looked_into(resolution.targets, contents)
     except TooManyMatches:
         return ended(State.TOO_MANY, f"more than {max_matches} {request.level.plural} match", max_matches)
     except (QueryRefused, ContextRejected, ProtocolError) as error:
@@ -166,16 +144,21 @@ def look_up(
     return LockedRequest(request.label, request.level, request.model, request.keys, row, state, studies, None, note)
 
 
-def _looked_into(identifiers: Iterable[Identifier], contents: Contents) -> tuple[list[LockedStudy], int, bool]:
-    """Return what stands behind identifiers, how many named things are not there, and whether all that is was named."""
+def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[LockedStudy], int, bool]:
+    """Return what stands behind targets, how many named things are not there, and whether all that is was named."""
     parts: list[LockedStudy] = []
     absent, whole = 0, True
-    for identifier in identifiers:
+    for target in targets:
+        identifier = target.identifier
         if identifier.level is Level.PATIENT:
-            more, gone, complete = _looked_into(contents.studies_of(identifier), contents)
+            studies = (Target(study) for study in contents.studies_of(identifier))
+            more, gone, complete = _looked_into(studies, contents)
             parts, absent, whole = parts + more, absent + gone, whole and complete
             continue
-        held = contents.study(identifier) if identifier.level is Level.STUDY else contents.series(identifier)
+        if identifier.level is Level.STUDY:
+            held = contents.study(identifier, counted=(target.expected or 0) if target.found else None)
+        else:
+            held = contents.series(identifier)
         if identifier.level is Level.IMAGE:
             wanted = identifier.uids(Level.IMAGE)
             part = None if held is None else _only(held.study, wanted)

@@ -6,15 +6,18 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import pandas as pd
 
 from dicomover.cohort.cohort import Cohort
+from dicomover.cohort.crew import Crew, crew_of
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.locking import drift_of, lock, written
-from dicomover.cohort.lookup import Steady
+from dicomover.controls import Controls
+from dicomover.errors import ConfigurationError
 from dicomover.journal.privacy import Privacy, check_privacy
 from dicomover.line import Line
 from dicomover.node import Node, Timeouts
@@ -33,7 +36,12 @@ class CohortVerbs(ABC):
     def _options(self, overrides: Options) -> Options: ...
 
     @abstractmethod
-    def _asking(self, timeouts: Timeouts) -> AbstractContextManager[Line]: ...
+    def _asking(self, timeouts: Timeouts, controls: Controls | None = None) -> AbstractContextManager[Line]: ...
+
+    def _crew(self, options: Options, size: int) -> AbstractContextManager[Crew]:
+        """Lend as many lines as may work side by side on so many requests."""
+        lend = partial(self._asking, options["timeouts"])
+        return crew_of(lend, min(options["associations"], size))
 
     def lock(
         self,
@@ -65,7 +73,7 @@ class CohortVerbs(ABC):
         overwrite
             Whether to replace a lockfile that says otherwise.
         **overrides
-            What this call says otherwise than the Mover: `level`, `model`, `max_matches`, `timeouts`.
+            What this call says otherwise than the Mover: `level`, `model`, `max_matches`, `associations`, `timeouts`.
 
         Returns
         -------
@@ -100,9 +108,8 @@ class CohortVerbs(ABC):
         if path is not None and not overwrite and Path(path).exists():
             earlier = Cohort.load(path)
         query: dict[str, Any] = {name: options[name] for name in ("level", "model", "max_matches")}
-        with self._asking(options["timeouts"]) as line:
-            line.connect()
-            cohort = lock(batch, Steady(line), archive=self.node, query=query, privacy=privacy, secret=secret)
+        with self._crew(options, len(batch)) as crew:
+            cohort = lock(batch, crew, archive=self.node, query=query, privacy=privacy, secret=secret)
         return cohort if path is None else written(cohort, path, earlier)
 
     def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
@@ -153,7 +160,11 @@ class CohortVerbs(ABC):
         (0, [{'kind': 'ambiguous', 'expected': 0, 'found': 3,
               'note': 'the accession number now stands for 2 studies, this one among them'}])
         """
+        if look_again and not cohort.is_readable:
+            raise ConfigurationError(
+                "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with "
+                "secret=, or compare only what was locked with look_again=False"
+            )
         options = self._options({} if timeouts is None else {"timeouts": timeouts})
-        with self._asking(options["timeouts"]) as line:
-            line.connect()
-            return drift_table(drift_of(cohort, Steady(line), archive=self.node, look_again=look_again))
+        with self._crew(options, len(cohort)) as crew:
+            return drift_table(drift_of(cohort, crew, archive=self.node, look_again=look_again))
