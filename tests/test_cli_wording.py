@@ -11,6 +11,7 @@ import pytest
 
 from cli_kit import Process, Shell, peer, wait_until
 from dicomover.cli import cli
+from dicomover.cli.options import HELP_NAMES
 from dicomover.cli.report import move_summary
 from dicomover.cli.wording import in_options
 from dicomover.identifier import Level
@@ -168,7 +169,8 @@ def test_the_level_in_any_case(run: Shell) -> None:
 def test_defaults_are_without_brackets(name: str) -> None:
     """`--help` writes a default that is words like one that is a number."""
     command = cli.commands[name]
-    with click.Context(command, info_name=name, max_content_width=100, show_default=True) as context:
+    names = {"help_option_names": HELP_NAMES}  # click keeps the option that it makes of them first
+    with click.Context(command, info_name=name, max_content_width=100, show_default=True, **names) as context:
         text = " ".join(command.get_help(context).split())
     assert "[default: (" not in text
     if name == "move":
