@@ -128,10 +128,9 @@ def test_a_plan_writes_nothing(pacs: DemoPacs, tmp_path: Path) -> None:
 
 def test_a_study_that_has_grown(pacs: DemoPacs, tmp_path: Path) -> None:
     """It is skipped, unless the archive is to be asked again: then only what is new moves, and is recorded."""
-    study = STUDIES[0]
-    uid = study.study_instance_uid
-    grown = made_study("00123", instances=6, study_instance_uid=uid)
-    with receiving(pacs, tmp_path) as mover:
+    grown = made_study("00123", instances=6)
+    uid = grown.study_instance_uid
+    with DemoPacs([grown.only(lambda item: int(item.number) <= 4)]) as first, receiving(first, tmp_path) as mover:
         mover.move(REQUESTS[0])
     with DemoPacs([grown]) as later, receiving(later, tmp_path) as mover:
         plan = mover.plan(REQUESTS[0])
