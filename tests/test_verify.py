@@ -15,7 +15,7 @@ from dicomover.job import Job
 from dicomover.resolve import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
-from peers import ONCE, free_port
+from peers import HERE, ONCE, dcmqrscp, free_port, orthanc
 
 UID = "2.25.123"
 WHOLE = made_study("00123", series=2, instances=3, study_instance_uid=UID)
@@ -228,3 +228,25 @@ def test_who_cannot_be_asked(pacs: DemoPacs, tmp_path: Path) -> None:
     mover = Mover(pacs.node, destination=Node("127.0.0.1", 1, ae_title="A"), verify="destination")
     with pytest.raises(ConfigurationError, match="give destination= as a Node"):
         mover.move(REQUEST, destination="B")
+
+
+# --- real destinations
+
+
+@pytest.mark.parametrize("kind", ["dcmqrscp", "orthanc"])
+def test_a_real_destination(tmp_path: Path, kind: str) -> None:
+    """DCMTK's archive and Orthanc take what is sent and say that they have it; what was not sent is missed."""
+    there = {"dcmqrscp": dcmqrscp, "orthanc": orthanc}[kind](tmp_path, [made_study("99")])
+    options = {"ae_title": HERE, "destination": there.node, "verify": "destination", "progress": "none", **ONCE}
+    lies = {"OTHER": Misbehaviour("claims-some-without-sending", count=3)}
+    studies = [WHOLE, made_study("OTHER", instances=5)]
+    try:
+        with DemoPacs(studies, store_ae_title=HERE, misbehave=lies) as pacs, Mover(pacs.node, **options) as mover:
+            pacs.destinations[there.node.ae_title] = there.node.port
+            row = mover.move(REQUEST).loc[0]
+            assert (row.status, row.expected, row.completed) == ("success", 6, 6)
+            job = mover.job({"AccessionNumber": "OTHER"}).run()
+    finally:
+        there.stop()
+    assert job.summary().status[0] == "partial"
+    assert len(job.failures()) == 3
