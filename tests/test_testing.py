@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import dicomover.testing
+from dicomover import Mover
 from dicomover.command_set import C_FIND_RQ, C_MOVE_RQ
 from dicomover.errors import AssociationRejected
 from dicomover.node import Node
@@ -454,3 +455,29 @@ def test_digests_of_the_samples_differ() -> None:
     """No two sample instances share their bytes, so that a mix-up shows."""
     digests = [hashlib.sha256(i.data_set_bytes()).digest() for s in sample_studies() for i in s.instances()]
     assert len(set(digests)) == len(digests)
+
+
+def test_a_study_can_be_deleted_and_come_back_smaller() -> None:
+    """What is removed is found by no key any more; what is left of it has the bytes that it had."""
+    whole = made_study("A", series=2, instances=3)
+    small = whole.only(lambda instance: instance.sop_instance_uid.endswith(".2.1"))
+    assert (small.number_of_series, small.number_of_instances, len(small.instances())) == (1, 1, 1)
+    assert small.study_instance_uid == whole.study_instance_uid
+    with DemoPacs([whole, *sample_studies()[:1]]) as pacs:
+        kept = {item.sop_instance_uid: pacs.data_set_bytes(item.sop_instance_uid) for item in whole.instances()}
+        pacs.remove(whole)
+        with pytest.raises(KeyError):
+            pacs.study("A")
+        with pytest.raises(KeyError):
+            pacs.remove(whole)
+        (uid,) = (item.sop_instance_uid for item in small.instances())
+        with pytest.raises(KeyError):
+            pacs.data_set_bytes(uid)
+        pacs.add(small)
+        assert pacs.data_set_bytes(uid) == kept[uid]
+        found = Mover(pacs.node).find({"AccessionNumber": "A"})
+        assert found["NumberOfStudyRelatedInstances"].tolist() == [1]
+        for study in pacs.studies:
+            pacs.remove(study)
+        assert pacs.studies == []
+        assert Mover(pacs.node).find({"StudyDate": None}).empty

@@ -53,6 +53,13 @@ class Cohort:
     UIDs of studies, series and instances are needed to move them and stand in the lockfile as they are, also with
     `privacy="hashed"`. See `dicomover.cohort.document.FIELDS` for the file, field by field.
 
+    To go on where a move stopped, move the cohort again: the journal knows what is here already. The rows of its
+    summary are requests like any others, and would be looked up in the archive as it is now.
+
+    Where an archive counts as many instances of a study as were locked, the study is moved as a whole, so that of a
+    study in which instances were replaced the new ones come too; those that are gone make the row `partial`, and
+    `check` names both.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
