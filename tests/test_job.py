@@ -263,13 +263,19 @@ def main():
         while len(pacs.stores) < 2:
             time.sleep(0.01)
         for _ in range(%(interrupts)d):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.%(signal)s)
             time.sleep(0.3)
 
     threading.Thread(target=interrupt, daemon=True).start()
     begun = time.monotonic()
-    summary = mover.move([{"AccessionNumber": f"S{n:02d}"} for n in range(4)])
-    print("seconds", time.monotonic() - begun)
+    job = mover.job([{"AccessionNumber": f"S{n:02d}"} for n in range(4)])
+    try:
+        job.run()
+    finally:
+        tell(pacs, job.summary(), time.monotonic() - begun)
+
+def tell(pacs, summary, seconds):
+    print("seconds", seconds)
     print("status", *summary.status)
     print("code", *summary.status_code.fillna("-"))
     print("cancels", sum(request.kind == "C-CANCEL" for request in pacs.requests))
@@ -285,17 +291,18 @@ main()
 """
 
 
-def run(misbehaviour: str, interrupts: int) -> dict[str, list[str]]:
+def run(misbehaviour: str, interrupts: int, signal: str = "SIGINT", code: int = 0) -> dict[str, list[str]]:
     """Run a batch in a process of its own, interrupt it, and return what it printed by the end."""
+    values = {"misbehaviour": misbehaviour, "interrupts": interrupts, "signal": signal}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM) % {"misbehaviour": misbehaviour, "interrupts": interrupts}],
+        [sys.executable, "-c", textwrap.dedent(PROGRAM) % values],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return {name: rest for name, *rest in (line.split() for line in done.stdout.splitlines())}
 
 
@@ -319,6 +326,16 @@ def test_a_second_interrupt_stops_at_once() -> None:
     assert told["threads"] == ["0"]
     assert told["associations"] == ["0"]
     assert float(told["seconds"][0]) < 2.0 + 0.3, "40 instances would take 2 s, the grace after a C-CANCEL 5 s"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process at once")
+def test_a_termination_cancels_and_ends_the_process() -> None:
+    """A SIGTERM is told to the archive as a cancel; the process ends once that is over, with the usual code."""
+    told = run("slow", 1, "SIGTERM", 143)
+    assert told["status"] == ["cancelled"] * 4
+    assert told["cancels"] == ["1"]
+    assert told["threads"] == ["0"]
+    assert told["associations"] == ["0"]
 
 
 def test_a_raised_interrupt_leaves_no_thread(pacs: DemoPacs) -> None:

@@ -29,6 +29,7 @@ from dicomover.receiver import Receiver
 from dicomover.requests import Batch
 from dicomover.resume import Resumption
 from dicomover.tally import Arrivals, Tally
+from dicomover.termination import interrupting
 from dicomover.timeline import Timeline
 from dicomover.worker import Reception, Settings, Worker
 
@@ -112,7 +113,7 @@ class Job:
         """Run to the end in this thread and show progress; an interrupt cancels.
 
         A first interrupt (Ctrl-C, the kernel's stop button) sends C-CANCEL and reads what the archive still says;
-        a second one stops at once.
+        a second one stops at once. A SIGTERM does the same, and ends the process afterwards.
 
         Returns
         -------
@@ -124,6 +125,10 @@ class Job:
         NodeError
             If the node cannot be reached at all.
         """
+        with interrupting():
+            return self._run()
+
+    def _run(self) -> Job:
         self._begin()
         try:
             with Progress(self._view) as progress:

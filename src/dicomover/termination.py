@@ -1,0 +1,35 @@
+"""SIGTERM while a batch runs: an interrupt first, so that what runs is cancelled, and the end of the process then."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["interrupting"]
+
+
+@contextlib.contextmanager
+def interrupting() -> Iterator[None]:
+    """Let a SIGTERM raise KeyboardInterrupt while this lasts, and SystemExit at its end.
+
+    Only in the main thread, where Python handles signals, and only if nobody else has said what a SIGTERM does.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    came: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if came:
+            raise SystemExit(128 + came[0])
