@@ -464,6 +464,17 @@ def test_find_gives_records_and_files(run: Shell, pacs: DemoPacs, tmp_path: Path
     assert pd.read_csv(tmp_path / "found.csv", dtype=str)["AccessionNumber"].tolist() == ["00123"]
 
 
+def test_a_batch_of_patients_and_dates(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """A column that is a key by its name asks for a range of dates; an empty UID beside it is a gap."""
+    table, plan = tmp_path / "cohort.csv", tmp_path / "plan.csv"
+    patient = pacs.study("00123").patient_id
+    table.write_text(f"PatientID,key:StudyDate\n{patient},20230101-20241231\n{patient},19990101-19991231\n")
+    run("plan", "--csv", table, "--output", plan, *peer(pacs))
+    assert pd.read_csv(plan, dtype=str)["decision"].tolist() == ["move", "not-found"]
+    again = run("plan", "--json", "--csv", plan, *peer(pacs))
+    assert [row["decision"] for row in json.loads(again.out)] == ["move", "not-found"], again.err
+
+
 def test_find_in_parts(run: Shell) -> None:
     """An archive that caps its answers is asked in parts; where that cannot be, a warning says what to do."""
     studies = [made_study(f"A{n}", instances=1, date=f"202401{n + 1:02d}") for n in range(9)]

@@ -507,12 +507,23 @@ def test_a_problem_names_the_line_of_the_file(tmp_path: Path) -> None:
         (lambda table: table.iloc[::-1], [9, 6, 4]),
         (lambda table: table.assign(split="train").mask(table == ""), [4, 6, 9]),
         (lambda table: table[["AccessionNumber"]], [4, 6, 9]),
+        (lambda table: table["AccessionNumber"], [4, 6, 9]),
         (lambda table: table.iloc[::-1].reset_index(drop=True), [None, None, None]),
         (lambda table: table.set_index("note", drop=False), [None, None, None]),
         (lambda table: table.assign(AccessionNumber=" 4"), [None, 4, None, None]),
         (lambda table: pd.DataFrame(table.to_dict("list")), [None, None, None]),
     ],
-    ids=["filtered", "reversed", "column added", "column taken", "renumbered", "other index", "changed", "made anew"],
+    ids=[
+        "filtered",
+        "reversed",
+        "column added",
+        "column taken",
+        "one column",
+        "renumbered",
+        "other index",
+        "changed",
+        "made anew",
+    ],
 )
 def test_a_line_is_named_only_where_it_is_the_row(tmp_path: Path, change: object, lines: list[int | None]) -> None:
     """A table that was filtered, sorted or renumbered never names a line where something else stands."""

@@ -127,8 +127,8 @@ def parse_requests(
         else:
             assert request is not None
             parsed.append(request)
-    if problems and isinstance(requests, pd.DataFrame):
-        for problem in placed((problem for row in problems.values() for problem in row), requests):
+    if problems:
+        for problem in placed((problem for row in problems.values() for problem in row), given):
             by_row.setdefault(problem.position, []).append(problem)
         problems = {position: tuple(row) for position, row in by_row.items()}
     if problems and invalid == "raise":
@@ -216,7 +216,8 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
     named = [keys] if isinstance(keys, str) else list(keys)
     mapped, problems = _key_columns(table, named)
     if len(table.columns) and not mapped and not problems:
-        mend = f"rename one to {' or '.join(('AccessionNumber', *UNIQUE_KEYS[:2]))}, or name it in keys=[...]"
+        names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
+        mend = f"rename one to {names}, or {KEY}StudyDate or the like, or name it in keys=[...]"
         problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend, private=True))
     if problems:
         raise RequestError(problems)

@@ -19,7 +19,7 @@ from dicomover.cli.screen import say, verbosity
 from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
 from dicomover.node import Node, Timeouts
-from dicomover.requests import IDENTIFYING, keyword_of, read_requests
+from dicomover.requests import IDENTIFYING, KEY, keyword_of, read_requests
 
 __all__ = [
     "BatchGiven",
@@ -121,8 +121,8 @@ def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     named = {}
     for column in table.columns:
         with contextlib.suppress(KeyError):
-            named[column] = keyword_of(column)
-    keys = [column for column, keyword in named.items() if keyword in IDENTIFYING]
+            named[column] = keyword_of(column.removeprefix(KEY))
+    keys = [column for column, keyword in named.items() if keyword in IDENTIFYING or column.startswith(KEY)]
     telling = pd.Series(False, index=table.index)
     for column in keys:
         if named[column] != "PatientID":

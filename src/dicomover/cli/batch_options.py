@@ -22,7 +22,7 @@ BATCH = [
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="A batch instead of keys: one request a line. The first line names the columns; AccessionNumber, "
-        "PatientID and the UIDs are keys, other columns ride along into the summary.",
+        "PatientID, the UIDs, and names such as key:StudyDate are keys, other columns ride along into the summary.",
     ),
     click.option(
         "--invalid",
