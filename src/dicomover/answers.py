@@ -33,6 +33,7 @@ import pandas as pd
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from dicomover.errors import AnswerWarning
 from dicomover.identifier import Level
@@ -102,10 +103,13 @@ def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.Data
     0            CT\SR                        <NA>
     """
     answers = list(answers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote the values that it does not like
+        texts = {keyword: _texts(answers, keyword) for keyword in columns}
     found: dict[str, pd.Series[Any]] = {}
     for keyword in columns:
         dtype = dtype_of(keyword)
-        values, lost = _read([_text_of(answer, keyword) for answer in answers], _READ[dtype])
+        values, lost = _read(texts[keyword], _READ[dtype])
         if lost:  # what they were is not said: it may be of a patient
             warnings.warn(
                 f"{keyword}: {lost} of {len(answers)} answers say what is not {_WORDS[dtype]}, "
@@ -155,17 +159,18 @@ def _read(texts: Sequence[str | None], read: Callable[[str], Any]) -> tuple[list
     return values, lost
 
 
-def _text_of(dataset: Dataset, tag: Any) -> str | None:
-    """Return a value as text, None if there is none; pydicom warns with values that it does not like, or raises."""
-    if tag not in dataset:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _text(dataset[tag])
-        except Exception as error:  # noqa: BLE001 - whatever pydicom raises for bytes of another VR
-            logger.debug("%s: cannot be read (%s)", tag, type(error).__name__)
-            return _UNREADABLE
+def _texts(answers: Iterable[Dataset], keyword: str) -> list[str | None]:
+    tag = Tag(keyword)
+    return [_text_of(answer, tag) if tag in answer else None for answer in answers]
+
+
+def _text_of(dataset: Dataset, tag: BaseTag) -> str | None:
+    """Return a value as text, None if there is none."""
+    try:
+        return _text(dataset[tag])
+    except Exception as error:  # noqa: BLE001 - whatever pydicom raises for bytes of another VR
+        logger.debug("%s: cannot be read (%s)", tag, type(error).__name__)
+        return _UNREADABLE
 
 
 def _text(element: DataElement) -> str | None:
