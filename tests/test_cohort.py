@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli_kit import wait_until
@@ -64,6 +64,7 @@ documents = st.builds(
 # --- the file
 
 
+@settings(max_examples=40)  # each is flushed to the disk
 @given(documents)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, document: Document) -> None:
     """A lockfile gives back every request, study, series, instance and digest, and the same hash."""
@@ -191,6 +192,23 @@ def test_the_schema_names_every_field() -> None:
     found = {path for path in paths(content, "") if not path.endswith(("[]", "*"))}
     assert found == named
     assert schema_table().count("\n") == len(FIELDS) + 1
+
+
+LOCKFILE = json.dumps(cohort_of(locked(study("1", {"1.1": ["1.1.1"]}))).document.as_json(), indent=1).encode()
+
+
+@given(st.integers(0, len(LOCKFILE) - 1), st.binary(max_size=3), st.integers(0, 3))
+def test_no_damage_is_taken_for_content(
+    tmp_path_factory: pytest.TempPathFactory, at: int, put: bytes, gone: int
+) -> None:
+    """Whatever bytes are lost or changed, it is the same cohort or an error of ours."""
+    path = tmp_path_factory.mktemp("lock") / "cohort.lock.json"
+    path.write_bytes(LOCKFILE[:at] + put + LOCKFILE[at + gone :])
+    try:
+        cohort = Cohort.load(path)
+    except CohortError:
+        return
+    assert cohort.document.as_json() == json.loads(LOCKFILE)
 
 
 # --- the hash

@@ -280,10 +280,14 @@ def test_a_long_head(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_links(tmp_path: Path) -> None:
-    """A folder that leads to itself ends all the same."""
-    written(tmp_path, A)
-    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert len(index_folder(tmp_path).files) == 4
+    """Links are followed, and a folder that leads to itself ends all the same."""
+    written(tmp_path / "store", A)
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view" / "patients").symlink_to(tmp_path / "store", target_is_directory=True)
+    (tmp_path / "store" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "view" / "dead.dcm").symlink_to(tmp_path / "nowhere")
+    assert of(A).check(tmp_path / "view").empty
+    assert [len(found) for found in index_folder(tmp_path / "view").files.values()] == [1] * 4
 
 
 def test_no_path_is_shown(folder: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from cohort_kit import SECRET, receiving
 from dicomover import Cohort, ConfigurationError, Mover
+from dicomover.cohort import pinned
 from dicomover.testing import DemoPacs, Study, made_study
 
 
@@ -85,17 +87,19 @@ def test_a_further_series_leaves_the_others_whole(tmp_path: Path) -> None:
     assert [move.level for move in moves] == ["SERIES", "SERIES"]
 
 
-def test_many_instances_are_asked_for_in_pieces(tmp_path: Path) -> None:
-    """No identifier has more than 500 UIDs."""
-    study = made_study("A", instances=1001, size=64)
+def test_many_instances_are_asked_for_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No identifier has more UIDs than fit into the length field of Explicit VR."""
+    assert pinned._UIDS_AT_ONCE * 65 < 1 << 16
+    monkeypatch.setattr(pinned, "_UIDS_AT_ONCE", 5)
+    study = made_study("A", instances=11)
     with DemoPacs([study]) as pacs, receiving(pacs, tmp_path / "in") as mover:
         cohort = mover.lock({"AccessionNumber": "A"}, path=None)
         pacs.remove(study)
-        pacs.add(grown(study, instances=1002))
+        pacs.add(grown(study, instances=12))
         summary = mover.move(cohort)
         sizes = [len(request.values("SOPInstanceUID")) for request in pacs.requests if request.kind == "C-MOVE"]
-    assert summary["received"].tolist() == [1001]
-    assert sorted(sizes) == [1, 500, 500]
+    assert summary["received"].tolist() == [11]
+    assert sorted(sizes) == [1, 5, 5]
 
 
 def test_an_instance_that_is_gone_is_missing(tmp_path: Path) -> None:
@@ -114,17 +118,20 @@ def test_an_instance_that_is_gone_is_missing(tmp_path: Path) -> None:
     assert job.failures()["SOPInstanceUID"].tolist() == [gone]
 
 
-def test_a_replaced_instance_is_missing_though_the_count_is_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", ["counts", "instances"])
+def test_a_replaced_instance_is_missing_though_the_count_is_right(tmp_path: Path, verify: Any) -> None:
     """The archive has as many as were locked, but not the same: by number nothing is missing, by UID one is."""
-    study = made_study("A", series=2, instances=2)
-    other = made_study("A", series=1, instances=4, study_instance_uid=study.study_instance_uid)
-    with DemoPacs([study]) as pacs, receiving(pacs, tmp_path / "in") as mover:
+    whole = made_study("A", series=2, instances=4)
+    study = whole.only(lambda instance: int(instance.number) <= 2)
+    other = whole.only(lambda instance: instance in whole.series[0].instances)
+    with DemoPacs([study]) as pacs, receiving(pacs, tmp_path / "in", verify=verify) as mover:
         cohort = mover.lock({"AccessionNumber": "A"}, path=None)
         pacs.remove(study)
         pacs.add(other)
         job = mover.job(cohort).run()
     assert job.summary()["status"].tolist() == ["partial"]
     assert set(job.failures()["SOPInstanceUID"]) == uids(study) - uids(other)
+    assert uids_in(tmp_path / "in") == (uids(other) if verify == "counts" else uids(study) & uids(other))
 
 
 def test_a_study_that_is_gone_is_not_found(tmp_path: Path) -> None:

@@ -678,7 +678,7 @@ class Mover(CohortVerbs):
     ) -> tuple[Batch, Resolve]:
         """Return the batch, and what says of each request what it comes to."""
         if isinstance(requests, Cohort):
-            return requests.batch(keys), requests.resolver(self.node)
+            return requests.batch(keys), requests.resolver(self.node, options["verify"])
         batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
         return batch, Resolver(self.node, options["verify"], options["max_matches"])
 

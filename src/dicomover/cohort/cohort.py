@@ -20,6 +20,7 @@ from dicomover.errors import CohortError, ConfigurationError
 from dicomover.journal.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
 from dicomover.node import Node
 from dicomover.requests import Batch
+from dicomover.resolve import Verify
 
 __all__ = ["Cohort"]
 
@@ -56,9 +57,9 @@ class Cohort:
     To go on where a move stopped, move the cohort again: the journal knows what is here already. The rows of its
     summary are requests like any others, and would be looked up in the archive as it is now.
 
-    Where an archive counts as many instances of a study as were locked, the study is moved as a whole, so that of a
-    study in which instances were replaced the new ones come too; those that are gone make the row `partial`, and
-    `check` names both.
+    Where an archive counts as many instances of a study as were locked, the study is moved as a whole. If some of
+    them were replaced, the new ones come too, and those that are gone make the row `partial`; with
+    `verify="instances"` the archive is asked for its instances first, and only what was locked comes.
 
     Examples
     --------
@@ -246,9 +247,9 @@ class Cohort:
         requests = tuple(request.request(position) for position, request in enumerate(self.locked))
         return Batch(requests, self.given, {})
 
-    def resolver(self, archive: object) -> PinnedResolver:
+    def resolver(self, archive: object, verify: Verify = "counts") -> PinnedResolver:
         """Return what says of each request what it was locked to."""
-        return PinnedResolver(archive, self.locked)
+        return PinnedResolver(archive, self.locked, verify)
 
     # --- against the disk
 

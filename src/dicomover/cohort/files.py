@@ -79,15 +79,19 @@ def index_folder(folder: str | os.PathLike[str]) -> Folder:
 
 
 def _paths(folder: str) -> Iterator[str]:
-    below = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                below.append(entry.path)
-            elif entry.is_file() and not entry.name.endswith(".part"):
-                yield entry.path
-    for path in below:
-        yield from _paths(path)
+    """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        seen = os.stat(path)  # noqa: PTH116
+        if (seen.st_dev, seen.st_ino) in entered:
+            continue
+        entered.add((seen.st_dev, seen.st_ino))
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        yield from (entry.path for entry in entries if entry.is_file() and not entry.name.endswith(".part"))
+        waiting += reversed([entry.path for entry in entries if entry.is_dir()])
 
 
 def read_file(path: str) -> DicomFile | None:

@@ -11,7 +11,7 @@ from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
 from dicomover.matching import select
-from dicomover.resolve import Find, Resolution, Target, TooManyMatches, instances_of
+from dicomover.resolve import Find, Resolution, Target, TooManyMatches, Verify, instances_of
 
 __all__ = ["PinnedResolver"]
 
@@ -29,10 +29,14 @@ class PinnedResolver:
         What to call it in messages.
     requests
         What was locked, by position in the batch.
+    verify
+        With `instances` a study is moved as a whole only if its instances are those that were locked, otherwise also
+        if they are as many.
     """
 
     archive: object
     requests: Sequence[LockedRequest]
+    verify: Verify = "counts"
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Return the C-MOVEs for a request.
@@ -58,7 +62,7 @@ class PinnedResolver:
         gone = 0
         for study in locked.studies:
             identifier = identifier_of(locked, study)
-            whole = locked.level in (Level.PATIENT, Level.STUDY)
+            whole = locked.level in (Level.PATIENT, Level.STUDY) and self.verify != "instances"
             unchanged = self._unchanged(identifier, study, find) if whole else None
             if unchanged is not None:
                 targets.append(unchanged)
