@@ -1,4 +1,4 @@
-"""Measure, and print a table: python -m benchmarks [--quick] [--only NAME] [--list] [--folder FOLDER]."""
+"""Measure, and print a table: python -m benchmarks [--quick] [--only NAME] [--list] [--update] [--folder FOLDER]."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import logging
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import journal, moving, receiving
 from benchmarks.harness import FULL, QUICK, SMOKE, WENT_WRONG, load, machine, row_lines, run, sample_lines
+from benchmarks.publish import publish
 
 EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT]
 SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
@@ -37,20 +39,24 @@ def main() -> None:
             inside.mkdir()
             figures, missing = run(experiment, scale, inside, tell)
             lines = row_lines(experiment, figures)
-            found = sample_lines(experiment, figures)
-            tell("\n".join((*lines, *found, *missing)))
+            measured = sample_lines(experiment, figures)
+            tell("\n".join((*lines, *measured, *missing)))
             rows += lines
-            samples += found
+            samples += measured
             notes += missing
-    print(f"{where}; load average {before} before and {load()} after;")
-    print(f"medians of {scale.rounds} rounds, of fewer where a contestant takes long.\n")
-    print("| measure | value | target | reached |\n| --- | --- | --- | --- |")
-    print("\n".join(rows), end="\n\n")
-    print("| what was measured | contestant | median | from … to | rounds |\n| --- | --- | --- | --- | --- |")
-    print("\n".join(samples))
+    said = (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {where}; load average {before} before and {load()} after; "
+        f"medians of {scale.rounds} rounds, of fewer where a contestant takes long."
+    )
+    table = ["| measure | value | target | reached |", "| --- | --- | --- | --- |", *rows]
+    head = "| what was measured | contestant | median | from … to | rounds |\n| --- | --- | --- | --- | --- |"
+    found = "\n".join([head, *samples])
+    print(said, "\n".join(table), found, sep="\n\n")
     print("".join(f"\n{note}" for note in notes))
     if any(WENT_WRONG in note for note in notes):
         sys.exit(1)
+    if given.update:
+        publish(said, table, found)
 
 
 def tell(text: str) -> None:
@@ -65,6 +71,9 @@ def _arguments() -> argparse.Namespace:
         "--smoke", dest="scale", action="store_const", const="smoke", help="as little as possible: does it run?"
     )
     parser.add_argument("--only", action="append", metavar="NAME", default=[], help="benchmarks that begin with it")
+    parser.add_argument(
+        "--update", action="store_true", help="write the tables into README.md and benchmarks/README.md"
+    )
     parser.add_argument("--list", action="store_true", help="print what would be measured")
     parser.add_argument("--folder", help="where files go; the system's temporary folder by default")
     return parser.parse_args()

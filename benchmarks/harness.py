@@ -241,8 +241,10 @@ def sample_lines(experiment: Experiment, figures: Figures) -> list[str]:
 
 
 def program(name: str) -> str:
-    """Return the path of a program."""
-    path = shutil.which(name)
+    """Return the path of a program of DCMTK; pynetdicom brings some of the same names into Python's own folder."""
+    own = Path(sys.executable).parent
+    folders = [folder for folder in os.get_exec_path() if Path(folder) != own]
+    path = shutil.which(name, path=os.pathsep.join(folders))
     if path is None:
         raise Unavailable(f"{name} is not installed (DCMTK)")
     return path
@@ -411,11 +413,11 @@ def machine(folder: Path) -> str:
     with contextlib.suppress(OSError, IndexError):
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip()
-    said = [f"{os.cpu_count()} cores ({model})", f"{platform.system()} {platform.release()}", _file_system(folder)]
+    said = [f"{os.cpu_count()} cores ({model})", f"{platform.system()} {platform.release().partition('-')[0]}", _file_system(folder)]
     said.append(f"Python {platform.python_version()}")
     said += [f"{name} {importlib.metadata.version(name)}" for name in ("pydicom", "pynetdicom")]
-    if shutil.which("storescp"):
-        answer = subprocess.run(["storescp", "--version"], capture_output=True, text=True, check=False)
+    with contextlib.suppress(Unavailable):
+        answer = subprocess.run([program("storescp"), "--version"], capture_output=True, text=True, check=False)
         said.append("DCMTK " + answer.stdout.partition(" v")[2].partition(" ")[0])
     return ", ".join(filter(None, said))
 

@@ -200,10 +200,13 @@ def _prepare(size: int, senders: int) -> Callable[[Scale, Path], AbstractContext
 
 
 def _rows(what: str, senders: int, nodelay: float, pynetdicom: float) -> list[Row]:
+    def target(ratio: float) -> float | None:
+        return ratio if senders == 1 else None  # what must be reached is said of one association
+
     rows = [
-        Row(f"{what}: against storescp with TCP_NODELAY=1", ratio(NODELAY, OURS), target=nodelay),
-        Row(f"{what}: against storescp as shipped", ratio(SHIPPED, OURS), target=20.0),
-        Row(f"{what}: against pynetdicom writing raw bytes", ratio(PYNETDICOM, OURS), target=pynetdicom),
+        Row(f"{what}: against storescp with TCP_NODELAY=1", ratio(NODELAY, OURS), target=target(nodelay)),
+        Row(f"{what}: against storescp as shipped", ratio(SHIPPED, OURS), target=target(20.0)),
+        Row(f"{what}: against pynetdicom writing raw bytes", ratio(PYNETDICOM, OURS), target=target(pynetdicom)),
         Row(f"{what}: a sink that discards, as a share of our time", ratio(SINK, OURS)),
         Row(f"{what}: that sink against pynetdicom, the most that this sender allows", ratio(PYNETDICOM, SINK)),
         Row(f"{what}: a bare socket into files, as a share of our time", ratio(RAW, OURS)),

@@ -1,0 +1,42 @@
+"""Put what was measured where people read it: all of it into benchmarks/README.md, what has a target into README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import ROOT
+
+__all__ = ["MARKS", "TARGETED", "publish", "section"]
+
+TARGETED = ROOT / "README.md"
+EVERYTHING = ROOT / "benchmarks" / "README.md"
+MARKS = ("<!-- benchmarks -->", "<!-- end benchmarks -->")
+
+
+def publish(machine: str, rows: list[str], samples: str) -> None:
+    """Write the tables between the marks of both pages.
+
+    Parameters
+    ----------
+    machine
+        What it was measured on.
+    rows
+        The lines of the table of rows, its head first.
+    samples
+        The table of what was measured.
+    """
+    head, lines = rows[:2], rows[2:]
+    targeted = [line for line in lines if line.split(" | ")[2].strip()]
+    _put(TARGETED, f"{machine}\n\n" + "\n".join([*head, *targeted]))
+    _put(EVERYTHING, f"{machine}\n\n" + "\n".join(rows) + f"\n\n{samples}")
+
+
+def section(page: Path) -> str:
+    """Return what stands between the marks of a page."""
+    return page.read_text(encoding="utf-8").partition(MARKS[0])[2].partition(MARKS[1])[0]
+
+
+def _put(page: Path, text: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
