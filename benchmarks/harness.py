@@ -413,7 +413,8 @@ def machine(folder: Path) -> str:
     with contextlib.suppress(OSError, IndexError):
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip()
-    said = [f"{os.cpu_count()} cores ({model})", f"{platform.system()} {platform.release().partition('-')[0]}", _file_system(folder)]
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    said = [f"{os.cpu_count()} cores ({model})", system, _file_system(folder)]
     said.append(f"Python {platform.python_version()}")
     said += [f"{name} {importlib.metadata.version(name)}" for name in ("pydicom", "pynetdicom")]
     with contextlib.suppress(Unavailable):
