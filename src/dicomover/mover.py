@@ -487,10 +487,11 @@ class Mover(CohortVerbs):
         Parameters
         ----------
         requests
-            A dict, a DataFrame of n rows, or an iterable of n dicts or rows. Keys are DICOM keywords or tags. In a
-            dict every entry is a query key; in a table PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID
-            and AccessionNumber are, and the other columns ride along into the summary. Or a `Cohort`: what moves is
-            exactly what was locked, row by row.
+            A dict, a DataFrame of n rows or one of its columns, such as `table.AccessionNumber`, or an iterable of n
+            dicts or rows. Keys are DICOM keywords or tags. In a dict every entry is a query key; in a table PatientID,
+            StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, AccessionNumber and names such as `key:StudyDate` are,
+            and the other columns ride along into the summary. Or a `Cohort`: what moves is exactly what was locked,
+            row by row.
         keys
             Further columns of a table that are query keys.
         invalid
