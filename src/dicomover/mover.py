@@ -28,7 +28,7 @@ from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.options import Options, Progress, check, pace_of
 from dicomover.planning import Answers, plan
 from dicomover.pool import Pool
-from dicomover.progress import choose
+from dicomover.progress import choose, row_labels
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.resolve import Resolve, Resolver, Verify
@@ -96,6 +96,9 @@ class Mover(CohortVerbs):
         and none otherwise; None is none.
     progress
         `auto`, `notebook`, `terminal`, `log` or `none`.
+    show_keys
+        Name running and failed requests by their query keys on the screen, and so in a saved notebook too. By default a
+        row is called by its label, if that is a number, or by its position: keys may name a patient.
 
     Raises
     ------
@@ -135,6 +138,7 @@ class Mover(CohortVerbs):
         utilization: float | None = None,
         journal: str | os.PathLike[str] | Journal | None = "auto",
         progress: Progress = "auto",
+        show_keys: bool = False,
     ) -> None:
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
@@ -171,6 +175,7 @@ class Mover(CohortVerbs):
             "max_per_minute": max_per_minute,
             "utilization": utilization,
             "progress": progress,
+            "show_keys": show_keys,
         }
         if destination is not None:
             self._defaults["destination"] = destination
@@ -498,7 +503,8 @@ class Mover(CohortVerbs):
             `raise` if a row cannot be meant, or `record` it as a row with the status `invalid`.
         **overrides
             What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
-            `verify`, `recheck`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`.
+            `verify`, `recheck`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`,
+            `show_keys`.
 
         Returns
         -------
@@ -616,7 +622,8 @@ class Mover(CohortVerbs):
         def cancel() -> None:
             job.cancel()
 
-        view = choose(options["progress"], on_cancel=cancel if cancel_button else None)
+        label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
+        view = choose(options["progress"], on_cancel=cancel if cancel_button else None, label=label)
         destination_pool = self._destination_pool if options["verify"] == "destination" else None
         settings = Settings(
             destination=destination,

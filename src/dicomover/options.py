@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     max_per_minute: float | None
     utilization: float | None
     progress: Progress
+    show_keys: bool
 
 
 def check(options: Options, destination: Node | None = None) -> None:
@@ -70,8 +71,9 @@ def check(options: Options, destination: Node | None = None) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name}={value!r} is not a whole number above 0; give one")
-    if not isinstance(options["recheck"], bool):
-        raise ConfigurationError(f"recheck={options['recheck']!r} is neither True nor False; choose one")
+    for switch in ("recheck", "show_keys"):
+        if not isinstance(options[switch], bool):
+            raise ConfigurationError(f"{switch}={options[switch]!r} is neither True nor False; choose one")
     if options["verify"] not in get_args(Verify):
         raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}; choose one")
     if options["verify"] == "destination" and (
