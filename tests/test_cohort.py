@@ -342,6 +342,13 @@ def test_levels_lock_what_they_name(pacs: DemoPacs) -> None:
     assert len(patient.studies) == 2
 
 
+def test_a_wrong_patient_hides_no_study_from_others(pacs: DemoPacs) -> None:
+    """A study that is not found under one patient is found by another row that does not name the patient."""
+    study = {"StudyInstanceUID": pacs.study("00123").study_instance_uid}
+    cohort = Mover(pacs.node, associations=1).lock([{"PatientID": "P-9", **study}, study], path=None)
+    assert cohort.requests["state"].tolist() == ["not-found", "found"]
+
+
 def test_two_locks_have_the_same_hash(pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In whichever order the archive answers, at whichever time, with or without a file there."""
     rows = [{"AccessionNumber": "TWO"}, {"AccessionNumber": "00123"}, {"AccessionNumber": "nobody"}]

@@ -98,6 +98,13 @@ def test_everything_at_once() -> None:
             {},
             [("gained", "IMAGE", "1", "1.1", ("9",), 2, 2), ("unknown", "STUDY", "", "", (), None, None)],
         ),
+        (
+            locked(A),
+            locked(A, state=State.CUT_SHORT, note="capped"),
+            {},
+            [("unknown", "STUDY", "", "", (), None, None)],
+        ),
+        (locked(A, state=State.CUT_SHORT), locked(A), {}, []),
     ],
 )
 def test_what_a_request_leads_to(
@@ -247,3 +254,14 @@ def test_an_archive_that_will_not_say() -> None:
         assert kinds(mover.verify(cohort))[0] == (0, "STUDY", "unknown")
     with pytest.raises(NodeUnreachable):
         mover.verify(cohort)
+
+
+def test_an_archive_that_caps_its_answers() -> None:
+    """What it no longer names may still be there: that is unknown, not lost; what was locked moves all the same."""
+    with DemoPacs([made_study("A", instances=6)]) as pacs:
+        mover = Mover(pacs.node, destination="WORKSTATION", progress="none", retry="none")
+        cohort = mover.lock({"AccessionNumber": "A"}, path=None)
+        pacs.misbehave["A"] = Misbehaviour("find-capped", count=4)
+        assert kinds(mover.verify(cohort)) == [(0, "STUDY", "unknown")]
+        summary = mover.move(cohort, verify="instances")
+    assert summary[["status", "completed"]].to_numpy().tolist() == [["success", 6]]

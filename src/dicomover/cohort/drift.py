@@ -103,7 +103,6 @@ def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str,
     else:
         changes = [*_of_matches(locked, found, elsewhere)]
     now = {study.uid: study for study in found.studies}
-    cut_short = found.state is State.CUT_SHORT
     inside: list[Change] = []
     for study in locked.studies:
         there = now.get(study.uid) or elsewhere.get(study.uid)
@@ -111,7 +110,8 @@ def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str,
             inside += _of_study(locked, study, there)
         elif not any(study.uid == change.study for change in changes):
             changes.append(_lost_study(locked, study))
-    if cut_short and any(change.kind is Kind.LOST for change in inside):
+    lost = any(change.kind is Kind.LOST for change in inside)
+    if found.state is State.CUT_SHORT and (lost or locked.state is not State.CUT_SHORT):
         inside = [change for change in inside if change.kind is not Kind.LOST]
         inside.append(Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note))
     return changes + inside

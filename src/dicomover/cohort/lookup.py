@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydicom import Dataset
@@ -32,8 +32,7 @@ class Contents:
 
     find: Find
     archive: object
-    _studies: dict[str, Held | None] = field(default_factory=dict)
-    _series: dict[tuple[str, str], Held | None] = field(default_factory=dict)
+    _known: dict[Identifier, Held | None] = field(default_factory=dict)
 
     def studies_of(self, patient: Identifier) -> list[Identifier]:
         """Return the studies of a patient."""
@@ -43,16 +42,16 @@ class Contents:
 
     def study(self, identifier: Identifier, counted: int | None = None) -> Held | None:
         """Return what a study holds, None if there is no such study; `counted` if it is known to be there."""
-        if identifier.study not in self._studies:
-            self._studies[identifier.study] = self._study(identifier, counted)
-        return self._studies[identifier.study]
+        if identifier not in self._known:
+            self._known[identifier] = self._study(identifier, counted)
+        return self._known[identifier]
 
     def series(self, identifier: Identifier) -> Held | None:
         """Return one series of a study, None if there is no such series."""
-        key = (identifier.study, identifier.series)
-        if key not in self._series:
-            self._series[key] = self._one_series(identifier)
-        return self._series[key]
+        one = Identifier.of(Level.SERIES, identifier.model, identifier.keys())
+        if one not in self._known:
+            self._known[one] = self._one_series(one)
+        return self._known[one]
 
     def _study(self, identifier: Identifier, counted: int | None) -> Held | None:
         if counted is None:
@@ -77,7 +76,7 @@ class Contents:
     def _parts(self, identifier: Identifier) -> list[tuple[LockedSeries, bool]]:
         """Ask for the series, and the instances of each."""
         counts, model = "NumberOfSeriesRelatedInstances", identifier.model
-        keys = Identifier.of(Level.SERIES, model, identifier.keys()).keys()
+        keys = identifier.keys()
         found: dict[str, Dataset] = {}
         for answer in self.find(Level.SERIES, model, keys, ("Modality", counts), None):
             found.setdefault(str(answer.get("SeriesInstanceUID") or ""), answer)
@@ -112,36 +111,26 @@ def look_up(
     NodeError
         If the archive cannot be reached any more. What it says about this one request is a state.
     """
-
-    def ended(state: State, note: str, more_than: int | None = None) -> LockedRequest:
-        studies: tuple[LockedStudy, ...] = ()
-        row = given or {}
-        return LockedRequest(
-            request.label, request.level, request.model, request.keys, row, state, studies, more_than, note
-        )
-
+    none = LockedRequest(request.label, request.level, request.model, request.keys, given or {}, State.NOT_FOUND)
+    things = request.level.plural
     try:
         resolution = resolve(request, contents.find, archive=contents.archive, count=False, max_matches=max_matches)
         parts, absent, whole = _looked_into(resolution.targets, contents)
     except TooManyMatches:
-        return ended(State.TOO_MANY, f"more than {max_matches} {request.level.plural} match", max_matches)
+        note = f"more than {max_matches} {things} match"
+        return replace(none, state=State.TOO_MANY, more_than=max_matches, note=note)
     except (QueryRefused, ContextRejected, ProtocolError) as error:
-        return ended(State.REFUSED, str(error))
+        return replace(none, state=State.REFUSED, note=str(error))
     if not parts:
-        return ended(State.NOT_FOUND, resolution.note or f"C-FIND has no match at level {request.level}")
+        return replace(none, note=resolution.note or f"C-FIND has no match at level {request.level}")
     state, notes = State.FOUND, [resolution.note]
     if absent:
         state = State.INCOMPLETE
-        notes.append(f"{absent} of the {request.level.plural} that it names are not in the archive")
+        notes.append(f"{absent} of the {things} that it names are not in the archive")
     if not whole:
         state = State.CUT_SHORT
-        notes.append(
-            "the archive counts more instances than it names; ask its administrator whether answers are capped"
-        )
-    note = "; ".join(filter(None, notes))
-    studies = _merged(parts)
-    row = given or {}
-    return LockedRequest(request.label, request.level, request.model, request.keys, row, state, studies, None, note)
+        notes.append("the archive counts more instances than it names; ask its administrator whether it caps answers")
+    return replace(none, state=state, studies=_merged(parts), note="; ".join(filter(None, notes)))
 
 
 def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[LockedStudy], int, bool]:

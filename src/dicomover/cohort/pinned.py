@@ -97,7 +97,7 @@ def _asked_for(identifier: Identifier, study: LockedStudy, now: Mapping[str, Seq
     for series, uids in sorted(now.items()):
         wanted = [uid for uid in sorted(set(uids)) if uid in home and uid not in placed]
         placed.update(wanted)
-        if wanted and len(wanted) == len(set(uids)):
+        if wanted and set(uids) == set(study.by_series.get(series, ())):
             one = Identifier.of(Level.SERIES, model, {**keys, "SeriesInstanceUID": series})
             yield Target(one, True, len(wanted), 1, modalities.get(series, ()), {series: wanted})
         else:
