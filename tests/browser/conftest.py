@@ -15,7 +15,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Run JupyterLab on loopback."""
     absent = missing("jupyterlab", "ipywidgets", "playwright")
     if absent:
-        skip_or_fail(f"not installed: {', '.join(absent)}; see README.md, Development")
+        skip_or_fail(f"not installed: {', '.join(absent)}; see docs/development.md")
     running = Lab(tmp_path_factory.mktemp("lab"))
     yield running
     running.stop()

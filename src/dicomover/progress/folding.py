@@ -25,7 +25,7 @@ __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
 
 NOTES = 5  # how many notes are kept
 REASONS = 20  # how many reasons are kept
-EXAMPLES = 5  # how many requests are kept of each
+EXAMPLES = 4  # how many requests are kept of each
 LENGTH = 300  # characters that are kept of a note or a reason
 
 _CUT_SHORT = (Status.FAILURE, Status.LOST, Status.CANCELLED)

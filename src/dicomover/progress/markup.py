@@ -29,6 +29,8 @@ _LABEL = f"padding: 0 16px 0 0; text-align: left; vertical-align: top; font-weig
 _TEXT = "padding: 0 16px 0 0; text-align: left; vertical-align: top"
 _TABLE = "border-collapse: collapse; border: none; margin: 0; font-size: inherit; color: inherit"
 _ROW = "background: none; border: none"
+_UNBROKEN = "; white-space: nowrap"
+_NARROW = 40  # characters of the names of rows that stay on one line
 _SHORT = 5  # reasons that are shown unfolded
 
 
@@ -48,7 +50,7 @@ def closing_html(state: State, now: float, label: Label = str) -> str:
     """
     head = f"<div><strong>dicomover: {escape(heading(state))}</strong></div>"
     body = "".join(
-        f'<tr style="{_ROW}"><th scope="row" style="{_LABEL}; white-space: nowrap">{escape(name)}</th>'
+        f'<tr style="{_ROW}"><th scope="row" style="{_LABEL}{_UNBROKEN}">{escape(name)}</th>'
         f'<td style="{_TEXT}">{escape(text)}</td></tr>'
         for name, text in facts(state, now)
     )
@@ -85,12 +87,12 @@ def reasons_title(state: State) -> str:
 
 def reasons_html(state: State, label: Label = str) -> str:
     """Return the rows that are not complete and their reasons as a table; equal reasons share a line."""
+    named = [(rows(reason.count, reason.requests, label), reason) for reason in reasons(state)]
     body = "".join(
-        f'<tr style="{_ROW}">'
-        f'<td style="{_TEXT}; min-width: 17em">{escape(rows(reason.count, reason.requests, label))}</td>'
-        f'<td style="{_TEXT}; white-space: nowrap">{escape(reason.status)}</td>'
+        f'<tr style="{_ROW}"><td style="{_TEXT}{_UNBROKEN if len(name) <= _NARROW else ""}">{escape(name)}</td>'
+        f'<td style="{_TEXT}{_UNBROKEN}">{escape(reason.status)}</td>'
         f'<td style="{_TEXT}">{escape(reason.error)}</td></tr>'
-        for reason in reasons(state)
+        for name, reason in named
     )
     more = f"<div>{escape(unlisted(state))}</div>" if state.unlisted else ""
     return f'<table style="{_TABLE}">{body}</table>{more}'
