@@ -151,7 +151,7 @@ def test_table_of_rows_that_are_not_complete(outputs: list[Handle]) -> None:
             state = fold(state, RequestEnded(step / 10, step, Status.LOST, "the association died"))
         view.show(state, step / 10)
     assert table.layout.display is None
-    assert ["row #0<" in values[0], "and 6 more<" in values[1], "and 10 more<" in values[2]] == [True] * 3
+    assert ["row #0<" in values[0], "and 7 more<" in values[1], "and 11 more<" in values[2]] == [True] * 3
     assert len(values) == 3
     assert table.titles == ("15 rows not complete",)
 
