@@ -111,8 +111,8 @@ def test_what_waits_for_its_next_attempt(pacs: DemoPacs, watcher: Watcher) -> No
     assert summary.status.tolist() == ["success"]
     state = watcher.seen[0]
     assert (set(state.deferred), state.running) == ({0}, {})
-    assert state.next_attempt is not None
-    assert waiting(state, state.next_attempt - 10) == "1 request is tried again in 10 s"
+    assert state.deferred.next_attempt is not None
+    assert waiting(state, state.deferred.next_attempt - 10) == "1 request is tried again in 10 s"
     assert watcher.state.deferred == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from copy import deepcopy
 
@@ -22,6 +23,7 @@ from dicomover.events import (
 from dicomover.outcome import Counters, Status
 from dicomover.progress import Rate, State, fold
 from dicomover.progress.markup import closing_html, running_html
+from dicomover.progress.state import Deferred, Later, Move
 from dicomover.progress.text import headline, unlisted
 
 
@@ -92,10 +94,10 @@ def test_deferred_and_taken_up_again() -> None:
     """A request that is tried again later does not run meanwhile, and keeps what its C-MOVEs have come to."""
     state = folded([MoveProgressed(1.0, 0, Counters(4, 1, 0, 5)), RequestDeferred(2.0, 0, 32.0)], begun(2, expected=10))
     assert not any((state.running, state.moves, state.moves_of))
-    assert (state.next_attempt, state.percent) == (32.0, 25)
+    assert (state.deferred.next_attempt, state.percent) == (32.0, 25)
     state = folded([MoveStarted(32.0, 0, 0, 10), MoveProgressed(33.0, 0, Counters(6, 0, 0, 4))], state)
     assert (state.completed, state.failed, state.expected, state.percent) == (6, 1, 10, 35)
-    assert (state.next_attempt, dict(state.running), state.moves_of[0]) == (None, {0: 32.0}, (0,))
+    assert (state.deferred.next_attempt, dict(state.running), state.moves_of[0]) == (None, {0: 32.0}, (0,))
     state = fold(state, RequestDeferred(34.0, 0, 90.0))
     assert not fold(state, RequestEnded(35.0, 0, Status.PARTIAL)).deferred
 
@@ -103,9 +105,23 @@ def test_deferred_and_taken_up_again() -> None:
 def test_deferred_to_another_request() -> None:
     """A request that waits for the C-MOVE of another is not kept until it ends, however many there are."""
     state = folded([RequestStarted(1.0, 1), RequestDeferred(1.0, 1)], begun(2))
-    assert (set(state.running), dict(state.deferred), state.next_attempt) == ({0}, {}, None)
+    assert (set(state.running), dict(state.deferred), state.deferred.next_attempt) == ({0}, {}, None)
     state = folded([MoveStarted(1.0, 1, 0), RequestDeferred(1.0, 0), RequestDeferred(1.0, 7, 9.0)], state)
-    assert (set(state.deferred), state.next_attempt) == ({0}, None)
+    assert (set(state.deferred), state.deferred.next_attempt) == ({0}, None)
+
+
+def test_what_is_kept_of_those_deferred_is_what_they_come_to() -> None:
+    """Whatever comes and goes, the sums that are kept are those of the requests that are left."""
+    later, chance = Later(), random.Random(1)
+    for step in range(500):
+        if later and chance.random() < 0.45:
+            later = later.without(chance.choice(list(later)))
+        else:
+            move = Move(Counters(chance.randrange(9)), expected=8)
+            later = later.adding(step, Deferred(chance.choice([None, chance.randrange(30)]), {step: move}))
+        untils = [deferred.until for deferred in later.values() if deferred.until is not None]
+        assert (later.attempts, later.next_attempt) == (len(untils), min(untils, default=None))
+        assert later.parts == pytest.approx(sum(deferred.part for deferred in later.values()))
 
 
 def test_rate_of_a_move() -> None:

@@ -14,7 +14,7 @@ from dicomover.progress import Rate, State
 from dicomover.progress.labels import row_labels
 from dicomover.progress.lines import latest_note, lines, unseen
 from dicomover.progress.markup import closing_html, running_html
-from dicomover.progress.state import Deferred, Move, Reason, Sample
+from dicomover.progress.state import Deferred, Later, Move, Reason, Sample
 from dicomover.progress.text import (
     brief,
     closing,
@@ -49,6 +49,7 @@ RUNNING = State(
 )
 
 
+ONE_LATER = Later().adding(3, Deferred(112.0, {}))
 REASONS = {
     (status, why): Reason(status, why, why, count, first)
     for status, why, count, first in [
@@ -129,14 +130,14 @@ class Words(HTMLParser):
             id="paused",
         ),
         pytest.param(
-            {"deferred": {3: Deferred(112.0, {})}},
+            {"deferred": ONE_LATER},
             100.0,
             "10 of 20 requests, 2 not complete · 1,234 instances moved (4 with a warning), 3 failed · 49/s"
             " · 1 min 21 s left",
             id="one-deferred",
         ),
         pytest.param(
-            {"deferred": {3: Deferred(112.0, {})}, "running": {}},
+            {"deferred": ONE_LATER, "running": {}},
             100.0,
             "10 of 20 requests, 2 not complete · 1 request is tried again in 12 s"
             " · 1,234 instances moved (4 with a warning), 3 failed",
@@ -166,10 +167,10 @@ def test_brief() -> None:
 
 def test_waiting() -> None:
     """What the batch waits for is told until then, and how many requests are tried again, and when."""
-    later = {1: Deferred(30.0, {}), 2: Deferred(12.0, {}), 3: Deferred(None, {})}
+    later = Later().adding(1, Deferred(30.0, {})).adding(2, Deferred(12.0, {})).adding(3, Deferred(None, {}))
     assert waiting(State(deferred=later), 2.0) == "2 requests are tried again, the next in 10 s"
     assert waiting(State(deferred=later), 12.0) == "2 requests are tried again"
-    assert waiting(State(deferred={3: Deferred(None, {})}), 2.0) == ""
+    assert waiting(State(deferred=Later().adding(3, Deferred(None, {}))), 2.0) == ""
     assert waiting(State(pause="resting", paused_until=5.0, deferred=later), 2.0) == "resting"
     assert waiting(State(pause="resting", paused_until=5.0), 5.0) == ""
     assert waiting(State(pause="resting", paused_until=5.0, ended_at=1.0, deferred=later), 2.0) == ""
@@ -222,9 +223,9 @@ def test_line_of_a_request_that_stalls() -> None:
 
 def test_what_is_tried_again_while_others_run() -> None:
     """While requests run, those that are tried again later are told below them."""
-    told = Words(running_html(replace(RUNNING, deferred={3: Deferred(112.0, {})}), 100.0)).words
+    told = Words(running_html(replace(RUNNING, deferred=ONE_LATER), 100.0)).words
     assert told.count("1 request is tried again in 12 s") == 1
-    paused = replace(RUNNING, running={}, moves={}, moves_of={}, deferred={3: Deferred(112.0, {})})
+    paused = replace(RUNNING, running={}, moves={}, moves_of={}, deferred=ONE_LATER)
     told = Words(running_html(paused, 100.0)).words
     assert sum("1 request is tried again in 12 s" in words for words in told) == 1
 

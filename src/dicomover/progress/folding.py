@@ -18,7 +18,7 @@ from dicomover.events import (
     RequestStarted,
 )
 from dicomover.outcome import Status
-from dicomover.progress.state import STEP, WINDOW, Deferred, Move, Reason, Sample, State
+from dicomover.progress.state import STEP, WINDOW, Deferred, Later, Move, Reason, Sample, State
 from dicomover.sentences import extremes, kind_of
 
 __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
@@ -74,17 +74,16 @@ def fold(state: State, event: Event) -> State:
         case Noted():
             return _noted(state, event)
         case BatchEnded():
-            return replace(state, ended_at=event.at, running={}, moves={}, moves_of={}, deferred={})
+            return replace(state, ended_at=event.at, running={}, moves={}, moves_of={}, deferred=Later())
 
 
 def _taken_up(state: State, event: RequestStarted | MoveStarted) -> State:
     """Note that a request is worked on, now or again; whatever the batch was told to wait for is over."""
     deferred = state.deferred.get(event.request)
     if deferred is not None:
-        rest = {request: other for request, other in state.deferred.items() if request != event.request}
         state = replace(
             state,
-            deferred=rest,
+            deferred=state.deferred.without(event.request),
             moves={**state.moves, **deferred.moves},
             moves_of={**state.moves_of, event.request: tuple(deferred.moves)} if deferred.moves else state.moves_of,
             active_at=_later(state.active_at, event.at),
@@ -146,14 +145,13 @@ def _request_deferred(state: State, event: RequestDeferred) -> State:
     state, moves = _let_go(state, event.request)
     if event.until is None and not moves:
         return state  # another request's C-MOVE is its own: nothing is to be known of it until it ends
-    return replace(state, deferred={**state.deferred, event.request: Deferred(event.until, moves)})
+    return replace(state, deferred=state.deferred.adding(event.request, Deferred(event.until, moves)))
 
 
 def _request_ended(state: State, event: RequestEnded) -> State:
     asked = event.request in state.deferred or bool(state.moves_of.get(event.request))
     if event.request in state.deferred:
-        rest = {request: other for request, other in state.deferred.items() if request != event.request}
-        state = replace(state, deferred=rest)
+        state = replace(state, deferred=state.deferred.without(event.request))
     if event.request in state.running:
         state, _ = _let_go(state, event.request)
     changes: dict[str, Any] = {} if event.status.complete else _with_reason(state, event)

@@ -6,13 +6,13 @@ attempt, never the size of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dicomover.outcome import Counters, Status
 from dicomover.sentences import merge
 
-__all__ = ["STALL_AFTER", "STEP", "WINDOW", "Deferred", "Move", "Rate", "Reason", "Sample", "State"]
+__all__ = ["STALL_AFTER", "STEP", "WINDOW", "Deferred", "Later", "Move", "Rate", "Reason", "Sample", "State"]
 
 STALL_AFTER = 20.0  # seconds without movement that are worth a word
 WINDOW = 15.0  # seconds that the recent rate looks back
@@ -96,6 +96,58 @@ class Deferred:
     def part(self) -> float:
         """How much of it is done, from 0 to 1."""
         return sum(move.part for move in self.moves.values()) / max(1, len(self.moves))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Later(Mapping[int, Deferred]):
+    """The requests that nobody works on for now. What is read of them at every drawing is kept, however many they are.
+
+    Attributes
+    ----------
+    requests
+        The requests.
+    parts
+        How much of them is done, in requests.
+    attempts
+        How many of them are tried again.
+    next_attempt
+        When the next of those is; None if none is.
+    """
+
+    requests: Mapping[int, Deferred] = field(default_factory=dict)
+    parts: float = 0.0
+    attempts: int = 0
+    next_attempt: float | None = None
+
+    def __getitem__(self, request: int) -> Deferred:
+        return self.requests[request]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.requests)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def adding(self, request: int, deferred: Deferred) -> Later:
+        """Return these and one more."""
+        until = (deferred.until,) if deferred.until is not None else ()
+        known = (self.next_attempt,) if self.next_attempt is not None else ()
+        return Later(
+            {**self.requests, request: deferred},
+            self.parts + deferred.part,
+            self.attempts + len(until),
+            min((*known, *until), default=None),
+        )
+
+    def without(self, request: int) -> Later:
+        """Return these without one of them."""
+        rest = dict(self.requests)
+        gone = rest.pop(request)
+        following = self.next_attempt
+        if gone.until is not None and gone.until == following:
+            following = min((other.until for other in rest.values() if other.until is not None), default=None)
+        parts = max(0.0, self.parts - gone.part) if rest else 0.0
+        return Later(rest, parts, self.attempts - (gone.until is not None), following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +264,7 @@ class State:
     running: Mapping[int, float] = field(default_factory=dict)
     moves: Mapping[int, Move] = field(default_factory=dict)
     moves_of: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    deferred: Mapping[int, Deferred] = field(default_factory=dict)
+    deferred: Later = field(default_factory=Later)
     reasons: Mapping[tuple[Status, str], Reason] = field(default_factory=dict)
     unlisted: int = 0
     moving_at: float | None = None
@@ -272,18 +324,13 @@ class State:
             return 0.0
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
-    @property
-    def next_attempt(self) -> float | None:
-        """When the next request is tried again; None if none is."""
-        return min((other.until for other in self.deferred.values() if other.until is not None), default=None)
-
     def is_paused(self, now: float) -> bool:
         """Tell whether the batch waits because it was told to: for its window, its pace, or the next attempt."""
         if self.ended_at is not None:
             return False
         if self.paused_until is not None and now < self.paused_until:
             return True
-        again = None if self.running else self.next_attempt
+        again = None if self.running else self.deferred.next_attempt
         return again is not None and now < again
 
     def stalled_for(self, now: float) -> float | None:
@@ -340,4 +387,4 @@ class State:
         open_parts = sum(
             sum(self.moves[number].part for number in numbers) / len(numbers) for numbers in self.moves_of.values()
         )
-        return open_parts + sum(deferred.part for deferred in self.deferred.values())
+        return open_parts + self.deferred.parts

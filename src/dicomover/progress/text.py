@@ -166,10 +166,10 @@ def waiting(state: State, now: float) -> str:
         return ""
     if state.paused_until is not None and now < state.paused_until:
         return state.pause
-    count = sum(deferred.until is not None for deferred in state.deferred.values())
-    if state.next_attempt is None or not count:
+    count, again = state.deferred.attempts, state.deferred.next_attempt
+    if again is None:
         return ""
-    left = state.next_attempt - now
+    left = again - now
     when = f" in {duration(left)}" if left >= 1 else ""
     if count == 1:
         return f"1 request is tried again{when}"
