@@ -162,11 +162,14 @@ def test_a_cap_is_found_and_got_around(how: str, keys: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("how", OVER)
-def test_a_day_above_the_cap_is_asked_by_time(how: str) -> None:
-    """One day with more than the cap is asked by StudyTime, from the day as a single date too."""
+@pytest.mark.parametrize("keys", [YEAR, {"StudyDate": "20230101"}])
+def test_a_day_above_the_cap_is_asked_by_time(how: str, keys: dict[str, str]) -> None:
+    """One day with more than the cap is asked by StudyTime; that it cannot find studies without one is told."""
     archive = Archive(year_of(450, days=1), 100, OVER[how])
-    for keys in (YEAR, {"StudyDate": "20230101"}):
-        assert len(set(archive.find(keys))) == len(archive.find(keys)) == 450
+    with pytest.warns(AnswerWarning, match="for StudyDate 20230101 it had to be asked by StudyTime") as caught:
+        found = archive.find(keys)
+    assert len(set(found)) == len(found) == 450
+    assert len(caught) == 1
     assert any("StudyTime" in keys for keys in archive.asked)
 
 
@@ -287,12 +290,17 @@ def test_a_time_that_is_asked_for_stays() -> None:
     assert {keys["StudyTime"] for keys in archive.asked} == {"1200-1300"}
 
 
-def test_studies_without_a_time_are_told() -> None:
-    """A day that is asked by time lacks the studies without one: a warning says so."""
-    day = [study(n, date(2023, 5, 5), None if n % 3 == 0 else n) for n in range(150)]
-    with pytest.warns(AnswerWarning, match="for StudyDate 20230505 some studies have no StudyTime"):
-        found = Archive(day, 100).find({"StudyDate": "20230505"})
-    assert len(found) > 100
+@pytest.mark.parametrize("how", OVER)
+def test_studies_without_a_time_are_told(how: str) -> None:
+    """A day that is asked by time lacks studies without one: one warning says so, of how many days."""
+    days = [study(n, date(2023, 5, 5 + n % 2), None if n % 50 == 0 else n) for n in range(300)]
+    with pytest.warns(AnswerWarning) as caught:
+        found = Archive(days, 100, OVER[how]).find(YEAR)
+    (warning,) = caught
+    assert str(warning.message).endswith(
+        "for 2 days from StudyDate 20230505 on it had to be asked by StudyTime, and studies without one may be missing"
+    )
+    assert 290 <= len(found) <= 300
 
 
 @pytest.mark.parametrize("ignored", ["StudyDate", "StudyTime"])

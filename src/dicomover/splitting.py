@@ -102,6 +102,7 @@ class _Search:
         self._caps = {split} if isinstance(split, int) else set[int]()
         self._found: dict[object, Dataset] = {}
         self._doubts: list[str] = []
+        self._by_time: list[Span] = []  # days that had to be asked by StudyTime, where studies without one do not match
         self._queries, self._spent = 0, False
 
     def run(self) -> list[Dataset]:
@@ -110,7 +111,12 @@ class _Search:
             self._whole()
         else:
             self._part(span)
-        if self._doubts:
+        if self._by_time:
+            first, count = self._by_time[0], len(self._by_time)
+            days = f"{count} days from {first} on" if count > 1 else str(first)
+            without = f"{self._level.plural} without one may be missing"
+            self._doubts.append(f"for {days} it had to be asked by StudyTime, and {without}")
+        if self._doubts and not self._is_full():
             more = f" and {len(self._doubts) - 3} more parts" if len(self._doubts) > 3 else ""
             warnings.warn(
                 f"{self._archive}: answers may be missing: {'; '.join(self._doubts[:3])}{more}",
@@ -118,6 +124,9 @@ class _Search:
                 stacklevel=4,  # where find() was called
             )
         return list(self._found.values())[: self._limit]
+
+    def _is_full(self) -> bool:
+        return self._limit is not None and len(self._found) >= self._limit
 
     def _whole(self) -> None:
         """Ask for everything at once, since it cannot be asked in parts."""
@@ -133,7 +142,7 @@ class _Search:
 
     def _part(self, span: Span) -> set[object]:
         """Ask for a part, and for its halves if that may have been too much; return what was found."""
-        if self._limit is not None and len(self._found) >= self._limit:
+        if self._is_full():
             return set()
         if self._queries >= MOST_QUERIES:
             if not self._spent:
@@ -153,6 +162,8 @@ class _Search:
                     raise
                 raise _of_part(error, span) from error
             logger.info("%s does not answer for %s at once; asking in parts", self._archive, span)
+            if halves[0].is_within_a_day > span.is_within_a_day:
+                self._by_time.append(span)
             return self._part(halves[0]) | self._part(halves[1])
         if not self._looks_capped(came):
             return self._keep(kept)
@@ -165,8 +176,8 @@ class _Search:
         whole = self._keep(kept)
         if inside - whole:
             self._caps.add(came)
-        if whole - inside and halves[0].is_within_a_day:
-            self._doubt(span, f"some {self._level.plural} have no StudyTime, by which it was asked in parts")
+        if inside != whole and halves[0].is_within_a_day > span.is_within_a_day:
+            self._by_time.append(span)
         return inside | whole
 
     def _query(self, keys: Mapping[str, str]) -> tuple[list[Dataset], int, bool]:
