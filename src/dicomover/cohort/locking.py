@@ -11,10 +11,10 @@ from typing import Any
 
 from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.content import LockedRequest, State, hide
-from dicomover.cohort.crew import Crew
 from dicomover.cohort.document import Document, software
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.given import rows_of
+from dicomover.cohort.lines import Lines
 from dicomover.cohort.lookup import Contents, held_of, look_up
 from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
 from dicomover.hygiene import Request
@@ -30,7 +30,7 @@ _SALT = b"dicomover cohort"
 
 
 def lock(
-    batch: Batch, crew: Crew, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
+    batch: Batch, lines: Lines, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
 ) -> Cohort:
     """Look up every request of a batch down to the instances.
 
@@ -38,7 +38,7 @@ def lock(
     ----------
     batch
         Without rows that could not be sent.
-    crew
+    lines
         Asks the archive.
     archive
         Who that is.
@@ -55,13 +55,13 @@ def lock(
     check_privacy(privacy, secret)
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = rows_of(table)
-    contents = Contents(crew.find, archive)
+    contents = Contents(lines.find, archive)
 
     def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
         request, label, row = item
         return replace(look_up(request, contents, max_matches=query["max_matches"], given=row), label=label)
 
-    known = list(crew.map(locked, zip(batch.requests, labels, rows, strict=True)))
+    known = list(lines.map(locked, zip(batch.requests, labels, rows, strict=True)))
     kept: dict[str, str] = {"privacy": privacy}
     requests = tuple(known)
     if privacy == "hashed" and secret is not None:
@@ -98,14 +98,14 @@ def written(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None
     )
 
 
-def drift_of(cohort: Cohort, crew: Crew, *, archive: object, look_again: bool = True) -> list[Change]:
+def drift_of(cohort: Cohort, lines: Lines, *, archive: object, look_again: bool = True) -> list[Change]:
     """Say what has changed in the archive since a cohort was locked.
 
     Parameters
     ----------
     cohort
         What was locked.
-    crew
+    lines
         Asks the archive.
     archive
         What to call it in messages.
@@ -117,7 +117,7 @@ def drift_of(cohort: Cohort, crew: Crew, *, archive: object, look_again: bool = 
     NodeError
         If the archive cannot be reached any more.
     """
-    contents = Contents(crew.find, archive)
+    contents = Contents(lines.find, archive)
 
     def changes(item: tuple[int, LockedRequest]) -> list[Change]:
         position, locked = item
@@ -131,7 +131,7 @@ def drift_of(cohort: Cohort, crew: Crew, *, archive: object, look_again: bool = 
         except (QueryRefused, ContextRejected, ProtocolError) as error:
             return [Change(locked.label, locked.level, Kind.UNKNOWN, note=str(error))]
 
-    return [change for found in crew.map(changes, enumerate(cohort.locked)) for change in found]
+    return [change for found in lines.map(changes, enumerate(cohort.locked)) for change in found]
 
 
 def _of_request(locked: LockedRequest, found: LockedRequest, contents: Contents, look_again: bool) -> list[Change]:

@@ -13,8 +13,8 @@ from typing import Any, Unpack
 import pandas as pd
 
 from dicomover.cohort.cohort import Cohort
-from dicomover.cohort.crew import Crew, crew_of
 from dicomover.cohort.drift import drift_table
+from dicomover.cohort.lines import Lines, lines_of
 from dicomover.cohort.locking import drift_of, lock, written
 from dicomover.controls import Controls
 from dicomover.errors import ConfigurationError
@@ -38,10 +38,10 @@ class CohortVerbs(ABC):
     @abstractmethod
     def _asking(self, timeouts: Timeouts, controls: Controls | None = None) -> AbstractContextManager[Line]: ...
 
-    def _crew(self, options: Options, size: int) -> AbstractContextManager[Crew]:
+    def _lines(self, options: Options, size: int) -> AbstractContextManager[Lines]:
         """Lend as many lines as may work side by side on so many requests."""
         lend = partial(self._asking, options["timeouts"])
-        return crew_of(lend, min(options["associations"], size))
+        return lines_of(lend, min(options["associations"], size))
 
     def lock(
         self,
@@ -108,8 +108,8 @@ class CohortVerbs(ABC):
         if path is not None and not overwrite and Path(path).exists():
             earlier = Cohort.load(path)
         query: dict[str, Any] = {name: options[name] for name in ("level", "model", "max_matches")}
-        with self._crew(options, len(batch)) as crew:
-            cohort = lock(batch, crew, archive=self.node, query=query, privacy=privacy, secret=secret)
+        with self._lines(options, len(batch)) as lines:
+            cohort = lock(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
         return cohort if path is None else written(cohort, path, earlier)
 
     def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
@@ -166,5 +166,5 @@ class CohortVerbs(ABC):
                 "secret=, or compare only what was locked with look_again=False"
             )
         options = self._options({} if timeouts is None else {"timeouts": timeouts})
-        with self._crew(options, len(cohort)) as crew:
-            return drift_table(drift_of(cohort, crew, archive=self.node, look_again=look_again))
+        with self._lines(options, len(cohort)) as lines:
+            return drift_table(drift_of(cohort, lines, archive=self.node, look_again=look_again))

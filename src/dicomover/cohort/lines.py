@@ -15,7 +15,7 @@ from dicomover.errors import AssociationLost, NodeError, NodeUnreachable
 from dicomover.identifier import Level, Model
 from dicomover.line import Line
 
-__all__ = ["Crew", "crew_of"]
+__all__ = ["Lines", "lines_of"]
 
 _ATTEMPTS = 3  # of a C-FIND whose association is lost
 
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Crew:
+class Lines:
     """Asks over whichever line is free, again if an association is lost in the middle: a lock is one piece.
 
     Parameters
@@ -72,8 +72,8 @@ class Crew:
 
 
 @contextlib.contextmanager
-def crew_of(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]], size: int) -> Iterator[Crew]:
-    """Open a crew of at most `size` lines, fewer where the archive does not take as many associations.
+def lines_of(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]], size: int) -> Iterator[Lines]:
+    """Open at most `size` lines, fewer where the archive does not take as many associations.
 
     Raises
     ------
@@ -89,4 +89,4 @@ def crew_of(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]],
                 line = stack.enter_context(lend(controls))
                 line.connect()
                 lines.append(line)
-        yield Crew(lines, controls)
+        yield Lines(lines, controls)
