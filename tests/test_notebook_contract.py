@@ -63,10 +63,15 @@ print(cancelled.error.dropna().tolist())
 AGAIN = """
 summary = mover.move(requests, invalid="record")
 """
+SHOWN = """
+shown = mover.move(requests, invalid="record", show_keys=True)
+"""
 TELL = """
 print(summary.status.value_counts().to_json())
 print(summary.error.dropna().tolist(), job.failures().columns.tolist(), mover, job)
 print(get_ipython().events.callbacks["post_run_cell"])
+"""
+END = """
 mover.close()
 pacs.close()
 logging.shutdown()
@@ -97,7 +102,15 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     private = request.param == "private"
     given = {"patients": list(zip(IDS, NAMES, strict=True)), "invalid": INVALID, "private": private}
     (folder / "given.json").write_text(json.dumps(given))
-    sources = {"setup": SETUP, "start": START, "cancel": CANCEL, "move": AGAIN, "tell": TELL}
+    sources = {
+        "setup": SETUP,
+        "start": START,
+        "cancel": CANCEL,
+        "move": AGAIN,
+        "tell": TELL,
+        "shown": SHOWN,
+        "end": END,
+    }
     cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
     book = nbformat.v4.new_notebook(cells=cells)
     client = nbclient.NotebookClient(
@@ -149,13 +162,20 @@ def test_nobody_listens_any_more(executed: Executed) -> None:
 
 def test_no_patient_in_outputs(executed: Executed) -> None:
     """No output has a canary: no panel, no repr, no sentence of a row."""
-    outputs = json.dumps([cell.outputs for cell in executed.book.cells])
+    outputs = json.dumps([cell.outputs for cell in executed.book.cells if cell.id != "shown"])
     assert len(outputs) > 2000
     assert found(outputs) == []
 
 
+def test_keys_are_shown_where_asked_for(executed: Executed) -> None:
+    """A panel that is asked to shows the keys of the rows that are not complete, and of their patients nothing else."""
+    shown = executed.output(5).data
+    assert found(shown["text/html"]) == found(shown["text/plain"]) == ["CANARY-47"]
+    assert "PatientID CANARY-4799, AccessionNumber A0" in shown["text/plain"]
+
+
 def test_no_patient_in_metadata(executed: Executed) -> None:
-    """No widget that the notebook keeps has a canary."""
+    """No widget that the notebook keeps has a canary, even if its panel was asked to show keys."""
     assert found(json.dumps(executed.book.metadata)) == []
 
 
