@@ -720,3 +720,12 @@ def test_what_a_screen_calls_a_row(pacs: DemoPacs, capsys: pytest.CaptureFixture
     assert summary.status.tolist() == ["not-found"]
     assert ("no such study" in shown) is show_keys
     assert "a patient's name" not in shown
+
+
+def test_a_success_that_may_not_be_all(pacs: DemoPacs) -> None:
+    """Where an archive may have capped its answers, even a row that is complete says that there may be more."""
+    with DemoPacs([made_study("MANY", number=n, instances=1) for n in range(120)]) as many:
+        many.misbehave["*"] = Misbehaviour("find-capped", count=100)
+        row = quiet(many).move({"AccessionNumber": "MANY"}).loc[0]
+    assert (row.status, row.matches, row.completed) == ("success", 100, 100)
+    assert "there may be more" in row.error

@@ -360,3 +360,13 @@ def test_named_images_are_counted_without_asking() -> None:
     keys = {**keys, "SOPInstanceUID": "8.8\\7.7"}
     (target,) = resolved(keys, archive).targets
     assert (target.found, target.expected) == (False, 2)
+
+
+@pytest.mark.parametrize(("count", "suspicious"), [(99, False), (100, True), (101, False), (512, True)])
+def test_a_number_of_matches_that_looks_like_a_cap(count: int, suspicious: bool) -> None:
+    """An archive that may have answered all that it ever answers is not taken to have said everything."""
+    archive = Archive(*(item for n in range(count) for item in study(f"1.{n}", series=1, images=1)))
+    found = resolved({"AccessionNumber": "A"}, archive)
+    assert found.matches == count
+    assert bool(found.caution) is suspicious
+    assert ("ask more narrowly" in found.caution) is suspicious

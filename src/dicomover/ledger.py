@@ -318,7 +318,7 @@ def _result(row: Row) -> Result:
         received=sum(received) if received else None,
         bytes=sum(sizes) if sizes else None,
         attempts=sum(outcome.attempts for outcome in outcomes),
-        error=_error(outcomes, "" if status.complete else row.resolution.note),
+        error=_error(outcomes, "" if status.complete else row.resolution.note, row.resolution.caution),
         failed_uids=tuple(uid for outcome in outcomes for uid in outcome.end.failed_uids),
         missing=tuple(instance for outcome in outcomes for instance in outcome.missing),
     )
@@ -339,9 +339,9 @@ def whole(result: Result, kept: Manifest) -> Result:
     )
 
 
-def _error(outcomes: list[Outcome], note: str) -> str | None:
+def _error(outcomes: list[Outcome], *notes: str) -> str | None:
     said = distinct([outcome.error for outcome in outcomes if outcome.error])[:3]
     if said and len(outcomes) > 1:
         complete = sum(outcome.status.complete for outcome in outcomes)
         said.insert(0, f"{complete} of {len(outcomes)} C-MOVEs complete")
-    return "; ".join([*said, *([note] if note else [])]) or None
+    return "; ".join([*said, *filter(None, notes)]) or None

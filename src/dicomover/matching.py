@@ -13,7 +13,7 @@ from pydicom.multival import MultiValue
 
 from dicomover.errors import QueryRefused
 
-__all__ = ["agrees", "select"]
+__all__ = ["agrees", "is_round", "select"]
 
 _NOT_COMPARED = {"SQ", "DT", "UN", "OB", "OW", "AT"}
 
@@ -107,3 +107,14 @@ def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object)
             )
     kept = [answer for answer, verdict in zip(answers, verdicts, strict=True) if all(verdict.values())]
     return kept, len(answers) - len(kept)
+
+
+def is_round(count: int) -> bool:
+    """Tell whether a number of answers looks like one that somebody has configured as the most that come.
+
+    Examples
+    --------
+    >>> is_round(99), is_round(100), is_round(512)
+    (False, True, True)
+    """
+    return count >= 100 and (count % 50 == 0 or count & (count - 1) == 0)

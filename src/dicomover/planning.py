@@ -108,7 +108,7 @@ def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
         planned.decision, planned.error = "refused", stop.result.error
     else:
         targets = planned.resolution.targets
-        planned.error = planned.resolution.note or None
+        planned.error = "; ".join(filter(None, (planned.resolution.note, planned.resolution.caution))) or None
         if not any(target.found is not False for target in targets):
             planned.decision = "not-found"
         elif len(targets) > 1:

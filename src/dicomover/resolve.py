@@ -11,7 +11,7 @@ from pydicom import Dataset
 from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model, level_of, levels
-from dicomover.matching import select
+from dicomover.matching import is_round, select
 
 __all__ = ["Find", "Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "instances_of", "resolve"]
 
@@ -83,6 +83,8 @@ class Resolution:
         The C-MOVEs that it needs, each once.
     matches
         How many studies (series, images) it was resolved to; None if nothing had to be resolved.
+    caution
+        Why there may be more than that, in one sentence; it is said even if all of it moves.
     note
         What a person should know about it, in one sentence without patient data.
     """
@@ -90,6 +92,7 @@ class Resolution:
     targets: tuple[Target, ...]
     matches: int | None = None
     note: str = ""
+    caution: str = ""
 
     @property
     def expected(self) -> int | None:
@@ -158,6 +161,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     order = levels(request.model)
     known: list[dict[str, str]] = [{}]
     ignored = 0
+    caution = ""
     answers: list[Dataset] = []
     for level in order[: order.index(request.level) + 1]:
         keys = {key: value for key, value in request.keys.items() if _asked_at(key, request) is level}
@@ -178,6 +182,11 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
                 found, dropped = select(asked, keys, archive)
                 by_uid = _by_uid(found, level, archive)
             ignored += dropped
+            if level in (Level.PATIENT, Level.STUDY) and is_round(len(asked)):
+                caution = (
+                    f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
+                    "more; ask more narrowly"
+                )
             below += [{**above, level.unique_key: uid} for uid in by_uid]
             answers += by_uid.values()
             if max_matches is not None and len(below) > max_matches:
@@ -194,7 +203,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         targets = tuple(
             target if target.expected is not None else _counted(target, find, archive) for target in targets
         )
-    return Resolution(targets, len(known), note)
+    return Resolution(targets, len(known), note, caution)
 
 
 def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, Dataset]:

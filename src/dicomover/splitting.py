@@ -18,7 +18,7 @@ from pydicom import Dataset
 
 from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError, LostBy, NodeError, QueryRefused
 from dicomover.identifier import UNIQUE_KEYS, Level
-from dicomover.matching import agrees, select
+from dicomover.matching import agrees, is_round, select
 from dicomover.span import Span
 
 __all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
@@ -203,7 +203,7 @@ class _Search:
     def _looks_capped(self, came: int) -> bool:
         if self._caps:
             return came >= min(self._caps)
-        return self._level in (Level.PATIENT, Level.STUDY) and _is_round(came)
+        return self._level in (Level.PATIENT, Level.STUDY) and is_round(came)
 
     def _just(self, came: int) -> str:
         return f"exactly {came:,} {self._level.plural} came, which looks like the most that it answers at once"
@@ -217,11 +217,6 @@ class _Search:
         for name, answer in zip(names, answers, strict=True):
             self._found.setdefault(name, answer)
         return set(names)
-
-
-def _is_round(count: int) -> bool:
-    """Tell whether a count looks like a number that somebody has configured."""
-    return count >= 100 and (count % 50 == 0 or count & (count - 1) == 0)
 
 
 def _says_too_much(error: NodeError) -> bool:
