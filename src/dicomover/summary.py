@@ -89,6 +89,7 @@ class Result:
     failed_uids: tuple[str, ...] = ()
     missing: tuple[Instance, ...] = ()
 
+
 _VALUES: dict[str, Callable[[Result], object]] = {
     "status": lambda result: None if result.status is None else str(result.status),
     "status_code": lambda result: _hexadecimal(result.status_code),
