@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from dicomover import Mover, NodeUnreachable, QueryRefused, Timeouts
+from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
 from dicomover.controls import Controls
 from dicomover.crew import thread
 from dicomover.line import Line
@@ -80,3 +83,31 @@ def test_a_thread_that_cannot_be_started(pacs: DemoPacs, monkeypatch: pytest.Mon
             job.run()
     assert job.summary().status.notna().all()
     assert pacs.open_associations == 0
+
+
+def test_an_interrupt_while_a_thread_starts(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose thread runs already does its work once, and the batch ends when that has ended."""
+
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("dicomover.crew.thread", lambda work, name: Interrupted(target=work, name=name))
+    pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
+    with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
+        job = mover.job([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])
+        with pytest.raises(KeyboardInterrupt):
+            job.run()
+        assert job.done
+        assert set(job.summary().status) == {"cancelled"}
+    assert not [each for each in threading.enumerate() if each.name.startswith("dicomover worker")]
+
+
+def test_a_start_that_fails_is_over(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A job whose receiver cannot listen does not say that it runs, and nobody waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        job = Mover(pacs.node, receive=tmp_path, port=taken.getsockname()[1]).job({"AccessionNumber": "00123"})
+        with pytest.raises(ReceiverError):
+            job.run()
+    assert job.wait(0)

@@ -23,7 +23,7 @@ MODULES = sorted(
     if not module.name.rpartition(".")[2].startswith("_")
 )
 LONGEST = 400
-LONGER = {"dimse": 560, "doctor": 420, "mover": 720, "upper_layer": 450}
+LONGER = {"dimse": 540, "doctor": 420, "job": 410, "mover": 720, "upper_layer": 450}
 """Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
 
 

@@ -51,7 +51,7 @@ def test_a_second_plan_does_not_ask_again(pacs: DemoPacs) -> None:
     assert finds(pacs) == asked + 1
 
 
-def test_an_answer_that_is_too_old_is_asked_for_again(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_old_is_asked_for_again(pacs: DemoPacs) -> None:
     """After `max_age` seconds, or at once with 0, the archive is asked anew; so is it with other options."""
     mover = Mover(pacs.node, destination="WORKSTATION")
     mover.plan(REQUESTS[0])
@@ -61,8 +61,10 @@ def test_an_answer_that_is_too_old_is_asked_for_again(pacs: DemoPacs, monkeypatc
     mover.plan(REQUESTS[0], verify="instances")
     assert finds(pacs) > 3
     asked = finds(pacs)
-    now = pd.Timestamp.now().timestamp()
-    monkeypatch.setattr("dicomover.planning.time.monotonic", lambda: now + 10**9)
+    mover._answers._known = {key: (at - 599, item) for key, (at, item) in mover._answers._known.items()}
+    mover.plan(REQUESTS[0])
+    assert finds(pacs) == asked
+    mover._answers._known = {key: (at - 2, item) for key, (at, item) in mover._answers._known.items()}
     mover.plan(REQUESTS[0])
     assert finds(pacs) == asked + 1
 
@@ -116,6 +118,16 @@ def test_a_plan_that_is_moved_is_known_again(pacs: DemoPacs, tmp_path: Path) -> 
         assert mover.plan(REQUESTS).decision.tolist() == ["skip"] * 3
 
 
+def test_a_row_after_one_that_is_skipped(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A row is no duplicate of one that does not move: it has a journal entry of its own, and moves."""
+    rows = [REQUESTS[0], {"StudyInstanceUID": STUDIES[0].study_instance_uid}]
+    with receiving(pacs, tmp_path) as mover:
+        mover.move(rows[0])
+        plan = mover.plan(rows)
+        assert plan.decision.tolist() == ["skip", "move"]
+        assert mover.move(rows).attempts.tolist() == [0, 1]
+
+
 def test_a_plan_writes_nothing(pacs: DemoPacs, tmp_path: Path) -> None:
     """A folder without a journal has none afterwards."""
     mover = Mover(pacs.node, receive=tmp_path / "cohort", port=0)
@@ -144,6 +156,31 @@ def test_a_study_that_has_grown(pacs: DemoPacs, tmp_path: Path) -> None:
         row = mover.move(REQUESTS[0], recheck=True).loc[0]
         assert (row.status, row.received, row.attempts) == ("skipped", 6, 0)
     assert len(files_in(tmp_path)) == 6
+
+
+def test_a_plan_that_rechecks(tmp_path: Path) -> None:
+    """What is to be rechecked and has grown would move, and does; another row for it would only repeat that."""
+    grown = made_study("00123", instances=6)
+    with DemoPacs([grown.only(lambda item: int(item.number) <= 4)]) as first, receiving(first, tmp_path) as mover:
+        mover.move(REQUESTS[0])
+    with DemoPacs([grown]) as later, receiving(later, tmp_path, recheck=True) as mover:
+        plan = mover.plan([REQUESTS[0], {"StudyInstanceUID": grown.study_instance_uid}])
+        assert plan.decision.tolist() == ["move", "duplicate"]
+        assert plan.here[0] == 4
+        assert mover.move(REQUESTS[0]).status.tolist() == ["success"]
+
+
+def test_a_study_whose_instances_were_replaced(tmp_path: Path) -> None:
+    """As many instances as before, but others: comparing by instance finds them."""
+    study = made_study("00123", instances=4)
+    old, new = (study.only(lambda item, n=n: int(item.number) in n) for n in ((1, 2), (2, 3)))
+    with DemoPacs([old]) as first, receiving(first, tmp_path) as mover:
+        mover.move(REQUESTS[0])
+    with DemoPacs([new]) as later, receiving(later, tmp_path, recheck=True) as mover:
+        assert mover.move(REQUESTS[0]).status.tolist() == ["skipped"]
+        row = mover.move(REQUESTS[0], verify="instances").loc[0]
+        assert (row.status, row.attempts) == ("success", 1)
+        assert len(later.stores) == 1
 
 
 def test_a_recheck_that_fails_takes_nothing_back(pacs: DemoPacs, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dicomover.job import Job
 from dicomover.resolve import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
-from peers import HERE, ONCE, dcmqrscp, free_port, orthanc
+from peers import HERE, ONCE, dcmqrscp, free_port, orthanc, wait_until
 
 UID = "2.25.123"
 WHOLE = made_study("00123", series=2, instances=3, study_instance_uid=UID)
@@ -121,6 +121,32 @@ def test_an_archive_that_does_not_list_instances(pacs: DemoPacs, tmp_path: Path)
     assert job.failures().empty
 
 
+def test_a_success_that_was_not_compared_says_so(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Where the archive lists fewer instances than it counts, as many as it counts are a success with a caution."""
+    pacs.misbehave["*"] = Misbehaviour("find-capped", count=2)
+    _, row = received(pacs, tmp_path)
+    assert (row.status, row.expected, row.received) == ("success", 6, 6)
+    assert "not compared by instance: the archive does not list all that it counts" in row.error
+
+
+def test_an_archive_that_lists_other_studies_too(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What does not belong to what was asked for is not missed, at the first attempt or the second."""
+    pacs.misbehave["*"] = ["find-ignores-keys", Misbehaviour("some-failed", times=1)]
+    for verify in ("instances", "counts"):
+        job, row = received(pacs, tmp_path / verify, verify=verify, retry=2)
+        assert (row.status, row.expected, row.received) == ("success", 6, 6)
+        assert job.failures().empty
+
+
+def test_verify_none_asks_nothing(pacs: DemoPacs, tmp_path: Path) -> None:
+    """An archive that is not to be asked is not asked, whatever is missing."""
+    pacs.misbehave[WHOLE.accession_number] = "some-failed"
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", verify="none", **ONCE) as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        assert mover.move({"StudyInstanceUID": UID}).status.tolist() == ["partial"]
+    assert not [request for request in pacs.requests if request.kind == "C-FIND"]
+
+
 def test_a_retry_that_brings_the_rest(pacs: DemoPacs, tmp_path: Path) -> None:
     """What was missing at first and came with the second attempt is not missing."""
     pacs.misbehave["00123"] = Misbehaviour("some-failed", times=1)
@@ -187,6 +213,74 @@ def test_a_destination_that_refuses_to_be_asked(pacs: DemoPacs) -> None:
         row = mover.move(REQUEST).loc[0]
     assert (row.status, row.attempts) == ("lost", 1)
     assert "could not be asked what has arrived" in row.error
+
+
+def test_a_list_that_cannot_be_compared(pacs: DemoPacs) -> None:
+    """Without the archive's list nothing shows that the destination has what was sent, and not something older."""
+    pacs.misbehave["*"] = [Misbehaviour("find-capped", count=2), "claims-some-without-sending"]
+    with Destination([WHOLE], ae_title="ELSEWHERE") as there, there.asked_by(pacs) as mover:
+        row = mover.move(REQUEST).loc[0]
+    assert row.status == "lost"
+    assert "does not list the instances" in row.error
+
+
+def test_a_destination_that_takes_one_association(pacs: DemoPacs) -> None:
+    """All workers ask over one association."""
+    many = [made_study(f"S{n}", instances=2) for n in range(8)]
+    pacs.add(many)
+    with Destination(many, ae_title="ELSEWHERE", max_associations=1) as there, there.asked_by(pacs) as mover:
+        summary = mover.move([{"AccessionNumber": study.accession_number} for study in many], associations=3)
+    assert set(summary.status) == {"success"}
+    assert there.most_associations == 1
+
+
+def test_what_the_journal_calls_complete_is_asked_for_at_the_destination(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A rerun believes the destination more than an earlier run: it moves what is not there, and skips what is."""
+    pacs.destinations["ELSEWHERE"] = pacs.workstation.port
+    journal = tmp_path / "journal.db"
+    earlier = Mover(pacs.node, destination="ELSEWHERE", journal=journal, progress="none")
+    assert earlier.move(REQUEST).status.tolist() == ["success"]
+    with Destination([made_study("1")], ae_title="ELSEWHERE") as there, there.asked_by(pacs, journal=journal) as mover:
+        row = mover.move(REQUEST).loc[0]
+        assert (row.status, row.attempts) == ("empty", 1), "it never arrived"
+        there.add([WHOLE])
+        assert mover.move(REQUEST).status.tolist() == ["skipped"]
+        there.remove(WHOLE)
+        assert mover.move(REQUEST).attempts.tolist() == [1]
+
+
+def test_an_archive_that_refuses_what_is_there_already(pacs: DemoPacs) -> None:
+    """What the destination has had before does not make a refusal a success, and nobody waits for more of it."""
+    pacs.misbehave["00123"] = "destination-unknown"
+    with Destination([WHOLE], ae_title="ELSEWHERE") as there, there.asked_by(pacs) as mover:
+        row = mover.move(REQUEST).loc[0]
+    assert (row.status, row.status_code) == ("failure", "0xA801")
+    assert row.seconds < 5
+
+
+def test_a_cancel_while_the_destination_is_asked(pacs: DemoPacs) -> None:
+    """What has moved and could not be confirmed any more is cancelled, and says so."""
+    slow = {"*": Misbehaviour("find-slow", seconds=0.3)}
+    with Destination([WHOLE], ae_title="ELSEWHERE", misbehave=slow) as there, there.asked_by(pacs) as mover:
+        job = mover.start(REQUEST)
+        wait_until(lambda: any(request.kind == "C-FIND" for request in list(there.requests)))
+        job.cancel()
+        assert job.wait(20)
+    row = job.summary().loc[0]
+    assert (row.status, row.completed) == ("cancelled", 6)
+    assert "could not be asked what has arrived" in row.error
+    assert "cancelled" in row.error
+
+
+def test_a_patient_at_a_destination_under_another_id(pacs: DemoPacs) -> None:
+    """A patient's studies are asked for by their UIDs, and named if they are missing."""
+    other = made_study("00123", series=2, instances=3, study_instance_uid=UID, patient="SOMEONE-ELSE")
+    request = {"PatientID": WHOLE.patient_id}
+    with Destination([other], ae_title="ELSEWHERE") as there, there.asked_by(pacs, level="PATIENT") as mover:
+        assert mover.move(request).status.tolist() == ["success"]
+        there.remove(other)
+        job = mover.job(request).run()
+    assert set(job.failures().StudyInstanceUID) == {UID}
 
 
 def test_a_destination_that_goes_away(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:

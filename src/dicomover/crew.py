@@ -42,6 +42,7 @@ class Crew:
         self._new_worker = new_worker
         self._on_end = on_end
         self._waiting: list[Worker] = []
+        self._lock = threading.Lock()
 
     def gather(self, count: int) -> None:
         """Make so many workers, and open the first association, so that a node that cannot be reached is an error."""
@@ -56,21 +57,23 @@ class Crew:
 
     def start(self) -> None:
         """Set them going."""
-        count = len(self._waiting)
-        for _ in range(count):
+        workers = list(self._waiting)
+        for _ in workers:
             self._controls.enter()
         try:
-            while self._waiting:
-                name = f"dicomover worker {count - len(self._waiting) + 1}"
-                thread(partial(self._work, self._waiting[0]), name).start()
-                del self._waiting[0]
+            for number, worker in enumerate(workers, 1):
+                thread(partial(self._work, worker), f"dicomover worker {number}").start()
         except BaseException:  # an interrupt, or no thread to be had: nobody else would end what these have to end
             self._controls.cancel()
-            for worker in self._waiting:
+            for worker in workers:
                 self._work(worker)
             raise
 
     def _work(self, worker: Worker) -> None:
+        with self._lock:
+            if worker not in self._waiting:  # its thread was under way all the same
+                return
+            self._waiting.remove(worker)
         try:
             while worker.work():
                 if not self._controls.leave():

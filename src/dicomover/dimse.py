@@ -282,7 +282,7 @@ class Association:
         message_id: int,
         *,
         on_progress: Callable[[Counters], None] = lambda _: None,
-        last_arrival: Callable[[], float] = lambda: 0.0,
+        last_arrival: Callable[[], float] | None = None,
     ) -> MoveEnd:
         """Send a C-MOVE and read to its end (PS3.4 section C.4.2); what the peer does never raises.
 
@@ -295,7 +295,7 @@ class Association:
         on_progress
             Called with the largest counters seen, after each response.
         last_arrival
-            The `time.monotonic()` of the last sign of life on our own receiver; holds off the stall deadline.
+            The `time.monotonic()` of the last sign of life on our own receiver, if we receive; holds off the deadlines.
 
         Raises
         ------
@@ -397,7 +397,7 @@ class _Wait:
         context: Context | None = None,
         message_id: int = 0,
         *,
-        last_arrival: Callable[[], float] = lambda: 0.0,
+        last_arrival: Callable[[], float] | None = None,
         fallback: float | None = None,
         is_move: bool = False,
     ) -> None:
@@ -408,6 +408,7 @@ class _Wait:
         self._stall = timeouts.stall
         self._progress, self._total = (timeouts.progress, timeouts.total) if is_move else (None, None)
         self._last_arrival = last_arrival
+        self._can_tell = last_arrival is not None  # whether anything moves
         self._dimse = timeouts.dimse or fallback
         self._started = self._moved = self._begun = time.monotonic()
         self._cancel_sent = False
@@ -416,6 +417,7 @@ class _Wait:
         self._begun = time.monotonic()
 
     def has_moved(self) -> None:
+        self._can_tell = True
         self._moved = time.monotonic()
 
     def __call__(self) -> float | None:
@@ -433,13 +435,13 @@ class _Wait:
 
     def _limits(self) -> Iterator[tuple[float, str]]:
         """Yield until when it is waited, and what has not happened by then."""
-        arrived = self._last_arrival()
+        arrived = 0.0 if self._last_arrival is None else self._last_arrival()
         if self._dimse is not None:
             yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
         if self._stall is not None:
             said = f"no response and no arrival for {self._stall:g} s (the stall timeout)"
             yield max(self._begun, arrived) + self._stall, said
-        if self._progress is not None:
+        if self._progress is not None and self._can_tell:
             said = f"the archive answers, but nothing has moved for {self._progress:g} s (the progress timeout)"
             yield max(self._moved, arrived) + self._progress, said
         if self._total is not None:

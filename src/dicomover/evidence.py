@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from dicomover.controls import Controls
 from dicomover.identifier import Identifier, Level, Model
+from dicomover.instances import instances_of
 from dicomover.line import Line
 from dicomover.node import Timeouts
 from dicomover.pool import Pool
-from dicomover.resolve import Target, instances_of
+from dicomover.resolve import Target
 from dicomover.retry import Retry
 from dicomover.summary import Instance
 
@@ -46,7 +48,7 @@ class Evidence:
             return ()
         study = target.identifier.study
         return tuple(
-            Instance(study, series, uid)
+            Instance(study or target.studies.get(series, ""), series, uid)
             for series, uids in target.instances.items()
             for uid in uids
             if uid not in self.present
@@ -54,7 +56,7 @@ class Evidence:
 
 
 class Witness:
-    """Asks one destination, over an association of its own that one thread uses.
+    """Asks one destination, over one association that all workers share. Methods may be called from any thread.
 
     Parameters
     ----------
@@ -68,14 +70,17 @@ class Witness:
         self.node = pool.node
         self._line = Line(pool, timeouts, controls, retry)
         self._controls = controls
+        self._lock = threading.Lock()  # of the line
 
     def connect(self) -> None:
         """Open the association; raises NodeError."""
-        self._line.connect()
+        with self._lock:
+            self._line.connect()
 
     def close(self) -> None:
-        """Give the association back."""
-        self._line.close()
+        """Give the association back; the next question opens another one."""
+        with self._lock:
+            self._line.close()
 
     def held(self, target: Target, wanted: int) -> frozenset[str]:
         """Return the SOP Instance UIDs that the destination has of what a C-MOVE asked for.
@@ -102,18 +107,32 @@ class Witness:
         latest = time.monotonic()
         while True:
             self._controls.pause(next(looks, _LOOKS[-1]))
-            found = self._look(target.identifier)
+            found = self._look(target)
             if len(found) > len(held):
                 latest = time.monotonic()
             held = found
             if len(held) >= wanted or time.monotonic() - latest > _QUIET:
                 return held
 
-    def _look(self, identifier: Identifier) -> frozenset[str]:
-        """Ask without the patient, whose ID the destination may know as another one."""
+    def has_all(self, target: Target) -> bool:
+        """Tell whether the destination has everything of what a C-MOVE would ask for now; raises as `held` does."""
+        return target.instances is not None and not Evidence(self.held(target, 0)).missing(target)
+
+    def _look(self, target: Target) -> frozenset[str]:
+        """Ask without the patient, whom the destination may know under another ID."""
+        identifier = target.identifier
         named = identifier.uids(Level.IMAGE)
-        level = Level.SERIES if named else identifier.level
-        model = Model.PATIENT if level is Level.PATIENT else Model.STUDY
-        found = instances_of(Identifier.of(level, model, identifier.keys()), self._line.find)
-        listed = frozenset(uid for uids in found.values() for uid in uids)
-        return listed & named if named else listed
+        found: set[str] = set()
+        for keys in self._places(target):
+            level = Level.SERIES if "SeriesInstanceUID" in keys else Level.STUDY
+            with self._lock:
+                listed = instances_of(Identifier.of(level, Model.STUDY, keys), self._line.find)
+            found.update(uid for uids in listed.values() for uid in uids)
+        return frozenset(found & named if named else found)
+
+    @staticmethod
+    def _places(target: Target) -> Iterable[dict[str, str]]:
+        """Return where to look: the study or the series, or every study of a patient."""
+        if target.identifier.level is Level.PATIENT:
+            return [{"StudyInstanceUID": study} for study in dict.fromkeys(target.studies.values())]
+        return [{key: uid for key, uid in target.identifier.keys().items() if key != "PatientID"}]

@@ -18,6 +18,7 @@ from dicomover.controls import Controls
 from dicomover.crew import Crew, thread
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
+from dicomover.evidence import Witness
 from dicomover.identifier import Level
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger
@@ -26,12 +27,13 @@ from dicomover.pace import Pace
 from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
+from dicomover.reception import Reception
 from dicomover.requests import Batch
 from dicomover.resume import Resumption
-from dicomover.tally import Arrivals, Tally
+from dicomover.tally import Arrivals
 from dicomover.termination import interrupting
 from dicomover.timeline import Timeline
-from dicomover.worker import Reception, Settings, Worker
+from dicomover.worker import Settings, Worker
 
 if TYPE_CHECKING:
     from dicomover.reporting import Report
@@ -56,6 +58,7 @@ class Job:
         settings: Settings,
         pool: Pool,
         receiver: Receiver | None,
+        destination_pool: Pool | None,
         pace: Pace,
         resumption: Resumption | None,
         view: View,
@@ -69,20 +72,20 @@ class Job:
         self._on_begin = on_begin
         self._on_end = on_end
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._reception = (
-            None
-            if receiver is None
-            else Reception(receiver, Tally(settings.destination, lambda: receiver.last_activity))
-        )
+        self._reception = None if receiver is None else Reception.of(receiver, settings.destination)
         self._controls = Controls(self._events.put)
         self._resumption = resumption
         record = (lambda *_: None) if resumption is None else resumption.record
         self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry, record)
+        asked = destination_pool
+        self._witness = None if asked is None else Witness(asked, settings.timeouts, self._controls, settings.retry)
         self._crew = Crew(
             self._ledger,
             self._controls,
             pace,
-            partial(Worker, self._ledger, settings, pool, self._controls, pace, self._reception, resumption),
+            partial(
+                Worker, self._ledger, settings, pool, self._controls, pace, self._reception, resumption, self._witness
+            ),
             self._end,
         )
         self._last_resort: threading.Timer | None = None
@@ -260,12 +263,14 @@ class Job:
         return Report(self.summary(), run=run, show_keys=show_keys)
 
     def failures(self) -> pd.DataFrame:
-        """Return one row for each instance that the archive named as failed.
+        """Return one row for each instance that failed or is missing.
 
         Returns
         -------
         DataFrame
-            Columns `request` (the label of its row), `SOPInstanceUID`, `status_code` and `why`.
+            `request` (the label of the row), `StudyInstanceUID` and `SeriesInstanceUID` (`<NA>` where nobody has asked
+            for them), `SOPInstanceUID`, `problem`, `status_code` and `why`. A `problem` is `failed` where the archive
+            said so, `missing` where the archive has the instance and it is not there.
         """
         return summary.failures(self._ledger.results(), self._batch.given.index)
 
@@ -309,7 +314,11 @@ class Job:
     def _begin(self) -> None:
         """Set the workers going, once it is known that there is an archive to be asked."""
         self._begun = True
-        self._on_begin(self)
+        try:
+            self._on_begin(self)
+        except BaseException:
+            self._ended.set()
+            raise
         count = min(self._settings.associations, len(self._batch.requests))
         try:
             self._port = 0 if self._reception is None else self._reception.receiver.port
@@ -320,8 +329,12 @@ class Job:
                 self._resumption.open()
             if count:
                 self._crew.gather(count)
+                if self._witness is not None:
+                    self._witness.connect()
         except BaseException:
             self._crew.send_home()
+            if self._witness is not None:
+                self._witness.close()
             if self._resumption is not None:
                 self._resumption.close()
             self._on_end(self)
@@ -347,6 +360,8 @@ class Job:
             self._last_resort.cancel()
         try:
             self._ledger.finish()
+            if self._witness is not None:
+                self._witness.close()
             if self._reception is not None:
                 self._reception.receiver.dismiss(*self._ledger.numbers())
             if self._resumption is not None and self._batch.requests:

@@ -182,10 +182,20 @@ class Ledger:
         self._end(over)
         return mine
 
-    def conclude(self, move: Move, outcome: Outcome, tried: Tried | None = None) -> None:
-        """Record what an attempt at a C-MOVE came to: it is tried again later, or ends the rows that wait for it."""
+    def conclude(
+        self,
+        move: Move,
+        outcome: Outcome,
+        tried: Tried | None = None,
+        at_last: Callable[[Move, Outcome], object] = lambda *_: None,
+    ) -> None:
+        """Record what an attempt at a C-MOVE came to: it is tried again later, or ends the rows that wait for it.
+
+        `at_last` may add to an outcome that stands.
+        """
         move.latest = outcome
         if tried is None or not self._again(move, tried):
+            at_last(move, outcome)
             self._settle(move, outcome)
 
     def conclude_row(self, row: Row, result: Result, tried: Tried) -> None:
@@ -257,7 +267,7 @@ class Ledger:
                     move.open_rows -= 1
                     if move.open_rows == 0:
                         move.forget()
-                row.resolution = None
+                row.resolution, row.kept = None, Manifest()
                 self._results[row.request.position] = result
             self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
 

@@ -476,7 +476,8 @@ class Mover(CohortVerbs):
         batch, resolve = self._read(requests, keys, invalid, options)
         resumption = self._resumption(options.get("destination", ""), only_old=True)
         with self._asking(options["timeouts"]) as line, resumption or contextlib.nullcontext():
-            planned = plan(batch, line, resolve, self._answers, max_age, resumption)
+            answers = Answers() if isinstance(requests, Cohort) else self._answers
+            planned = plan(batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"])
         return plan_table(batch, planned)
 
     def move(
@@ -624,18 +625,28 @@ class Mover(CohortVerbs):
 
         label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None, label=label)
-        destination_pool = self._destination_pool if options["verify"] == "destination" else None
+        verify = options["verify"]
+        destination_pool = self._destination_pool if verify == "destination" else None
         settings = Settings(
             destination=destination,
-            destination_pool=destination_pool,
+            names_missing=verify != "none",
             timeouts=options["timeouts"],
             associations=options["associations"],
             resolve=resolve,
             retry=Retry.parse(options["retry"]),
         )
-        resumption = self._resumption(destination, recheck=options["recheck"])
+        resumption = self._resumption(destination, recheck=options["recheck"] or verify == "destination")
         job = Job(
-            batch, settings, self._pool, self._receiver, pace_of(options), resumption, view, self._begins, self._ends
+            batch,
+            settings,
+            self._pool,
+            self._receiver,
+            destination_pool,
+            pace_of(options),
+            resumption,
+            view,
+            self._begins,
+            self._ends,
         )
         return job
 

@@ -63,7 +63,8 @@ class Timeouts:
     stall
         Without a response and without an arrival, after which a request is given up as `lost`.
     progress
-        Without a counter that has moved and without an arrival, even if the archive goes on answering.
+        Without a counter that has moved and without an arrival, even if the archive goes on answering. It needs an
+        archive that counts, or us as the receiver.
     total
         For one C-MOVE from its beginning to its end. None by default: nobody knows how large a study is.
 

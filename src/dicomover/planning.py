@@ -34,7 +34,11 @@ class Answers:
 
     def put(self, key: Hashable, planned: Planned) -> None:
         """Keep an answer."""
-        self._known[key] = time.monotonic(), replace(planned)
+        resolution = planned.resolution
+        if resolution is not None:  # which instances there are is not shown, and there may be millions of them
+            targets = tuple(replace(target, instances=None, studies={}) for target in resolution.targets)
+            resolution = replace(resolution, targets=targets)
+        self._known[key] = time.monotonic(), replace(planned, resolution=resolution)
 
     def forget(self, max_age: float) -> None:
         """Let go of what is older."""
@@ -43,7 +47,14 @@ class Answers:
 
 
 def plan(
-    batch: Batch, line: Line, resolve: Resolve, answers: Answers, max_age: float, resumption: Resumption | None
+    batch: Batch,
+    line: Line,
+    resolve: Resolve,
+    answers: Answers,
+    max_age: float,
+    resumption: Resumption | None,
+    *,
+    recheck: bool = False,
 ) -> list[Planned]:
     """Look up every request of a batch.
 
@@ -61,6 +72,8 @@ def plan(
         How many seconds such an answer is believed.
     resumption
         Knows what the journal says; None without one.
+    recheck
+        Whether what the journal calls complete moves if it has grown.
 
     Returns
     -------
@@ -91,8 +104,9 @@ def plan(
         if wanted <= asked:
             item.decision = "duplicate"
         elif resumption is not None:
-            _look(item, item.resolution, request, resumption)
-        asked |= wanted
+            _look(item, item.resolution, request, resumption, recheck=recheck)
+        if item.decision in _WOULD_MOVE:
+            asked |= wanted
     return planned
 
 
@@ -116,16 +130,15 @@ def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
     return planned
 
 
-def _look(planned: Planned, resolution: Resolution, request: Request, resumption: Resumption) -> None:
+def _look(planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, *, recheck: bool) -> None:
     """Take in what the journal says of a request, or of the row of a plan that it made earlier."""
     taken = resumption.look(request)
-    if taken.skip is None and not taken.kept.files:
+    if taken.skip is None and not taken.kept.files and not taken.holder:
         taken = resumption.look(replace(request, keys={**request.keys, **found_uids(planned)}))
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
-    if taken.skip is None:
-        planned.here = len(taken.kept.instances) or None
-    else:
-        planned.decision, planned.here = "skip", taken.skip.received
-        if taken.has_grown(resolution):
-            said.append("the archive has more of it now; recheck=True moves that too")
+    planned.here = len(taken.kept.instances) or (None if taken.skip is None else taken.skip.received)
+    has_grown = taken.has_grown(resolution)
+    if taken.skip is not None and not (recheck and has_grown):
+        planned.decision = "skip"
+        said.append("the archive has more of it now; recheck=True moves that too" if has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model, level_of, levels
+from dicomover.instances import Find, instances_of, says_all, studies_of
 from dicomover.matching import is_round, select
 
-__all__ = ["Find", "Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "instances_of", "resolve"]
+__all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "resolve"]
 
 _UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 _COUNTS = {
@@ -22,15 +23,6 @@ _COUNTS = {
     Level.SERIES: "NumberOfSeriesRelatedInstances",
 }
 _DETAILS = {Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy"), Level.SERIES: ("Modality",)}
-
-
-class Find(Protocol):
-    """Asks the archive: returns at most `limit` answers to a C-FIND; raises NodeError if it refuses."""
-
-    def __call__(
-        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
-    ) -> list[Dataset]:
-        """Ask."""
 
 
 Resolve = Callable[[Request, Find], "Resolution"]
@@ -55,7 +47,8 @@ class TooManyMatches(Exception):
 class Target:
     """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say.
 
-    `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for.
+    `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for; at
+    level PATIENT `studies` has the Study Instance UID of each series.
     """
 
     identifier: Identifier
@@ -64,6 +57,7 @@ class Target:
     series: int | None = None
     modalities: tuple[str, ...] = ()
     instances: Mapping[str, Sequence[str]] | None = None
+    studies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shared(self) -> Identifier:
@@ -218,62 +212,34 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
     return by_uid
 
 
-def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
-    """Return the SOP Instance UIDs that an identifier stands for, by Series Instance UID; named ones are not asked for.
-
-    Raises
-    ------
-    NodeError
-        If the archive refuses.
-    """
-    keys = identifier.keys()
-    if identifier.level is Level.IMAGE:
-        return {identifier.series: identifier.instance.split("\\")}
-    if identifier.level is Level.PATIENT:
-        answers = find(Level.STUDY, identifier.model, keys, (), None)
-        studies = dict.fromkeys(str(answer.get("StudyInstanceUID", "")) for answer in answers)
-        parts = [
-            Identifier.of(Level.STUDY, identifier.model, {**keys, "StudyInstanceUID": uid}) for uid in studies if uid
-        ]
-        return {series: uids for part in parts for series, uids in instances_of(part, find).items()}
-    if identifier.level is Level.SERIES:
-        series = [keys["SeriesInstanceUID"]]
-    else:
-        answers = find(Level.SERIES, identifier.model, keys, (), None)
-        series = [str(answer.get("SeriesInstanceUID", "")) for answer in answers]
-    found: dict[str, list[str]] = {}
-    for uid in dict.fromkeys(series):
-        if uid:
-            answers = find(Level.IMAGE, identifier.model, {**keys, "SeriesInstanceUID": uid}, (), None)
-            instances = [str(answer.get("SOPInstanceUID", "")) for answer in answers]
-            found[uid] = [instance for instance in dict.fromkeys(instances) if instance]
-    return found
-
-
-def says_all(found: Mapping[str, Sequence[str]], expected: int | None) -> bool:
-    """Tell whether a list of instances can be all: some archives cut it short, or answer nothing where they cannot."""
-    return bool(found) and all(found.values()) and sum(map(len, found.values())) >= (expected or 0)
-
-
 def _enumerated(resolution: Resolution, find: Find) -> Resolution:
-    """Ask which instances should arrive; an archive that cannot say them all is no obstacle, but is noted."""
-    targets, note = [], resolution.note
+    """Ask which instances should arrive; an archive that cannot say them all is no obstacle, but that is said."""
+    targets, caution = [], resolution.caution
     for target in resolution.targets:
+        listed, why = target, "the archive does not list all that it counts"
         try:
             listed = target if target.found is False else _listed(target, find)
         except QueryRefused as error:
-            listed, note = target, note or f"not compared by instance: {error}"
+            why = str(error)
         if listed.instances is None and listed.found is not False:
-            note = note or "not compared by instance: the archive does not list all that it counts"
+            caution = caution or f"not compared by instance: {why}"
         targets.append(listed)
-    return replace(resolution, targets=tuple(targets), note=note)
+    return replace(resolution, targets=tuple(targets), caution=caution)
 
 
 def _listed(target: Target, find: Find) -> Target:
-    found = instances_of(target.identifier, find)
-    if not says_all(found, target.expected):
+    identifier = target.identifier
+    parts = studies_of(identifier, find) if identifier.level is Level.PATIENT else [identifier]
+    instances: dict[str, list[str]] = {}
+    studies: dict[str, str] = {}
+    for part in parts:
+        found = instances_of(part, find)
+        instances |= found
+        studies |= dict.fromkeys(found, part.study)
+    if not says_all(instances, target.expected):
         return target
-    return replace(target, instances=found, expected=sum(map(len, found.values())))
+    above = studies if identifier.level is Level.PATIENT else {}
+    return replace(target, instances=instances, studies=above, expected=sum(map(len, instances.values())))
 
 
 def _asked_at(keyword: str, request: Request) -> Level:

@@ -11,10 +11,11 @@ from typing import Self
 
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
+from dicomover.instances import says_all
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
 from dicomover.ledger import Move, Row
 from dicomover.outcome import Status
-from dicomover.resolve import Resolution, Target, says_all
+from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
 
 __all__ = ["Resumption", "Taken", "only_missing"]
@@ -35,6 +36,8 @@ class Taken:
         The result to report without moving; None if it has to be moved.
     recorded
         What the journal says it came to when it was complete, if that is still to be held against the archive.
+    seen
+        Whether an earlier run has recorded it.
     kept
         The files of it that are here already.
     holder
@@ -44,12 +47,19 @@ class Taken:
     asked: Asked
     skip: Result | None = None
     recorded: Result | None = None
+    seen: bool = False
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     holder: str = ""
 
     def has_grown(self, resolution: Resolution) -> bool:
-        """Tell whether the archive has more of a complete request now."""
-        return self.recorded is not None and decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
+        """Tell whether the archive has more of a complete request now, or something else."""
+        if self.recorded is None:
+            return False
+        listed = [target.instances for target in resolution.targets if target.instances is not None]
+        if self.kept.files and listed and len(listed) == len(resolution.targets):
+            here = self.kept.instances
+            return any(uid not in here for instances in listed for uids in instances.values() for uid in uids)
+        return decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
 
 
 class Resumption:
@@ -118,8 +128,7 @@ class Resumption:
         with self._lock:
             if asked.key in self._taken:  # the same is asked for twice in this batch
                 return self._taken[asked.key]
-            taken = self._decided(asked, recheck=self._recheck)
-            if taken.skip is not None and taken.recorded is None:
+            if not self._recheck and (taken := self._decided(asked, recheck=False)).skip is not None:
                 return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
             if asked.key not in journal.claim([asked.key]):
                 return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
@@ -148,8 +157,8 @@ class Resumption:
         intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:
             skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
-            return Taken(asked, skip, entry.result, intact) if recheck else Taken(asked, skip)
-        return Taken(asked, kept=intact if decision is Decision.RETRY else Manifest())
+            return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, seen=True)
+        return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest())
 
     def record(self, row: Row, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
@@ -158,6 +167,8 @@ class Resumption:
             return
         if taken.skip is not None and not (row.moves and result.status is not None and result.status.complete):
             self._journal.release([taken.asked.key])  # what was complete is not less so
+            with self._lock:
+                row.taken = self._taken[taken.asked.key] = Taken(taken.asked, taken.skip, seen=True)
             return
         if result.status is Status.SKIPPED:  # nothing of it was missing
             result = replace(result, status=Status.SUCCESS, error=None)

@@ -11,8 +11,9 @@ from dicomover.identifier import Level
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution
 
-__all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
+__all__ = ["PLAN_COLUMNS", "Planned", "found_uids", "plan_table"]
 
+_UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
 
 
@@ -70,9 +71,6 @@ def found_uids(planned: Planned) -> dict[str, str]:
         if uids:
             found[level.unique_key] = "\\".join(uids)
     return found
-
-
-_UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 
 
 def _filled(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -13,9 +15,10 @@ __all__ = ["interrupting"]
 
 @contextlib.contextmanager
 def interrupting() -> Iterator[None]:
-    """Let a SIGTERM raise KeyboardInterrupt while this lasts, and SystemExit at its end.
+    """Let a SIGTERM raise KeyboardInterrupt while this lasts, and end the process after it.
 
-    Only in the main thread, where Python handles signals, and only if nobody else has said what a SIGTERM does.
+    A script gets a SystemExit, so that it is tidy; a kernel, which would go on after that, the signal itself. Only in
+    the main thread, where Python handles signals, and only if nobody else has said what a SIGTERM does.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -31,5 +34,7 @@ def interrupting() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if came:
+        if came and "ipykernel" in sys.modules:
+            os.kill(os.getpid(), came[0])
+        elif came:
             raise SystemExit(128 + came[0])

@@ -33,6 +33,8 @@ def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: F
     target, running, receiver = move.target, move.running, facts.receiver
     there = None if evidence.present is None else len(evidence.present)
     missing = evidence.missing(target)
+    if receiver is None and end.status_code != SUCCESS and not end.counters.moved:
+        there, missing = None, ()  # what a destination has although nothing was sent was there before
     status = judge(
         end.status_code,
         end.counters,
@@ -62,7 +64,7 @@ def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: F
     outcome = Outcome(status, end, attempts, received, size, error, missing)
     if is_doubted and not evidence.passing:
         return outcome, None
-    return outcome, Tried(status, end.status_code, end.counters, end.ended, target.expected, received, refused)
+    return outcome, Tried(status, end.status_code, end.counters, end.ended, target.expected, there, refused)
 
 
 def first_sight(end: MoveEnd) -> Status:

@@ -22,22 +22,24 @@ from dicomover.errors import (
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.evidence import Evidence, Witness
 from dicomover.identifier import Identifier, Level
+from dicomover.instances import instances_of
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
-from dicomover.outcome import Counters, Ended, Status
+from dicomover.outcome import SUCCESS, Counters, Ended, Status
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
-from dicomover.receiver import Admission, Receiver
-from dicomover.resolve import Resolve, TooManyMatches, instances_of
+from dicomover.receiver import Admission
+from dicomover.reception import Reception
+from dicomover.resolve import Resolution, Resolve, TooManyMatches
 from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
-from dicomover.tally import RunningMove, Tally
+from dicomover.tally import RunningMove
 from dicomover.verdict import Facts, first_sight, judged, still_due
 
-__all__ = ["Reception", "Settings", "Worker"]
+__all__ = ["Settings", "Worker"]
 
 logger = logging.getLogger("dicomover.mover")
 
@@ -55,15 +57,7 @@ class Settings:
     associations: int = 2
     resolve: Resolve
     retry: Retry = Retry()  # noqa: RUF009 - frozen
-    destination_pool: Pool | None = None  # of associations with a destination that is asked what it has
-
-
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """Where the images arrive, if it is here."""
-
-    receiver: Receiver
-    tally: Tally
+    names_missing: bool = True
 
 
 class Worker:
@@ -78,6 +72,7 @@ class Worker:
         pace: Pace,
         reception: Reception | None,
         resumption: Resumption | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._ledger = ledger
         self._resumption = resumption
@@ -87,8 +82,7 @@ class Worker:
         self._controls = controls
         self._reception = reception
         self._line = Line(pool, settings.timeouts, controls, settings.retry)
-        asked = settings.destination_pool
-        self._witness = None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry)
+        self._witness = witness
 
     def work(self) -> bool:
         """Work until no request is left.
@@ -151,16 +145,12 @@ class Worker:
             self._controls.give_up(str(error))
 
     def connect(self) -> None:
-        """Open the associations now rather than at the first request; raises NodeError."""
+        """Open the association now rather than at the first request; raises NodeError."""
         self._line.connect()
-        if self._witness is not None:
-            self._witness.connect()
 
     def close(self) -> None:
-        """Give the associations back."""
+        """Give the association back."""
         self._line.close()
-        if self._witness is not None:
-            self._witness.close()
 
     def _is_useful(self) -> bool:
         """Have an association before taking a request, or leave it to the others."""
@@ -189,6 +179,8 @@ class Worker:
             if wait.seconds > _HANG_UP_AFTER:
                 self._line.close()
                 self._pool.close()
+                if self._witness is not None:
+                    self._witness.close()
             self._controls.pause(wait.nap)
 
     def _note(self, text: str | None, until: float | None = None) -> None:
@@ -207,9 +199,9 @@ class Worker:
         try:
             resolution = self._settings.resolve(request, self._line.find)
             is_found = bool(resolution.targets)
-            taken = row.taken
-            if isinstance(taken, Taken) and taken.skip is not None and not taken.has_grown(resolution):
-                self._ledger.end(row, replace(taken.skip))
+            if isinstance(row.taken, Taken) and self._is_done(row.taken, resolution):
+                known = row.taken.skip or Result(matches=resolution.matches, expected=resolution.expected)
+                self._ledger.end(row, replace(known, status=Status.SKIPPED))
                 return
             if is_found and row.kept.files:
                 resolution, row.kept = only_missing(resolution, row.kept, self._instances)
@@ -251,6 +243,16 @@ class Worker:
             return False
         return True
 
+    def _is_done(self, taken: Taken, resolution: Resolution) -> bool:
+        """Tell whether what the journal knows is still all there is, at a destination that can be asked too."""
+        if self._witness is None:
+            return taken.skip is not None and not taken.has_grown(resolution)
+        if not taken.seen or not resolution.targets:
+            return False
+        with contextlib.suppress(QueryRefused, ContextRejected, AssociationLost, ProtocolError):
+            return all(self._witness.has_all(target) for target in resolution.targets)
+        return False
+
     def _instances(self, identifier: Identifier) -> dict[str, list[str]] | None:
         """Ask what stands behind an identifier; None if the archive does not say."""
         try:
@@ -261,7 +263,7 @@ class Worker:
     def _attempt(self, move: Move) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
         outcome, tried = self._move(move)
-        self._ledger.conclude(move, outcome, tried)
+        self._ledger.conclude(move, outcome, tried, self._name_missing)
         if tried is None or self._controls.stopping:
             return
         port = None if self._reception is None else self._reception.receiver.port
@@ -292,15 +294,19 @@ class Worker:
         if earlier is not None:
             attempts += earlier.attempts
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
-        receiver = None if self._reception is None else self._reception.receiver
-        facts = Facts(self._settings.destination, receiver, self._controls.cancelled)
         evidence = self._evidence(move, end)
-        outcome, tried = judged(end, move, attempts, evidence, facts)
-        if outcome.status is Status.PARTIAL and evidence.present is not None and move.target.instances is None:
+        receiver = None if self._reception is None else self._reception.receiver
+        return judged(
+            end, move, attempts, evidence, Facts(self._settings.destination, receiver, self._controls.cancelled)
+        )
+
+    def _name_missing(self, move: Move, outcome: Outcome) -> None:
+        """Ask which instances a partial C-MOVE should have brought to us, where that is not known yet."""
+        is_ours = self._reception is not None and self._settings.names_missing
+        if outcome.status is Status.PARTIAL and is_ours and move.target.instances is None:
             with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
-                move.target = replace(move.target, instances=self._instances(move.target.identifier))
-            outcome.missing = evidence.missing(move.target)
-        return outcome, tried
+                listed = replace(move.target, instances=self._instances(move.target.identifier))
+                outcome.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
 
     def _evidence(self, move: Move, end: MoveEnd) -> Evidence:
         """Look at what is there, on our disk or at a destination that can be asked."""
@@ -308,15 +314,20 @@ class Worker:
             return Evidence(move.running.sop_uids.keys())
         if self._witness is None:
             return Evidence()
-        moved = end.counters.moved is None or end.counters.moved > 0
-        wanted = max(move.target.expected or 0, end.counters.moved or 0) if moved else 0
         who = f"{self._witness.node} could not be asked what has arrived"
+        if move.target.instances is None:
+            return Evidence(doubt=f"{who}: the archive does not list the instances, so nothing can be compared")
+        has_sent = bool(end.counters.moved) or end.status_code == SUCCESS
+        wanted = max(move.target.expected or 0, end.counters.moved or 0) if has_sent else 0
         try:
             return Evidence(self._witness.held(move.target, wanted))
         except (QueryRefused, ContextRejected) as error:
             return Evidence(doubt=f"{who}: {error}")
-        except (AssociationLost, ProtocolError, Stop) as error:
+        except (AssociationLost, ProtocolError) as error:
             return Evidence(doubt=f"{who}: {error}; run it again", passing=True)
+        except Stop as stop:
+            why = "the batch was cancelled before" if self._controls.cancelled else str(stop)
+            return Evidence(doubt=f"{who}: {why}; run it again")
 
     def _exchange(self, move: Move, running: RunningMove) -> tuple[int, MoveEnd]:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
@@ -372,5 +383,5 @@ class Worker:
             self._settings.destination,
             running.message_id,
             on_progress=lambda counters: self._controls.emit(MoveProgressed(time.monotonic(), move.number, counters)),
-            last_arrival=lambda: 0.0 if self._reception is None else self._reception.tally.last_sign(running),
+            last_arrival=None if self._reception is None else partial(self._reception.tally.last_sign, running),
         )

@@ -12,8 +12,9 @@ from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, S
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
+from dicomover.instances import Find
 from dicomover.matching import select
-from dicomover.resolve import Find, Target, TooManyMatches, resolve
+from dicomover.resolve import Target, TooManyMatches, resolve
 
 __all__ = ["Contents", "held_of", "identifier_of", "look_up"]
 

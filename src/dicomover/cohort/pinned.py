@@ -10,8 +10,9 @@ from dicomover.cohort.lookup import identifier_of
 from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
+from dicomover.instances import Find, instances_of
 from dicomover.matching import select
-from dicomover.resolve import Find, Resolution, Target, TooManyMatches, Verify, instances_of
+from dicomover.resolve import Resolution, Target, TooManyMatches, Verify
 
 __all__ = ["PinnedResolver"]
 
@@ -62,7 +63,7 @@ class PinnedResolver:
         gone = 0
         for study in locked.studies:
             identifier = identifier_of(locked, study)
-            whole = locked.level in (Level.PATIENT, Level.STUDY) and self.verify != "instances"
+            whole = locked.level in (Level.PATIENT, Level.STUDY) and self.verify not in ("instances", "destination")
             unchanged = self._unchanged(identifier, study, find) if whole else None
             if unchanged is not None:
                 targets.append(unchanged)

@@ -1,0 +1,70 @@
+"""Which instances stand behind an identifier, by C-FIND."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pydicom import Dataset
+
+from dicomover.identifier import Identifier, Level, Model
+
+__all__ = ["Find", "instances_of", "says_all", "studies_of"]
+
+
+class Find(Protocol):
+    """Asks the archive: returns at most `limit` answers to a C-FIND; raises NodeError if it refuses."""
+
+    def __call__(
+        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        """Ask."""
+
+
+def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
+    """Return the SOP Instance UIDs that an identifier stands for, by Series Instance UID; named ones are not asked for.
+
+    Each comes once, and what some archives send along from other studies is left out.
+
+    Raises
+    ------
+    NodeError
+        If the archive refuses.
+    """
+    if identifier.level is Level.IMAGE:
+        return {identifier.series: identifier.instance.split("\\")}
+    if identifier.level is Level.PATIENT:
+        parts = (instances_of(part, find) for part in studies_of(identifier, find))
+        return {series: uids for part in parts for series, uids in part.items()}
+    keys = identifier.keys()
+    if identifier.level is Level.SERIES:
+        series = [keys["SeriesInstanceUID"]]
+    else:
+        series = _uids_below(Level.SERIES, identifier, keys, find)
+    found: dict[str, list[str]] = {}
+    placed: set[str] = set()
+    for uid in series:
+        uids = _uids_below(Level.IMAGE, identifier, {**keys, "SeriesInstanceUID": uid}, find)
+        found[uid] = [instance for instance in uids if instance not in placed]
+        placed.update(uids)
+    return found
+
+
+def studies_of(identifier: Identifier, find: Find) -> list[Identifier]:
+    """Return the studies behind a patient; raises NodeError if the archive refuses."""
+    keys = identifier.keys()
+    studies = _uids_below(Level.STUDY, identifier, keys, find)
+    return [Identifier.of(Level.STUDY, identifier.model, {**keys, "StudyInstanceUID": study}) for study in studies]
+
+
+def _uids_below(level: Level, identifier: Identifier, keys: Mapping[str, str], find: Find) -> list[str]:
+    """Return the unique keys of what lies at a level below these keys, each once."""
+    answers = find(level, identifier.model, keys, (), None)
+    above = {key: value for key, value in keys.items() if key.endswith("UID")}
+    ours = (answer for answer in answers if all(str(answer.get(key) or uid) == uid for key, uid in above.items()))
+    return list(dict.fromkeys(uid for answer in ours if (uid := str(answer.get(level.unique_key) or ""))))
+
+
+def says_all(found: Mapping[str, Sequence[str]], expected: int | None) -> bool:
+    """Tell whether a list of instances can be all: some archives cut it short, or answer nothing where they cannot."""
+    return bool(found) and all(found.values()) and sum(map(len, found.values())) >= (expected or 0)
