@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 from docutils import nodes
 from pygments.lexers.special import TextLexer
@@ -15,9 +13,6 @@ from sphinx.environment import BuildEnvironment
 import dicomover
 from dicomover import testing
 from dicomover.cli import cli
-
-sys.path.insert(0, str(Path(__file__).parent))
-import generated
 
 project = "dicomover"
 author = "The dicomover developers"
@@ -100,13 +95,15 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: no
     return env.domains.python_domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, content)
 
 
-def _fill(_app: Sphinx, _docname: str, source: list[str]) -> None:
-    source[0] = generated.fill(source[0])
+def _label_commands(_app: Sphinx, docname: str, source: list[str]) -> None:
+    """Give the sections of the commands the labels that links to them need; on a forge they would be seen."""
+    if docname == "command-line":
+        source[0] = re.sub(r"^## dicomover (\w+)$", r"(dicomover-\1)=\n\g<0>", source[0], flags=re.MULTILINE)
 
 
 def setup(app: Sphinx) -> None:
     """Register what stands above."""
     app.add_lexer("csv", TextLexer)  # Pygments has none
-    app.connect("source-read", _fill)
+    app.connect("source-read", _label_commands)
     app.connect("doctree-read", _link_code)
     app.connect("missing-reference", _resolve)

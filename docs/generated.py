@@ -1,4 +1,7 @@
-"""The parts of the pages that are made from the code when the pages are built. Markdown out; no Sphinx needed."""
+"""The parts of the pages that are made from the code. `python docs/generated.py` writes them anew, between their marks.
+
+They are stored in the pages so that these can be read without building them; a test holds them against the code.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from behaviours import BEHAVIOURS, Row
 
 __all__ = ["PARTS", "fill"]
 
-_MARKER = re.compile(r"<!-- generated: ([a-z-]+) -->")
+_DOCS = Path(__file__).parent
+_PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _KNOBS = ("after", "count", "seconds", "status")
 
 
@@ -35,13 +39,13 @@ def _command(name: str, command: click.Command) -> str:
         usage = " ".join(command.collect_usage_pieces(context))
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     parts = [
-        f"(dicomover-{name})=\n## dicomover {name}",
+        f"## dicomover {name}",
         f"```text\ndicomover {name} {usage}\n```",
         *(_examples(text[1:]) if text.startswith("\b") else _text(text) for text in paragraphs),
         option_table(command),
         _text(command.epilog or ""),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _examples(lines: str) -> str:
@@ -108,11 +112,20 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def fill(page: str) -> str:
-    """Return a page with what the code says in place of its markers.
+    """Return a page with what the code says between its marks.
 
     Raises
     ------
     KeyError
-        If a marker names no part.
+        If a mark names no part.
     """
-    return _MARKER.sub(lambda match: PARTS[match[1]](), page)
+    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n\n{part[3]}", page)
+
+
+def _rewrite() -> None:
+    for path in sorted(_DOCS.glob("*.md")):
+        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _rewrite()
