@@ -454,6 +454,14 @@ def test_find_works_at_every_level(run: Shell, pacs: DemoPacs, level: str) -> No
     assert len(ran.out.splitlines()) == (5 if level in ("IMAGE", "instance") else 2)
 
 
+def test_find_refuses_a_key_of_a_level_below(run: Shell, pacs: DemoPacs) -> None:
+    """Modality is no key of a study: that is an error, as for a move, and no empty answer."""
+    ran = run("find", "-k", "Modality=CT", *peer(pacs))
+    assert (ran.code, ran.out, pacs.requests) == (2, "", [])
+    assert "belongs to level SERIES, below level STUDY; ask at level SERIES, or use ModalitiesInStudy" in ran.err
+    assert run("find", "-k", "Modality", "-k", "AccessionNumber=00123", *peer(pacs)).code == 0
+
+
 def test_find_gives_records_and_files(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
     """--json prints records, --output writes all columns; bare keywords ask for more of them."""
     args = ["-k", "AccessionNumber=00123", "-k", "SOPClassesInStudy", "-k", "0008,0061=", *peer(pacs)]

@@ -603,6 +603,7 @@ def test_a_large_file_fits(tmp_path: Path) -> None:
         ({"StudyInstanceUID": "1", "Modality": "CT"}, {"level": "series"}, None, "SERIES", "study"),
         ({"0020,000D": "1", "0008,0020": None}, {}, {"StudyInstanceUID": "1", "StudyDate": ""}, "STUDY", "study"),
         ({"PatientID": "*"}, {}, None, "STUDY", "study"),
+        ({"PatientID": "1", "Modality": None}, {}, {"PatientID": "1", "Modality": ""}, "STUDY", "study"),
     ],
 )  # fmt: skip
 def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model: str) -> None:
@@ -629,6 +630,15 @@ def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model:
         ({}, {}, "find: names no key; to ask for everything on purpose, write {'PatientID': '*'}"),
         ({"PatientID": pd.NA}, {}, "PatientID: is missing; give a value, or None"),
         ({"StudyInstanceUID": float("nan")}, {}, "is missing"),
+        (
+            {"StudyDate": "2024-", "Modality": "CT"},
+            {},
+            "Modality: 'CT' belongs to level SERIES, below level STUDY; ask at level SERIES, or use ModalitiesInStudy",
+        ),
+        ({"PatientID": "1", "SeriesDescription": "*CT*"}, {}, "belongs to level SERIES"),
+        ({"StudyInstanceUID": "1", "SOPClassUID": "1"}, {"level": "series"}, "belongs to level IMAGE"),
+        ({"PatientID": "1", "StudyDate": "2024"}, {"level": "patient"}, "belongs to level STUDY"),
+        ({"SeriesInstanceUID": ["1"]}, {"level": "study"}, "leave it out, or ask at level SERIES"),
     ],
 )
 def test_find_keys_that_cannot_be_meant(keys: object, how: dict, says: str) -> None:

@@ -307,14 +307,7 @@ class RowCheck:
                 "level", str(level), "does not exist in Study Root", "use the Patient Root model or level STUDY"
             )
             return
-        for keyword in keys:
-            own = level_of(keyword)
-            if own is not None and list(Level).index(own) > list(Level).index(level):
-                if keyword in UNIQUE_KEYS:
-                    mend = f"leave it out, or ask at level {own}"
-                else:
-                    mend = f"ask at level {own}" + (", or use ModalitiesInStudy" if keyword == "Modality" else "")
-                self.problem(keyword, keys[keyword], f"belongs to level {own}, below level {level}", mend)
+        self._check_depth(keys, level)
         for above in order[: order.index(level)]:
             here = [
                 key
@@ -331,6 +324,17 @@ class RowCheck:
                     f"is a list above level {level}",
                     "give one request for each",
                 )
+
+    def _check_depth(self, keys: Mapping[str, str], level: Level) -> None:
+        """Note the keys with a value that belong below the level that is asked at."""
+        for keyword, value in keys.items():
+            own = level_of(keyword)
+            if value and own is not None and list(Level).index(own) > list(Level).index(level):
+                if keyword in UNIQUE_KEYS:
+                    mend = f"leave it out, or ask at level {own}"
+                else:
+                    mend = f"ask at level {own}" + (", or use ModalitiesInStudy" if keyword == "Modality" else "")
+                self.problem(keyword, value, f"belongs to level {own}, below level {level}", mend)
 
     def query(self, keys: Mapping[Any, Any]) -> dict[str, str]:
         """Return the keys of a find as text; wildcards, ranges and empty values are welcome there."""
@@ -367,6 +371,7 @@ class RowCheck:
         if level not in order:
             self.problem("level", str(level), "does not exist in Study Root", "use model='patient'")
             return level, model
+        self._check_depth(keys, level)
         for above in order[: order.index(level)]:
             value = keys.get(above.unique_key, "")
             if not value or re.search(r"[*?\\\\]", value):
