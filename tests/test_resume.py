@@ -412,7 +412,9 @@ def test_what_was_cancelled_or_never_sent(site: Site) -> None:
     assert statuses(job.summary()) == ["cancelled"] * 3
     hold_true(site.pacs, site.folder, job.summary())
     with Journal(site.folder / "journal.db") as journal:
-        assert [entry.keys["AccessionNumber"] for entry in journal.entries().values()] == ["B"]
+        recorded = [entry.keys for entry in journal.entries().values()]
+        assert [keys["AccessionNumber"] for keys in recorded if "AccessionNumber" in keys] == ["B"]
+        assert len(recorded) == 2
     site.pacs.misbehave.clear()
     before = len(copies_in(site.folder))
     again = site.run(batch("B", "A", "C"))
@@ -483,7 +485,7 @@ def test_a_journal_of_the_user_stays_open(site: Site, tmp_path: Path) -> None:
     """A Journal that the caller has open is still open after a batch."""
     with Journal(tmp_path / "cohort.db") as journal:
         site.run(batch("A"), journal=journal)
-        assert len(journal) == 1
+        assert len(journal) == 2  # by its own keys, and by its UID
 
 
 def test_two_processes_with_the_same_requests(tmp_path: Path) -> None:
@@ -541,13 +543,13 @@ def test_a_request_that_another_run_holds(site: Site, monkeypatch: pytest.Monkey
     site.files("A")[0].unlink()
     with Journal(site.folder / "journal.db") as other, site.mover(associations=1) as mover:
         site.pacs.destinations[mover.ae_title] = mover.port
-        (key,) = other.entries()
-        assert other.claim([key])
+        keys = list(other.entries())
+        assert other.claim(keys)
         job = mover.start(batch("A", "B"))
         wait_until(lambda: job.summary()["status"].notna().sum() == 1)
         assert job.summary()["status"].tolist()[1] == "success"
         assert not job.wait(0.2)
-        other.release([key])
+        other.release(keys)
         assert job.wait(30)
     assert statuses(job.summary()) == ["success", "success"]
 
@@ -644,13 +646,13 @@ def full_after(monkeypatch: pytest.MonkeyPatch, records: int) -> None:
     """Let the disk be full for a journal after so many records."""
     good, done = Journal.record, []
 
-    def record(self: Journal, *arguments: Any) -> bool:
+    def record(self: Journal, *arguments: Any, **also: Any) -> bool:
         done.append(1)
         if len(done) > records:
             raise JournalError(
                 f"journal {str(self.path)!r} cannot grow, the disk is full; make room, then run it again"
             )
-        return good(self, *arguments)
+        return good(self, *arguments, **also)
 
     monkeypatch.setattr(Journal, "record", record)
 
@@ -687,3 +689,37 @@ def test_a_disk_that_is_full_during_the_wait(site: Site, monkeypatch: pytest.Mon
     assert "the disk is full" in summary["error"].iloc[-1]
     monkeypatch.undo()
     assert set(statuses(site.run(batch("B", "A", "C", "TWO")))) <= {"success", "skipped"}
+
+
+# --- the same by other keys
+
+
+@pytest.mark.parametrize("again", ["plan", "found", "cohort", "with the patient", "by UID"])
+def test_the_same_by_other_keys(site: Site, again: str) -> None:
+    """What is complete is skipped however it is asked for again: what it comes to is what counts."""
+    assert statuses(site.run(batch("A", "B"))) == ["success", "success"]
+    mover = site.mover()
+    table = mover.find({"AccessionNumber": "A"})
+    requests: dict[str, Any] = {
+        "plan": lambda: site.mover(journal=None).plan(batch("A", "B")),
+        "found": lambda: pd.concat([table, mover.find({"AccessionNumber": "B"})]),
+        "cohort": lambda: mover.lock(batch("A", "B"), path=None),
+        "with the patient": lambda: table[["PatientID", "AccessionNumber"]],
+        "by UID": lambda: table[["StudyInstanceUID"]],
+    }
+    with mover.open():
+        site.pacs.destinations[mover.ae_title] = mover.port
+        site.pacs.forget()
+        summary = mover.move(requests[again]())
+    assert set(statuses(summary)) == {"skipped"}
+    assert not site.moves()
+
+
+def test_what_is_missing_by_other_keys(site: Site) -> None:
+    """What is partly here is completed, by whichever keys, and then known by all of them."""
+    site.run(batch("A"))
+    site.files("A")[0].unlink()
+    (uid,) = site.mover().find({"AccessionNumber": "A"}).StudyInstanceUID
+    assert statuses(site.run([{"StudyInstanceUID": uid}])) == ["success"]
+    assert levels(site.moves()) == [("IMAGE", 1)]
+    assert statuses(site.run(batch("A"))) == ["skipped"]

@@ -122,7 +122,8 @@ def complete(folder: Path) -> set[str]:
         return set()
     with Journal(path) as journal:
         entries = journal.entries().values()
-        return {entry.keys["AccessionNumber"] for entry in entries if is_verified(entry.result)}
+        verified = (entry.keys for entry in entries if is_verified(entry.result))
+    return {keys["AccessionNumber"] for keys in verified if "AccessionNumber" in keys}
 
 
 def hold_recorded(folder: Path, recorded: set[str], studies: dict[str, Study]) -> None:

@@ -18,7 +18,7 @@ from dicomover.outcome import Status
 from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
 
-__all__ = ["Resumption", "Taken", "only_missing"]
+__all__ = ["Resumption", "Taken", "by_uids", "only_missing"]
 
 Instances = Callable[[Identifier], dict[str, list[str]] | None]
 """Asks the archive what stands behind a study or a series: SOP Instance UIDs by series; None if it does not say."""
@@ -38,6 +38,8 @@ class Taken:
         What the journal says it came to when it was complete, if that is still to be held against the archive.
     seen
         Whether an earlier run has recorded it.
+    also
+        What asks for the same by nothing but UIDs, where the request has other keys.
     kept
         The files of it that are here already.
     holder
@@ -50,6 +52,7 @@ class Taken:
     seen: bool = False
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     holder: str = ""
+    also: Asked | None = None
 
     def has_grown(self, resolution: Resolution) -> bool:
         """Tell whether the archive has more of a complete request now, or something else."""
@@ -123,24 +126,46 @@ class Resumption:
 
     def take(self, request: Request) -> Taken:
         """Claim a request and decide; one that another run holds has a `holder`, and is to be asked for again later."""
+        return self._take(self._asked(request), recheck=self._recheck)
+
+    def take_resolved(self, request: Request, resolution: Resolution, taken: Taken) -> Taken:
+        """Take into account what the same came to when it was asked for by other keys: a plan, a cohort, a find.
+
+        What the request comes to is known by now, so that one that has grown since is not taken for complete.
+        """
+        resolved = by_uids(request, resolution)
+        if resolved is None or taken.skip is not None or (asked := self._asked(resolved)).key == taken.asked.key:
+            return taken
+        other = self._take(asked, recheck=True)
+        if other.holder:
+            return replace(taken, holder=other.holder)
+        kept = taken.kept if taken.kept.files else other.kept
+        found = Taken(taken.asked, seen=taken.seen or other.seen, kept=kept, also=asked)
+        if other.skip is None or other.has_grown(resolution):
+            return found
+        return replace(found, skip=other.skip, recorded=other.recorded if self._recheck else None)
+
+    def _asked(self, request: Request) -> Asked:
+        return self._journal.asked(request, archive=self._archive, destination=self._destination)
+
+    def _take(self, asked: Asked, *, recheck: bool) -> Taken:
         journal = self._journal
-        asked = journal.asked(request, archive=self._archive, destination=self._destination)
         with self._lock:
             if asked.key in self._taken:  # the same is asked for twice in this batch
                 return self._taken[asked.key]
-            if not self._recheck and (taken := self._decided(asked, recheck=False)).skip is not None:
+            if not recheck and (taken := self._decided(asked, recheck=False)).skip is not None:
                 return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
             if asked.key not in journal.claim([asked.key]):
                 return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
             # Read again: the one who had it before may have completed it.
-            taken = self._taken[asked.key] = self._decided(asked, recheck=self._recheck)
+            taken = self._taken[asked.key] = self._decided(asked, recheck=recheck)
         if taken.skip is not None and taken.recorded is None:
             journal.release([asked.key])
         return taken
 
     def look(self, request: Request) -> Taken:
         """Decide as `take` would, and claim nothing."""
-        asked = self._journal.asked(request, archive=self._archive, destination=self._destination)
+        asked = self._asked(request)
         taken = self._decided(asked, recheck=True)
         return replace(taken, holder=self._journal.holders([asked.key]).get(asked.key, ""))
 
@@ -163,17 +188,24 @@ class Resumption:
     def record(self, row: Row, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
-        if not isinstance(taken, Taken) or taken.holder or (taken.skip is not None and taken.recorded is None):
+        if not isinstance(taken, Taken) or taken.holder:
+            return
+        if taken.skip is not None and taken.recorded is None:
+            if taken.also is not None:
+                self._release(taken)
             return
         if taken.skip is not None and not (row.moves and result.status is not None and result.status.complete):
-            self._journal.release([taken.asked.key])  # what was complete is not less so
+            self._release(taken)  # what was complete is not less so
             with self._lock:
-                row.taken = self._taken[taken.asked.key] = Taken(taken.asked, taken.skip, seen=True)
+                row.taken = Taken(taken.asked, taken.skip, seen=True)
+                for asked in (taken.asked, taken.also):
+                    if asked is not None:
+                        self._taken[asked.key] = Taken(asked, taken.skip, seen=True)
             return
         if result.status is Status.SKIPPED:  # nothing of it was missing
             result = replace(result, status=Status.SUCCESS, error=None)
         elif not result.attempts and (result.error or "").startswith("not sent"):
-            self._journal.release([taken.asked.key])
+            self._release(taken)
             return
         details = None
         if self._folder is not None:
@@ -185,7 +217,10 @@ class Resumption:
                 details = Details(identifiers, taken.kept.merge(files))
         elif row.moves:
             details = Details(tuple(move.target.identifier for move in row.moves))
-        self._journal.record(taken.asked, result, details)
+        self._journal.record(taken.asked, result, details, also=taken.also)
+
+    def _release(self, taken: Taken) -> None:
+        self._journal.release([asked.key for asked in (taken.asked, taken.also) if asked is not None])
 
     def _files(self, row: Row) -> list[File]:
         assert self._folder is not None
@@ -219,6 +254,20 @@ class Resumption:
 def _arrived(move: Move) -> bool:
     """Tell whether anything came by a C-MOVE."""
     return bool(move.running.sop_uids or (move.outcome is not None and move.outcome.received))
+
+
+def by_uids(request: Request, resolution: Resolution) -> Request | None:
+    """Return the request that asks for the same by nothing but UIDs; None if it stands for no certain ones."""
+    identifiers = [target.identifier for target in resolution.targets]
+    levels = {identifier.level for identifier in identifiers}
+    if len(levels) != 1 or Level.PATIENT in levels:
+        return None
+    keys: dict[str, str] = {}
+    for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
+        uids = sorted({uid for identifier in identifiers for uid in identifier.uids(level)})
+        if uids:
+            keys[level.unique_key] = "\\".join(uids)
+    return replace(request, keys=keys, level=levels.pop(), pin="")
 
 
 def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:

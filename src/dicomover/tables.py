@@ -11,7 +11,7 @@ from dicomover.identifier import Level
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution
 
-__all__ = ["PLAN_COLUMNS", "Planned", "found_uids", "plan_table"]
+__all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
 
 _UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
@@ -62,7 +62,7 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
     return pd.concat([_filled(kept, planned), table], axis="columns", sort=False)
 
 
-def found_uids(planned: Planned) -> dict[str, str]:
+def _found_uids(planned: Planned) -> dict[str, str]:
     """Return the UIDs that a row was resolved to, by keyword."""
     targets = planned.resolution.targets if planned.resolution else ()
     found = {}
@@ -75,7 +75,7 @@ def found_uids(planned: Planned) -> dict[str, str]:
 
 def _filled(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
     """Fill in the UIDs of what was found."""
-    uids = [found_uids(item) for item in planned]
+    uids = [_found_uids(item) for item in planned]
     for level in _UID_LEVELS:
         key = level.unique_key
         found = [row.get(key) for row in uids]

@@ -199,6 +199,8 @@ class Worker:
         try:
             resolution = self._settings.resolve(request, self._line.find)
             is_found = bool(resolution.targets)
+            if self._resumption is not None and is_found and not self._take(row, self._resumption, resolution):
+                return
             if isinstance(row.taken, Taken) and self._is_done(row.taken, resolution):
                 known = row.taken.skip or Result(matches=resolution.matches, expected=resolution.expected)
                 self._ledger.end(row, replace(known, status=Status.SKIPPED))
@@ -229,16 +231,20 @@ class Worker:
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
 
-    def _take(self, row: Row, resumption: Resumption) -> bool:
-        """Ask the journal whether this row has to be moved now."""
-        taken = resumption.take(row.request)
+    def _take(self, row: Row, resumption: Resumption, resolution: Resolution | None = None) -> bool:
+        """Ask the journal whether this row has to be moved now; again once it is known what it comes to."""
+        if resolution is None or not isinstance(row.taken, Taken):
+            taken = resumption.take(row.request)
+        else:
+            taken = resumption.take_resolved(row.request, resolution, row.taken)
         if taken.holder:
             self._note(f"another run is moving some of this: {taken.holder}")
             self._ledger.postpone(row, _HELD_AGAIN_AFTER)
             return False
         row.taken, row.kept = taken, taken.kept
         if taken.skip is not None and taken.recorded is None:
-            self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
+            if resolution is None:
+                self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
             self._ledger.end(row, replace(taken.skip))
             return False
         return True

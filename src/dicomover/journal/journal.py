@@ -209,7 +209,9 @@ class Journal:
             raise self._not_open()
         return self._keeper.asked(request, archive, destination)
 
-    def record(self, asked: Asked, result: Result, details: Details | None = None) -> bool:
+    def record(
+        self, asked: Asked, result: Result, details: Details | None = None, *, also: Asked | None = None
+    ) -> bool:
         """Write down what became of a request, and give back the claim on it. It is durable on return.
 
         Parameters
@@ -220,6 +222,8 @@ class Journal:
             Replaces what was recorded before.
         details
             Replaces what was recorded before; None keeps it.
+        also
+            What asks for the same by other keys, and is recorded with it.
 
         Returns
         -------
@@ -236,18 +240,19 @@ class Journal:
             said = "no status" if result.status is None else f"status {str(result.status)!r}"
             raise ValueError(f"a result with {said} says nothing to record; record what a C-MOVE or C-FIND came to")
         packed = None if details is None else pack(details)
+        both = [asked] if also is None else [asked, also]
         with self._lock:
-            was_claimed = asked.key in self._held
+            claimed = [each.key for each in both if each.key in self._held]
             with self._writing(durable=self._sync == "record") as connection:
-                is_outdone = was_claimed and self._is_outdone(connection, asked.key, result)
-                if not is_outdone:
-                    connection.execute(_RECORD, row_of(asked, result, self._version, self._keeper))
-                    if packed is not None:
-                        connection.execute(_RECORD_DETAILS, (asked.key, self._keeper.seal(packed)))
-                if was_claimed:
-                    self._leases.give_back(connection, [asked.key])
-            self._held.discard(asked.key)
-        return not is_outdone
+                outdone = {key for key in claimed if self._is_outdone(connection, key, result)}
+                for each in both:
+                    if each.key not in outdone:
+                        connection.execute(_RECORD, row_of(each, result, self._version, self._keeper))
+                        if packed is not None:
+                            connection.execute(_RECORD_DETAILS, (each.key, self._keeper.seal(packed)))
+                self._leases.give_back(connection, claimed)
+            self._held.difference_update(claimed)
+        return asked.key not in outdone
 
     def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result) -> bool:
         if is_verified(result) or self._leases.mine(connection, [key]):
