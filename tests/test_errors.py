@@ -6,10 +6,11 @@ import inspect
 import linecache
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
-from dicomover import Mover, errors
+from dicomover import Cohort, Mover, errors
 from dicomover.errors import (
     AssociationLost,
     AssociationRejected,
@@ -113,14 +114,36 @@ def test_errors_can_be_pickled(error: Exception) -> None:
     assert vars(again) == vars(error)
 
 
-@pytest.mark.parametrize("call", ["mover.move([{'AccessionNumbr': '1'}])", "mover.move({}, associations=0)"])
-def test_a_notebook_shows_the_callers_line_and_the_message(call: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ("mover.move([{'AccessionNumbr': '1'}])", errors.RequestError),
+        ("mover.move({}, associations=0)", errors.ConfigurationError),
+        ("mover.echo()", errors.NodeUnreachable),
+        ("mover.find({'PatientID': '*'})", errors.NodeUnreachable),
+        ("mover.move({'AccessionNumber': '1'})", errors.NodeUnreachable),
+        ("mover.start({'AccessionNumber': '1'})", errors.NodeUnreachable),
+        ("Mover(f'DEMO@{70 * chr(97)}:104').echo()", errors.NodeUnreachable),
+        ("Cohort.load(broken)", errors.CohortError),
+        (
+            "Mover(mover.node, receive='x', port=0, journal=broken).plan({'AccessionNumber': '1'})",
+            errors.ConfigurationError,
+        ),
+        ("Mover(mover.node, receive=broken, port=0).open()", errors.ReceiverError),
+        ("Mover(mover.node, receive=broken, port=0).move({'AccessionNumber': '1'})", errors.ReceiverError),
+    ],
+)
+def test_a_notebook_shows_the_callers_line_and_the_message(call: str, kind: type[Exception], tmp_path: Path) -> None:
     """IPython is told the line in the cell and what is wrong, not the thirty frames between them."""
     cell, name = f"x = 1\n{call}\n", "/tmp/ipykernel_1/2.py"
     linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
-    with pytest.raises((errors.RequestError, errors.ConfigurationError)) as caught:
-        exec(compile(cell, name, "exec"), {"mover": Mover("DEMO@127.0.0.1:1", destination="X")})
-    shown = caught.value._render_traceback_()
+    broken = tmp_path / "broken"
+    broken.write_text("neither a lockfile, nor a journal, nor a folder")
+    mover = Mover("DEMO@127.0.0.1:1", destination="X", progress="none")
+    given = {"mover": mover, "broken": broken, "Mover": Mover, "Cohort": Cohort}
+    with pytest.raises(kind) as caught:
+        exec(compile(cell, name, "exec"), given)
+    shown = caught.value._render_traceback_()  # type: ignore[attr-defined]
     at = shown.index("In the cell, line 2:")
     assert shown[at:] == ["In the cell, line 2:", f"    {call}", "", f"{type(caught.value).__name__}: {caught.value}"]
     assert not any("dicomover/" in line for line in shown[:-1])

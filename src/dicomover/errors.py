@@ -47,26 +47,23 @@ __all__ = [
 
 
 class DicomoverError(Exception):
-    """Base of every error that dicomover raises."""
-
-
-class _OfTheCaller:
-    """An error in what the caller wrote, which a notebook shows without what lies between it and the check."""
+    """Base of every error that dicomover raises. A notebook shows it without what lies between the cell and us."""
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints for it: the caller's own lines, and the message."""
-        assert isinstance(self, BaseException)
         ours, kernel = str(Path(__file__).parent), str(Path("IPython", "core"))
         lines = []
         for frame in traceback.extract_tb(self.__traceback__):
-            if frame.line and not frame.filename.startswith(ours) and kernel not in frame.filename:
+            if frame.filename.startswith(ours):
+                break
+            if frame.line and kernel not in frame.filename:
                 in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
                 lines.append(f"{'In the cell' if in_cell else f'File {frame.filename}'}, line {frame.lineno}:")
                 lines.append(f"    {frame.line}")
         return [*lines, "", f"{type(self).__name__}: {self}"]
 
 
-class ConfigurationError(DicomoverError, _OfTheCaller, ValueError):
+class ConfigurationError(DicomoverError, ValueError):
     """A setting (an AE title, a port, a layout) cannot be meant; nothing was sent."""
 
 
@@ -110,7 +107,7 @@ class Problem:
         return f"{where}: {shown}{self.why}; {self.mend}"
 
 
-class RequestError(DicomoverError, _OfTheCaller, ValueError):
+class RequestError(DicomoverError, ValueError):
     """Requests that cannot be meant, all of them named at once; nothing was sent.
 
     Attributes

@@ -353,7 +353,8 @@ def connect(node: Node, seconds: float | None, waker: Waker | None = None, until
         addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it cannot be a name"
-        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why})") from error
+        mend = "check how it is written; some names are known only in the hospital's network or its VPN"
+        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why}); {mend}") from error
     why = "no address"
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
