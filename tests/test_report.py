@@ -19,6 +19,7 @@ from dicomover.progress import State
 from dicomover.reporting import Report, Run
 from dicomover.reporting.figures import spans, time_steps, times
 from dicomover.summary import SUMMARY_COLUMNS, Result, build
+from dicomover.testing import DemoPacs, made_study
 from dicomover.timeline import MOST_BINS, Timeline
 
 BEGAN = datetime(2024, 2, 29, 19, 0, 0, tzinfo=UTC)
@@ -106,6 +107,52 @@ def test_totals_by_status() -> None:
     assert totals.loc["all", "received"] == 40
     assert pd.isna(totals.loc["not-found", "completed"])
     assert set(map(str, totals.dtypes)) == {"Int64"}
+
+
+def test_rows_that_ask_for_the_same_are_counted_once() -> None:
+    """What several rows ask for is here once: instances, bytes and C-MOVEs are no sums over its repetitions."""
+    keys = pd.DataFrame({"AccessionNumber": ["A", "B", "A", " B", "A", "C", "C"], "note": list("1234567")})
+    lost = Result(Status.LOST, expected=5, received=0, bytes=0, attempts=3, error="no answer")
+    skipped = Result(Status.SKIPPED, received=5, bytes=5_000_000, attempts=0)
+    made = report(build([moved(5), moved(5), moved(5), moved(5), moved(5), lost, skipped], keys))
+    assert made.totals.loc["all", ["rows", "expected", "received", "bytes", "attempts"]].tolist() == [
+        7, 10, 15, 15_000_000, 2,
+    ]  # fmt: skip
+    assert made.totals.loc["lost", "rows"] == 1
+    assert made.timeline["instances"].sum() == 10
+    assert made.reasons["expected"].isna().all()
+    assert "4 rows repeat another one and are counted once" in " ".join(str(made).split())
+    assert "4 rows repeat another one and are counted once" in Page(made._repr_html_()).text
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"AccessionNumber": ["A", "A"], "SeriesInstanceUID": ["1.2", None]},
+        {"PatientID": ["A", "A"], "key:StudyDate": ["20240101", "20240102"]},
+        {"PatientID": ["A", "A"], "StudyDate": ["20240101", "20240102"]},
+        {"AccessionNumber": ["", None]},
+        {"note": ["A", "A"]},
+    ],
+    ids=["uid", "key", "keyword", "blank", "no-key"],
+)
+def test_rows_that_ask_for_something_else_are_counted(keys: dict[str, list[str]]) -> None:
+    """Rows that differ in any key are two, and so are rows of which no key is known."""
+    made = report(build([moved(5), moved(5)], pd.DataFrame(keys)))
+    assert made.totals.loc["all", ["received", "attempts"]].tolist() == [10, 2]
+    assert "repeat" not in str(made)
+
+
+def test_a_move_counts_once_what_was_asked_for_twice(tmp_path: Path) -> None:
+    """The report of a batch with repeated rows says what lies on the disk, in the first run and in the next."""
+    with (
+        DemoPacs([made_study("A", instances=5)]) as pacs,
+        dicomover.Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover,
+    ):
+        pacs.destinations["MOVESCU"] = mover.port
+        for _ in range(2):
+            totals = report(mover.move([{"AccessionNumber": "A"}] * 3)).totals.loc["all"]
+            assert totals[["rows", "received"]].tolist() == [3, len(list(tmp_path.rglob("*.dcm")))]
 
 
 def test_equal_reasons_are_one() -> None:
@@ -278,6 +325,17 @@ def test_labels_that_are_numbers_name_the_rows() -> None:
     summary = table(NIGHT)
     part = summary[summary["status"] == "not-found"]
     assert re.search(r"1 row +3 +not-found", str(report(part)))
+
+
+def test_labels_that_are_there_twice_name_no_row() -> None:
+    """Where a table was put together with its labels repeated, rows are called by their positions, and it says so."""
+    summary = table(NIGHT, pd.Index([0, 1, 2, 3, 4] * 2))
+    said = " ".join(str(report(summary)).split())
+    assert "1 row 8 failure" in said
+    assert "called by their position in the summary, from 0: labels of its index are there twice" in said
+    asked = " ".join(str(report(summary, show_keys=True)).split())
+    assert "8 (CANARY-ACC8)" in asked
+    assert "labels of its index are there twice" in asked
 
 
 def test_failed_instances_are_named_where_keys_are(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
     Parameters
     ----------
     index
-        The index of the table of requests. Its labels are shown if they are whole numbers and it has no name, as
-        after `read_csv`; any other may be a column of patients' keys, so the row is called by its position then,
-        counted from 0.
+        The index of the table of requests. Its labels are shown if they are whole numbers, each there once, and it
+        has no name, as after `read_csv`; any other may be a column of patients' keys, so the row is called by its
+        position then, counted from 0.
     requests
         The requests, in the order of the batch.
     show_keys
@@ -49,7 +49,7 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
     >>> row_labels(pd.Index([10, 20]))(1), row_labels(pd.Index(["Miller", "Smith"]))(1)
     ('20', '1')
     """
-    plain = is_plain(index)
+    plain = is_plain(index) and index.is_unique
 
     def label(position: int) -> str:
         name = str(index[position]) if plain else str(position)

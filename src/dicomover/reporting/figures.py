@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from pydicom.datadict import keyword_dict
 
 from dicomover.errors import ConfigurationError
 from dicomover.outcome import Status
+from dicomover.requests import KEY
 from dicomover.sentences import kind_of, merge
 from dicomover.summary import SCHEMA
 
 __all__ = [
     "COUNTED",
+    "REPEATS",
     "by_row",
     "clock",
     "is_complete",
@@ -30,14 +36,18 @@ __all__ = [
 
 OPEN = "not over"
 COUNTED = ("expected", "completed", "warning", "failed", "remaining", "received", "bytes", "attempts")
+REPEATS = "repeats another"
+"""The column that `read_summary` adds: whether another row that asks for the same is the one to be counted."""
+
 _COMPLETE = [str(status) for status in Status if status.complete]
+_TAG = re.compile(r"\(?[0-9A-Fa-f]{4},?[0-9A-Fa-f]{4}\)?")
 _ORDER = [*map(str, Status), OPEN]
 _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)  # seconds
 _MOST_STEPS = 60
 
 
 def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return a summary with our dtypes, also one that has been through a CSV.
+    """Return a summary with our dtypes, also one that has been through a CSV, and with the column `REPEATS`.
 
     Raises
     ------
@@ -62,7 +72,32 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
         else:
             texts = values.astype("string")
             ours[column.name] = texts.mask(texts == "")
-    return summary.assign(**ours)
+    read = summary.assign(**ours)
+    read[REPEATS] = _repeats(read)
+    return read
+
+
+def _repeats(summary: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Tell of each row whether another one asks for the same, and is the one of these of which most has moved.
+
+    Rows ask for the same if all their keys are equal. A column with the name of a DICOM attribute may have been a key.
+    """
+    ours = {column.name for column in SCHEMA}
+    places = [n for n, name in enumerate(map(str, summary.columns)) if name not in ours and _may_be_key(name)]
+    texts = {place: summary.iloc[:, place].astype("string").fillna("").str.strip().array for place in places}
+    keys = pd.DataFrame(texts, index=range(len(summary)))
+    order = moved(summary).reset_index(drop=True).fillna(-1).sort_values(ascending=False, kind="stable").index
+    again = keys.loc[order].duplicated().sort_index() & (keys != "").any(axis="columns")
+    return again.to_numpy(dtype=bool)
+
+
+def _may_be_key(name: str) -> bool:
+    return name.startswith(KEY) or name in keyword_dict or _TAG.fullmatch(name) is not None
+
+
+def _once(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the counts of each row, unknown where another row has them already."""
+    return summary[list(COUNTED)].mask(summary[REPEATS])
 
 
 def status_of(summary: pd.DataFrame) -> pd.Series[str]:
@@ -82,14 +117,14 @@ def moved(summary: pd.DataFrame) -> pd.Series[int]:
 
 
 def totals(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows and the sums of what was counted, for each verdict and for all.
+    """Return the rows and the sums of what was counted, for each verdict and for all; what is asked for twice once.
 
     Returns
     -------
     DataFrame
         Indexed by `status`, the best first, `all` last; `rows` and `COUNTED`, `<NA>` where nobody has said.
     """
-    groups = summary[list(COUNTED)].groupby(status_of(summary))
+    groups = _once(summary).groupby(status_of(summary).to_numpy())
     table = groups.sum(min_count=1)
     table.insert(0, "rows", groups.size().astype("Int64"))
     table = table.reindex([name for name in _ORDER if name in table.index])
@@ -117,7 +152,8 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
         groups.setdefault((status, kind_of(sentence)), []).append(place)
     # In plain lists: there may be as many reasons as rows.
     positions = open_rows.nonzero()[0].tolist()
-    expected, here = _numbers(rows["expected"]), _numbers(moved(rows))
+    once = _once(rows)
+    expected, here = _numbers(once["expected"]), _numbers(moved(once))
     found: list[dict[str, Any]] = [
         {
             "rows": len(places),
@@ -197,7 +233,7 @@ def by_row(summary: pd.DataFrame, most: int) -> pd.DataFrame:
     bars = counted.assign(completed=here).fillna(0)
     bars["open"] = (summary["expected"].fillna(0) - bars.sum(axis="columns")).clip(lower=0)
     if len(summary) > most:
-        bars = bars.groupby(status_of(summary)).sum()
+        bars = bars.mask(summary[REPEATS], 0).groupby(status_of(summary).to_numpy()).sum()
         return bars.reindex([name for name in _ORDER if name in bars.index]).astype("int64")
     return bars.reset_index(drop=True).astype("int64")
 
@@ -220,8 +256,9 @@ def times(summary: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, float] | N
 def over_time(summary: pd.DataFrame) -> pd.DataFrame:
     """Return what moved when, as far as a summary tells: what a row came to counts when it ended.
 
-    Rows that needed no C-MOVE are left out.
+    Rows that needed no C-MOVE, or repeat another one, are left out.
     """
+    summary = summary[~summary[REPEATS]]
     rows = summary[summary["attempts"].fillna(0).gt(0) & summary["started"].notna() & summary["seconds"].notna()]
     ends = rows["started"] + pd.to_timedelta(rows["seconds"].astype("float64"), unit="s")
     table = pd.DataFrame(

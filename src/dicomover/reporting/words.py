@@ -76,11 +76,11 @@ class Run:
 class Names:
     """What rows are called: by their labels where those are plain numbers, or where that was asked for.
 
-    An index may hold accession numbers or patients; then rows are called by their position, from 0.
+    An index may hold accession numbers or patients, or a label twice; then rows are called by their position, from 0.
     """
 
     def __init__(self, summary: pd.DataFrame, *, show_keys: bool) -> None:
-        self.are_labels = show_keys or is_plain(summary.index)
+        self.are_labels = summary.index.is_unique and (show_keys or is_plain(summary.index))
         self.show_keys = show_keys
         self._summary = summary
 
@@ -198,7 +198,12 @@ def _throughput(summary: pd.DataFrame, run: Run) -> str:
 def notes(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame) -> list[str]:
     """Return what a reader has to know to read the figures rightly."""
     said = []
-    if not names.are_labels and len(summary):
+    if repeats := int(summary[figures.REPEATS].sum()):
+        again = "repeats another one and is" if repeats == 1 else "repeat another one and are"
+        said.append(f"{_some(repeats, 'row')} {again} counted once: instances, bytes and C-MOVEs are those of one row.")
+    if not summary.index.is_unique:
+        said.append("Rows are called by their position in the summary, from 0: labels of its index are there twice.")
+    elif not names.are_labels and len(summary):
         said.append(
             "Rows are called by their position in the summary, from 0: its index may name patients. "
             "show_keys=True shows it."
