@@ -252,9 +252,24 @@ def test_latest_note() -> None:
     assert latest_note(state, 130.0) == "resting · 2 min 00 s ago"
     waited = replace(state, pause="resting", paused_until=500.0)
     assert latest_note(waited, 130.0) == latest_note(replace(waited, paused_until=None), 130.0) == ""
-    assert dict(facts(state, 600.0))["Last note"] == "resting"
-    assert "Last note" not in dict(facts(waited, 600.0))
+    assert "resting" not in str(facts(waited, 600.0))
     assert latest_note(State(), 1.0) == ""
+
+
+def test_a_note_is_past_when_the_batch_is_over() -> None:
+    """What is kept of a batch gives its last note as what was said while it ran, not as something to act on."""
+    state = State(started_at=0.0, ended_at=9.0, notes=("the archive is busy",), noted=1, noted_at=3.0)
+    assert dict(facts(state, 600.0))["Last note"] == "while it ran: “the archive is busy”"
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 request"), (12, "12 requests")])
+def test_what_an_earlier_run_brought_is_told(count: int, words: str) -> None:
+    """Counts leave out what an earlier run brought, and it is said that they do."""
+    state = State(requests=20, counts={Status.SUCCESS: 8, Status.SKIPPED: count}, received=40, expected=40)
+    told = dict(facts(state, 9.0))
+    assert told["Received"] == "40 instances, 0 B"
+    assert told["Skipped"] == f"{words}, complete by an earlier run and in none of these counts"
+    assert "Skipped" not in dict(facts(RUNNING, 9.0))
 
 
 def test_rows_are_named_by_their_labels() -> None:
@@ -278,6 +293,7 @@ def test_labels_name_no_patient_unless_asked() -> None:
     numbers, names = pd.Index([7, 8, 9]), pd.Index(["Doe", "Roe", "Poe"])
     column = pd.Index([4711, 4712, 4713], name="PatientID")
     assert [row_labels(index, asked)(2) for index in (numbers, names, column)] == ["9", "2", "2"]
+    assert row_labels(pd.Index([7, 7, 7]), asked)(2) == "2"  # a label that is there twice names no row
     label = row_labels(numbers, asked, show_keys=True)
     assert [label(0), label(1), label(2)] == ["7 (PatientID P-1)", "8", "9 (PatientID P-3, StudyDate 20240101)"]
 

@@ -236,14 +236,15 @@ def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
         (state.failed, "failed"),
     ]
     said = ", ".join(f"{count:,} {word}" for count, word in counted if count is not None)
-    mean = speed(state.mean_rate(now))
+    mean, note = speed(state.mean_rate(now)), state.notes[-1] if state.notes else ""
     rows = [
         ("Requests", verdicts(state)),
         ("PACS counted", said),
         ("Received", "" if state.received is None else f"{some(state.received, 'instance')}, {size(state.bytes)}"),
         ("Expected", _expected(state)),
+        ("Skipped", _skipped(state)),
         ("Time", ", ".join(word for word in (duration(state.elapsed(now)), mean) if word)),
-        ("Last note", state.notes[-1] if state.notes and state.notes[-1] != state.pause else ""),
+        ("Last note", f"while it ran: “{note}”" if note and note != state.pause else ""),
     ]
     return tuple((label, text) for label, text in rows if text)
 
@@ -256,13 +257,13 @@ def closing(state: State, now: float, label: Label = str) -> str:
     >>> from dicomover.events import BatchEnded, BatchStarted, RequestEnded
     >>> from dicomover.progress.folding import fold
     >>> state = fold(State(), BatchStarted(at=0.0, requests=1))
-    >>> state = fold(state, RequestEnded(2.0, 0, Status.NOT_FOUND, "C-FIND has no match at level STUDY"))
+    >>> state = fold(state, RequestEnded(2.0, 0, Status.NOT_FOUND, "the archive has no such study; check the keys"))
     >>> print(closing(fold(state, BatchEnded(at=2.0)), now=9.0))
     dicomover: 1 request, 1 not complete
       Requests  1 not-found
       Time      2 s
     Not complete:
-      row 0  not-found  C-FIND has no match at level STUDY
+      row 0  not-found  the archive has no such study; check the keys
     """
     pairs = facts(state, now)
     width = max((len(name) for name, _ in pairs), default=0)
@@ -289,6 +290,11 @@ def _expected(state: State) -> str:
     if state.expected and state.unasked and not state.unpromised:
         return f"{some(state.expected, 'instance')} in what was asked for; some requests were never sent"
     return ""
+
+
+def _skipped(state: State) -> str:
+    count = state.counts.get(Status.SKIPPED, 0)
+    return f"{some(count, 'request')}, complete by an earlier run and in none of these counts" if count else ""
 
 
 def _instances(state: State) -> str:
