@@ -1,14 +1,20 @@
-"""The panel of a batch in a real JupyterLab: it moves, counts right, cancels, and stays when all is over."""
+"""The panel of a batch in a real JupyterLab: it moves, counts right, cancels, and stays when all is over.
+
+Where JupyterLab or a browser are missing, the tests skip, or fail in CI.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from browser_kit import KERNELS, Book, wait_for
+
+from browser_kit import CHROMIUM, CHROMIUM_OPTIONS, KERNELS, Book, Lab, missing, skip_or_fail, wait_for
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -41,6 +47,53 @@ MOVE = "summary = mover.move(requests)"
 AFTER = "print(summary.status.value_counts().cancelled, 'cancelled')"
 AWAIT = "print((await job).status.value_counts().success, 'success')"
 OVER = "dicomover: 10 requests, 2 not complete"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Run JupyterLab on loopback."""
+    absent = missing("jupyterlab", "ipywidgets", "playwright")
+    if absent:
+        skip_or_fail(f"not installed: {', '.join(absent)}; see docs/development.md")
+    running = Lab(tmp_path_factory.mktemp("lab"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(lab: Lab) -> Iterator[Any]:
+    """Run Chromium without a window. Not longer than a module: Playwright keeps an event loop in this thread."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_book(lab: Lab, browser: Any) -> Iterator[Callable[..., Book]]:
+    """Open notebooks in JupyterLab; afterwards hold that nothing was loaded from beyond this machine."""
+    books: list[Book] = []
+    beyond: list[str] = []
+
+    def note(request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            beyond.append(request.url)
+
+    def opened(cells: list[str], *, kernel: str = "installed", theme: str = "light") -> Book:
+        path = lab.new_notebook(kernel, cells)
+        lab.use_theme(theme)
+        context = browser.new_context(viewport={"width": 1150, "height": 900})
+        context.on("request", note)
+        books.append(Book(context.new_page(), lab, path))
+        return books[-1]
+
+    yield opened
+    for book in books:
+        book.close()
+    assert not beyond, f"loaded from beyond this machine: {beyond}"
 
 
 def setup(seconds: float) -> str:
@@ -81,7 +134,7 @@ def test_panel(open_book: Open, kernel: str) -> None:
     unfinished = book.wait_for_words(1, "2 rows not complete")
     assert "row 2" not in unfinished
     book.output(1).get_by_text("2 rows not complete").click()
-    unfolded = book.wait_for_words(1, "row 2 not-found C-FIND has no match")
+    unfolded = book.wait_for_words(1, "row 2 not-found the archive has no such study")
     book.shoot(f"{kernel}-unfolded")
     assert percent(unfolded) < 100
     still = wait_for(lambda: (now := book.words(1)) and percent(now) > percent(unfolded) and now, "it moves on")
@@ -168,7 +221,7 @@ def test_themes(open_book: Open, theme: str) -> None:
     book = begun(open_book([setup(0.1), START], theme=theme))
     book.wait_for_words(1, "of 10 requests", "row 0", "not complete", "moved")
     book.output(1).get_by_text("rows not complete").or_(book.output(1).get_by_text("row not complete")).first.click()
-    book.wait_for_words(1, "C-FIND has no match")
+    book.wait_for_words(1, "the archive has no such study")
     running = book.contrasts(1)
     book.shoot(f"{theme}-running")
     book.wait_for_words(1, OVER)
