@@ -549,13 +549,13 @@ def test_a_busy_archive_gets_fewer() -> None:
     assert pace.associations == 4
     assert [pace.may_start() for _ in range(4)] == [None] * 4
     clocks.go_on(1)
-    assert pace.ended(BUSY, 1.0) == "the archive is busy, going on with 2 associations"
+    assert pace.ended(BUSY, 1.0) == "the archive refuses some of the work, going on with 2 associations"
     assert [pace.ended(BUSY, 1.0) for _ in range(3)] == [None] * 3
     assert pace.may_start() is None
     assert pace.may_start() is None
     assert pace.may_start() is not None
     clocks.go_on(1)
-    assert pace.ended(BUSY, 1.0) == "the archive is busy, going on with 1 association"
+    assert pace.ended(BUSY, 1.0) == "the archive refuses some of the work, going on with 1 association"
 
 
 def test_a_rejected_association_counts() -> None:
@@ -563,7 +563,7 @@ def test_a_rejected_association_counts() -> None:
     pace = Clocks().pace(associations=4)
     assert pace.rejected(NodeUnreachable("refused"), 0.1) is None
     assert pace.associations == 2
-    assert pace.rejected(REJECTED, 0.1) == "the archive is busy, going on with 1 association"
+    assert pace.rejected(REJECTED, 0.1) == "the archive refuses some of the work, going on with 1 association"
     assert pace.rejected(REJECTED, 0.1) is None
 
 

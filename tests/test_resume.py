@@ -262,9 +262,10 @@ def test_still_partial(site: Site) -> None:
 
 @pytest.mark.parametrize("harm", ["deleted", "truncated", "touched", "emptied"])
 def test_harm_to_a_file_is_noticed(site: Site, harm: str) -> None:
-    """A file that is gone or not as it was moves again, and only it."""
+    """A file that is gone or not as it was moves again, and only it; the harmed one is kept under another name."""
     site.run(batch("A", "B"))
     victim = site.files("B")[3]
+    whole = victim.read_bytes()
     if harm == "touched":
         os.utime(victim, ns=(1, 1))
     elif harm in ("truncated", "emptied"):
@@ -276,6 +277,9 @@ def test_harm_to_a_file_is_noticed(site: Site, harm: str) -> None:
     assert again["received"].tolist() == [4, 10]
     assert levels(site.moves()) == [("IMAGE", 1)]
     assert statuses(site.run(batch("A", "B"))) == ["skipped"] * 2
+    assert victim.read_bytes() == whole
+    beside = [path.name for path in victim.parent.iterdir() if path.name.startswith(f"{victim.name}.")]
+    assert beside == ([f"{victim.name}.changed-1"] if harm in ("truncated", "emptied") else [])
 
 
 def test_all_files_gone(site: Site) -> None:
@@ -722,4 +726,20 @@ def test_what_is_missing_by_other_keys(site: Site) -> None:
     (uid,) = site.mover().find({"AccessionNumber": "A"}).StudyInstanceUID
     assert statuses(site.run([{"StudyInstanceUID": uid}])) == ["success"]
     assert levels(site.moves()) == [("IMAGE", 1)]
+    assert statuses(site.run(batch("A"))) == ["skipped"]
+
+
+def test_files_that_cannot_be_looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be read ends the batch with one sentence, and nothing is taken for gone."""
+    site.run(batch("A"))
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("dicomover.resume.check_files", denied)
+    with site.mover() as mover:
+        summary = mover.move(batch("A", "B"))
+    assert statuses(summary) == ["failure", "failure"]
+    assert summary["error"].str.contains("cannot be looked at").all()
+    monkeypatch.undo()
     assert statuses(site.run(batch("A"))) == ["skipped"]

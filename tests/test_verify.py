@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dicomover import ConfigurationError, Mover, Node, NodeUnreachable
+from dicomover import ConfigurationError, ContextRejected, Mover, Node, NodeUnreachable
 from dicomover.evidence import Evidence
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.job import Job
 from dicomover.resolve import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
-from peers import HERE, ONCE, dcmqrscp, free_port, orthanc, wait_until
+from peers import HERE, ONCE, dcmqrscp, free_port, need, orthanc, storescp, wait_until
 
 UID = "2.25.123"
 WHOLE = made_study("00123", series=2, instances=3, study_instance_uid=UID)
@@ -225,7 +225,7 @@ def test_a_list_that_cannot_be_compared(pacs: DemoPacs) -> None:
 
 
 def test_a_destination_that_takes_one_association(pacs: DemoPacs) -> None:
-    """All workers ask over one association."""
+    """All workers ask over one association at a time."""
     many = [made_study(f"S{n}", instances=2) for n in range(8)]
     pacs.add(many)
     with Destination(many, ae_title="ELSEWHERE", max_associations=1) as there, there.asked_by(pacs) as mover:
@@ -344,3 +344,24 @@ def test_a_real_destination(tmp_path: Path, kind: str) -> None:
         there.stop()
     assert job.summary().status[0] == "partial"
     assert len(job.failures()) == 3
+
+
+def test_a_destination_that_only_stores(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A Storage SCP that answers no C-FIND is told of before anything moves."""
+    need("storescp")
+    port = free_port()
+    there = Node("127.0.0.1", port, ae_title="STORESCP")
+    mover = Mover(pacs.node, destination=there, verify="destination", progress="none")
+    with storescp(tmp_path, port), pytest.raises(ContextRejected, match="does not offer C-FIND"):
+        mover.move(REQUEST)
+    assert not pacs.moves_of(UID)
+
+
+def test_nothing_is_held_open_at_the_destination(pacs: DemoPacs) -> None:
+    """While the archive sends, no association of ours keeps a destination busy that takes one at a time."""
+    pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.1)
+    with Destination([WHOLE], ae_title="ELSEWHERE") as there, there.asked_by(pacs) as mover:
+        job = mover.start(REQUEST)
+        wait_until(lambda: len(pacs.stores) >= 2)
+        assert there.open_associations == 0
+        assert job.wait(20)

@@ -144,6 +144,9 @@ class Association:
             if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT and not self.is_stopping:
                 message = f"{self.node} did not answer the association request within {self.timeouts.acse:g} s"
                 raise AssociationLost(message, LostBy.TIMEOUT) from error
+            if isinstance(error, ProtocolError):
+                said = f"what listens at {self.node} does not answer in DICOM ({error})"
+                raise ProtocolError(f"{said}; check host and port") from error
             raise
         self._connection = connection
         self._by_sop_class = {context.abstract_syntax: context for context in connection.contexts.values()}
@@ -332,6 +335,10 @@ class Association:
             return MoveEnd(Ended.LOST, None, counters, lost_by=by, why=wait.explain(error))
 
     # --- messages
+
+    def offers(self, sop_class: str) -> None:
+        """See that the peer offers a service; raises ContextRejected."""
+        self._context(sop_class)
 
     def _context(self, sop_class: str) -> Context:
         context = self._by_sop_class.get(sop_class)

@@ -56,7 +56,7 @@ class Evidence:
 
 
 class Witness:
-    """Asks one destination, over one association that all workers share. Methods may be called from any thread.
+    """Asks one destination, for all workers over one association at a time. Methods may be called from any thread.
 
     Parameters
     ----------
@@ -68,19 +68,28 @@ class Witness:
 
     def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, retry: Retry) -> None:
         self.node = pool.node
+        self._pool = pool
         self._line = Line(pool, timeouts, controls, retry)
         self._controls = controls
         self._lock = threading.Lock()  # of the line
 
     def connect(self) -> None:
-        """Open the association; raises NodeError."""
+        """See that the destination can be asked; raises NodeError."""
         with self._lock:
-            self._line.connect()
+            try:
+                self._line.connect().offers(Model.STUDY.find_sop_class)
+            finally:
+                self._hang_up()
 
     def close(self) -> None:
-        """Give the association back; the next question opens another one."""
+        """Release the association, if there is one."""
         with self._lock:
-            self._line.close()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Hold nothing open while images are sent: many a Storage SCP takes one association at a time."""
+        self._line.close()
+        self._pool.close()
 
     def held(self, target: Target, wanted: int) -> frozenset[str]:
         """Return the SOP Instance UIDs that the destination has of what a C-MOVE asked for.
@@ -123,11 +132,14 @@ class Witness:
         identifier = target.identifier
         named = identifier.uids(Level.IMAGE)
         found: set[str] = set()
-        for keys in self._places(target):
-            level = Level.SERIES if "SeriesInstanceUID" in keys else Level.STUDY
-            with self._lock:
-                listed = instances_of(Identifier.of(level, Model.STUDY, keys), self._line.find)
-            found.update(uid for uids in listed.values() for uid in uids)
+        with self._lock:
+            try:
+                for keys in self._places(target):
+                    level = Level.SERIES if "SeriesInstanceUID" in keys else Level.STUDY
+                    listed = instances_of(Identifier.of(level, Model.STUDY, keys), self._line.find)
+                    found.update(uid for uids in listed.values() for uid in uids)
+            finally:
+                self._hang_up()
         return frozenset(found & named if named else found)
 
     @staticmethod

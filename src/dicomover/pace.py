@@ -275,7 +275,7 @@ class Pace:
         limit = self._adaptive.limit
         if limit >= before.limit:
             return None
-        return f"the archive is busy, going on with {limit} association{'s' if limit > 1 else ''}"
+        return f"the archive refuses some of the work, going on with {limit} association{'s' if limit > 1 else ''}"
 
     def _until_free(self, now: float) -> Wait | None:
         limit = self._adaptive.limit

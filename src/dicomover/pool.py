@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 
 from dicomover.dimse import Association
 from dicomover.node import Node, Timeouts
 
 __all__ = ["Pool"]
+
+_MESSAGE_IDS = 65535
 
 
 class Pool:
@@ -19,7 +22,9 @@ class Pool:
         self.ae_title = ae_title
         self._idle: list[Association] = []
         self._lock = threading.Lock()
-        self._message_ids = itertools.cycle(range(1, 65536))
+        # Not all from 1: what another program moves under the same AE title must not look like ours.
+        start = secrets.randbelow(_MESSAGE_IDS)
+        self._message_ids = (1 + (start + number) % _MESSAGE_IDS for number in itertools.count())
         self._numbers = itertools.count()
 
     def next_message_id(self) -> int:

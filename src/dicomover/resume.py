@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from dicomover.errors import ReceiverError
+from dicomover.events import Arrival
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
 from dicomover.instances import says_all
@@ -42,6 +45,8 @@ class Taken:
         What asks for the same by nothing but UIDs, where the request has other keys.
     kept
         The files of it that are here already.
+    changed
+        Those that are not as they came.
     holder
         Who else is moving it now; empty if we hold it.
     """
@@ -51,6 +56,7 @@ class Taken:
     recorded: Result | None = None
     seen: bool = False
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
+    changed: tuple[File, ...] = ()
     holder: str = ""
     also: Asked | None = None
 
@@ -140,7 +146,8 @@ class Resumption:
         if other.holder:
             return replace(taken, holder=other.holder)
         kept = taken.kept if taken.kept.files else other.kept
-        found = Taken(taken.asked, seen=taken.seen or other.seen, kept=kept, also=asked)
+        changed = taken.changed or other.changed
+        found = Taken(taken.asked, seen=taken.seen or other.seen, kept=kept, changed=changed, also=asked)
         if other.skip is None or other.has_grown(resolution):
             return found
         return replace(found, skip=other.skip, recorded=other.recorded if self._recheck else None)
@@ -177,13 +184,18 @@ class Resumption:
         files = None
         if self._folder is not None:
             details = self._journal.details([asked.key]).get(asked.key, Details())
-            files = check_files(details.manifest, self._folder)
+            try:
+                files = check_files(details.manifest, self._folder)
+            except OSError as error:
+                why = f"the files in {str(self._folder)!r} cannot be looked at ({error.strerror or error})"
+                raise ReceiverError(f"{why}; mend that, and run it again") from None
         decision = decide(entry.result, files)
         intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:
             skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
             return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, seen=True)
-        return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest())
+        changed = () if files is None else files.changed
+        return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest(), changed=changed)
 
     def record(self, row: Row, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
@@ -212,7 +224,7 @@ class Resumption:
             if result.status is not None and result.status.complete:
                 self._sync()
             identifiers = tuple(move.target.identifier for move in row.moves)
-            files = self._files(row)
+            files = self._files(row, taken.changed)
             if files or not any(_arrived(move) for move in row.moves):
                 details = Details(identifiers, taken.kept.merge(files))
         elif row.moves:
@@ -222,13 +234,16 @@ class Resumption:
     def _release(self, taken: Taken) -> None:
         self._journal.release([asked.key for asked in (taken.asked, taken.also) if asked is not None])
 
-    def _files(self, row: Row) -> list[File]:
+    def _files(self, row: Row, changed: Iterable[File]) -> list[File]:
         assert self._folder is not None
+        damaged = {file.sop: self._folder / file.path for file in changed}
         files = []
         for move in row.moves:
             arrivals = list(move.running.arrivals)
             for arrival in arrivals:
                 with contextlib.suppress(OSError):  # moved away already; the next run will notice
+                    if arrival.conflict and arrival.sop_instance_uid in damaged:
+                        arrival = _put_in_place(arrival, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
                     files.append(File.of(arrival, self._folder))
             if not arrivals and _arrived(move):
                 files += self._files_of_another(row, move)
@@ -249,6 +264,16 @@ class Resumption:
             and (not series or file.series in series)
             and (not sops or file.sop in sops)
         ]
+
+
+def _put_in_place(arrival: Arrival, path: Path) -> Arrival:
+    """Give what has come anew the name of the file that was changed, which is kept beside it under another name."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.changed-{number}")
+        if not aside.exists():
+            path.rename(aside)
+            break
+    return replace(arrival, path=arrival.path.rename(path))
 
 
 def _arrived(move: Move) -> bool:

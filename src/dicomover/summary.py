@@ -48,7 +48,7 @@ SCHEMA = (
     Column("warning", "Int64", "the same, completed with a warning"),
     Column("remaining", "Int64", "the same, not begun when it last counted"),
     Column("received", "Int64", "instances of this request on our disk; `<NA>` when a third party receives"),
-    Column("bytes", "Int64", "their size"),
+    Column("bytes", "Int64", "the size of their files"),
     Column("attempts", "Int64", "C-MOVEs sent for it"),
     Column("started", "datetime64[us, UTC]", "when work on it began"),
     Column("seconds", "Float64", "how long it took"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -87,6 +88,14 @@ class RunningMove:
         return bool(refusal.study_instance_uid) and refusal.study_instance_uid in self._studies
 
 
+def _size_of(arrival: Arrival) -> int:
+    """Return the bytes of the file, which are a few more than those of its data set."""
+    try:
+        return os.stat(arrival.path).st_size  # noqa: PTH116 - a Path method costs more than the call
+    except OSError:  # moved on already
+        return arrival.size
+
+
 class Arrivals:
     """What has landed, in order, for one reader that may come a little later."""
 
@@ -155,7 +164,7 @@ class Tally:
                 if move.number in new:
                     move.sop_uids[arrival.sop_instance_uid] = None
                     move.arrivals.append(arrival)
-                    move.bytes += arrival.size
+                    move.bytes += _size_of(arrival)
                 move.conflicts += arrival.conflict
                 move.last_arrival = arrival.at
             self._changed.notify_all()

@@ -32,11 +32,11 @@ from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission
 from dicomover.reception import Reception
-from dicomover.resolve import Resolution, Resolve, TooManyMatches
+from dicomover.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
-from dicomover.tally import RunningMove
+from dicomover.tally import COUNTING_SECONDS, RunningMove
 from dicomover.verdict import Facts, first_sight, judged, still_due
 
 __all__ = ["Settings", "Worker"]
@@ -227,7 +227,7 @@ class Worker:
                 everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
                 self._ledger.end(row, whole(everything, row.kept))
             else:
-                said = [f"C-FIND has no match at level {request.level}", resolution.note]
+                said = [no_match(request.level), resolution.note]
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
 
@@ -291,6 +291,8 @@ class Worker:
             if self._reception is not None:
                 wanted, quiet = still_due(end, move.target)
                 self._reception.tally.wait(running, wanted, quiet)
+                if end.counters.failed:  # our receiver may be about to tell that it refused them
+                    self._reception.tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
         except ContextRejected as error:
             return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error)), None
         finally:
@@ -302,9 +304,8 @@ class Worker:
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
         evidence = self._evidence(move, end)
         receiver = None if self._reception is None else self._reception.receiver
-        return judged(
-            end, move, attempts, evidence, Facts(self._settings.destination, receiver, self._controls.cancelled)
-        )
+        facts = Facts(self._settings.destination, receiver, self._controls.cancelled, self._ledger.has_moved)
+        return judged(end, move, attempts, evidence, facts)
 
     def _name_missing(self, move: Move, outcome: Outcome) -> None:
         """Ask which instances a partial C-MOVE should have brought to us, where that is not known yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,11 +52,14 @@ class Folder:
     unreadable: list[str] = field(default_factory=list)
 
 
+_LEFT = re.compile(r"\.(part|changed-\d+)$")
+
+
 def index_folder(folder: str | os.PathLike[str]) -> Folder:
     """Read the heads of all DICOM files in a folder and below it.
 
     A file is taken for DICOM if it says so (PS3.10 section 7.1), or if its name ends in `.dcm`; others are passed
-    over, and so is what a receiver has not finished (`.part`).
+    over, and so is what a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`).
 
     Raises
     ------
@@ -90,7 +94,7 @@ def _paths(folder: str) -> Iterator[str]:
         entered.add((seen.st_dev, seen.st_ino))
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        yield from (entry.path for entry in entries if entry.is_file() and not entry.name.endswith(".part"))
+        yield from (entry.path for entry in entries if entry.is_file() and not _LEFT.search(entry.name))
         waiting += reversed([entry.path for entry in entries if entry.is_dir()])
 
 
