@@ -270,6 +270,15 @@ def test_what_json_has_no_word_for_comes_back_as_text() -> None:
     assert again["7"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_moments_come_back_as_moments(pacs: DemoPacs, tmp_path: Path, zone: str | None) -> None:
+    """A column of moments rides along through a lockfile as it was, time zone and gaps included."""
+    when = pd.Series(pd.to_datetime(["2024-01-31 10:30", None])).dt.tz_localize(zone)
+    table = pd.DataFrame({"AccessionNumber": ["00123", "4"], "when": when})
+    Mover(pacs.node).lock(table, tmp_path / "cohort.lock.json")
+    pd.testing.assert_series_equal(Cohort.load(tmp_path / "cohort.lock.json").requests["when"], when, check_names=False)
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     """They could not be told apart in the file."""
     with pytest.raises(RequestError, match="'age' is there twice"):

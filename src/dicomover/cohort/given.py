@@ -78,9 +78,9 @@ def table_of(frame: Frame, labels: Sequence[Any], rows: Sequence[Mapping[str, An
 
 
 def _dtype(dtype: object) -> str:
-    """Return the name of a dtype that can be made again; whatever is not plain comes back as text."""
+    """Return the name of a dtype that can be made again; whatever is neither plain nor a time comes back as text."""
     name = str(dtype)
-    if name in _PLAIN:
+    if name in _PLAIN or pd.api.types.is_datetime64_any_dtype(dtype):  # type: ignore[arg-type]
         return name
     if pd.api.types.is_bool_dtype(dtype):  # type: ignore[arg-type]
         return "boolean"
