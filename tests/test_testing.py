@@ -41,6 +41,15 @@ def test_exported_names() -> None:
     assert all(hasattr(dicomover.testing, name) for name in names)
 
 
+def test_what_stands_in_a_cell() -> None:
+    """An archive and a workstation say what they are, where they listen and what they hold."""
+    with DemoPacs(made_studies(24), ae_title="ARCHIVE") as pacs:
+        assert repr(pacs) == f"<DemoPacs ARCHIVE@127.0.0.1:{pacs.node.port}, 24 studies>"
+        assert repr(pacs.workstation) == f"<Workstation WORKSTATION@127.0.0.1:{pacs.workstation.port}, 0 received>"
+    with DemoPacs([made_study("1")]) as pacs:
+        assert repr(pacs).endswith(", 1 study>")
+
+
 # --- samples
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -166,12 +166,12 @@ class Arrival:
         The labels of the rows that asked for it; empty where nobody has looked that up.
     """
 
-    path: Path = field(repr=False)  # the folder may be named after the patient
+    path: Path
     sop_class_uid: str
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-    patient_id: str = field(repr=False)
+    patient_id: str
     transfer_syntax_uid: str
     size: int
     calling_ae_title: str
@@ -182,6 +182,12 @@ class Arrival:
     at: float = 0.0
     sha256: str = ""
     requests: tuple[object, ...] = ()
+
+    def __repr__(self) -> str:  # no path: the folder may be named after the patient
+        from pydicom.uid import UID
+
+        odd = [name for name in ("duplicate", "conflict") if getattr(self, name)]
+        return f"<Arrival: {', '.join([f'{self.size:,} bytes', UID(self.transfer_syntax_uid).name, *odd])}>"
 
 
 @dataclass(frozen=True, slots=True)

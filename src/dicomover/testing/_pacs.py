@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -158,6 +159,9 @@ class DemoPacs:
         self._server = LoopbackServer(self._serve, f"demo-pacs-{ae_title}")
         self.node = Node("127.0.0.1", self._server.port, ae_title=ae_title)
 
+    def __repr__(self) -> str:
+        return f"<DemoPacs {self.node}, {(count := len(self.studies)):,} {'study' if count == 1 else 'studies'}>"
+
     # --- what it holds
 
     @property
@@ -173,10 +177,8 @@ class DemoPacs:
         ValueError
             If a study is there already, or something cannot be moved.
         """
-        flat: list[Source] = []
-        for source in sources:
-            flat.extend([source] if isinstance(source, str | Path | Dataset | Study) else source)
-        studies = read_sources(flat)
+        several = ([some] if isinstance(some, str | Path | Dataset | Study) else some for some in sources)
+        studies = read_sources(chain.from_iterable(several))
         self._archive.add(studies)
         return studies
 

@@ -122,6 +122,9 @@ class Workstation:
         """Stop; every association ends."""
         self._server.close()
 
+    def __repr__(self) -> str:
+        return f"<Workstation {self.node}, {len(self.received):,} received>"
+
     def __enter__(self) -> Workstation:
         return self
 
