@@ -163,7 +163,7 @@ BEHAVIOURS = (
     ),
     # Refusals
     _alike("out-of-resources", "nothing could be sent", "failure", "0xA702", 0, 0, "could not send to"),
-    _alike("out-of-resources-some", "some moved", "partial", "0xA702", 5, 5, "short of resources"),
+    _alike("out-of-resources-some", "some moved", "partial", "0xA702", 5, 5, "does send to"),
     _refused("busy", "0xA702", "out of resources"),
     _refused("cannot-count", "0xA701", "short of resources"),
     _refused("destination-unknown", "0xA801", "ask the archive's administrator to add the AE title"),
@@ -247,7 +247,7 @@ BEHAVIOURS = (
     _unasked("find-refused", "a refusal is not an empty answer", "failure", "0xA700", "refused the C-FIND"),
     _unasked("find-mismatch", "a refusal is not an empty answer", "failure", "0xA900", "refused the C-FIND"),
     _unasked("find-unable", "a refusal is not an empty answer", "failure", "0xC001", "refused the C-FIND"),
-    _unasked("find-no-match", "nobody has it", "not-found", "", "C-FIND has no match"),
+    _unasked("find-no-match", "nobody has it", "not-found", "", "no study has these keys; check them"),
     _alike("find-ignores-keys", "answers are filtered here too", "success", "0x0000", 6, 6),
     _unasked(
         "find-omits-key", "answers that do not say cannot be trusted", "failure", "", "its answers cannot be trusted"

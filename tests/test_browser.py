@@ -134,7 +134,7 @@ def test_panel(open_book: Open, kernel: str) -> None:
     unfinished = book.wait_for_words(1, "2 rows not complete")
     assert "row 2" not in unfinished
     book.output(1).get_by_text("2 rows not complete").click()
-    unfolded = book.wait_for_words(1, "row 2 not-found the archive has no such study")
+    unfolded = book.wait_for_words(1, "row 2 not-found no study has these keys")
     book.shoot(f"{kernel}-unfolded")
     assert percent(unfolded) < 100
     still = wait_for(lambda: (now := book.words(1)) and percent(now) > percent(unfolded) and now, "it moves on")
@@ -221,7 +221,7 @@ def test_themes(open_book: Open, theme: str) -> None:
     book = begun(open_book([setup(0.1), START], theme=theme))
     book.wait_for_words(1, "of 10 requests", "row 0", "not complete", "moved")
     book.output(1).get_by_text("rows not complete").or_(book.output(1).get_by_text("row not complete")).first.click()
-    book.wait_for_words(1, "the archive has no such study")
+    book.wait_for_words(1, "no study has these keys")
     running = book.contrasts(1)
     book.shoot(f"{theme}-running")
     book.wait_for_words(1, OVER)

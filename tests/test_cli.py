@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -148,7 +150,7 @@ def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_p
         "Total time",
         "1  00124            partial    2 of 3",
         "2  absent           not-found",
-        "C-FIND has no match",
+        "no study has these keys",
     ):
         assert line in ran.out
     assert "00123  " not in ran.out
@@ -171,7 +173,7 @@ def test_many_rows_that_are_not_there_are_one_line(run: Shell, pacs: DemoPacs, t
     table.write_text("\n".join(["AccessionNumber", *(f"X{n}" for n in range(30))]))
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
     assert ran.code == 2
-    assert "0-29  X0, X1, X2, …    not-found  -      30 rows: C-FIND has no match at level STUDY" in ran.out
+    assert "0-29  X0, X1, X2, …    not-found  -      30 rows: no study has these keys; check them" in ran.out
     assert "--summary FILE keeps every row" in ran.out
 
 
@@ -194,6 +196,57 @@ def test_bad_rows_stop_a_batch_unless_they_are_to_be_recorded(run: Shell, pacs: 
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--invalid", "record", *peer(pacs))
     assert ran.code == 1
     assert "1 success, 1 invalid" in ran.out
+
+
+NOTHING = [
+    # archive's misbehaviour, options, what is asked for
+    (["-k", "AccessionNumber=absent"], {}),
+    (["--csv", "empty.csv"], {}),
+    (["-k", "StudyDate=*", "--max-matches", 1], {}),
+]
+
+
+@pytest.mark.parametrize(("asked", "how"), NOTHING, ids=["not-found", "no-rows", "too-many"])
+def test_nothing_sent_is_nothing_received(
+    run: Shell,
+    pacs: DemoPacs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[object],
+    how: dict[str, str],
+) -> None:
+    """The summary says who receives as it was told, also where no row has a count, and puts no words in a mouth."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").write_text("AccessionNumber\n")
+    ran = run("move", "-od", "in", "--port", free_port(), *asked, *peer(pacs))
+    assert ran.code == 2
+    assert "C-MOVEs      none was sent" in ran.out
+    assert "Received     0 (0 B)" in ran.out
+    assert "did not say" not in ran.out
+    ran = run("move", "-aem", "WORKSTATION", *asked, *peer(pacs))
+    assert "Received     nothing was sent" in ran.out
+
+
+def test_what_a_third_party_has_is_the_archives_word(run: Shell, pacs: DemoPacs) -> None:
+    """Where nobody asked the destination the summary says so, and how to."""
+    ran = to_workstation(run, pacs)
+    assert (
+        "Received     by the destination, as the archive counts; -aem AET@host:port --verify destination asks"
+        in ran.out
+    )
+    node = f"WORKSTATION@127.0.0.1:{pacs.workstation.port}"
+    ran = run("move", "-aem", node, "-k", "AccessionNumber=00123", "--verify", "destination", *peer(pacs))
+    assert "Received     by the destination, which was asked what it has" in ran.out
+
+
+def test_what_a_third_party_had_before_is_counted_in_requests(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """Of a rerun to a third party only the journal's word is known, not how much lies there."""
+    journal = ["--journal", tmp_path / "journal.db"]
+    assert to_workstation(run, pacs, *journal).code == 0
+    ran = to_workstation(run, pacs, *journal)
+    assert "C-MOVEs       none was needed" in ran.out
+    assert "Moved before  1 request, according to the journal" in ran.out
+    assert "Already here" not in ran.out
 
 
 # --- what goes where
@@ -665,8 +718,22 @@ def test_a_signal_cancels_and_prints_what_is_known(number: signal.Signals, code:
     assert ran.code == code
     assert "Result       cancelled" in ran.out
     assert "of 200 moved" in ran.out
-    assert "Interrupted" in ran.err
+    assert "Interrupted: waiting for the archive's last word" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_an_interrupt_of_a_batch_that_waits_for_its_window_says_what_is_true(pacs: DemoPacs) -> None:
+    """While nothing was sent nobody waits for the archive."""
+    hour = (datetime.now(UTC).hour + 12) % 24
+    window = f"{hour:02}:00-{hour:02}:01 UTC"
+    process = Process("move", "-v", "-aem", "X", "--window", window, "-k", "AccessionNumber=00123", *peer(pacs))
+    time.sleep(2.5)
+    process.send(signal.SIGINT)
+    ran = process.wait(10)
+    assert ran.code == 130
+    assert "Interrupted: nothing was sent yet" in ran.err
+    assert "last word" not in ran.err
+    assert "Received     nothing was sent" in ran.out
 
 
 def test_an_interrupted_batch_that_we_receive_reports_every_row(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_lock_writes_what_requests_come_to(run: Shell, pacs: DemoPacs, csv: Path
     assert cohort.requests["split"].tolist() == ["train", "test", "test"]
     assert cohort.hash in ran.out
     assert "3: 2 found, 1 not-found" in ran.out
-    assert "C-FIND has no match at level STUDY" in ran.out
+    assert "no study has these keys; check them" in ran.out
     assert run("lock", "-k", "AccessionNumber=00123", "-o", tmp_path / "d.json", *peer(pacs)).code == 0
     assert run("lock", "-k", "AccessionNumber=4711", "-o", tmp_path / "e.json", *peer(pacs)).code == 2
 

@@ -144,13 +144,27 @@ def test_few_equal_reasons_name_their_rows() -> None:
     assert re.findall(r"A0000\d", text) == ["A00003", "A00000", "A00001", "A00002"]
 
 
+def test_counts_of_rows_with_the_same_reason_are_sums_that_say_so() -> None:
+    """What was never sent has not moved; how much it was to be is said if that is known of every row."""
+    short = [
+        Result(Status.FAILURE, expected=n, counters=Counters(0, n, 0), attempts=1, error=f"0 of {n} moved")
+        for n in (2, 3, 3, 2)
+    ]
+    unsent = Result(Status.CANCELLED, error="not sent: the batch was cancelled")
+    known = Result(Status.CANCELLED, error=unsent.error, expected=10)
+    text = text_of(summary_of(short))
+    assert "0 of 10 in all  4 rows: 0 of 2 to 3 moved" in text
+    assert "0 of 40 in all" in text_of(summary_of([known] * 4))
+    assert "? of" not in text_of(summary_of([known] * 4 + [unsent] * 54))
+
+
 def test_quiet_tells_equal_reasons_once_too(run: Shell, tmp_path: Path) -> None:
     """-q names a reason of many rows in one line."""
     table = tmp_path / "cohort.csv"
     table.write_text("\n".join(["AccessionNumber", *(f"X{n}" for n in range(30))]))
     with DemoPacs([made_study("1")]) as pacs:
         ran = run("move", "-q", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
-    assert ran.err.splitlines() == ["Error: 30 rows (0-29): not-found: C-FIND has no match at level STUDY"]
+    assert ran.err.splitlines() == ["Error: 30 rows (0-29): not-found: no study has these keys; check them"]
 
 
 def test_the_level_in_any_case(run: Shell) -> None:

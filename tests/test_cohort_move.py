@@ -43,7 +43,7 @@ def test_rows_are_those_of_the_requests(tmp_path: Path) -> None:
     assert list(summary.index) == ["a", "b", "c"]
     assert summary["split"].tolist() == ["x", "y", "z"]
     assert summary["status"].tolist() == ["success", "not-found", "success"]
-    assert summary["error"]["b"] == "C-FIND has no match at level STUDY; that was so when the cohort was locked"
+    assert summary["error"]["b"] == "no study has these keys; check them; that was so when the cohort was locked"
     assert summary["matches"].tolist() == [1, 0, 2]
     assert uids_in(tmp_path / "in") == uids(*studies)
 

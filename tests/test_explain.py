@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicomover import Mover
 from dicomover.dimse import MoveEnd
 from dicomover.explain import Situation, explain
 from dicomover.outcome import Counters, Ended, Status, describe, judge
+from dicomover.testing import DemoPacs, made_study
 
 THIRD = Situation("WORKSTATION", expected=4)
 HERE = Situation("ME", port=11112, expected=4, received=2)
+
+
+CANNOT = ["does send to", "if the same instances fail each time", "give its administrator the UIDs"]
 
 
 def said(code: int | None, counters: Counters, situation: Situation, **end: object) -> str | None:
@@ -27,19 +33,22 @@ def said(code: int | None, counters: Counters, situation: Situation, **end: obje
 @pytest.mark.parametrize(
     ("code", "counters", "situation", "parts"),
     [
-        (0x0000, Counters(3, 1, 0), THIRD, ["reports success", "3 of 4 moved", "1 failed"]),
+        (0x0000, Counters(3, 1, 0), THIRD, ["reports success, 3 of 4 moved, 1 failed; run it again"]),
         (0x0000, Counters(3, 0, 0, 1), Situation("W"), ["reports success", "3 of 4 moved"]),
         (0x0000, Counters(2, 0, 0), THIRD, ["2 of 4 moved"]),
-        (0x0000, Counters(3, 0, 1), THIRD, ["1 with a warning"]),
+        (0x0000, Counters(3, 0, 1), THIRD, ["1 with a warning", "; the images can be used"]),
         (0x0000, Counters(0, 0, 0), THIRD, ["moved nothing", "run it again, or check with find()"]),
         (0x0000, Counters(), THIRD, ["without any count", "check the destination"]),
         (0x0000, Counters(4, 0, 0), Situation("ME", 11112, 4, 0), ["4 moved, but nothing arrived", "'ME'", "11112"]),
         (0x0000, Counters(4, 0, 0), HERE, ["2 of 4 moved"]),
-        (0xB000, Counters(3, 1, 0), THIRD, ["0xB000", "3 of 4 moved", "1 failed"]),
+        (0xB000, Counters(3, 1, 0), THIRD, ["0xB000", "3 of 4 moved, 1 failed; run it again"]),
         (0xA801, Counters(), THIRD, ["0xA801 (Move Destination unknown)", "add the AE title 'WORKSTATION'"]),
         (0xA801, Counters(), HERE, ["this machine's address and port 11112"]),
         (0xA702, Counters(0, 4, 0), THIRD, ["could not send to 'WORKSTATION'", "firewall", "4 failed"]),
-        (0xA702, Counters(3, 1, 0), THIRD, ["short of resources", "fewer associations"]),
+        (0xA702, Counters(3, 1, 0), THIRD, CANNOT),
+        (0xA702, Counters(0, 0, 0), HERE, CANNOT),
+        (0xA702, Counters(0, 4, 0), replace(THIRD, sends=True), CANNOT),
+        (0xA700, Counters(3, 1, 0), THIRD, ["short of resources", "fewer associations"]),
         (0xA701, Counters(), THIRD, ["run it again later"]),
         (0xA900, Counters(), THIRD, ["does not accept these keys", "try the other model"]),
         (0x0120, Counters(), THIRD, ["missing attribute", "try the other model"]),
@@ -47,7 +56,7 @@ def said(code: int | None, counters: Counters, situation: Situation, **end: obje
         (0x0124, Counters(), THIRD, ["not authorised", "ask the archive's administrator"]),
         (0xC000, Counters(0, 0, 0), THIRD, ["unable to process", "is unknown to them or does not answer"]),
         (0xC000, Counters(0, 0, 0), HERE, ["unable to process", "2 of 4 moved"]),
-        (0x1234, Counters(), THIRD, ["0x1234 (a status that the Standard does not define here)"]),
+        (0x1234, Counters(), THIRD, ["(a status that the Standard does not define here); run it again, and ask"]),
     ],
 )  # fmt: skip
 def test_sentences(code: int, counters: Counters, situation: Situation, parts: list[str]) -> None:
@@ -56,6 +65,29 @@ def test_sentences(code: int, counters: Counters, situation: Situation, parts: l
     assert sentence is not None
     for part in parts:
         assert part in sentence
+    assert parts is not CANNOT or "firewall" not in sentence
+
+
+def test_what_failed_is_pointed_to_where_it_is_known() -> None:
+    """The column that names what failed is named only where it has something to say."""
+    listed = str(said(0xB000, Counters(3, 1, 0), THIRD, failed_uids=("1.2",)))
+    assert listed.endswith("1 failed; run it again; failed_uids names what failed")
+    missing = explain(Status.PARTIAL, MoveEnd(Ended.ANSWERED, 0, Counters(4, 0, 0)), replace(THIRD, missing=1))
+    assert str(missing).endswith(
+        "1 of those that the archive lists are missing; run it again; failed_uids names what failed"
+    )
+    assert str(said(0xB000, Counters(3, 1, 0), THIRD)).endswith("1 failed; run it again")
+
+
+def test_an_archive_that_has_sent_to_us_before_is_not_told_where_we_are() -> None:
+    """0xA702 after other rows have moved is about the images, not about address, port and firewall."""
+    with DemoPacs([made_study("A"), made_study("B")], misbehave={"B": "out-of-resources"}) as pacs:
+        mover = Mover(pacs.node, destination="WORKSTATION", associations=1, retry="none", progress="none")
+        alone = mover.move({"AccessionNumber": "B"}).error[0]
+        after = mover.move([{"AccessionNumber": "A"}, {"AccessionNumber": "B"}]).error[1]
+    assert "firewall" in alone
+    assert "firewall" not in after
+    assert all(part in after for part in CANNOT)
 
 
 def test_nothing_to_say_of_a_success() -> None:
@@ -74,7 +106,7 @@ def test_cancelled_and_not_found() -> None:
     assert said(0xFE00, Counters(2, 0, 0, 2), THIRD) == "cancelled, 2 of 4 moved"
     sentence = said(None, Counters(), THIRD, ended=Ended.CANCELLED, why="the archive did not confirm it")
     assert sentence == "the archive did not confirm it"
-    assert "no match" in str(explain(Status.NOT_FOUND, MoveEnd(Ended.ANSWERED, 0), THIRD))
+    assert "has nothing by these keys" in str(explain(Status.NOT_FOUND, MoveEnd(Ended.ANSWERED, 0), THIRD))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +161,7 @@ def test_every_end_has_one_line(status: Status, end: MoveEnd, situation: Situati
 def test_the_sentence_cannot_know_the_request() -> None:
     """Neither the function nor its values can carry a key of the request."""
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
-    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused", "missing"}
+    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused", "missing", "sends"}
 
 
 @pytest.mark.parametrize("code", [0x0000, 0xA702, 0xB000, 0xC123, 0xFE00, 0x9999])

@@ -27,6 +27,8 @@ class Situation:
         Instances that our own receiver refused, by C-STORE status.
     missing
         How many instances are not there of those that the archive listed.
+    sends
+        Whether the archive is known to send to this destination, since something of the batch has moved.
     """
 
     destination: str
@@ -35,6 +37,7 @@ class Situation:
     received: int | None = None
     refused: Mapping[int, int] = field(default_factory=dict)
     missing: int = 0
+    sends: bool = False
 
 
 _REFUSED = {
@@ -71,13 +74,13 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
     if status is Status.CANCELLED:
         return end.why or "cancelled" + _numbers(end, situation)
     if status is Status.NOT_FOUND:
-        return "C-FIND has no match and nothing moved"
+        return "the archive has nothing by these keys, and nothing moved; check them"
     if status is Status.EMPTY:
         return _empty(end, situation)
     numbers = _numbers(end, situation)
     if end.status_code in (None, SUCCESS):
-        return f"the archive reports success{numbers}"
-    return f"{describe(end.status_code)}{numbers}{_advice(end, situation)}"
+        return f"the archive reports success{numbers}{_next(status, end, situation)}"
+    return f"{describe(end.status_code)}{numbers}{_advice(end, situation) or _next(status, end, situation)}"
 
 
 def _empty(end: MoveEnd, situation: Situation) -> str:
@@ -120,7 +123,10 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     where = "its address and port" if situation.port is None else f"this machine's address and port {situation.port}"
     if code == 0xA801:
         return f": ask the archive's administrator to add {title} with {where}"
-    if code == 0xA702 and not end.counters.moved:
+    if code == 0xA702 and (situation.sends or situation.received or end.counters.moved):
+        again = "run it again; if the same instances fail each time, it cannot send them"
+        return f": the archive does send to {situation.destination!r}; {again}: give its administrator the UIDs"
+    if code == 0xA702:
         check = f"check {where} there, the firewall, and that such images are accepted"
         return f": the archive could not send to {situation.destination!r}; {check}"
     if 0xA700 <= code <= 0xA7FF:
@@ -133,3 +139,13 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     if code >> 12 == 0xC and not end.counters.moved and not situation.received:
         return f": some archives say so when {title} is unknown to them or does not answer; check it, then their log"
     return ""
+
+
+def _next(status: Status, end: MoveEnd, situation: Situation) -> str:
+    """Say what a person can do where the status itself says nothing of it."""
+    if status is Status.WARNING:
+        return "; the images can be used"
+    again = "run it again"
+    if status is Status.FAILURE:
+        again += ", and ask the archive's administrator if it stays so"
+    return f"; {again}; failed_uids names what failed" if end.failed_uids or situation.missing else f"; {again}"

@@ -33,6 +33,11 @@ class Level(StrEnum):
         """What the things at this level are called."""
         return {"PATIENT": "patients", "STUDY": "studies", "SERIES": "series", "IMAGE": "images"}[self.value]
 
+    @property
+    def singular(self) -> str:
+        """What one of the things at this level is called."""
+        return str(self).lower()
+
     @classmethod
     def parse(cls, text: str) -> Level:
         """Read a level in any case; INSTANCE is the same as IMAGE."""

@@ -209,6 +209,12 @@ class Ledger:
         with self._lock:
             heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), row))
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether something of this batch has moved lately: the archive does send there."""
+        with self._lock:
+            return any(tried.moved for tried in self._recent)
+
     def hopeless(self, parties: Parties) -> str | None:
         """Say why nothing in this batch can work; None while there is hope."""
         with self._lock:

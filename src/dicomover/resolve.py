@@ -14,7 +14,7 @@ from dicomover.identifier import Identifier, Level, Model, level_of, levels
 from dicomover.instances import Find, instances_of, says_all, studies_of
 from dicomover.matching import is_round, select
 
-__all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "resolve"]
+__all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "no_match", "resolve"]
 
 _UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 _COUNTS = {
@@ -41,6 +41,17 @@ class TooManyMatches(Exception):
             f"more than max_matches={limit} {level.plural} match; nothing was moved; "
             "ask more narrowly, or raise max_matches"
         )
+
+
+def no_match(level: Level) -> str:
+    """Say that a request comes to nothing.
+
+    Examples
+    --------
+    >>> no_match(Level.STUDY)
+    'no study has these keys; check them'
+    """
+    return f"no {level.singular} has these keys; check them"
 
 
 @dataclass(frozen=True, slots=True)

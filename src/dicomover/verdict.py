@@ -21,11 +21,12 @@ _NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that a
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a verdict needs to know beyond its C-MOVE: who receives, and whether somebody has cancelled."""
+    """What a verdict needs to know beyond its C-MOVE: who receives, who has cancelled, what has moved before."""
 
     destination: str
     receiver: Receiver | None
     cancelled: bool
+    sends: bool = False
 
 
 def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: Facts) -> tuple[Outcome, Tried | None]:
@@ -51,7 +52,7 @@ def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: F
         status = Status.CANCELLED if facts.cancelled else Status.LOST
     port = None if receiver is None else receiver.port
     refused = dict(running.refused)
-    situation = Situation(facts.destination, port, target.expected, there, refused, len(missing))
+    situation = Situation(facts.destination, port, target.expected, there, refused, len(missing), facts.sends)
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:
         said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")

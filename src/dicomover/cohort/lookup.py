@@ -14,7 +14,7 @@ from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.instances import Find
 from dicomover.matching import select
-from dicomover.resolve import Target, TooManyMatches, resolve
+from dicomover.resolve import Target, TooManyMatches, no_match, resolve
 
 __all__ = ["Contents", "held_of", "identifier_of", "look_up"]
 
@@ -123,7 +123,7 @@ def look_up(
     except (QueryRefused, ContextRejected, ProtocolError) as error:
         return replace(none, state=State.REFUSED, note=str(error))
     if not parts:
-        return replace(none, note=resolution.note or f"C-FIND has no match at level {request.level}")
+        return replace(none, note=resolution.note or no_match(request.level))
     state, notes = State.FOUND, [resolution.note]
     if absent:
         state = State.INCOMPLETE
