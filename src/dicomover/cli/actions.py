@@ -25,7 +25,7 @@ from dicomover.cli.asked import (
 from dicomover.cli.given import model_of
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.locking import load_cohort
-from dicomover.cli.screen import Interrupts, Watch, say
+from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.cli.wording import in_options_of
 from dicomover.identifier import Level
 from dicomover.mover import Mover
@@ -118,7 +118,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
         interrupts = interrupts or Interrupts()
         with mover:
             where = str(destination or f"{given['aetitle']}, here, port {mover.port}, into {folder}")
-            with interrupts.cancelling(job):
+            with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
                 job.run()
         table = in_options_of(job.summary(), "error")
         code = exit_code(table) if interrupts.number is None else interrupts.exit_code
@@ -133,6 +133,8 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             levels=job.levels,
             batch=given["csv_file"] is not None or given["lockfile"] is not None,
             kept=given["summary"] is not None,
+            here=destination is None,
+            verify=given["verify"],
         )
         if given["as_records"]:
             click.echo(report.as_json(table))

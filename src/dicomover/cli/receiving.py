@@ -68,7 +68,7 @@ def run_receive(interrupts: Interrupts | None, **given: Unpack[ReceiveGiven]) ->
             checksums=given["checksums"],
         )
         tell = _nothing if given["quiet"] else say
-        with interrupts.cancelling(desk, _ENDING):
+        with interrupts.cancelling(desk, lambda: _ENDING):
             receiver.start()
             try:
                 who = " and ".join(allowed) or "anybody"

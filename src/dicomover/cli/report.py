@@ -15,7 +15,7 @@ from dicomover.listing import facts, listing, terminal_width
 from dicomover.outcome import Status
 from dicomover.progress import State
 from dicomover.progress.text import duration, size
-from dicomover.reporting.figures import is_complete, moved, reasons, spans
+from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
 
 __all__ = [
     "as_json",
@@ -64,6 +64,8 @@ def move_summary(
     levels: Sequence[Level],
     batch: bool,
     kept: bool,
+    here: bool = False,
+    verify: str = "counts",
 ) -> str:
     """Return what became of a batch, for people: totals, and the rows that did not succeed. No patient data.
 
@@ -81,27 +83,21 @@ def move_summary(
         Whether it is a table of requests rather than one.
     kept
         Whether every row is in a file.
+    here
+        Whether we receive, not a third party.
+    verify
+        What was to show that all has arrived, as `Mover` has it.
     """
     width, seconds = terminal_width(), state.elapsed(0.0)
-    received = None
-    if summary["received"].notna().any():
-        received = min(state.received or 0, int(summary["received"].sum()))
     pairs = [
         ("Archive", archive),
         ("Destination", destination),
         ("Level", ", ".join(map(str, levels)) or "-"),
-        ("Completed", _count(state.completed)),
-        ("Warnings", _count(state.warnings)),
-        ("Failed", _count(state.failed)),
-        ("Received", "by the destination, not here" if received is None else f"{received:,} ({size(state.bytes)})"),
+        *_counted(summary, state),
+        ("Received", _received(summary, state, here=here, asked=destination if verify != "destination" else None)),
+        *_known_before(summary, here=here),
         ("Total time", f"{seconds:.1f} s" if seconds < 10 else duration(seconds)),
     ]
-    skipped = summary[summary["status"] == str(Status.SKIPPED)]
-    if len(skipped):
-        here = f"{int(skipped['received'].fillna(0).sum()):,} ({size(int(skipped['bytes'].fillna(0).sum()))})"
-        pairs.insert(7, ("Already here", here))
-        if not summary["attempts"].fillna(0).any():
-            pairs[3:6] = [("C-MOVEs", "none was needed")]
     if batch:
         pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary)}" if len(summary) else "0"))
     elif len(summary):
@@ -119,6 +115,38 @@ def outcome(status: object, sentence: object) -> str:
     if said.startswith(verdict):
         return said
     return f"{verdict}: {said}" if said else verdict
+
+
+def _counted(summary: pd.DataFrame, state: State) -> list[tuple[str, str]]:
+    """Return the sub-operations as the archive counted them; it cannot have counted what was never asked for."""
+    if not summary["attempts"].fillna(0).any():
+        return [("C-MOVEs", "none was needed" if len(summary) and is_complete(summary).all() else "none was sent")]
+    counts = (("Completed", state.completed), ("Warnings", state.warnings), ("Failed", state.failed))
+    return [(name, _count(number)) for name, number in counts]
+
+
+def _received(summary: pd.DataFrame, state: State, *, here: bool, asked: str | None) -> str:
+    """Return what has arrived, or who says so where a third party receives; `asked` could have been, and was not."""
+    if here:
+        return f"{min(state.received or 0, int(summary['received'].sum())):,} ({size(state.bytes)})"
+    if not summary["attempts"].fillna(0).any():
+        return "nothing was sent"
+    if asked is None:
+        return "by the destination, which was asked what it has"
+    option = "" if "@" in asked else "-aem AET@host:port "
+    return f"by the destination, as the archive counts; {option}--verify destination asks it"
+
+
+def _known_before(summary: pd.DataFrame, *, here: bool) -> list[tuple[str, str]]:
+    """Return what the journal had of it."""
+    skipped = summary[summary["status"] == str(Status.SKIPPED)]
+    if not len(skipped):
+        return []
+    if here:
+        instances, octets = (int(skipped[name].fillna(0).sum()) for name in ("received", "bytes"))
+        return [("Already here", f"{instances:,} ({size(octets)})")]
+    requests = "1 request" if len(skipped) == 1 else f"{len(skipped):,} requests"
+    return [("Moved before", f"{requests}, according to the journal")]
 
 
 def _count(number: int | None) -> str:
@@ -152,12 +180,16 @@ def _shared(summary: pd.DataFrame) -> list[tuple[list[int], str, str]]:
     A few rows with the same sentence stay apart; more of them are one.
     """
     found = []
-    for positions, status, error in reasons(summary)[["positions", "status", "error"]].itertuples(index=False):
+    for positions, status, error in _reasons(summary).itertuples(index=False):
         if len(positions) > _APART:
             found.append((positions, status, error))
         else:
             found += [([position], status, summary["error"].iloc[position]) for position in positions]
     return found
+
+
+def _reasons(summary: pd.DataFrame) -> pd.DataFrame:
+    return reasons(read_summary(summary))[["positions", "status", "error"]]
 
 
 def _few(texts: Sequence[str], *, numbers: bool = False) -> str:
@@ -179,7 +211,7 @@ def _troubled(summary: pd.DataFrame, width: int, *, kept: bool) -> str:
                 rows.index[0] if alone else _few(list(map(str, rows.index)), numbers=True),
                 *(rows[name].iloc[0] if alone else _few(list(map(str, rows[name]))) for name in named),
                 status,
-                _of(*(counts.sum(min_count=1) for counts in (moved(rows), rows["expected"]))),
+                _moved(rows),
                 error if alone else f"{len(rows):,} rows: {'' if pd.isna(error) else error}",
             ]
         )
@@ -189,6 +221,15 @@ def _troubled(summary: pd.DataFrame, width: int, *, kept: bool) -> str:
     if not kept and (left or any(len(positions) > 1 for positions, *_ in shared)):
         hints.append("--summary FILE keeps every row")
     return f"{text}\n  {'; '.join(hints)}" if hints else text
+
+
+def _moved(rows: pd.DataFrame) -> str:
+    """Return how many instances of some rows have moved, of how many, as far as that is known of all of them."""
+    so_far, expected = moved(rows), rows["expected"]
+    never_sent = rows["attempts"].fillna(0).eq(0)
+    known = so_far.mask(never_sent & so_far.isna() & expected.notna(), 0)
+    words = _of(known.sum(min_count=1), expected.sum(min_count=len(rows)))
+    return f"{words} in all" if len(rows) > 1 and words != "-" else words
 
 
 def _of(moved: object, expected: object) -> str:

@@ -21,12 +21,11 @@ from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
 
-__all__ = ["Cancellable", "Interrupts", "Watch", "say", "verbosity", "without_pending"]
+__all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "verbosity", "without_pending"]
 
 logger = logging.getLogger("dicomover.cli")
 
 _SHORT = 5.0  # seconds
-_CANCELLING = "Interrupted: waiting for the archive's last word; interrupt again to stop at once"
 
 
 def say(text: str) -> None:
@@ -171,6 +170,21 @@ def without_pending(state: State) -> State:
     )
 
 
+def on_interrupt(state: State) -> str:
+    """Return what an interrupt of a batch means now, in a line.
+
+    Examples
+    --------
+    >>> on_interrupt(State())
+    'Interrupted: nothing was sent yet'
+    >>> on_interrupt(State(moving_at=1.0, paused_until=60.0))
+    'Interrupted: no C-MOVE was running'
+    """
+    if any(state.moves_of.get(request) for request in state.running):
+        return "Interrupted: waiting for the archive's last word; interrupt again to stop at once"
+    return f"Interrupted: {'nothing was sent yet' if state.moving_at is None else 'no C-MOVE was running'}"
+
+
 class Cancellable(Protocol):
     """What runs and can be told to end."""
 
@@ -192,7 +206,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.number: int | None = None
         self._job: Cancellable | None = None
-        self._words = ""
+        self._words: Callable[[], str] = str
         self._before: dict[int, Any] = {}
 
     @property
@@ -211,8 +225,8 @@ class Interrupts:
             signal.signal(number, before)
 
     @contextlib.contextmanager
-    def cancelling(self, job: Cancellable, words: str = _CANCELLING) -> Iterator[None]:
-        """Let signals cancel this job, and say so in these words."""
+    def cancelling(self, job: Cancellable, words: Callable[[], str]) -> Iterator[None]:
+        """Let signals cancel this job, and say what that means in the words of that moment."""
         self._job, self._words = job, words
         try:
             yield
@@ -229,5 +243,5 @@ class Interrupts:
         threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
 
     def _cancel(self, job: Cancellable) -> None:
-        say(self._words)
+        say(self._words())
         job.cancel()
