@@ -230,7 +230,15 @@ def test_only_what_can_be_proved_is_called_dead() -> None:
     assert not Owner("t", me.host, "elsewhere", gone.pid, "").is_dead()
     if me.began:
         assert Owner("t", me.host, me.place, me.pid, "1").is_dead()
-    assert str(me) == f"process {os.getpid()} on {me.host}"
+
+
+def test_an_owner_is_named_so_that_it_can_be_found() -> None:
+    """A process is named by its id and machine; what this process itself holds is another job of it."""
+    me = Owner.current()
+    assert str(Owner("t", "vm", "elsewhere", os.getpid(), "")) == f"process {os.getpid()} on vm"
+    assert str(Owner("t", me.host, me.place, me.pid + 1, "")) == f"process {me.pid + 1} on {me.host}"
+    if me.place == Owner.current().place:  # else nobody can tell
+        assert str(Owner.current()) == "another job of this process"
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ class Owner:
         return False
 
     def __str__(self) -> str:
+        if self.pid == os.getpid() and self.place == _place(socket.gethostname()):
+            return "another job of this process"
         return f"process {self.pid} on {self.host}"
 
 
