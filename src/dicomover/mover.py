@@ -57,7 +57,8 @@ class Mover(CohortVerbs):
         A folder: we receive, into it.
     port
         Where we listen when we receive. None takes 11112, or any free port if that is taken (and logs a warning);
-        0 takes any free port. The archive has to know it.
+        0 takes any free port, another one each time: open the Mover first (`with` or `open`), and `port` says which.
+        The archive has to know it.
     bind
         The address to listen on; every interface by default, loopback only if the node is on this machine.
     workers
