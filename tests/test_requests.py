@@ -83,6 +83,9 @@ def test_nothing_is_no_error(requests: object) -> None:
         (5, "give dicts or a DataFrame"),
         (None, "give dicts or a DataFrame"),
         (["00123", {"AccessionNumber": "1"}, 7], "row 2: 'int' is no request"),
+        (["00123", "4711"], "name the key of all: pd.Series(numbers, name='AccessionNumber')"),
+        ("cohort.csv", "read a CSV with read_requests(path)"),
+        (Path("cohort.lock.json"), "a lockfile with Cohort.load(path)"),
         (frame(AccessionNumber=["1"]).itertuples(), "'Pandas' is no request"),
         (frame(AccessionNumber=["1"]).iterrows(), "'tuple' is no request"),
         ({0: {"AccessionNumber": "1"}}, "in a list of dicts each dict is a request"),
@@ -205,8 +208,8 @@ def test_tables_that_cannot_be_meant(requests: object, keys: list[str], says: st
     "table",
     [
         frame(AccessionNumber=[123, 4]),
-        frame(AccessionNumber=[123.0, None]),
-        frame(AccessionNumber=pd.array([123, None], dtype="Int64")),
+        frame(AccessionNumber=[123.0, 4.0]),
+        frame(AccessionNumber=pd.array([123, 4], dtype="Int64")),
         frame(AccessionNumber=[True, False]),
         [row for _, row in frame(AccessionNumber=[123, 4], age=[1.5, 2]).iterrows()],
     ],
@@ -218,6 +221,15 @@ def test_numeric_columns_are_refused_row_by_row(table: object) -> None:
     assert [problem.position for problem in error.problems] == [0, 1]
     assert all("leading zeros are lost" in problem.why for problem in error.problems)
     assert "read_requests" in str(error)
+
+
+@pytest.mark.parametrize(
+    "values", [[123, 4711, None], pd.array([123, 4711, None], dtype="Int64")], ids=["float", "Int64"]
+)
+def test_a_blank_cell_of_a_numeric_column_is_blank(values: object) -> None:
+    """What is not there has lost no zeros."""
+    *_, blank = refused(frame(AccessionNumber=values)).problems
+    assert str(blank) == "row 2, AccessionNumber: is blank; fill it in, or drop the row"
 
 
 @pytest.mark.parametrize(
@@ -470,13 +482,33 @@ def test_header_names_a_key_twice(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
 def test_a_spreadsheet_is_no_csv(tmp_path: Path, start: bytes) -> None:
     """A spreadsheet is named as such, with the two ways out."""
-    with pytest.raises(RequestError, match=r"is a spreadsheet, not a CSV; save it as CSV, or .*dtype=str"):
+    with pytest.raises(
+        RequestError,
+        match=r"is a spreadsheet, not a CSV; save it as CSV, or .*dtype=str\); its .*zeros may be lost already",
+    ):
         read_requests(write(tmp_path, start + bytes(100)))
 
 
 def test_a_header_without_a_key_is_refused(tmp_path: Path) -> None:
     """A file that names no key is an error, also if nothing stands below its header."""
-    assert "name no key" in str(refused(read_requests(write(tmp_path, "A,B\n"))))
+    assert "columns: 'A, B' name no key" in str(refused(read_requests(write(tmp_path, "A,B\n"))))
+
+
+def test_names_of_columns_that_may_be_data_are_not_shown(tmp_path: Path) -> None:
+    """A file without a header has a patient where the names should be; of many names the first are shown."""
+    for first in ("4711,Canaria^Serinus", "Canaria,4711", "Canaria Serinus"):
+        said = str(refused(read_requests(write(tmp_path, f"{first}\n"))))
+        assert "columns: (value not shown) name no key" in said
+        assert "Canaria" not in said
+    assert "'c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …'" in str(refused(frame(**{f"c{n}": ["1"] for n in range(12)})))
+
+
+def test_a_key_in_the_index_is_named() -> None:
+    """After set_index the key is no column any more, with or without others beside it."""
+    table = frame(AccessionNumber=["00123"], age=[71])
+    for indexed in (table.set_index("AccessionNumber"), table[["AccessionNumber"]].set_index("AccessionNumber")):
+        assert "index: 'AccessionNumber' is no column; make it one first: table.reset_index()" in str(refused(indexed))
+    assert len(parse_requests(table.set_index("AccessionNumber").reset_index())) == 1
 
 
 # --- the line of the file

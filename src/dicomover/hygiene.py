@@ -18,7 +18,7 @@ from dicomover.damage import left_over, rewritten
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
 
-__all__ = ["IDENTIFYING", "Numeric", "Request", "Row", "RowCheck", "keyword_of", "nearest"]
+__all__ = ["IDENTIFYING", "Numeric", "Request", "Row", "RowCheck", "is_missing", "keyword_of", "nearest"]
 
 IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
 """The columns of a table that are keys without being named."""
@@ -172,7 +172,7 @@ class RowCheck:
                 continue
             if keyword in keys:
                 self.problem(keyword, value, "is given twice in one request", "keep one")
-            elif row.mapped and _is_missing(value):
+            elif row.mapped and is_missing(value):
                 missing.append(keyword)
             else:
                 text = self._text(keyword, value, of_table=bool(row.mapped) and not row.may_be_short)
@@ -182,7 +182,7 @@ class RowCheck:
             return None
         if not keys:
             column = missing[0] if missing else ""
-            self.problem(column, None, "names no key", "fill it in, or drop the row")
+            self.problem(column, None, "is blank" if missing else "names no key", "fill it in, or drop the row")
             return None
         wider = None if row.may_be_short else _widened_by(missing, keys, level)
         if wider is not None:
@@ -228,7 +228,7 @@ class RowCheck:
                 return None
             return None if None in texts else "\\".join(text for text in texts if text is not None)
         if not isinstance(value, str):
-            if _is_missing(value):
+            if is_missing(value):
                 self.problem(keyword, value, "is missing", "give a value, or leave the key out")
             else:
                 self.problem(
@@ -347,7 +347,7 @@ class RowCheck:
                 self.problem(keyword, value, "is given twice", "keep one")
             elif value is None:
                 texts[keyword] = ""
-            elif _is_missing(value):  # of a table, where nobody has asked for every value
+            elif is_missing(value):  # of a table, where nobody has asked for every value
                 self.problem(keyword, None, "is missing", "give a value, or None to ask for it without matching it")
             elif isinstance(value, str):
                 texts[keyword] = value.strip()
@@ -392,5 +392,6 @@ def _widened_by(missing: Iterable[str], keys: Iterable[str], level: Level | None
     return None
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Tell whether a cell of a table is empty, as pandas and Python say so."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

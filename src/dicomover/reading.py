@@ -80,7 +80,9 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
 def _decoded(path: str | os.PathLike[str], encoding: str | None) -> str:
     raw = Path(path).read_bytes()
     if raw.startswith(_SPREADSHEETS):
-        mend = "save it as CSV, or read it with pandas.read_excel(path, dtype=str)"
+        mend = (
+            "save it as CSV, or read it with pandas.read_excel(path, dtype=str); its leading zeros may be lost already"
+        )
         raise _file_error(path, "", "is a spreadsheet, not a CSV", mend)
     if encoding is None and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import numbers
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -16,7 +17,7 @@ import pandas as pd
 from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.hygiene import IDENTIFYING, Numeric, Request, Row, RowCheck, keyword_of, nearest
+from dicomover.hygiene import IDENTIFYING, Numeric, Request, Row, RowCheck, is_missing, keyword_of, nearest
 from dicomover.identifier import UNIQUE_KEYS, Level, Model
 from dicomover.reading import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
@@ -44,6 +45,8 @@ Invalid = Literal["raise", "record"]
 KEY = "key:"
 """What the name of a column begins with that is a query key wherever the table comes from: `key:StudyDate`."""
 
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
+_NAMES_SHOWN = 10
 _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
 
@@ -140,9 +143,8 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
     if isinstance(requests, pd.DataFrame):
         return _table_rows(requests, keys)
     if isinstance(requests, str | bytes | os.PathLike):
-        raise RequestError(
-            [Problem("", "requests", requests, "is a text, not requests", "read a file with read_requests(path)")]
-        )
+        mend = "read a CSV with read_requests(path), a lockfile with Cohort.load(path)"
+        raise RequestError([Problem("", "requests", requests, "is a text, not requests", mend)])
     if isinstance(requests, pd.Series) and _is_column(requests):
         return _table_rows(_column(requests), keys)
     if isinstance(requests, Mapping | pd.Series):
@@ -154,6 +156,8 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
         raise RequestError([problem]) from error
     kind: type = pd.Series if items and isinstance(items[0], pd.Series) else Mapping
     mend = "give only rows, or only dicts" if kind is pd.Series else "give a dict such as {'AccessionNumber': '00123'}"
+    if items and all(isinstance(item, str) for item in items):
+        mend += ", or name the key of all: pd.Series(numbers, name='AccessionNumber')"
     problems = [
         Problem(position, "", type(item).__name__, "is no request", mend, position)
         for position, item in enumerate(items)
@@ -215,10 +219,8 @@ def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
 def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
     named = [keys] if isinstance(keys, str) else list(keys)
     mapped, problems = _key_columns(table, named)
-    if len(table.columns) and not mapped and not problems:
-        names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
-        mend = f"rename one to {names}, or {KEY}StudyDate or the like, or name it in keys=[...]"
-        problems.append(Problem("", "columns", list(map(str, table.columns)), "name no key", mend, private=True))
+    if not mapped and not problems and (problem := _no_key(table)):
+        problems.append(problem)
     if problems:
         raise RequestError(problems)
     if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were not too short
@@ -229,8 +231,23 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
     rows = [Row([], mapped, short) for short in may_be_short]
     for name, values, is_numeric in columns:
         for row, value in zip(rows, values, strict=True):
-            row.entries.append((name, Numeric(value) if is_numeric else value))
+            row.entries.append((name, Numeric(value) if is_numeric and not is_missing(value) else value))
     return table, rows
+
+
+def _no_key(table: pd.DataFrame) -> Problem | None:
+    """Say of a table that none of its columns is a key; names are shown that cannot be data, as without a header."""
+    in_index = [name for name in table.index.names if isinstance(name, str) and nearest(name, IDENTIFYING, cutoff=0.85)]
+    columns = list(map(str, table.columns))
+    if in_index:
+        return Problem("", "index", in_index[0], "is no column", "make it one first: table.reset_index()")
+    if not columns:
+        return None
+    names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
+    mend = f"rename one to {names}, or {KEY}StudyDate or the like, or name it in keys=[...]"
+    is_plain = all(_PLAIN_NAME.fullmatch(name) for name in columns)
+    shown = ", ".join(columns[:_NAMES_SHOWN] + ["…"] * (len(columns) > _NAMES_SHOWN))
+    return Problem("", "columns", shown, "name no key", mend, private=not is_plain)
 
 
 def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, str], list[Problem]]:

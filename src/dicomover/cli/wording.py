@@ -11,6 +11,7 @@ __all__ = ["in_options", "in_options_of"]
 _PHRASES = {
     ", or name it in keys=[...]": "",
     ", or name sep=": "",
+    ", or read it with pandas.read_excel(path, dtype=str)": "",
     " or name sep=": "",
     "look_again=False": "--locked-only",
     "overwrite=True": "--overwrite",
