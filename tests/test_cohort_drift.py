@@ -25,6 +25,12 @@ def said(changes: list[Change]) -> list[tuple[str, str, str, str, tuple[str, ...
     return [(str(c.kind), str(c.level), c.study, c.series, tuple(c.instances), c.expected, c.found) for c in changes]
 
 
+def test_a_path_is_no_cohort() -> None:
+    """A lockfile has to be loaded before it is compared."""
+    with pytest.raises(ConfigurationError, match=r"takes a Cohort, not str; read a lockfile with Cohort.load\(path\)"):
+        Mover("DEMO@127.0.0.1:1").verify("cohort.lock.json")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("state", [state for state in State if state is not State.FOUND])
 def test_the_same_is_no_change(state: State) -> None:
     """Whatever a request came to, coming to it again is no change, although the note says otherwise."""

@@ -142,7 +142,7 @@ class CohortVerbs(ABC):
         Raises
         ------
         ConfigurationError
-            If the keys of the cohort are hashed and it was loaded without the secret.
+            If it is no `Cohort`, or its keys are hashed and it was loaded without the secret.
         NodeError
             If the archive cannot be reached.
 
@@ -160,6 +160,10 @@ class CohortVerbs(ABC):
         (0, [{'kind': 'ambiguous', 'expected': 0, 'found': 3,
               'note': 'the accession number now stands for 2 studies, this one among them'}])
         """
+        if not isinstance(cohort, Cohort):
+            raise ConfigurationError(
+                f"verify() takes a Cohort, not {type(cohort).__name__}; read a lockfile with Cohort.load(path)"
+            )
         if look_again and not cohort.is_readable:
             raise ConfigurationError(
                 "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with "
