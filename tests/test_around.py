@@ -87,6 +87,13 @@ def test_reaches_that_cannot_be_meant(reach: object) -> None:
             requests_around(table("2024-03-10"), date="seen", **how)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("reach", [7, 7.0, "7"])
+def test_a_reach_without_a_unit(reach: object) -> None:
+    """A bare number is told that its unit is missing."""
+    with pytest.raises(ConfigurationError, match="its unit is missing; write '7D'"):
+        requests_around(table("2024-03-10"), date="seen", before=reach)  # type: ignore[arg-type]
+
+
 def test_a_reach_that_leaves_no_day() -> None:
     """An end before the beginning is named."""
     with pytest.raises(ConfigurationError, match="leave no day between them"):
@@ -161,9 +168,9 @@ def test_keys_survive_pandas(change: object, tmp_path: Path) -> None:
     ("patients", "how", "says"),
     [
         ([{"PatientID": "1"}], {}, "'list' is no table"),
-        (table("2024-01-31").drop(columns="PatientID"), {}, "PatientID: names 0 columns of the table"),
-        (table("2024-01-31"), {"date": "when"}, "when: names 0 columns of the table; name one that is there, date="),
-        (table("2024-01-31"), {"patient": "MRN"}, "MRN: names 0 columns"),
+        (table("2024-01-31").drop(columns="PatientID"), {}, "patient: there is no column 'PatientID'; say which"),
+        (table("2024-01-31"), {"date": "when"}, "date: there is no column 'when'; say which with date=..."),
+        (table("2024-01-31"), {"patient": "MRN"}, "there is no column 'MRN'"),
         (table("2024-01-31", AccessionNumber=["1"]), {}, "'AccessionNumber' would be a key too"),
         (table("2024-01-31", **{"Accession No": ["1"]}), {}, "'Accession No' would be a key too"),
         (table("2024-01-31", **{"0020,000D": ["1"]}), {}, "'0020,000D' would be a key too"),

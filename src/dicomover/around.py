@@ -146,7 +146,9 @@ def _text(day: Date) -> str:
 
 def _moved(reach: Reach, sign: int, name: str) -> Callable[[Date], Date]:
     """Return what moves a day by so much."""
-    wrong = ConfigurationError(f"{name}={reach!r} is not a number of whole days; write '7D', or DateOffset(months=6)")
+    is_number = isinstance(reach, numbers.Real) or (isinstance(reach, str) and reach.strip().isdigit())
+    why = "is not a number of whole days" + (": its unit is missing" if is_number else "")
+    wrong = ConfigurationError(f"{name}={reach!r} {why}; write '7D', or DateOffset(months=6)")
     if isinstance(reach, pd.DateOffset):
         offset = reach
 
@@ -190,11 +192,12 @@ def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str
         problem = Problem("", "table", type(table).__name__, "is no table", "give a DataFrame of patients and dates")
         raise RequestError([problem])
     columns = list(table.columns)
-    problems = [
-        Problem("", name, None, f"names {columns.count(name)} columns of the table", f"name one that is there, {what}=")
-        for name, what in ((patient, "patient"), (date, "date"))
-        if columns.count(name) != 1
-    ]
+    problems = []
+    for name, what in ((patient, "patient"), (date, "date")):
+        if name not in columns:
+            problems.append(Problem("", what, None, f"there is no column {name!r}", f"say which with {what}=..."))
+        elif columns.count(name) > 1:
+            problems.append(Problem("", what, name, f"names {columns.count(name)} columns", "keep one of them"))
     ours = {f"{KEY}{keyword}" for keyword in ("StudyDate", *fixed)}
     for name in columns:
         if name == patient:
