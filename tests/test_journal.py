@@ -373,6 +373,7 @@ def test_another_choice_of_privacy_is_refused(path: Path, first: dict, then: dic
     [
         ({"privacy": "secret"}, "privacy='secret' is neither"),
         ({"privacy": "hashed"}, "needs secret="),
+        ({"privacy": "hashed", "secret": 1234567890123456}, "secret= is int, not text"),
         ({"secret": SECRET}, "keeps keys as they are"),
         ({"privacy": "hashed", "secret": "hunter2"}, "a secret of 7 characters can be guessed"),
         ({"lease": 0}, "lease=0 is no number of seconds above 0"),

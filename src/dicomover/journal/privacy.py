@@ -181,6 +181,8 @@ def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
         raise ConfigurationError("a secret was given, but privacy='plain' keeps keys as they are; say privacy='hashed'")
     if privacy == "hashed" and secret is None:
         raise ConfigurationError("privacy='hashed' needs secret=; make one with secrets.token_hex(16) and keep it safe")
+    if not isinstance(secret, str | bytes | None):
+        raise ConfigurationError(f"secret= is {type(secret).__name__}, not text; make one with secrets.token_hex(16)")
     if secret is not None and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(
             f"a secret of {len(secret)} characters can be guessed by whoever has the file; "
