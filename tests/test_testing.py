@@ -466,6 +466,21 @@ def test_digests_of_the_samples_differ() -> None:
     assert len(set(digests)) == len(digests)
 
 
+def test_a_study_can_be_deleted_by_its_accession_number() -> None:
+    """An accession number names the study to delete; one that nobody has is a KeyError."""
+    with DemoPacs([made_study("A"), made_study("B")]) as pacs:
+        pacs.remove("A")
+        assert [study.accession_number for study in pacs.studies] == ["B"]
+        with pytest.raises(KeyError, match="0 studies have the accession number 'A'"):
+            pacs.remove("A")
+
+
+def test_a_destination_needs_a_port() -> None:
+    """The port of a Mover that does not listen is None, which is said where it is used."""
+    with DemoPacs([made_study("A")]) as pacs, pytest.raises(ValueError, match=r"MOVESCU has no port.*open it first"):
+        pacs.destinations["MOVESCU"] = Mover(pacs.node, receive="x").port  # type: ignore[assignment]
+
+
 def test_a_study_can_be_deleted_and_come_back_smaller() -> None:
     """What is removed is found by no key any more; what is left of it has the bytes that it had."""
     whole = made_study("A", series=2, instances=3)

@@ -182,9 +182,9 @@ class DemoPacs:
         self._archive.add(studies)
         return studies
 
-    def remove(self, study: Study) -> None:
-        """Delete a study while the archive runs; raises KeyError if it is not there."""
-        self._archive.remove(study)
+    def remove(self, study: Study | str) -> None:
+        """Delete a study, or the one with this accession number; raises KeyError if it is not there."""
+        self._archive.remove(self.study(study) if isinstance(study, str) else study)
 
     def study(self, accession_number: str) -> Study:
         """Return the one study with an accession number.

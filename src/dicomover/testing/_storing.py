@@ -19,6 +19,8 @@ class Destinations(UserDict[str, "int | tuple[str, int]"]):
     """Move Destinations by AE title: a port, or a loopback host and a port."""
 
     def __setitem__(self, ae_title: str, address: int | tuple[str, int]) -> None:
+        if address is None:
+            raise ValueError(f"{ae_title} has no port; a Mover has one while it listens: open it first")
         node = _destination(ae_title, address)
         if not node.is_loopback:
             raise ValueError(f"{node} is not on this machine; a demo archive never sends beyond it")
