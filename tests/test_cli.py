@@ -784,6 +784,36 @@ def test_an_interrupt_before_the_association_ends_at_once(command: list[str]) ->
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("module", ["click", "pydicom"])
+def test_an_interrupt_of_the_start_is_one_line(tmp_path: Path, module: str) -> None:
+    """Ctrl-C while modules are still being imported ends with 130, without a traceback."""
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+    there = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "dicomover", "echo", "ARCHIVE@127.0.0.1:9"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=there, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "Interrupted.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", [["echo"], ["find", "-k", "AccessionNumber=00123"]])
+def test_an_output_that_cannot_be_written_is_one_line(pacs: DemoPacs, command: list[str]) -> None:
+    """A full disk under the standard output is said, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        ran = Process(*command, *peer(pacs), stdout=full).wait()
+    assert ran.code == 1
+    assert "Error: the output cannot be written: No space left on device" in ran.err
+    assert "Traceback" not in ran.err
+    assert "Exception ignored" not in ran.err
+
+
+def test_a_demo_that_cannot_write_is_a_sentence(run: Shell, tmp_path: Path) -> None:
+    """A folder that is not ours is named."""
+    (tmp_path / "file").write_text("")
+    ran = run("demo", "--output-dir", tmp_path / "file" / "demo")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.strip().endswith("file/demo: Not a directory")
+
+
 # --- help
 
 

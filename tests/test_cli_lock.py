@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydicom import dcmread
 
 from cli_kit import Shell, free_port, peer
 from cohort_kit import SECRET
@@ -139,6 +141,38 @@ def test_verify_looks_at_a_folder(run: Shell, pacs: DemoPacs, lockfile: Path, tm
     ran = run("verify", lockfile, "--folder", folder, "--seal")
     assert ran.code == 2
     assert "1 missing" in ran.err
+
+
+def test_rows_are_whole_numbers_beside_a_change_of_no_row(
+    run: Shell, pacs: DemoPacs, lockfile: Path, tmp_path: Path
+) -> None:
+    """A file that belongs to no request does not make the other rows fractions."""
+    folder, port = tmp_path / "in", free_port()
+    pacs.destinations["MOVESCU"] = port
+    assert run("move", "--lock", lockfile, "-od", folder, "--port", port, "-q", *peer(pacs)).code == 0
+    gone, other, *_ = sorted(folder.rglob("*.dcm"))
+    data = dcmread(other)
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    data.save_as(folder / "stray.dcm")
+    gone.unlink()
+    ran = run("verify", lockfile, "--folder", folder)
+    assert "1 missing, 1 gained" in ran.out
+    assert re.search(r"^ +\d  folder  missing", ran.out, re.MULTILINE)
+
+
+def test_a_plan_counts_what_is_still_there_of_what_was_locked(run: Shell, pacs: DemoPacs, lockfile: Path) -> None:
+    """A row that is gone has no matches, and the total is what would move."""
+    pacs.remove(pacs.study("B"))
+    ran = run("plan", "--lock", lockfile, "--json", *peer(pacs))
+    assert ran.code == 1
+    gone = next(row for row in json.loads(ran.out) if row["decision"] == "not-found")
+    assert (gone["matches"], gone["series"], gone["expected"]) == (0, None, None)
+    before = pacs.study("00123")
+    pacs.remove(before)
+    pacs.add(made_study("00123", instances=3, patient="P-1", study_instance_uid=before.study_instance_uid))
+    ran = run("plan", "--lock", lockfile, *peer(pacs))
+    assert "1 of 2 requests would move 3 instances" in ran.out
+    assert "no longer has 1 of the locked instances" in " ".join(ran.out.split())
 
 
 def test_a_plan_of_what_was_locked(run: Shell, pacs: DemoPacs, lockfile: Path) -> None:

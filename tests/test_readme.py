@@ -103,7 +103,7 @@ def test_the_two_commands_that_set_it_up_are_supported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     commands = [block.strip() for block in blocks("console")][:2]
     assert commands == ["pip install . && dicomover demo", 'pip install -e ".[test]" && pytest']
-    assert project["scripts"] == {"dicomover": "dicomover.cli:main"}
+    assert project["scripts"] == {"dicomover": "dicomover.__main__:main"}
     extras = project["optional-dependencies"]
     assert any(re.match(r"pytest\b", needed) for needed in extras["test"])
     named = set(re.findall(r'pip install -e "\.\[(\w+)\]"', README.read_text(encoding="utf-8")))

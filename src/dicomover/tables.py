@@ -9,7 +9,7 @@ import pandas as pd
 
 from dicomover.identifier import Level
 from dicomover.requests import Batch
-from dicomover.resolve import Resolution
+from dicomover.resolve import Resolution, Target
 
 __all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
 
@@ -37,16 +37,18 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
     """Put the plan beside what was given; the UIDs that were found are filled in, so that the plan can be moved."""
     rows = []
     for item in planned:
-        targets = item.resolution.targets if item.resolution else ()
-        series = [target.series for target in targets]
+        targets = [target for target in _targets(item) if target.found is not False]  # what is gone does not move
+        series, expected = [target.series for target in targets], [target.expected for target in targets]
         known = item.matches if item.resolution is None else item.resolution.matches
+        if known and item.decision == "not-found":
+            known = 0
         rows.append(
             {
                 "decision": item.decision,
                 "level": None if item.level is None else str(item.level),
                 "matches": known,
-                "series": None if None in series or not series else sum(count or 0 for count in series),
-                "expected": item.resolution.expected if item.resolution else None,
+                "series": _total(series),
+                "expected": _total(expected),
                 "here": item.here,
                 "modalities": "\\".join(sorted({name for target in targets for name in target.modalities})) or None,
                 "error": item.error,
@@ -62,9 +64,19 @@ def plan_table(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
     return pd.concat([_filled(kept, planned), table], axis="columns", sort=False)
 
 
+def _targets(planned: Planned) -> tuple[Target, ...]:
+    return planned.resolution.targets if planned.resolution else ()
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """Return their sum; None if there are none, or one is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if counts and len(known) == len(counts) else None
+
+
 def _found_uids(planned: Planned) -> dict[str, str]:
     """Return the UIDs that a row was resolved to, by keyword."""
-    targets = planned.resolution.targets if planned.resolution else ()
+    targets = _targets(planned)
     found = {}
     for level in _UID_LEVELS:
         uids = dict.fromkeys(uid for target in targets for uid in sorted(target.identifier.uids(level)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from dicomover.cli.table import option_table
 from dicomover.errors import DicomoverError
 
 __all__ = ["cli", "main", "option_table"]
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -26,8 +29,8 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 everything moved (was found, answered), 1 not everything, 2 nothing or the input was wrong, 130 interrupted,
-        143 terminated.
+        0 everything moved (was found, answered), 1 not everything, 2 nothing or the input was wrong, 130 interrupted by
+        Ctrl-C, 143 by SIGTERM.
 
     Examples
     --------
@@ -44,9 +47,10 @@ def main(args: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return interrupts.exit_code if code == 130 else int(code or 0)
         except BrokenPipeError:
-            # Whoever read the output has left; there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()  # whoever read it has left; there is nobody to tell
             return 1
+        except OSError as error:
+            return _refused(error)
         except (KeyboardInterrupt, click.Abort, click.ClickException, DicomoverError) as error:
             if interrupts.number is not None or isinstance(error, KeyboardInterrupt | click.Abort):
                 click.echo("Interrupted.", err=True)
@@ -56,3 +60,19 @@ def main(args: Sequence[str] | None = None) -> int:
             else:
                 click.echo(f"Error: {in_options(str(error))}", err=True)
             return 2
+
+
+def _refused(error: OSError) -> int:
+    """Say what the system has refused and return the exit code."""
+    if error.filename is None and error.errno in _FULL:
+        _drop_output()
+        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        return 1
+    where = "" if error.filename is None else f"{error.filename}: "
+    click.echo(f"Error: {where}{error.strerror or error}", err=True)
+    return 2
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to the standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,7 +47,10 @@ _LOCKED = [
     ),
     _SECRET,
 ]
-_EXIT = "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted."
+_EXIT = (
+    "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted by Ctrl-C, "
+    "143 by SIGTERM."
+)
 
 
 @click.group(context_settings=_SETTINGS)

@@ -172,7 +172,8 @@ def _drift_text(cohort: Cohort, drift: pd.DataFrame, parts: dict[str, pd.DataFra
     else:
         same = ["request", "where", "kind", "StudyInstanceUID", "note"]
         lines = drift.groupby(same, dropna=False, sort=False).size().reset_index(name="times")
-        cells = lines[[*same[:4], "times", "note"]].head(_SHOWN).to_numpy().tolist()
+        shown = lines[[*same[:4], "times", "note"]].head(_SHOWN)
+        cells = [[_label(request), *values] for request, *values in shown.itertuples(index=False)]
         text = listing(["row", "where", "change", "study", "times", "what"], cells, width=terminal_width(160))
         if len(lines) > _SHOWN:
             text += f"\n  … and {len(lines) - _SHOWN:,} more; --output FILE keeps every row"
@@ -180,6 +181,11 @@ def _drift_text(cohort: Cohort, drift: pd.DataFrame, parts: dict[str, pd.DataFra
     if "folder" in parts and not cohort.is_sealed:
         text += "\nthe content of the files was not compared, since no digests are recorded; --seal records them"
     return text
+
+
+def _label(value: object) -> object:
+    """Return the label of a row; beside an unknown one pandas makes a whole number a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _counts(values: pd.Series) -> str:
