@@ -269,6 +269,8 @@ def test_what_an_earlier_run_brought_is_told(count: int, words: str) -> None:
     told = dict(facts(state, 9.0))
     assert told["Received"] == "40 instances, 0 B"
     assert told["Skipped"] == f"{words}, complete by an earlier run and in none of these counts"
+    nothing_else = State(requests=count, counts={Status.SKIPPED: count})
+    assert dict(facts(nothing_else, 9.0))["Skipped"] == f"{words}, complete by an earlier run"
     assert "Skipped" not in dict(facts(RUNNING, 9.0))
 
 

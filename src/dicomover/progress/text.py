@@ -257,13 +257,13 @@ def closing(state: State, now: float, label: Label = str) -> str:
     >>> from dicomover.events import BatchEnded, BatchStarted, RequestEnded
     >>> from dicomover.progress.folding import fold
     >>> state = fold(State(), BatchStarted(at=0.0, requests=1))
-    >>> state = fold(state, RequestEnded(2.0, 0, Status.NOT_FOUND, "the archive has no such study; check the keys"))
+    >>> state = fold(state, RequestEnded(2.0, 0, Status.NOT_FOUND, "C-FIND has no match at level STUDY"))
     >>> print(closing(fold(state, BatchEnded(at=2.0)), now=9.0))
     dicomover: 1 request, 1 not complete
       Requests  1 not-found
       Time      2 s
     Not complete:
-      row 0  not-found  the archive has no such study; check the keys
+      row 0  not-found  C-FIND has no match at level STUDY
     """
     pairs = facts(state, now)
     width = max((len(name) for name, _ in pairs), default=0)
@@ -294,7 +294,10 @@ def _expected(state: State) -> str:
 
 def _skipped(state: State) -> str:
     count = state.counts.get(Status.SKIPPED, 0)
-    return f"{some(count, 'request')}, complete by an earlier run and in none of these counts" if count else ""
+    if not count:
+        return ""
+    words = f"{some(count, 'request')}, complete by an earlier run"
+    return words if state.instances is None else f"{words} and in none of these counts"
 
 
 def _instances(state: State) -> str:
