@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomover import Cohort, Mover, errors
+from dicomover import Cohort, Mover, errors, read_requests
 from dicomover.errors import (
     AssociationLost,
     AssociationRejected,
@@ -40,6 +40,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
         drawn[match[2]] = above[depth - 1] if depth else "Exception"
         cls = getattr(errors, match[2])
         assert issubclass(cls, ValueError) == ("ValueError" in match[3])
+        assert issubclass(cls, FileNotFoundError) == ("FileNotFoundError" in match[3])
     classes = {
         name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, DicomoverError)
     }
@@ -103,6 +104,7 @@ def test_a_request_error_counts_rows(positions: list[int], head: str) -> None:
         AssociationLost("x", LostBy.ABORT),
         QueryRefused("x", 0xA700),
         RequestError([Problem("a", "b", "c", "d", "e", 1)]),
+        errors.NoSuchFileError("x.csv"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -125,6 +127,8 @@ def test_errors_can_be_pickled(error: Exception) -> None:
         ("mover.start({'AccessionNumber': '1'})", errors.NodeUnreachable),
         ("Mover(f'DEMO@{70 * chr(97)}:104').echo()", errors.NodeUnreachable),
         ("Cohort.load(broken)", errors.CohortError),
+        ("Cohort.load('nope.json')", errors.NoSuchFileError),
+        ("read_requests('nope.csv')", errors.NoSuchFileError),
         (
             "Mover(mover.node, receive='x', port=0, journal=broken).plan({'AccessionNumber': '1'})",
             errors.ConfigurationError,
@@ -140,7 +144,7 @@ def test_a_notebook_shows_the_callers_line_and_the_message(call: str, kind: type
     broken = tmp_path / "broken"
     broken.write_text("neither a lockfile, nor a journal, nor a folder")
     mover = Mover("DEMO@127.0.0.1:1", destination="X", progress="none")
-    given = {"mover": mover, "broken": broken, "Mover": Mover, "Cohort": Cohort}
+    given = {"mover": mover, "broken": broken, "Mover": Mover, "Cohort": Cohort, "read_requests": read_requests}
     with pytest.raises(kind) as caught:
         exec(compile(cell, name, "exec"), given)
     shown = caught.value._render_traceback_()  # type: ignore[attr-defined]

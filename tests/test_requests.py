@@ -597,7 +597,9 @@ def test_separator_and_encoding_can_be_said(tmp_path: Path) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    """A file that is not there is a FileNotFoundError."""
+    """A file that is not there is a FileNotFoundError that says where it was looked for."""
+    with pytest.raises(FileNotFoundError, match=r"there is no 'nope.csv' in .*; check how it is written"):
+        read_requests("nope.csv")
     with pytest.raises(FileNotFoundError):
         read_requests(tmp_path / "none.csv")
 

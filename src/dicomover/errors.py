@@ -5,6 +5,7 @@
     DicomoverError
     ├── RequestError          (also a ValueError)  input that cannot be meant
     ├── ConfigurationError    (also a ValueError)  a setting that cannot be meant
+    ├── NoSuchFileError       (also a FileNotFoundError)  a file or folder to read is not there
     ├── CohortError           (also a ValueError)  a lockfile that is not what was written, or does not fit
     ├── ReceiverError         our own Storage SCP cannot run
     └── NodeError             the peer, seen from here; `retriable` says whether to try again
@@ -20,6 +21,8 @@ Whatever a PACS says about one C-MOVE request is a row of the summary, never one
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +38,7 @@ __all__ = [
     "ContextRejected",
     "DicomoverError",
     "LostBy",
+    "NoSuchFileError",
     "NodeError",
     "NodeUnreachable",
     "Problem",
@@ -130,6 +134,20 @@ class RequestError(DicomoverError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problems,)
+
+
+class NoSuchFileError(DicomoverError, FileNotFoundError):
+    """A file or folder that was to be read is not there; it says where a relative path was looked for."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+        self._looked_in = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+
+    def __str__(self) -> str:
+        return f"there is no {self.filename!r}{self._looked_in}; check how it is written, and where"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.filename,)
 
 
 class RequestWarning(UserWarning):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dicomover.errors import Problem, RequestError
+from dicomover.errors import NoSuchFileError, Problem, RequestError
 from dicomover.hygiene import IDENTIFYING, keyword_of, nearest
 
 __all__ = ["placed", "read_requests"]
@@ -41,8 +41,8 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    NoSuchFileError
+        If there is no such file; a FileNotFoundError.
     RequestError
         If the file is a spreadsheet, has no header, names a key twice, or has a line with another number of cells.
 
@@ -78,7 +78,10 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
 
 
 def _decoded(path: str | os.PathLike[str], encoding: str | None) -> str:
-    raw = Path(path).read_bytes()
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise NoSuchFileError(path) from error
     if raw.startswith(_SPREADSHEETS):
         mend = (
             "save it as CSV, or read it with pandas.read_excel(path, dtype=str); its leading zeros may be lost already"

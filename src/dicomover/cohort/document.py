@@ -19,7 +19,7 @@ from typing import Any
 
 from dicomover.cohort.content import Digest, LockedRequest, canonical, content_hash
 from dicomover.cohort.given import Frame
-from dicomover.errors import CohortError, ConfigurationError
+from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
 
 __all__ = ["FIELDS", "VERSION", "Document", "Field", "read", "schema_table", "software", "write"]
@@ -199,6 +199,8 @@ def read(path: str | os.PathLike[str]) -> Document:
     name = Path(path).name
     try:
         content = json.loads(Path(path).read_bytes().decode("utf-8", "surrogatepass"))
+    except FileNotFoundError as error:
+        raise NoSuchFileError(path) from error
     except ValueError as error:
         raise CohortError(f"{name} is no lockfile or is damaged ({error}); lock the cohort again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -9,12 +9,14 @@ import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomover.cohort.content import Digest
+from dicomover.errors import NoSuchFileError
 from dicomover.receiver.head import Head, HeadError
 
 __all__ = ["DicomFile", "Folder", "digest_of", "digests_of", "index_folder", "read_file"]
@@ -66,6 +68,8 @@ def index_folder(folder: str | os.PathLike[str]) -> Folder:
     OSError
         If the folder cannot be read.
     """
+    if not Path(folder).exists():
+        raise NoSuchFileError(folder)
     found = Folder()
     for path in _paths(os.fspath(folder)):
         try:
