@@ -169,6 +169,7 @@ def test_keys_survive_pandas(change: object, tmp_path: Path) -> None:
     [
         ([{"PatientID": "1"}], {}, "'list' is no table"),
         (table("2024-01-31").drop(columns="PatientID"), {}, "patient: there is no column 'PatientID'; say which"),
+        (table("2024-01-31").set_index("PatientID"), {}, "no column 'PatientID'; make the index one first"),
         (table("2024-01-31"), {"date": "when"}, "date: there is no column 'when'; say which with date=..."),
         (table("2024-01-31"), {"patient": "MRN"}, "there is no column 'MRN'"),
         (table("2024-01-31", AccessionNumber=["1"]), {}, "'AccessionNumber' would be a key too"),

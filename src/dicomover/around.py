@@ -195,7 +195,9 @@ def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str
     problems = []
     for name, what in ((patient, "patient"), (date, "date")):
         if name not in columns:
-            problems.append(Problem("", what, None, f"there is no column {name!r}", f"say which with {what}=..."))
+            in_index = name in table.index.names
+            mend = "make the index one first: table.reset_index()" if in_index else f"say which with {what}=..."
+            problems.append(Problem("", what, None, f"there is no column {name!r}", mend))
         elif columns.count(name) > 1:
             problems.append(Problem("", what, name, f"names {columns.count(name)} columns", "keep one of them"))
     ours = {f"{KEY}{keyword}" for keyword in ("StudyDate", *fixed)}
