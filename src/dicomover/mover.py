@@ -353,7 +353,7 @@ class Mover(CohortVerbs):
         Raises
         ------
         RequestError
-            If a key cannot be meant.
+            If a key cannot be meant, or a value belongs below the level, such as a Modality to series.
         NodeError
             If the archive cannot be reached, or refuses: an empty table always means that nothing matches.
 
