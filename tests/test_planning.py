@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dicomover import Mover
+from dicomover import Mover, read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import ONCE, files_in
 
@@ -126,6 +126,14 @@ def test_a_row_after_one_that_is_skipped(pacs: DemoPacs, tmp_path: Path) -> None
         plan = mover.plan(rows)
         assert plan.decision.tolist() == ["skip", "skip"]
         assert mover.move(rows).attempts.tolist() == [0, 0]
+
+
+def test_a_plan_that_was_saved_is_valid_input(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A plan comes back from a CSV as it was, its rows that were not found included."""
+    mover = Mover(pacs.node, destination="WORKSTATION", progress="none")
+    mover.plan([*REQUESTS, {"AccessionNumber": "absent"}]).to_csv(tmp_path / "plan.csv", index=False)
+    summary = mover.move(read_requests(tmp_path / "plan.csv"))
+    assert summary.status.tolist() == ["success"] * 3 + ["not-found"]
 
 
 def test_a_plan_writes_nothing(pacs: DemoPacs, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.requests import Batch, parse_requests
 from dicomover.resolve import Resolution, Target
-from dicomover.tables import PLAN_COLUMNS, Planned, plan_table
+from dicomover.summary import PLAN_COLUMNS
+from dicomover.tables import Planned, plan_table
 
 
 def found(*studies: str, expected: int | None = 3, matches: int | None = 1) -> Resolution:

@@ -14,6 +14,8 @@ import pandas as pd
 
 from dicomover.errors import NoSuchFileError, Problem, RequestError
 from dicomover.hygiene import IDENTIFYING, keyword_of, nearest
+from dicomover.identifier import UNIQUE_KEYS
+from dicomover.summary import PLAN_COLUMNS
 
 __all__ = ["placed", "read_requests"]
 
@@ -36,7 +38,8 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
     Returns
     -------
     DataFrame
-        One row per line, all columns of dtype string. An empty cell is an empty text. Errors that name one of its
+        One row per line, all columns of dtype string. An empty cell is an empty text; a UID that a plan did not find,
+        whose file this may be, is <NA>. Errors that name one of its
         rows name the line of the file too, unless the row is no longer what it was.
 
     Raises
@@ -73,6 +76,10 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
     except pd.errors.ParserError as error:
         raise _file_error(path, "", f"cannot be read: {str(error).strip()}", "close the quote") from error
     table = table.astype("string")
+    if set(PLAN_COLUMNS) <= set(table.columns):  # what was not found has no UID there, which is no mistake
+        for column in UNIQUE_KEYS[1:]:
+            if column in table.columns:
+                table[column] = table[column].mask(table[column] == "")
     table.attrs[_ORIGIN] = {"path": str(Path(path).absolute()), "sep": separator, "encoding": encoding}
     return table
 

@@ -13,6 +13,7 @@ import pandas as pd
 from dicomover.outcome import Counters, Status
 
 __all__ = [
+    "PLAN_COLUMNS",
     "SCHEMA",
     "SUMMARY_COLUMNS",
     "Column",
@@ -56,6 +57,7 @@ SCHEMA = (
     Column("failed_uids", "string", "SOP Instance UIDs that failed, joined by `\\`"),
 )
 SUMMARY_COLUMNS = tuple(column.name for column in SCHEMA)
+PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
 # Text that may be missing shows <NA> like every other column; plain text would show NaN.
 _STATUS = pd.CategoricalDtype(pd.Index([str(status) for status in Status], dtype="string"), ordered=True)
 

@@ -10,11 +10,11 @@ import pandas as pd
 from dicomover.identifier import Level
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Target
+from dicomover.summary import PLAN_COLUMNS
 
-__all__ = ["PLAN_COLUMNS", "Planned", "plan_table"]
+__all__ = ["Planned", "plan_table"]
 
 _UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
-PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
 
 
 @dataclass(slots=True)
