@@ -472,7 +472,20 @@ def test_below_the_free_space_floor_nothing_is_taken(tmp_path: Path) -> None:
         peer.release()
         run.wait(3)
         assert run.refusals[0].status == 0xA700
-        assert "full" in run.refusals[0].why
+        assert "MiB are free on the disk, and 4398046511104 MiB are to stay free" in run.refusals[0].why
+
+
+def test_a_full_disk_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While every instance is refused for the same lack of space, the log warns once; each is still told."""
+    with running(tmp_path, False) as run, run.peer() as peer:
+        filing = run.receiver._engine._service.desk.filing  # type: ignore[union-attr]
+        filing._floor, filing._space_until = 1 << 62, 0.0
+        assert [peer.store(f"1.2.{number}") for number in range(3)] == [0xA700] * 3
+        peer.release()
+        run.wait(3)
+        assert len(run.refusals) == 3
+    warned = [record for record in caplog.records if "0xA700" in record.getMessage()]
+    assert [record.levelname for record in warned].count("WARNING") == 1
 
 
 def test_a_full_disk_is_answered_and_a_rerun_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,8 @@ class Filing:
         free = shutil.disk_usage(self.root).free
         if free < self._floor:
             self._space_until = 0.0
-            raise NoSpace(errno.ENOSPC, f"{free >> 20} MiB are free, the floor is {self._floor >> 20} MiB")
+            why = f"{free >> 20} MiB are free on the disk, and {self._floor >> 20} MiB are to stay free"
+            raise NoSpace(errno.ENOSPC, why)
         self._space_until = now + 1.0
         self._space_left = _CHECK_SPACE_EVERY
 

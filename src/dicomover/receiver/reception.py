@@ -42,6 +42,7 @@ DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
 _HEAD_CAP = 4 << 20  # of bytes held until the path is known
+_FULL_AGAIN = 600.0  # seconds in which a full disk is no news
 _IMPLICIT = "1.2.840.10008.1.2"
 _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
     0x00080005,
@@ -76,6 +77,16 @@ class Desk:
         tags = tags_by_keyword()
         self.keywords = {keyword: tags[keyword] for keyword in filing.layout.keywords}
         self.wanted = frozenset((*_ALWAYS, *self.keywords.values()))
+        self._full_until = float("-inf")
+
+    def is_news(self, status: int) -> bool:
+        """Tell whether a refusal is worth a warning; a full disk is one now and then, not for every instance."""
+        now = time.monotonic()
+        if status == OUT_OF_RESOURCES and now < self._full_until:
+            return False
+        if status == OUT_OF_RESOURCES:
+            self._full_until = now + _FULL_AGAIN
+        return status != NOT_AUTHORISED  # once restricted to what is asked for, a stray sender may bring thousands
 
 
 def clean_ae_title(text: str) -> str:
@@ -247,7 +258,9 @@ class Reception:
             self._part = None
 
     def _refuse_for(self, error: OSError) -> None:
-        if isinstance(error, NoSpace) or out_of_space(error):
+        if isinstance(error, NoSpace):
+            self._refuse(OUT_OF_RESOURCES, str(error.strerror))
+        elif out_of_space(error):
             self._refuse(OUT_OF_RESOURCES, f"the disk is full ({error.strerror})")
         else:
             self._refuse(PROCESSING_FAILURE, f"the file cannot be written ({error.strerror})")
@@ -255,10 +268,9 @@ class Reception:
     def _refuse(self, status: int, why: str) -> None:
         self.abandon()
         self.status = status
-        # Once restricted to what is asked for, a stray sender may bring thousands: those go to the log at INFO.
         sop_instance = str(self._command.get("AffectedSOPInstanceUID", ""))[:64]
         logger.log(
-            logging.INFO if status == NOT_AUTHORISED else logging.WARNING,
+            logging.WARNING if self._desk.is_news(status) else logging.INFO,
             "refused instance %r with 0x%04X: %s",
             sop_instance,
             status,
