@@ -19,7 +19,7 @@ import pytest
 
 from cli_kit import Process, Ran, Shell, free_port, peer, wait_until
 from dicomover import __version__
-from dicomover.cli import cli, option_table
+from dicomover.cli import cli, descending, option_table
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 
 SLOW = Misbehaviour("slow", seconds=0.1)
@@ -510,6 +510,50 @@ def test_find_refuses_a_key_of_a_level_below(run: Shell, pacs: DemoPacs) -> None
     assert (ran.code, ran.out, pacs.requests) == (2, "", [])
     assert "belongs to level SERIES, below level STUDY; ask at level SERIES, or use ModalitiesInStudy" in ran.err
     assert run("find", "-k", "Modality", "-k", "AccessionNumber=00123", *peer(pacs)).code == 0
+
+
+def test_find_looks_up_the_studies_of_a_find_below(run: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Series and images are found by keys of their study, as a move finds them."""
+    studies = [made_study("TWO", series=2, instances=3, number=n) for n in (1, 2)]
+    asked = ["-k", "AccessionNumber=TWO"]
+    with DemoPacs([*studies, made_study("ONE")]) as pacs:
+        ran = run("find", "-L", "SERIES", *asked, "--json", *peer(pacs))
+        assert ran.code == 0
+        assert {row["StudyInstanceUID"] for row in json.loads(ran.out)} == {one.study_instance_uid for one in studies}
+        assert {row["AccessionNumber"] for row in json.loads(ran.out)} == {"TWO"}
+        assert "4 series found" in ran.err
+        assert "12 images found" in run("find", "-L", "IMAGE", *asked, *peer(pacs)).err
+        assert (
+            "5 images (--limit 5; there may be more) found"
+            in run("find", "-L", "IMAGE", *asked, "--limit", 5, *peer(pacs)).err
+        )
+        assert "0 series found" in run("find", "-L", "SERIES", *asked, "-k", "Modality=XX", *peer(pacs)).err
+        assert run("find", "-L", "SERIES", "-k", "AccessionNumber=NONE", *peer(pacs)).code == 1
+        ran = run("find", "-P", "-L", "SERIES", "-k", "PatientID=DEMO-TWO", *peer(pacs))
+        assert "4 series found" in ran.err
+        monkeypatch.setattr(descending, "MOST", 1)
+        ran = run("find", "-L", "SERIES", *asked, *peer(pacs))
+        assert ran.code == 2
+        assert "more than 1 studies match; narrow the keys" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("StudyInstanceUID=1.2.x", "'1.2.x' is no valid UID"),
+        ("StudyDate=20230199", "'20230199' names a day that does not exist"),
+        ("StudyDate=20240201-20240101", "'20240201-20240101' is a range that ends before it begins"),
+    ],
+)
+@pytest.mark.parametrize("command", [["find"], ["plan"], ["move", "-aem", "X"]])
+def test_a_value_that_cannot_be_meant_is_an_error_everywhere(
+    run: Shell, pacs: DemoPacs, command: list[str], key: str, words: str
+) -> None:
+    """It is said before anything is asked."""
+    ran = run(*command, "-k", key, *peer(pacs))
+    assert ran.code == 2
+    assert words in ran.err
+    assert not pacs.requests
 
 
 def test_find_gives_records_and_files(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:

@@ -515,3 +515,89 @@ def test_the_log_is_as_before_afterwards(run: Shell) -> None:
 def test_the_commands_say_nothing_of_the_library_until_they_run() -> None:
     """`--help` does not import pandas."""
     assert not hasattr(commands, "pd")
+
+
+# --- other tools' spellings
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["+P", "21112"], "write --port 21112 for +P 21112"),
+        (["-pdu", "16384"], "leave -pdu 16384 out"),
+        (["-aetHERE"], "write -aet HERE for -aetHERE"),
+        (["-odfolder"], "write -od folder for -odfolder"),
+        (["-ll", "debug"], "write -d for -ll debug"),
+        (["+xa"], "options begin with a hyphen here"),
+    ],
+)
+def test_another_spelling_of_an_option_is_explained(run: Shell, args: list[str], hint: str) -> None:
+    """What DCMTK's tools understand and ours do not is answered with what to write."""
+    ran = run("move", *args, *MINIMAL)
+    assert ran.code == 2
+    assert hint in ran.err
+
+
+def test_only_options_that_are_alike_are_suggested(run: Shell) -> None:
+    """A wrong guess is worse than none."""
+    assert "'--summary'" in run("move", "--sumary", "x", *MINIMAL).err
+    ran = run("move", "--store", "x", *MINIMAL)
+    assert "No such option '--store'" in ran.err
+    assert "--json" not in ran.err
+    assert "unexpected" in run("echo", "host", "104", "105").err
+
+
+def test_a_query_file_of_dcmtk_is_told_from_ours(run: Shell, tmp_path: Path) -> None:
+    """Its syntax is not read; the error says what a line is to be, without its value."""
+    path = tmp_path / "query"
+    path.write_text("(0008,0052) CS [STUDY]   # 6, 1 QueryRetrieveLevel\n(0010,0020) LO [4711]\n")
+    ran = run("find", "-f", path, "host", "104")
+    assert ran.code == 2
+    assert "line 1 is written as dcmdump prints it; a query file has one Keyword=value a line" in ran.err
+    path.write_text("Nonsense Smith\n")
+    ran = run("find", "-f", path, "host", "104")
+    assert "line 1: what stands there is no DICOM keyword" in ran.err
+    assert "Smith" not in ran.err
+
+
+def test_our_own_title_as_destination_without_a_receiver_is_a_warning(run: Shell) -> None:
+    """Somebody else may listen under it; here nothing does."""
+    with DemoPacs([made_study("1")]) as pacs:
+        ran = run("move", "-aet", "HERE", "-aem", "HERE", "-k", "AccessionNumber=1", *peer(pacs))
+        assert "Warning: -aem HERE is our own AE title" in ran.err
+        assert "give -od DIR to receive here" in ran.err
+        ran = run("move", "-aet", "HERE", "-aem", "WORKSTATION", "-k", "AccessionNumber=1", *peer(pacs))
+        assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_batch_without_rows_says_so(run: Shell, tmp_path: Path) -> None:
+    """A CSV of a header only has no requests, whatever is done with it."""
+    table = tmp_path / "cohort.csv"
+    table.write_text("AccessionNumber\n")
+    with DemoPacs([]) as pacs:
+        for command in (["move", "-aem", "X"], ["plan"], ["lock", "-o", tmp_path / "c.json"]):
+            ran = run(*command, "--csv", table, *peer(pacs))
+            assert ran.code == 2
+            assert "the batch has no requests" in ran.out
+
+
+def test_columns_that_ours_replace_are_named_once(run: Shell, tmp_path: Path) -> None:
+    """A column of the same name is a warning, unless the table is one of ours."""
+    table, done, plan = tmp_path / "cohort.csv", tmp_path / "done.csv", tmp_path / "plan.csv"
+    table.write_text("AccessionNumber,status,error,site\n1,todo,,A\n")
+    with DemoPacs([made_study("1")]) as pacs:
+        ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--summary", done, *peer(pacs))
+        assert ran.code == 0
+        assert ran.err.count("has columns status, error; in the table that comes out ours takes its place") == 1
+        assert run("move", "-aem", "WORKSTATION", "--csv", done, *peer(pacs)).err == ""
+        assert "has a column error" in run("plan", "--csv", table, "--output", plan, *peer(pacs)).err
+        assert run("plan", "--csv", plan, *peer(pacs)).err == ""
+        assert run("move", "-aem", "WORKSTATION", "--csv", plan, *peer(pacs)).err == ""
+
+
+def test_no_class_of_python_is_named(run: Shell) -> None:
+    """What cannot be read is answered with what can be typed."""
+    ran = run("move", "--retry", "often", *MINIMAL)
+    assert "--retry often cannot be read; give a number of attempts" in ran.err
+    with DemoPacs([]) as pacs:
+        assert "name who receives: -aem AET, or us by -od DIR" in run("doctor", *peer(pacs)).out

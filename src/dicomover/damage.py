@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
-__all__ = ["left_over", "rewritten"]
+__all__ = ["left_over", "no_date", "rewritten"]
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATES = re.compile(r"(\d{8})-?|-(\d{8})|(\d{8})-(\d{8})")
 
 _REWRITTEN = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
 _MISSING = frozenset({"#n/a", "#na", "#nv", "<na>", "n/a", "na", "nan", "-nan", "nat", "none", "null"})
@@ -57,4 +61,29 @@ def left_over(keyword: str, text: str) -> Finding | None:
         return "looks like a number with separated thousands", f"restore it from the source as text; {by_dict}"
     if _FORMULA.fullmatch(text):
         return "begins with a spreadsheet's mark for a formula or a text", f"save the values, not the marks; {by_dict}"
+    return None
+
+
+def no_date(text: str) -> Finding | None:
+    """Return what is wrong with a date or a range of dates; None if nothing is, or if it is no such thing at all.
+
+    Examples
+    --------
+    >>> no_date("20230199")
+    ('names a day that does not exist', 'check year, month and day: YYYYMMDD')
+    >>> no_date("20240201-20240101")
+    ('is a range that ends before it begins', 'write the earlier date first')
+    >>> no_date("20240101-")
+    """
+    if _ISO_DATE.search(text):
+        return "is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range"
+    match = _DATES.fullmatch(text)
+    days = [] if match is None else [part for part in match.groups() if part is not None]
+    try:
+        for day in days:
+            date(int(day[:4]), int(day[4:6]), int(day[6:]))
+    except ValueError:
+        return "names a day that does not exist", "check year, month and day: YYYYMMDD"
+    if days != sorted(days):
+        return "is a range that ends before it begins", "write the earlier date first"
     return None

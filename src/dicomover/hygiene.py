@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
-from dicomover.damage import left_over, rewritten
+from dicomover.damage import left_over, no_date, rewritten
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
 
@@ -25,8 +25,6 @@ IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_NO_DATE = ("is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range")
 _MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
 _OURS = {
     "QueryRetrieveLevel": "say level= instead",
@@ -261,17 +259,10 @@ class RowCheck:
             self.problem(
                 keyword, text, "has a wildcard, which a C-MOVE must not have", "use find() and move what it returns"
             )
-        elif vr == "DA" and _ISO_DATE.search(text):
-            self.problem(keyword, text, *_NO_DATE)
+        elif vr == "DA" and (found := no_date(text)):
+            self.problem(keyword, text, *found)
         elif vr == "UI":
-            for uid in text.split("\\"):
-                if len(uid) > 64 or not _UID.fullmatch(uid):
-                    self.problem(
-                        keyword,
-                        uid,
-                        "is no valid UID",
-                        "a UID has digits and dots, no leading zeros, at most 64 characters",
-                    )
+            self._check_uids(keyword, text)
         elif "\\" in text:
             self.problem(
                 keyword, text, "has a backslash, which separates values in DICOM", "give one request for each value"
@@ -287,6 +278,12 @@ class RowCheck:
                 longest = _MAX_LENGTH[vr]
                 self.problem(keyword, text, f"has {len(text)} characters, DICOM allows {longest}", "check the column")
         return text if len(self.problems) == before else None
+
+    def _check_uids(self, keyword: str, text: str) -> None:
+        for uid in text.split("\\"):
+            if len(uid) > 64 or not _UID.fullmatch(uid):
+                mend = "a UID has digits and dots, no leading zeros, at most 64 characters"
+                self.problem(keyword, uid, "is no valid UID", mend)
 
     def _request(self, keys: dict[str, str], level: Level | None, model: Model | None) -> Request | None:
         if level is None:
@@ -350,9 +347,11 @@ class RowCheck:
             elif is_missing(value):  # of a table, where nobody has asked for every value
                 self.problem(keyword, None, "is missing", "give a value, or None to ask for it without matching it")
             elif isinstance(value, str):
-                texts[keyword] = value.strip()
-                if dictionary_VR(keyword) == "DA" and _ISO_DATE.search(value):
-                    self.problem(keyword, value, *_NO_DATE)
+                texts[keyword] = text = value.strip()
+                if dictionary_VR(keyword) == "DA" and (found := no_date(text)):
+                    self.problem(keyword, value, *found)
+                elif dictionary_VR(keyword) == "UI" and text and not re.search(r"[*?]", text):
+                    self._check_uids(keyword, text)
             elif isinstance(value, list | tuple) and dictionary_VR(keyword) == "UI":
                 texts[keyword] = "\\".join(map(str, value))
             else:

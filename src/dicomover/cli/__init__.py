@@ -39,6 +39,7 @@ def main(args: Sequence[str] | None = None) -> int:
     0
     """
     from dicomover.cli.screen import Interrupts
+    from dicomover.cli.spellings import explained
     from dicomover.cli.wording import in_options
 
     with Interrupts() as interrupts:
@@ -56,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
                 click.echo("Interrupted.", err=True)
                 return interrupts.exit_code
             if isinstance(error, click.ClickException):
-                error.show()
+                explained(error, sys.argv[1:] if args is None else args).show()
             else:
                 click.echo(f"Error: {in_options(str(error))}", err=True)
             return 2

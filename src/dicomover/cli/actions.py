@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -20,20 +21,21 @@ from dicomover.cli.asked import (
     saved,
     talking,
     timeouts_given,
+    warn_of_columns,
     written,
 )
+from dicomover.cli.descending import find_below
 from dicomover.cli.given import model_of
-from dicomover.cli.keys import keys_of, level_among
+from dicomover.cli.keys import keys_of, level_among, level_of_find
 from dicomover.cli.locking import load_cohort
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.cli.wording import in_options_of
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
-from dicomover.requests import parse_query
 from dicomover.resolve import Verify
 from dicomover.splitting import Split
-from dicomover.summary import exit_code
+from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 
 __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
 
@@ -110,6 +112,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             raise click.UsageError("--journal and --no-journal cannot both be; leave one out")
         report.check_table_file(given["summary"], "--summary", keep=given["csv_file"])
         report.check_page_file(given["page"], "--report")
+        warn_of_columns(given, requests, SUMMARY_COLUMNS)
         destination, folder = _destination(given)
         mover = _mover(given, level, destination, folder)
         watch = Watch(shown=given["progress"] and not given["quiet"], ignore_pending=given["ignore_pending"])
@@ -172,17 +175,21 @@ def run_find(**given: Unpack[FindGiven]) -> int:
         report.check_table_file(given["output"], "--output")
         model = model_of(given["patient_root"], given["study_root"])
         mover = Mover(node_given(given), ae_title=given["aetitle"], timeouts=timeouts_given(given))
-        with readable(given):
-            found_level = parse_query(keys, level=level, model=model).level
-            found = mover.find(keys, level=level, model=model, limit=given["limit"], split=given["split"])
+
+        def ask(part: Mapping[str, str], level: Level, most: int | None) -> pd.DataFrame:
+            return mover.find(part, level=str(level), model=model, limit=most, split=given["split"])
+
+        with readable(given), mover:
+            asked_level = level_of_find(keys, level)
+            found = find_below(ask, keys, asked_level, given["limit"], with_patient=given["patient_root"])
         code = saved(found, given["output"], 0 if len(found) else 1)
-        words = _some(len(found), found_level)
+        words = _some(len(found), asked_level)
         if len(found) == given["limit"]:
             words += f" (--limit {given['limit']}; there may be more)"
         if given["as_records"]:
             click.echo(report.as_json(found))
         elif len(found):
-            click.echo(report.find_text(found, found_level, list(keys)))
+            click.echo(report.find_text(found, asked_level, list(keys)))
         if not given["quiet"]:
             click.echo(f"{words} found at {mover.node}", err=True)
         return code
@@ -252,6 +259,11 @@ def _receiver(given: MoveGiven | DoctorGiven) -> tuple[str | Node | None, Path |
     """Return the third party that receives, or the folder into which we do."""
     named = given["move_dest"]
     if given["output_dir"] is None and given["listen"] is None:
+        if named == given["aetitle"] and not given["quiet"]:
+            say(
+                f"Warning: -aem {named} is our own AE title, and this command does not listen; "
+                "give -od DIR to receive here"
+            )
         return named, None
     if named not in (None, given["aetitle"]):
         raise click.UsageError(
@@ -285,6 +297,7 @@ def _mover(given: MoveGiven, level: str, destination: str | Node | None, folder:
 
 
 def _show_plan(given: LockedGiven, mover: Mover, requests: Any, output: Path | None) -> int:
+    warn_of_columns(given, requests, PLAN_COLUMNS)
     with readable(given):
         plan = in_options_of(mover.plan(requests, invalid=given["invalid"]), "error")
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])

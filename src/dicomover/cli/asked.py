@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
 from dicomover.node import Node, Timeouts
 from dicomover.requests import IDENTIFYING, KEY, keyword_of, read_requests
+from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
 __all__ = [
     "BatchGiven",
@@ -31,6 +32,7 @@ __all__ = [
     "saved",
     "talking",
     "timeouts_given",
+    "warn_of_columns",
     "written",
 ]
 
@@ -131,6 +133,17 @@ def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     for column in keys:
         filled[column] = table[column].mask(table[column].eq("") & telling)
     return filled
+
+
+def warn_of_columns(given: BatchGiven, requests: object, ours: Sequence[str]) -> None:
+    """Say which columns of a batch ours will replace; those of our own tables are known to be ours."""
+    if not isinstance(requests, pd.DataFrame) or given["quiet"]:
+        return
+    columns = set(requests.columns)
+    taken = [name for name in requests.columns if name in ours]
+    if taken and not any(columns.issuperset(table) for table in (SUMMARY_COLUMNS, PLAN_COLUMNS)):
+        which = f"a column {taken[0]}" if len(taken) == 1 else f"columns {', '.join(taken)}"
+        say(f"Warning: {given['csv_file']} has {which}; in the table that comes out ours takes its place")
 
 
 @contextlib.contextmanager

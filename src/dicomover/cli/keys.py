@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from dicomover.errors import ConfigurationError
 from dicomover.hygiene import keyword_of
 from dicomover.identifier import Level, query_dataset
 
-__all__ = ["keys_of", "level_among", "read_query_file"]
+__all__ = ["keys_of", "level_among", "level_of_find", "read_query_file"]
 
 _LEVEL = "QueryRetrieveLevel"
 _NOT_TEXT = ("AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OB", "OW", "OF", "OD", "UN")
 _NOTATION = "write Keyword=value, gggg,eeee=value or (gggg,eeee)=value"
+
+_DUMP = re.compile(r"\(\w{4},\w{4}\)\s+[A-Z]{2}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,9 @@ def read_query_file(path: Path, *, bare: bool = False) -> list[_Key]:
 
 
 def _key(text: str, where: str, option: str, bare: bool) -> _Key:
+    if option == "-f" and _DUMP.match(text):
+        message = f"{where} is written as dcmdump prints it; a query file has one Keyword=value a line"
+        raise click.BadParameter(f"{message}, such as AccessionNumber=00123", param_hint=option)
     name, equals, value = text.partition("=")
     if not equals and not bare:
         raise click.BadParameter(f"{where} has no '='; {_NOTATION}", param_hint=option)
@@ -84,7 +90,7 @@ def _key(text: str, where: str, option: str, bare: bool) -> _Key:
         keyword = keyword_of(name)
     except KeyError as error:
         # Without "=" the whole text may be a value that went astray.
-        shown = f"{name.strip()!r} " if equals else ""
+        shown = f"{name.strip()!r} " if equals else "what stands there "
         raise click.BadParameter(f"{where}: {shown}{error.args[0]}", param_hint=option) from error
     value = value.strip() if option == "-f" else value
     if not _is_writable(keyword, value):
@@ -117,6 +123,20 @@ def _once(keys: Sequence[_Key], option: str) -> dict[str, _Key]:
             raise click.BadParameter(message, param_hint=option)
         found[key.keyword] = key
     return found
+
+
+def level_of_find(keys: Mapping[str, str], level: str) -> Level:
+    """Return the level at which a find asks; `auto` is that of the deepest UID among the keys.
+
+    Examples
+    --------
+    >>> str(level_of_find({"StudyInstanceUID": "1.2", "SeriesInstanceUID": ""}, "auto"))
+    'SERIES'
+    """
+    if level != "auto":
+        return Level.parse(level)
+    deepest = [item for item in Level if item is not Level.PATIENT and item.unique_key in keys]
+    return deepest[-1] if deepest else Level.STUDY
 
 
 def level_among(keys: Mapping[str, str], level: str | None) -> tuple[dict[str, str], str]:

@@ -151,7 +151,7 @@ def _lock_text(cohort: Cohort, path: Path) -> str:
         ("Lockfile", str(path)),
         ("Hash", cohort.hash),
         ("Locked", f"{cohort.created:%Y-%m-%d %H:%M:%S} UTC at {cohort.archive}"),
-        ("Requests", f"{len(table):,}: {_counts(table['state'])}"),
+        ("Requests", f"{len(table):,}: {_counts(table['state']) or 'the batch has no requests'}"),
         ("Studies", f"{cohort.studies['StudyInstanceUID'].nunique():,}"),
         ("Instances", f"{cohort.instances['SOPInstanceUID'].nunique():,}"),
     ]

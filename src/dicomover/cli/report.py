@@ -99,7 +99,7 @@ def move_summary(
         ("Total time", f"{seconds:.1f} s" if seconds < 10 else duration(seconds)),
     ]
     if batch:
-        pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary)}" if len(summary) else "0"))
+        pairs.insert(3, ("Requests", f"{len(summary):,}: {_verdicts(summary) or 'the batch has no requests'}"))
     elif len(summary):
         pairs.insert(3, ("Result", outcome(summary["status"].iloc[0], summary["error"].iloc[0])))
     text = f"Move Summary\n{facts(pairs, width=width)}"
@@ -251,6 +251,8 @@ def plan_text(plan: pd.DataFrame) -> str:
     headings = ["row", *named, *shown, *(["why"] if lacking else [])]
     columns = [*named, *shown, *(["error"] if lacking else [])]
     cells = [[label, *values] for label, *values in plan[columns].itertuples()]
+    if plan.empty:
+        return "the batch has no requests; nothing was moved"
     move = plan["decision"].isin(["move", "several"])
     words = f"{int(move.sum()):,} of {len(plan):,} requests would move"
     expected = plan.loc[move, "expected"]

@@ -24,6 +24,8 @@ _PHRASES = {
     "; own_process=False does without": "",
     "recheck=True": "--recheck",
     "retry attempts=": "",
+    "give a Retry, a number": "give a number",
+    "name who receives: a destination, or us": "name who receives: -aem AET, or us by -od DIR",
     "such as secrets.token_hex(16)": "such as 32 random hexadecimal digits",
     "mover.lock()": "dicomover lock",
     "use model='patient'": "use -P",

@@ -1,0 +1,59 @@
+"""Options as other tools spell them: what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import click
+
+__all__ = ["explained"]
+
+_GLUED = re.compile(r"(-(?:aet|aec|aem|od|to|ta|td))([^=\s].*)")
+_NEAR = 0.7  # how alike an option has to be to be suggested
+_LEVELS = {"debug": "-d", "trace": "-d", "info": "-v", "error": "-q", "fatal": "-q"}
+
+
+def explained(error: click.ClickException, args: Sequence[str]) -> click.ClickException:
+    """Return an error about the options with a hint, where another tool's spelling is what went wrong.
+
+    Examples
+    --------
+    >>> error = click.NoSuchOption("-a")
+    >>> explained(error, ["move", "-aetHERE"]).message
+    "No such option '-a'; write -aet HERE for -aetHERE."
+    """
+    hint = next(filter(None, map(_hint, args, [*args[1:], ""])), "") if _is_of_options(error) else ""
+    if hint:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        said = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+        return click.UsageError(f"{said.rstrip('.')}; {hint}.", context)
+    if isinstance(error, click.NoSuchOption):
+        near = [name for name in error.possibilities or () if _alike(name, error.option_name)]
+        return click.NoSuchOption(error.option_name, possibilities=near or None, ctx=error.ctx)
+    return error
+
+
+def _is_of_options(error: click.ClickException) -> bool:
+    """Tell whether an option that is none may have led to it, by itself or as the value of an argument."""
+    if isinstance(error, click.BadParameter):
+        return error.param is not None and error.param.name in ("peer", "port")
+    return isinstance(error, click.NoSuchOption) or error.message.startswith("Got unexpected extra")
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one, other).ratio() >= _NEAR
+
+
+def _hint(arg: str, following: str) -> str:
+    if arg in ("+P", "-P") and following.isdecimal():
+        return f"write --port {following} for {arg} {following}"
+    if arg in ("-pdu", "--max-pdu"):
+        return f"leave {arg} {following} out: the size of a PDU is no option here"
+    if arg in ("-ll", "--log-level"):
+        return f"write {_LEVELS.get(following, '-v or -d')} for {arg} {following}"
+    glued = _GLUED.fullmatch(arg)
+    if glued is not None:
+        return f"write {glued[1]} {glued[2]} for {arg}"
+    return f"options begin with a hyphen here, and {arg} has none" if re.fullmatch(r"\+[A-Za-z]\w*", arg) else ""
