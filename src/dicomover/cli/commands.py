@@ -222,7 +222,8 @@ def find(**given: Any) -> int:
     """Ask what the archive has (C-FIND).
 
     Values may have the wildcards * and ?, or be a range of dates. A keyword alone, or with nothing after the =,
-    asks for an attribute without matching it.
+    asks for an attribute without matching it. For series or images the studies that the keys stand for are looked
+    up first.
 
     \b
     Example:
