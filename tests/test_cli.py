@@ -231,6 +231,11 @@ def test_what_a_third_party_has_is_the_archives_word(run: Shell, pacs: DemoPacs)
     """Where nobody asked the destination the summary says so, and how to."""
     said = " ".join(to_workstation(run, pacs).out.split())
     assert "Received by the destination, as the archive counts; -aem AET@host:port --verify destination asks it" in said
+    pacs.misbehave["00123"] = "success-all-failed"
+    assert "Received nothing, as the archive counts; -aem" in " ".join(to_workstation(run, pacs).out.split())
+    pacs.misbehave["00123"] = "success-without-counters"
+    assert "Received unknown, since the archive did not say; -aem" in " ".join(to_workstation(run, pacs).out.split())
+    pacs.misbehave.clear()
     node = f"WORKSTATION@127.0.0.1:{pacs.workstation.port}"
     ran = run("move", "-aem", node, "-k", "AccessionNumber=00123", "--verify", "destination", *peer(pacs))
     assert "Received     by the destination, which was asked what it has" in ran.out

@@ -134,7 +134,11 @@ def _received(summary: pd.DataFrame, state: State, *, here: bool, asked: str | N
     if asked is None:
         return "by the destination, which was asked what it has"
     option = "" if "@" in asked else "-aem AET@host:port "
-    return f"by the destination, as the archive counts; {option}--verify destination asks it"
+    words = "by the destination, as the archive counts"
+    if not (state.completed or state.warnings):
+        said = state.completed is not None
+        words = "nothing, as the archive counts" if said else "unknown, since the archive did not say"
+    return f"{words}; {option}--verify destination asks it"
 
 
 def _known_before(summary: pd.DataFrame, *, here: bool) -> list[tuple[str, str]]:
