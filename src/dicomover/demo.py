@@ -64,9 +64,13 @@ def run(folder: Path, *, keep: bool = False) -> int:
         Whether the archive goes on running until an interrupt.
     """
     folder = free_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     table = folder / "requests.csv"
-    table.write_text("\n".join(["AccessionNumber", *(row.accession for row in ROWS)]) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table.write_text("\n".join(["AccessionNumber", *(row.accession for row in ROWS)]) + "\n", encoding="utf-8")
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror}; name another place by --output-dir"
+        raise click.ClickException(message) from error
     width = terminal_width()
 
     with DemoPacs(_studies(), misbehave=_MISBEHAVE) as pacs:
