@@ -247,7 +247,7 @@ def test_stopped_between_two_attempts(pacs: DemoPacs, monkeypatch: pytest.Monkey
 def test_a_full_disk_while_rows_wait(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """When the journal cannot be written, rows that wait for another attempt end too, with what was known."""
 
-    def record(self: Journal, *_: object) -> None:
+    def record(self: Journal, *_: object, **__: object) -> None:
         raise JournalError("journal 'x' cannot grow, the disk is full; make room, then run it again")
 
     monkeypatch.setattr(Journal, "record", record)
