@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ from dicomover.journal import (
     Manifest,
     Missing,
     check_files,
+    database,
     decide,
     is_verified,
     missing,
@@ -785,3 +787,24 @@ def test_the_key_is_stable(path: Path) -> None:
         "level": "STUDY",
         "keys": {"PatientID": "ä", "StudyInstanceUID": "1.2"},
     }
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_a_schema_that_another_run_writes_meanwhile(tmp_path: Path, moment: int) -> None:
+    """Whoever looks while another run begins the journal sees it without a schema or with all of it, never half."""
+    path = tmp_path / "journal.db"
+    looking, writing = (sqlite3.connect(path, timeout=0, isolation_level=None) for _ in range(2))
+    seen: list[str] = []
+
+    def write(statement: str) -> None:
+        seen.append(statement)
+        if len(seen) == moment + 1:
+            with contextlib.suppress(sqlite3.OperationalError):  # it has to wait for the one who looks
+                writing.execute("BEGIN IMMEDIATE")
+                database.create(writing, {"privacy": "plain"})
+                writing.execute("COMMIT")
+
+    with contextlib.closing(looking), contextlib.closing(writing):
+        looking.set_trace_callback(write)
+        assert database.check_schema(looking, path) in (True, False)
+    assert len(seen) > moment

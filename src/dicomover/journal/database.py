@@ -112,10 +112,14 @@ def _look(path: Path) -> None:
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Tell whether a file has no schema yet; refuse one that is not ours or newer than we are."""
-    application, version, tables = (
-        connection.execute(query).fetchone()[0]
-        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
+    connection.execute("BEGIN")  # as one look: another run may be writing the schema at this moment
+    try:
+        application, version, tables = (
+            connection.execute(query).fetchone()[0]
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
+    finally:
+        connection.execute("COMMIT")
     if (application, version, tables) == (0, 0, 0):
         return True
     if application != APPLICATION_ID:
