@@ -46,9 +46,9 @@ class Evidence:
         """Return what the archive listed and is not there."""
         if self.present is None or target.instances is None:
             return ()
-        study = target.identifier.study
+        study, studies = target.identifier.study, target.studies or {}
         return tuple(
-            Instance(study or target.studies.get(series, ""), series, uid)
+            Instance(study or studies.get(series, ""), series, uid)
             for series, uids in target.instances.items()
             for uid in uids
             if uid not in self.present
@@ -146,5 +146,5 @@ class Witness:
     def _places(target: Target) -> Iterable[dict[str, str]]:
         """Return where to look: the study or the series, or every study of a patient."""
         if target.identifier.level is Level.PATIENT:
-            return [{"StudyInstanceUID": study} for study in dict.fromkeys(target.studies.values())]
+            return [{"StudyInstanceUID": study} for study in dict.fromkeys((target.studies or {}).values())]
         return [{key: uid for key, uid in target.identifier.keys().items() if key != "PatientID"}]

@@ -65,6 +65,7 @@ class Move:
     def forget(self) -> None:
         """Let go of what is known of single instances: a batch may bring millions of them."""
         self.running.forget()
+        self.tries.clear()
         self.target = replace(self.target, instances=None)
 
 

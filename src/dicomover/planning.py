@@ -36,7 +36,7 @@ class Answers:
         """Keep an answer."""
         resolution = planned.resolution
         if resolution is not None:  # which instances there are is not shown, and there may be millions of them
-            targets = tuple(replace(target, instances=None, studies={}) for target in resolution.targets)
+            targets = tuple(replace(target, instances=None, studies=None) for target in resolution.targets)
             resolution = replace(resolution, targets=targets)
         self._known[key] = time.monotonic(), replace(planned, resolution=resolution)
 

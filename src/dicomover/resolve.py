@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydicom import Dataset
@@ -68,7 +68,7 @@ class Target:
     series: int | None = None
     modalities: tuple[str, ...] = ()
     instances: Mapping[str, Sequence[str]] | None = None
-    studies: Mapping[str, str] = field(default_factory=dict)
+    studies: Mapping[str, str] | None = None
 
     @property
     def shared(self) -> Identifier:
@@ -249,7 +249,7 @@ def _listed(target: Target, find: Find) -> Target:
         studies |= dict.fromkeys(found, part.study)
     if not says_all(instances, target.expected):
         return target
-    above = studies if identifier.level is Level.PATIENT else {}
+    above = studies if identifier.level is Level.PATIENT else None
     return replace(target, instances=instances, studies=above, expected=sum(map(len, instances.values())))
 
 

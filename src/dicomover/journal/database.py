@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import sys
@@ -112,14 +113,11 @@ def _look(path: Path) -> None:
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Tell whether a file has no schema yet; refuse one that is not ours or newer than we are."""
-    connection.execute("BEGIN")  # as one look: another run may be writing the schema at this moment
-    try:
+    with _one_look(connection):
         application, version, tables = (
             connection.execute(query).fetchone()[0]
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
-    finally:
-        connection.execute("COMMIT")
     if (application, version, tables) == (0, 0, 0):
         return True
     if application != APPLICATION_ID:
@@ -132,6 +130,19 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     if version < 1 or not tables:
         raise ConfigurationError(f"journal {str(path)!r} has no schema of a journal; name another file")
     return False
+
+
+@contextlib.contextmanager
+def _one_look(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read in one transaction: another run may be writing at this moment."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
 
 
 def create(connection: sqlite3.Connection, about: Mapping[str, str]) -> None:
