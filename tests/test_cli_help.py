@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,16 @@ def test_the_examples_of_the_help_are_lines_that_can_be_typed(run: Shell, comman
     for example in examples:
         assert example[:2] == ["dicomover", *command]
         assert {word for word in example if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize("asked", ["--help", "move --help", "--version"])
+def test_help_is_there_at_once(asked: str) -> None:
+    """Help loads nothing that takes a while, such as pandas: a shell completes and a person looks things up."""
+    script = f"""
+import sys
+from dicomover.cli import main
+main({asked.split()!r})
+print("loaded:", *sorted({{"numpy", "pandas", "pydicom", "pynetdicom"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"

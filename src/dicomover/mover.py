@@ -26,12 +26,13 @@ from dicomover.journal import Journal
 from dicomover.line import Line
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.options import Options, Progress, check, pace_of
+from dicomover.outcome import Verify
 from dicomover.planning import Answers, plan
 from dicomover.pool import Pool
 from dicomover.progress import choose, row_labels
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
-from dicomover.resolve import Resolve, Resolver, Verify
+from dicomover.resolve import Resolve, Resolver
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
 from dicomover.splitting import Split, check_split, find_all

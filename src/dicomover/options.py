@@ -7,9 +7,9 @@ from typing import TypedDict, get_args
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts, check_ae_title
+from dicomover.outcome import Verify
 from dicomover.pace import Pace
 from dicomover.progress import View
-from dicomover.resolve import Verify
 from dicomover.retry import Retry, RetryLike
 from dicomover.window import Window
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
-__all__ = ["CANCELLED", "SUCCESS", "Counters", "Ended", "Status", "describe", "is_warning", "judge", "judge_all"]
+__all__ = [
+    "CANCELLED",
+    "SUCCESS",
+    "Counters",
+    "Ended",
+    "Status",
+    "Verify",
+    "describe",
+    "is_warning",
+    "judge",
+    "judge_all",
+]
 
 SUCCESS = 0x0000
 CANCELLED = 0xFE00
+
+Verify = Literal["counts", "instances", "destination", "none"]
+"""What shows that all has arrived: how many instances, which ones, what the destination has of them, or nothing."""
 
 
 class Status(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from pydicom import Dataset
 
@@ -13,8 +12,9 @@ from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model, level_of, levels
 from dicomover.instances import Find, instances_of, says_all, studies_of
 from dicomover.matching import is_round, select
+from dicomover.outcome import Verify
 
-__all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "Verify", "no_match", "resolve"]
+__all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "no_match", "resolve"]
 
 _UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 _COUNTS = {
@@ -27,9 +27,6 @@ _DETAILS = {Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy"), Le
 
 Resolve = Callable[[Request, Find], "Resolution"]
 """Says what a request comes to."""
-
-Verify = Literal["counts", "instances", "destination", "none"]
-"""What shows that all has arrived: how many instances, which ones, what the destination has of them, or nothing."""
 
 
 class TooManyMatches(Exception):

@@ -33,7 +33,7 @@ from dicomover.cli.wording import in_options_of
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
-from dicomover.resolve import Verify
+from dicomover.outcome import Verify
 from dicomover.splitting import Split
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 

@@ -9,7 +9,7 @@ import click
 
 from dicomover.cli.options import WORKERS
 from dicomover.cli.types import Destination, Share, Text, Whole, Worded
-from dicomover.resolve import Verify
+from dicomover.outcome import Verify
 from dicomover.retry import Retry
 from dicomover.window import Window
 

@@ -9,7 +9,6 @@ import click
 
 from dicomover.cli.wording import in_options
 from dicomover.errors import ConfigurationError
-from dicomover.identifier import Level
 from dicomover.node import Node, check_ae_title
 
 __all__ = ["AETitle", "Destination", "LevelName", "Seconds", "Share", "SplitName", "Text", "Whole", "Worded"]
@@ -123,6 +122,8 @@ class LevelName(_TextType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return it as the Standard writes it."""
+        from dicomover.identifier import Level  # not before it is needed: help is to be there at once
+
         try:
             return str(Level.parse(value))
         except ConfigurationError as error:

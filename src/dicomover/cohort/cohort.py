@@ -19,8 +19,8 @@ from dicomover.cohort.pinned import PinnedResolver
 from dicomover.errors import CohortError, ConfigurationError
 from dicomover.journal.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
 from dicomover.node import Node
+from dicomover.outcome import Verify
 from dicomover.requests import Batch
-from dicomover.resolve import Verify
 
 __all__ = ["Cohort"]
 

@@ -12,7 +12,8 @@ from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level
 from dicomover.instances import Find, instances_of
 from dicomover.matching import select
-from dicomover.resolve import Resolution, Target, TooManyMatches, Verify
+from dicomover.outcome import Verify
+from dicomover.resolve import Resolution, Target, TooManyMatches
 
 __all__ = ["PinnedResolver"]
 
