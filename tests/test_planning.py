@@ -178,6 +178,31 @@ def test_a_plan_that_rechecks(tmp_path: Path) -> None:
         assert mover.move(REQUESTS[0]).status.tolist() == ["success"]
 
 
+def test_a_plan_does_what_a_move_does_by_other_keys(tmp_path: Path) -> None:
+    """What has grown since it was moved by its UID moves by its accession number, and the plan says so beforehand."""
+    grown = made_study("00123", instances=6)
+    by_uid = {"StudyInstanceUID": grown.study_instance_uid}
+    with DemoPacs([grown.only(lambda item: int(item.number) <= 4)]) as first, receiving(first, tmp_path) as mover:
+        mover.move(by_uid)
+        assert mover.plan(REQUESTS[0]).decision.tolist() == ["skip"]
+    with DemoPacs([grown]) as later, receiving(later, tmp_path) as mover:
+        plan = mover.plan(REQUESTS[0])
+        assert (plan.decision[0], plan.here[0]) == ("move", 4)
+        row = mover.move(REQUESTS[0]).loc[0]
+        assert (row.status, row.received, row.attempts) == ("success", 6, 1)
+        assert len(later.stores) == 2, "only what is new"
+
+
+def test_what_was_completed_by_other_keys_is_skipped_in_a_plan_too(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A row that was left partial and completed by its UID is complete, for a plan as for a move."""
+    pacs.misbehave["00123"] = Misbehaviour("some-failed", times=1)
+    with receiving(pacs, tmp_path) as mover:
+        assert mover.move(REQUESTS[0]).status.tolist() == ["partial"]
+        assert mover.move({"StudyInstanceUID": STUDIES[0].study_instance_uid}).status.tolist() == ["success"]
+        assert mover.plan(REQUESTS[0]).decision.tolist() == ["skip"]
+        assert mover.move(REQUESTS[0]).status.tolist() == ["skipped"]
+
+
 def test_a_study_whose_instances_were_replaced(tmp_path: Path) -> None:
     """As many instances as before, but others: comparing by instance finds them."""
     study = made_study("00123", instances=4)

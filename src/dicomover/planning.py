@@ -13,7 +13,7 @@ from dicomover.identifier import Identifier
 from dicomover.line import Line
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Resolve, TooManyMatches
-from dicomover.resume import Resumption, by_uids
+from dicomover.resume import Resumption
 from dicomover.tables import Planned
 
 __all__ = ["Answers", "plan"]
@@ -131,11 +131,8 @@ def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
 
 
 def _look(planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, *, recheck: bool) -> None:
-    """Take in what the journal says of a request, or of the row of a plan that it made earlier."""
-    taken = resumption.look(request)
-    resolved = by_uids(request, resolution)
-    if resolved is not None and taken.skip is None and not taken.kept.files and not taken.holder:
-        taken = resumption.look(resolved)
+    """Take in what the journal says of a request."""
+    taken = resumption.look(request, resolution)
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
     planned.here = len(taken.kept.instances) or (None if taken.skip is None else taken.skip.received)
     has_grown = taken.has_grown(resolution)

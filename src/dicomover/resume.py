@@ -21,7 +21,7 @@ from dicomover.outcome import Status
 from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
 
-__all__ = ["Resumption", "Taken", "by_uids", "only_missing"]
+__all__ = ["Resumption", "Taken", "only_missing"]
 
 Instances = Callable[[Identifier], dict[str, list[str]] | None]
 """Asks the archive what stands behind a study or a series: SOP Instance UIDs by series; None if it does not say."""
@@ -139,10 +139,14 @@ class Resumption:
 
         What the request comes to is known by now, so that one that has grown since is not taken for complete.
         """
-        resolved = by_uids(request, resolution)
+        return self._joined(request, resolution, taken, lambda asked: self._take(asked, recheck=True))
+
+    def _joined(self, request: Request, resolution: Resolution, taken: Taken, take: Callable[[Asked], Taken]) -> Taken:
+        """Join what is known of a request with what is known of the same by nothing but UIDs."""
+        resolved = _by_uids(request, resolution)
         if resolved is None or taken.skip is not None or (asked := self._asked(resolved)).key == taken.asked.key:
             return taken
-        other = self._take(asked, recheck=True)
+        other = take(asked)
         if other.holder:
             return replace(taken, holder=other.holder)
         kept = taken.kept if taken.kept.files else other.kept
@@ -170,9 +174,12 @@ class Resumption:
             journal.release([asked.key])
         return taken
 
-    def look(self, request: Request) -> Taken:
-        """Decide as `take` would, and claim nothing."""
-        asked = self._asked(request)
+    def look(self, request: Request, resolution: Resolution) -> Taken:
+        """Decide as `take` and `take_resolved` would, and claim nothing."""
+        taken = self._looked(self._asked(request))
+        return taken if taken.holder else self._joined(request, resolution, taken, self._looked)
+
+    def _looked(self, asked: Asked) -> Taken:
         taken = self._decided(asked, recheck=True)
         return replace(taken, holder=self._journal.holders([asked.key]).get(asked.key, ""))
 
@@ -281,7 +288,7 @@ def _arrived(move: Move) -> bool:
     return bool(move.running.sop_uids or (move.outcome is not None and move.outcome.received))
 
 
-def by_uids(request: Request, resolution: Resolution) -> Request | None:
+def _by_uids(request: Request, resolution: Resolution) -> Request | None:
     """Return the request that asks for the same by nothing but UIDs; None if it stands for no certain ones."""
     identifiers = [target.identifier for target in resolution.targets]
     levels = {identifier.level for identifier in identifiers}
