@@ -496,10 +496,12 @@ def test_a_header_without_a_key_is_refused(tmp_path: Path) -> None:
 
 def test_names_of_columns_that_may_be_data_are_not_shown(tmp_path: Path) -> None:
     """A file without a header has a patient where the names should be; of many names the first are shown."""
-    for first in ("4711,Canaria^Serinus", "Canaria,4711", "Canaria Serinus"):
+    shapes = ("4711,Canaria^Serinus", "Canaria,4711", "Canaria Serinus", "Canaria,Serinus", "Canaria", "id,Canaria")
+    for first in shapes:
         said = str(refused(read_requests(write(tmp_path, f"{first}\n"))))
         assert "columns: (value not shown) name no key" in said
         assert "Canaria" not in said
+    assert "columns: 'acc_no, study_date, Age' name no key" in str(refused(frame(acc_no=[], study_date=[], Age=[])))
     assert "'c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …'" in str(refused(frame(**{f"c{n}": ["1"] for n in range(12)})))
 
 

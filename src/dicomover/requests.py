@@ -45,7 +45,11 @@ Invalid = Literal["raise", "record"]
 KEY = "key:"
 """What the name of a column begins with that is a query key wherever the table comes from: `key:StudyDate`."""
 
-_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
+_NO_DATA = re.compile(
+    r"[A-Za-z]\d{0,2}|(acc(ession)?|age|cohort|date|exam|id|label|mrn|n[ro]|num(ber)?|patient|pid|row|series|sex|split|study|uid)+",
+    re.IGNORECASE,
+)
+"""A name of a column that is nobody's: without a header a patient may stand where the names should be."""
 _NAMES_SHOWN = 10
 _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
@@ -245,7 +249,7 @@ def _no_key(table: pd.DataFrame) -> Problem | None:
         return None
     names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
     mend = f"rename one to {names}, or {KEY}StudyDate or the like, or name it in keys=[...]"
-    is_plain = all(_PLAIN_NAME.fullmatch(name) for name in columns)
+    is_plain = all(_NO_DATA.fullmatch(name.replace("_", "")) for name in columns)
     shown = ", ".join(columns[:_NAMES_SHOWN] + ["…"] * (len(columns) > _NAMES_SHOWN))
     return Problem("", "columns", shown, "name no key", mend, private=not is_plain)
 
