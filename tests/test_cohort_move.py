@@ -89,8 +89,8 @@ def test_a_further_series_leaves_the_others_whole(tmp_path: Path) -> None:
 
 def test_many_instances_are_asked_for_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No identifier has more UIDs than fit into the length field of Explicit VR."""
-    assert pinned._UIDS_AT_ONCE * 65 < 1 << 16
-    monkeypatch.setattr(pinned, "_UIDS_AT_ONCE", 5)
+    assert pinned.UIDS_AT_ONCE * 65 < 1 << 16
+    monkeypatch.setattr(pinned, "UIDS_AT_ONCE", 5)
     study = made_study("A", instances=11)
     with DemoPacs([study]) as pacs, receiving(pacs, tmp_path / "in") as mover:
         cohort = mover.lock({"AccessionNumber": "A"}, path=None)

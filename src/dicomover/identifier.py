@@ -12,7 +12,17 @@ from pydicom.datadict import dictionary_VR
 
 from dicomover.errors import ConfigurationError
 
-__all__ = ["NOTHING", "UNIQUE_KEYS", "Identifier", "Level", "Model", "level_of", "levels", "query_dataset"]
+__all__ = [
+    "NOTHING",
+    "UIDS_AT_ONCE",
+    "UNIQUE_KEYS",
+    "Identifier",
+    "Level",
+    "Model",
+    "level_of",
+    "levels",
+    "query_dataset",
+]
 
 
 class Level(StrEnum):
@@ -50,6 +60,9 @@ class Level(StrEnum):
 
 UNIQUE_KEYS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """The unique key of each level, from the top (PS3.4 section C.6)."""
+
+UIDS_AT_ONCE = 500
+"""How many UIDs one C-MOVE names: at most 32,500 bytes, where Explicit VR can say 65,534 (PS3.5 section 7.1.2)."""
 
 
 class Model(Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
@@ -220,6 +219,8 @@ class Job:
     async def _summary_at_the_end(self) -> pd.DataFrame:
         if not self._begun:
             raise DicomoverError("nothing to wait for: the job was not started; take the one that Mover.start returns")
+        import asyncio  # who awaits has it loaded; a shell has no use for it
+
         while not self.done:
             await asyncio.sleep(AWAIT_EVERY)
         return self.summary()

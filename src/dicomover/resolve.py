@@ -9,14 +9,13 @@ from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
-from dicomover.identifier import Identifier, Level, Model, level_of, levels
+from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, level_of, levels
 from dicomover.instances import Find, instances_of, says_all, studies_of
 from dicomover.matching import is_round, select
 from dicomover.outcome import Verify
 
 __all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "no_match", "resolve"]
 
-_UIDS_AT_ONCE = 500  # 500 UIDs are at most 32,500 bytes; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 _COUNTS = {
     Level.PATIENT: "NumberOfPatientRelatedInstances",
     Level.STUDY: "NumberOfStudyRelatedInstances",
@@ -262,7 +261,7 @@ def _split(identifier: Identifier) -> tuple[Target, ...]:
     """One C-MOVE for each study or series, since not every archive takes a list; images go together."""
     keys = identifier.keys()
     uids = list(dict.fromkeys(keys[identifier.level.unique_key].split("\\")))
-    step = _UIDS_AT_ONCE if identifier.level is Level.IMAGE else 1
+    step = UIDS_AT_ONCE if identifier.level is Level.IMAGE else 1
     if identifier.level is Level.PATIENT:
         return (Target(identifier),)
     chunks = ["\\".join(uids[start : start + step]) for start in range(0, len(uids), step)]

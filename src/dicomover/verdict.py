@@ -14,7 +14,7 @@ from dicomover.resolve import Target
 from dicomover.retry import Tried
 from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
 
-__all__ = ["Facts", "first_sight", "judged", "still_due"]
+__all__ = ["Facts", "first_sight", "has_sent", "judged", "still_due"]
 
 _NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
 
@@ -34,7 +34,7 @@ def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: F
     target, running, receiver = move.target, move.running, facts.receiver
     there = None if evidence.present is None else len(evidence.present)
     missing = evidence.missing(target)
-    if receiver is None and end.status_code != SUCCESS and not end.counters.moved:
+    if receiver is None and not has_sent(end):
         there, missing = None, ()  # what a destination has although nothing was sent was there before
     status = judge(
         end.status_code,
@@ -71,6 +71,11 @@ def judged(end: MoveEnd, move: Move, attempts: int, evidence: Evidence, facts: F
 def first_sight(end: MoveEnd) -> Status:
     """Judge an exchange by itself, before what arrived is counted: enough to tell how busy the archive is."""
     return judge(end.status_code, end.counters, ended=end.ended)
+
+
+def has_sent(end: MoveEnd) -> bool:
+    """Tell whether the archive says that it has sent something, by a count or by a final success."""
+    return end.status_code == SUCCESS or bool(end.counters.moved)
 
 
 def still_due(end: MoveEnd, target: Target) -> tuple[int, float]:

@@ -27,7 +27,7 @@ from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
-from dicomover.outcome import SUCCESS, Counters, Ended, Status
+from dicomover.outcome import Counters, Ended, Status
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
 from dicomover.receiver import Admission
@@ -37,7 +37,7 @@ from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
 from dicomover.tally import COUNTING_SECONDS, RunningMove
-from dicomover.verdict import Facts, first_sight, judged, still_due
+from dicomover.verdict import Facts, first_sight, has_sent, judged, still_due
 
 __all__ = ["Settings", "Worker"]
 
@@ -324,8 +324,7 @@ class Worker:
         who = f"{self._witness.node} could not be asked what has arrived"
         if move.target.instances is None:
             return Evidence(doubt=f"{who}: the archive does not list the instances, so nothing can be compared")
-        has_sent = bool(end.counters.moved) or end.status_code == SUCCESS
-        wanted = max(move.target.expected or 0, end.counters.moved or 0) if has_sent else 0
+        wanted = max(move.target.expected or 0, end.counters.moved or 0) if has_sent(end) else 0
         try:
             return Evidence(self._witness.held(move.target, wanted))
         except (QueryRefused, ContextRejected) as error:

@@ -15,6 +15,7 @@ from dicomover.cli.asked import (
     BatchGiven,
     EchoGiven,
     QueryGiven,
+    asking,
     node_given,
     readable,
     requests_of,
@@ -153,14 +154,7 @@ def run_plan(**given: Unpack[PlanGiven]) -> int:
     with talking(given):
         requests, level = _requests(given)
         report.check_table_file(given["output"], "--output", keep=given["csv_file"])
-        mover = Mover(
-            node_given(given),
-            ae_title=given["aetitle"],
-            level=level,
-            model=model_of(given["patient_root"], given["study_root"]),
-            timeouts=timeouts_given(given),
-            max_matches=given["max_matches"] or None,
-        )
+        mover = asking(given, level)
         return _show_plan(given, mover, requests, given["output"])
 
 

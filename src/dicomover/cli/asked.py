@@ -13,11 +13,12 @@ import click
 import pandas as pd
 
 from dicomover.cli import report
-from dicomover.cli.given import node_of, timeouts_of
+from dicomover.cli.given import model_of, node_of, timeouts_of
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.screen import say, verbosity
 from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
+from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
 from dicomover.requests import IDENTIFYING, KEY, keyword_of, read_requests
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
@@ -26,6 +27,7 @@ __all__ = [
     "BatchGiven",
     "EchoGiven",
     "QueryGiven",
+    "asking",
     "node_given",
     "readable",
     "requests_of",
@@ -92,6 +94,18 @@ def timeouts_given(given: EchoGiven) -> Timeouts:
         stall=given["stall_timeout"],
         progress=given["progress_timeout"],
         total=given["total_timeout"],
+    )
+
+
+def asking(given: BatchGiven, level: str) -> Mover:
+    """Return a Mover that looks up a batch; nobody is named to receive."""
+    return Mover(
+        node_given(given),
+        ae_title=given["aetitle"],
+        level=level,
+        model=model_of(given["patient_root"], given["study_root"]),
+        timeouts=timeouts_given(given),
+        max_matches=given["max_matches"] or None,
     )
 
 

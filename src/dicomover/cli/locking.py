@@ -14,6 +14,7 @@ from dicomover.cli import report
 from dicomover.cli.asked import (
     BatchGiven,
     EchoGiven,
+    asking,
     node_given,
     readable,
     requests_of,
@@ -21,7 +22,6 @@ from dicomover.cli.asked import (
     talking,
     timeouts_given,
 )
-from dicomover.cli.given import model_of
 from dicomover.cohort import Cohort, Kind, State
 from dicomover.listing import facts, listing, terminal_width
 from dicomover.mover import Mover
@@ -57,14 +57,7 @@ def run_lock(**given: Unpack[LockGiven]) -> int:
     with talking(given):
         requests, level = requests_of(given)
         secret = _secret(given["secret_file"])
-        mover = Mover(
-            node_given(given),
-            ae_title=given["aetitle"],
-            level=level,
-            model=model_of(given["patient_root"], given["study_root"]),
-            timeouts=timeouts_given(given),
-            max_matches=given["max_matches"] or None,
-        )
+        mover = asking(given, level)
         with readable(given), _about(given["output"]):
             cohort = mover.lock(
                 requests,

@@ -12,7 +12,7 @@ from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, S
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.instances import Find
+from dicomover.instances import Find, studies_of
 from dicomover.matching import select
 from dicomover.resolve import Target, TooManyMatches, no_match, resolve
 
@@ -34,12 +34,6 @@ class Contents:
     find: Find
     archive: object
     _known: dict[Identifier, Held | None] = field(default_factory=dict)
-
-    def studies_of(self, patient: Identifier) -> list[Identifier]:
-        """Return the studies of a patient."""
-        answers = self.find(Level.STUDY, patient.model, patient.keys(), (), None)
-        uids = sorted({str(answer.get("StudyInstanceUID") or "") for answer in answers} - {""})
-        return [Identifier.of(Level.STUDY, patient.model, {**patient.keys(), "StudyInstanceUID": uid}) for uid in uids]
 
     def study(self, identifier: Identifier, counted: int | None = None) -> Held | None:
         """Return what a study holds, None if there is no such study; `counted` if it is known to be there."""
@@ -141,7 +135,7 @@ def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[Lo
     for target in targets:
         identifier = target.identifier
         if identifier.level is Level.PATIENT:
-            studies = (Target(study) for study in contents.studies_of(identifier))
+            studies = (Target(study) for study in studies_of(identifier, contents.find))
             more, gone, complete = _looked_into(studies, contents)
             parts, absent, whole = parts + more, absent + gone, whole and complete
             continue

@@ -9,7 +9,7 @@ from dicomover.cohort.content import LockedRequest, LockedStudy, State
 from dicomover.cohort.lookup import identifier_of
 from dicomover.errors import QueryRefused
 from dicomover.hygiene import Request
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level
 from dicomover.instances import Find, instances_of
 from dicomover.matching import select
 from dicomover.outcome import Verify
@@ -18,7 +18,6 @@ from dicomover.resolve import Resolution, Target, TooManyMatches
 __all__ = ["PinnedResolver"]
 
 _COUNTS = "NumberOfStudyRelatedInstances"
-_UIDS_AT_ONCE = 500  # 32,500 bytes at most; Explicit VR can say 65,534 (PS3.5 section 7.1.2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +111,8 @@ def _asked_for(identifier: Identifier, study: LockedStudy, now: Mapping[str, Seq
 def _images(
     identifier: Identifier, series: str, uids: Sequence[str], modalities: tuple[str, ...], *, found: bool
 ) -> Iterator[Target]:
-    for start in range(0, len(uids), _UIDS_AT_ONCE):
-        chunk = list(uids[start : start + _UIDS_AT_ONCE])
+    for start in range(0, len(uids), UIDS_AT_ONCE):
+        chunk = list(uids[start : start + UIDS_AT_ONCE])
         keys = {**identifier.keys(), "SeriesInstanceUID": series, "SOPInstanceUID": "\\".join(chunk)}
         one = Identifier.of(Level.IMAGE, identifier.model, keys)
         yield Target(one, found, len(chunk), 1, modalities, {series: chunk})

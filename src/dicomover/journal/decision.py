@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dicomover.identifier import UIDS_AT_ONCE
 from dicomover.journal.manifest import FileCheck
 from dicomover.outcome import SUCCESS, Status
 from dicomover.summary import Result
@@ -116,7 +117,7 @@ class Missing:
 
 
 def missing(
-    here: Collection[str], archive: Mapping[str, Collection[str]], *, most: float = 0.5, at_once: int = 500
+    here: Collection[str], archive: Mapping[str, Collection[str]], *, most: float = 0.5, at_once: int = UIDS_AT_ONCE
 ) -> tuple[Missing, ...]:
     """Return what to ask for, so that what the archive has of one study is here.
 
