@@ -18,9 +18,9 @@ import peers
 from cli_kit import Shell, free_port, peer
 from dicomover import Mover, Node
 from dicomover.doctor import NOBODY, Check, Setup, diagnose
-from dicomover.listing import terminal_width
 from dicomover.node import Timeouts
 from dicomover.testing import DemoPacs, made_study
+from dicomover.text.listing import terminal_width
 
 SOON = Timeouts(connect=5, acse=0.5, dimse=1, stall=5)
 CHECKS = ["association", "C-ECHO", "C-FIND", "destination", "C-MOVE"]

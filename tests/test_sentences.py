@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicomover.sentences import distinct, extremes, merge
+from dicomover.text.sentences import distinct, extremes, merge
 
 
 @pytest.mark.parametrize(

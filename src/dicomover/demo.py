@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from dicomover.listing import facts, listing, terminal_width
 from dicomover.mover import Mover
 from dicomover.progress import TerminalView, View, choose
 from dicomover.progress.text import size
 from dicomover.requests import read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
+from dicomover.text.listing import facts, listing, terminal_width
 
 __all__ = ["ROWS", "Row", "free_folder", "run"]
 

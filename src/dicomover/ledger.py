@@ -24,9 +24,9 @@ from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.requests import Batch
 from dicomover.resolve import Resolution, Target
 from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
-from dicomover.sentences import distinct
 from dicomover.summary import Instance, Result
 from dicomover.tally import RunningMove
+from dicomover.text.sentences import distinct
 
 __all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
 

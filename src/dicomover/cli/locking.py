@@ -23,9 +23,9 @@ from dicomover.cli.asked import (
     timeouts_given,
 )
 from dicomover.cohort import Cohort, Kind, State
-from dicomover.listing import facts, listing, terminal_width
 from dicomover.mover import Mover
 from dicomover.node import Node
+from dicomover.text.listing import facts, listing, terminal_width
 
 __all__ = ["load_cohort", "run_lock", "run_verify"]
 

@@ -11,11 +11,11 @@ import click
 import pandas as pd
 
 from dicomover.identifier import Level
-from dicomover.listing import facts, listing, terminal_width
 from dicomover.outcome import Status
 from dicomover.progress import State
 from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
+from dicomover.text.listing import facts, listing, terminal_width
 
 __all__ = [
     "as_json",

@@ -19,7 +19,7 @@ from dicomover.events import (
 )
 from dicomover.outcome import Status
 from dicomover.progress.state import STEP, WINDOW, Deferred, Later, Move, Reason, Sample, State
-from dicomover.sentences import extremes, kind_of
+from dicomover.text.sentences import extremes, kind_of
 
 __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
 

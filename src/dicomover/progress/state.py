@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dicomover.outcome import Counters, Status
-from dicomover.sentences import merge
+from dicomover.text.sentences import merge
 
 __all__ = ["STALL_AFTER", "STEP", "WINDOW", "Deferred", "Later", "Move", "Rate", "Reason", "Sample", "State"]
 

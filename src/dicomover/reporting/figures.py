@@ -14,8 +14,8 @@ from pydicom.datadict import keyword_dict
 from dicomover.errors import ConfigurationError
 from dicomover.outcome import Status
 from dicomover.requests import KEY
-from dicomover.sentences import kind_of, merge
 from dicomover.summary import SCHEMA
+from dicomover.text.sentences import kind_of, merge
 
 __all__ = [
     "COUNTED",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dicomover.listing import terminal_width
 from dicomover.reporting import figures
 from dicomover.reporting.page import document, fragment
 from dicomover.reporting.words import Names, Run, heading, plain, telling
+from dicomover.text.listing import terminal_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

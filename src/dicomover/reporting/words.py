@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from dicomover import listing
 from dicomover.hygiene import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.progress.labels import is_plain
 from dicomover.progress.text import duration, size
 from dicomover.reporting import figures
+from dicomover.text import listing
 from dicomover.timeline import Timeline
 
 __all__ = [
