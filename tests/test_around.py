@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dicomover import ConfigurationError, Mover, RequestError, read_requests, requests_around
-from dicomover.requests import parse_requests
+from dicomover.requests.parse import parse_requests
 from dicomover.testing import DemoPacs, made_study
 
 RANGE = "key:StudyDate"

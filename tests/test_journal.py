@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from dicomover.errors import ConfigurationError
 from dicomover.events import Arrival
-from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import (
     Asked,
@@ -40,7 +39,8 @@ from dicomover.journal import (
 )
 from dicomover.journal.database import allows_wal
 from dicomover.outcome import Counters, Status
-from dicomover.requests import parse_requests
+from dicomover.requests.check import Request
+from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 
 SECRET = "0123456789abcdef0123456789abcdef"

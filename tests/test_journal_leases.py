@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.hygiene import Request
 from dicomover.identifier import Level, Model
 from dicomover.journal import Journal
 from dicomover.journal.owner import NOBODY, Owner
 from dicomover.outcome import Status
+from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 DONE = Result(Status.SUCCESS, 0, expected=1, received=1)

@@ -12,7 +12,7 @@ import pytest
 
 from dicomover.errors import ConfigurationError, RequestError
 from dicomover.outcome import Status
-from dicomover.requests import parse_query, parse_requests, parse_returned, read_requests
+from dicomover.requests.parse import parse_query, parse_requests, parse_returned, read_requests
 from dicomover.summary import Result, build
 
 
@@ -608,7 +608,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 _LARGE = """
 import resource, sys
-from dicomover.requests import parse_requests, read_requests
+from dicomover.requests.parse import parse_requests, read_requests
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 batch = parse_requests(read_requests(sys.argv[1]))
 print(len(batch.requests), batch.requests[-1].keys["AccessionNumber"])

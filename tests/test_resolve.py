@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.identifier import Level, Model
-from dicomover.requests import parse_requests
+from dicomover.requests.parse import parse_requests
 from dicomover.resolve import Resolution, TooManyMatches, resolve
 
 COUNT = {

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.requests import Batch, parse_requests
+from dicomover.requests.parse import Batch, parse_requests
 from dicomover.resolve import Resolution, Target
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.tables import Planned, plan_table

@@ -17,7 +17,6 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dicomover.around import requests_around
     from dicomover.cohort import Cohort
     from dicomover.errors import (
         AnswerWarning,
@@ -42,7 +41,8 @@ if TYPE_CHECKING:
     from dicomover.node import Node, Timeouts
     from dicomover.outcome import Status
     from dicomover.reporting import report
-    from dicomover.requests import read_requests
+    from dicomover.requests.around import requests_around
+    from dicomover.requests.parse import read_requests
     from dicomover.retry import Retry
     from dicomover.window import Window
 
@@ -73,8 +73,8 @@ _HOME = {
     "Status": "outcome",
     "Timeouts": "node",
     "Window": "window",
-    "read_requests": "requests",
-    "requests_around": "around",
+    "read_requests": "requests.parse",
+    "requests_around": "requests.around",
     "report": "reporting",
 }
 

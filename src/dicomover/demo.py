@@ -14,7 +14,7 @@ import pandas as pd
 from dicomover.mover import Mover
 from dicomover.progress import TerminalView, View, choose
 from dicomover.progress.text import size
-from dicomover.requests import read_requests
+from dicomover.requests.parse import read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
 from dicomover.text.listing import facts, listing, terminal_width
 

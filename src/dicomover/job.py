@@ -27,7 +27,7 @@ from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
 from dicomover.reception import Reception
-from dicomover.requests import Batch
+from dicomover.requests.parse import Batch
 from dicomover.resume import Resumption
 from dicomover.tally import Arrivals
 from dicomover.termination import interrupting

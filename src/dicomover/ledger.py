@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 
 from dicomover.dimse import MoveEnd
 from dicomover.events import Event, RequestEnded
-from dicomover.hygiene import Request
 from dicomover.identifier import Identifier
 from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
-from dicomover.requests import Batch
+from dicomover.requests.check import Request
+from dicomover.requests.parse import Batch
 from dicomover.resolve import Resolution, Target
 from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.summary import Instance, Result

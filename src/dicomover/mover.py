@@ -31,7 +31,7 @@ from dicomover.planning import Answers, plan
 from dicomover.pool import Pool
 from dicomover.progress import choose, row_labels
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
-from dicomover.requests import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
+from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.resolve import Resolve, Resolver
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike

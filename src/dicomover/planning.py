@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from dicomover.controls import Stop
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
-from dicomover.hygiene import Request
 from dicomover.identifier import Identifier
 from dicomover.line import Line
-from dicomover.requests import Batch
+from dicomover.requests.check import Request
+from dicomover.requests.parse import Batch
 from dicomover.resolve import Resolution, Resolve, TooManyMatches
 from dicomover.resume import Resumption
 from dicomover.tables import Planned

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dicomover.identifier import Level
-from dicomover.requests import Batch
+from dicomover.requests.parse import Batch
 from dicomover.resolve import Resolution, Target
 from dicomover.summary import PLAN_COLUMNS
 

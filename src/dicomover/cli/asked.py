@@ -20,7 +20,7 @@ from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
-from dicomover.requests import IDENTIFYING, KEY, keyword_of, read_requests
+from dicomover.requests.parse import IDENTIFYING, KEY, keyword_of, read_requests
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
 __all__ = [

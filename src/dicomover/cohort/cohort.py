@@ -20,7 +20,7 @@ from dicomover.errors import CohortError, ConfigurationError
 from dicomover.journal.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
 from dicomover.node import Node
 from dicomover.outcome import Verify
-from dicomover.requests import Batch
+from dicomover.requests.parse import Batch
 
 __all__ = ["Cohort"]
 

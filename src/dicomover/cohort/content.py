@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from dicomover.hygiene import Request
 from dicomover.identifier import Level, Model
 from dicomover.journal.privacy import Hashed
+from dicomover.requests.check import Request
 
 __all__ = ["Digest", "LockedRequest", "LockedSeries", "LockedStudy", "State", "content_hash", "hide", "reveal"]
 

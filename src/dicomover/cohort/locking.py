@@ -17,10 +17,10 @@ from dicomover.cohort.given import rows_of
 from dicomover.cohort.lines import Lines
 from dicomover.cohort.lookup import Contents, held_of, look_up
 from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
-from dicomover.hygiene import Request
 from dicomover.journal.privacy import Hashed, Privacy, check_privacy
 from dicomover.node import Node
-from dicomover.requests import Batch
+from dicomover.requests.check import Request
+from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = ["drift_of", "lock", "written"]

@@ -10,10 +10,10 @@ from pydicom import Dataset
 
 from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, State
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
-from dicomover.hygiene import Request
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.instances import Find, studies_of
 from dicomover.matching import select
+from dicomover.requests.check import Request
 from dicomover.resolve import Target, TooManyMatches, no_match, resolve
 
 __all__ = ["Contents", "held_of", "identifier_of", "look_up"]

@@ -22,7 +22,7 @@ from dicomover.journal.privacy import Privacy, check_privacy
 from dicomover.line import Line
 from dicomover.node import Node, Timeouts
 from dicomover.options import Options
-from dicomover.requests import RequestsLike, parse_requests
+from dicomover.requests.parse import RequestsLike, parse_requests
 
 __all__ = ["CohortVerbs"]
 

@@ -14,7 +14,6 @@ from typing import Literal, Self, get_args
 
 from dicomover import __version__
 from dicomover.errors import ConfigurationError
-from dicomover.hygiene import Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
 from dicomover.journal.leases import Leases
@@ -33,6 +32,7 @@ from dicomover.journal.privacy import (
 )
 from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
 from dicomover.outcome import Status
+from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 __all__ = ["Journal", "Sync"]
@@ -77,7 +77,7 @@ class Journal:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from dicomover.requests import parse_requests
+    >>> from dicomover.requests.parse import parse_requests
     >>> (request,) = parse_requests([{"AccessionNumber": "00123"}]).requests
     >>> with TemporaryDirectory() as folder:
     ...     with Journal(Path(folder, "cohort.db")) as journal:

@@ -13,7 +13,7 @@ from pydicom.datadict import keyword_dict
 
 from dicomover.errors import ConfigurationError
 from dicomover.outcome import Status
-from dicomover.requests import KEY
+from dicomover.requests.parse import KEY
 from dicomover.summary import SCHEMA
 from dicomover.text.sentences import kind_of, merge
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from dicomover.hygiene import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.progress.labels import is_plain
 from dicomover.progress.text import duration, size
 from dicomover.reporting import figures
+from dicomover.requests.check import IDENTIFYING
 from dicomover.text import listing
 from dicomover.timeline import Timeline
 

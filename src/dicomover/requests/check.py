@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
-from dicomover.damage import left_over, no_date, rewritten
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
+from dicomover.requests.damage import left_over, no_date, rewritten
 
 __all__ = ["IDENTIFYING", "Numeric", "Request", "Row", "RowCheck", "is_missing", "keyword_of", "nearest"]
 

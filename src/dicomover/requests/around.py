@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.hygiene import IDENTIFYING, RowCheck, nearest
-from dicomover.reading import placed
-from dicomover.requests import KEY, keyword_of
+from dicomover.requests.check import IDENTIFYING, RowCheck, nearest
+from dicomover.requests.csvfile import placed
+from dicomover.requests.parse import KEY, keyword_of
 
 __all__ = ["Reach", "requests_around"]
 

@@ -17,9 +17,9 @@ import pandas as pd
 from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.hygiene import IDENTIFYING, Numeric, Request, Row, RowCheck, is_missing, keyword_of, nearest
 from dicomover.identifier import UNIQUE_KEYS, Level, Model
-from dicomover.reading import placed, read_requests
+from dicomover.requests.check import IDENTIFYING, Numeric, Request, Row, RowCheck, is_missing, keyword_of, nearest
+from dicomover.requests.csvfile import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = [
