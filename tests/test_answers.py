@@ -15,8 +15,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset
 
 from dicomover import AnswerWarning, Mover
-from dicomover.answers import answers_table, dtype_of, returned_keys
 from dicomover.identifier import Level
+from dicomover.query.answers import answers_table, dtype_of, returned_keys
 from dicomover.testing import DemoPacs, made_study
 
 COLUMNS = [

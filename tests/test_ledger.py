@@ -15,8 +15,8 @@ from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.ledger import Ledger, Move, Outcome, Row
 from dicomover.outcome import Counters, Ended, Status
+from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import parse_requests
-from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
 
 

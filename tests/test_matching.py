@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, config
 
 from dicomover.errors import QueryRefused
-from dicomover.matching import agrees, select
+from dicomover.query.matching import agrees, select
 
 
 def answer(**values: object) -> Dataset:

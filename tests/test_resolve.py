@@ -9,8 +9,8 @@ from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.identifier import Level, Model
+from dicomover.query.resolve import Resolution, TooManyMatches, resolve
 from dicomover.requests.parse import parse_requests
-from dicomover.resolve import Resolution, TooManyMatches, resolve
 
 COUNT = {
     Level.PATIENT: "NumberOfPatientRelatedInstances",

@@ -17,9 +17,9 @@ from pydicom import Dataset
 from dicomover import AnswerWarning, AssociationLost, ConfigurationError, Mover, QueryRefused
 from dicomover.errors import LostBy, NodeError
 from dicomover.identifier import Level
-from dicomover.matching import agrees
-from dicomover.span import Span
-from dicomover.splitting import MOST_QUERIES, Split, check_split, find_all
+from dicomover.query.matching import agrees
+from dicomover.query.span import Span
+from dicomover.query.splitting import MOST_QUERIES, Split, check_split, find_all
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
 from peers import orthanc
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from dicomover.identifier import Identifier, Level, Model
+from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import Batch, parse_requests
-from dicomover.resolve import Resolution, Target
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.tables import Planned, plan_table
 

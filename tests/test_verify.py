@@ -12,7 +12,7 @@ from dicomover import ConfigurationError, ContextRejected, Mover, Node, NodeUnre
 from dicomover.evidence import Evidence
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.job import Job
-from dicomover.resolve import Target
+from dicomover.query.resolve import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
 from peers import HERE, ONCE, dcmqrscp, free_port, need, orthanc, storescp, wait_until

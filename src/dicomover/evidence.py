@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from dicomover.controls import Controls
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.instances import instances_of
 from dicomover.line import Line
 from dicomover.node import Timeouts
 from dicomover.pool import Pool
-from dicomover.resolve import Target
+from dicomover.query.instances import instances_of
+from dicomover.query.resolve import Target
 from dicomover.retry import Retry
 from dicomover.summary import Instance
 

@@ -15,7 +15,6 @@ from typing import Any, Self, Unpack
 import pandas as pd
 from pydicom import Dataset
 
-from dicomover.answers import answers_table, returned_keys
 from dicomover.cohort import Cohort, CohortVerbs
 from dicomover.controls import Controls
 from dicomover.doctor import Setup, diagnose, findings_table
@@ -30,12 +29,13 @@ from dicomover.outcome import Verify
 from dicomover.planning import Answers, plan
 from dicomover.pool import Pool
 from dicomover.progress import choose, row_labels
+from dicomover.query.answers import answers_table, returned_keys
+from dicomover.query.resolve import Resolve, Resolver
+from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
-from dicomover.resolve import Resolve, Resolver
 from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
-from dicomover.splitting import Split, check_split, find_all
 from dicomover.tables import plan_table
 from dicomover.window import Window
 from dicomover.worker import Settings

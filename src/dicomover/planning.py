@@ -10,9 +10,9 @@ from dicomover.controls import Stop
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier
 from dicomover.line import Line
+from dicomover.query.resolve import Resolution, Resolve, TooManyMatches
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
-from dicomover.resolve import Resolution, Resolve, TooManyMatches
 from dicomover.resume import Resumption
 from dicomover.tables import Planned
 

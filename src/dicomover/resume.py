@@ -13,12 +13,12 @@ from typing import Self
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level
-from dicomover.instances import says_all
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
 from dicomover.ledger import Move, Row
 from dicomover.outcome import Status
+from dicomover.query.instances import says_all
+from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.check import Request
-from dicomover.resolve import Resolution, Target
 from dicomover.summary import Result
 
 __all__ = ["Resumption", "Taken", "only_missing"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dicomover.identifier import Level
+from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import Batch
-from dicomover.resolve import Resolution, Target
 from dicomover.summary import PLAN_COLUMNS
 
 __all__ = ["Planned", "plan_table"]

@@ -22,7 +22,6 @@ from dicomover.errors import (
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.evidence import Evidence, Witness
 from dicomover.identifier import Identifier, Level
-from dicomover.instances import instances_of
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.line import GONE, Line
@@ -30,9 +29,10 @@ from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.pace import Pace, Wait
 from dicomover.pool import Pool
+from dicomover.query.instances import instances_of
+from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.receiver import Admission
 from dicomover.reception import Reception
-from dicomover.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result

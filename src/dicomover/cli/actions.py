@@ -35,7 +35,7 @@ from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.outcome import Verify
-from dicomover.splitting import Split
+from dicomover.query.splitting import Split
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 
 __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]

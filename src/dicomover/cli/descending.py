@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import click
 import pandas as pd
 
-from dicomover.answers import answers_table, returned_keys
 from dicomover.identifier import Level, level_of
+from dicomover.query.answers import answers_table, returned_keys
 
 __all__ = ["MOST", "find_below"]
 

@@ -44,7 +44,7 @@ class Lines:
     def find(
         self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
     ) -> list[Dataset]:
-        """Ask; see `dicomover.resolve.Find`."""
+        """Ask; see `dicomover.query.resolve.Find`."""
         line = self._free.get()
         try:
             for _ in range(_ATTEMPTS - 1):

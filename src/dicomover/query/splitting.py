@@ -18,8 +18,8 @@ from pydicom import Dataset
 
 from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError, LostBy, NodeError, QueryRefused
 from dicomover.identifier import UNIQUE_KEYS, Level
-from dicomover.matching import agrees, is_round, select
-from dicomover.span import Span
+from dicomover.query.matching import agrees, is_round, select
+from dicomover.query.span import Span
 
 __all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
 
