@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from dicomover import command_set
-from dicomover.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, WITH_DATA_SET
 from dicomover.events import Arrival, Refusal
-from dicomover.negotiation import request_association
 from dicomover.node import Node
 from dicomover.receiver import Receiver
-from dicomover.upper_layer import P_DATA, PDU_HEAD, Connection, Context
+from dicomover.wire import command_set
+from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, WITH_DATA_SET
+from dicomover.wire.connection import P_DATA, PDU_HEAD, Connection, Context
+from dicomover.wire.negotiation import request_association
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag
 from pydicom.filereader import read_dataset
 
-from dicomover import command_set as cs
+from dicomover.wire import command_set as cs
 
 NUMBERS = [
     "CommandField", "MessageID", "MessageIDBeingRespondedTo", "Priority", "CommandDataSetType", "Status", "ErrorID",

@@ -15,9 +15,6 @@ from contextlib import contextmanager
 import pytest
 from pydicom import Dataset
 
-from dicomover import command_set as cs
-from dicomover import dimse
-from dicomover.dimse import Association
 from dicomover.errors import (
     AssociationLost,
     AssociationRejected,
@@ -28,12 +25,15 @@ from dicomover.errors import (
     QueryRefused,
 )
 from dicomover.identifier import Level, Model, query_dataset
-from dicomover.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Counters, Ended
 from dicomover.testing._elements import encode
 from dicomover.testing._server import LoopbackServer, silence
-from dicomover.upper_layer import ABORT, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ, Connection, Context, Message
+from dicomover.wire import association as dimse
+from dicomover.wire import command_set as cs
+from dicomover.wire.association import Association
+from dicomover.wire.connection import ABORT, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ, Connection, Context, Message
+from dicomover.wire.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 SHORT = Timeouts(connect=5, acse=5, dimse=None, stall=0.4)
@@ -335,7 +335,7 @@ def test_half_a_pdu_then_silence() -> None:
 
 def test_half_a_pdu_is_bounded_without_any_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PDU that has begun must end, even where no time-out was asked for."""
-    monkeypatch.setattr("dicomover.upper_layer._PDU_SECONDS", 0.3)
+    monkeypatch.setattr("dicomover.wire.connection._PDU_SECONDS", 0.3)
 
     def script(connection: Connection, message: Message) -> None:
         connection.send(pdu(message, 0x0000)[:20])

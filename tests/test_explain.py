@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomover import Mover
-from dicomover.dimse import MoveEnd
 from dicomover.explain import Situation, explain
 from dicomover.outcome import Counters, Ended, Status, describe, judge
 from dicomover.testing import DemoPacs, made_study
+from dicomover.wire.association import MoveEnd
 
 THIRD = Situation("WORKSTATION", expected=4)
 HERE = Situation("ME", port=11112, expected=4, received=2)

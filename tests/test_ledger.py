@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from dicomover.dimse import MoveEnd
 from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.ledger import Ledger, Move, Outcome, Row
@@ -18,6 +17,7 @@ from dicomover.outcome import Counters, Ended, Status
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
+from dicomover.wire.association import MoveEnd
 
 
 def ledger_of(rows: int, invalid: tuple[int, ...] = ()) -> tuple[Ledger, list[RequestEnded]]:

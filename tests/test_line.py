@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
-from dicomover.controls import Controls
 from dicomover.crew import thread
-from dicomover.line import Line
-from dicomover.pool import Pool
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.wire.line import Line
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_no_descriptor_is_left(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) 
     def exhausted(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("dicomover.dimse.connect", exhausted)
+    monkeypatch.setattr("dicomover.wire.association.connect", exhausted)
     with pytest.raises(NodeUnreachable, match=r"cannot open another connection \(Too many open files\)"):
         Mover(pacs.node).echo()
 

@@ -15,7 +15,8 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
-from dicomover.negotiation import (
+from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Context, connect
+from dicomover.wire.negotiation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     AssociationRequest,
@@ -24,7 +25,6 @@ from dicomover.negotiation import (
     parse_request,
     request_association,
 )
-from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Context, connect
 
 EXPLICIT, IMPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50"
 CONTEXTS = (

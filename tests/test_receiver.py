@@ -22,7 +22,7 @@ from dicomover.events import Arrival, Refusal
 from dicomover.receiver import Admission, Receiver
 from dicomover.receiver.admission import Admissions
 from dicomover.receiver.service import STANDARD_PORT, listen
-from dicomover.upper_layer import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
+from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
 from receiver_kit import (
     CT,
     ENGINES,

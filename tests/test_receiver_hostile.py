@@ -21,7 +21,7 @@ from dicomover.errors import AssociationLost
 from dicomover.receiver import Limits, Receiver
 from dicomover.receiver.filing import Filing
 from dicomover.receiver.layout import Layout
-from dicomover.upper_layer import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ, Context
+from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ, Context
 from receiver_kit import (
     CT,
     EXPLICIT,

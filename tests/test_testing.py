@@ -17,7 +17,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import dicomover.testing
 from dicomover import Mover
-from dicomover.command_set import C_FIND_RQ, C_MOVE_RQ
 from dicomover.errors import AssociationRejected
 from dicomover.node import Node
 from dicomover.testing import (
@@ -31,6 +30,7 @@ from dicomover.testing import (
 )
 from dicomover.testing._elements import IMPLICIT, decode, encode
 from dicomover.testing._matching import matches
+from dicomover.wire.command_set import C_FIND_RQ, C_MOVE_RQ
 from test_testing_misbehaviour import EXPLICIT, Client, client_of, move_keys
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dicomover.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, NodeUnreachable, ProtocolError
-from dicomover.negotiation import request_association
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, made_study
 from dicomover.testing._elements import decode, encode
-from dicomover.upper_layer import Connection, Context, connect
+from dicomover.wire.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
+from dicomover.wire.connection import Connection, Context, connect
+from dicomover.wire.negotiation import request_association
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"

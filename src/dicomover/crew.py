@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from dicomover.controls import Controls
 from dicomover.ledger import Ledger
 from dicomover.pace import Pace
+from dicomover.wire.stop import Controls
 from dicomover.worker import Worker
 
 __all__ = ["Crew", "thread"]

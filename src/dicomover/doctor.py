@@ -13,7 +13,6 @@ from typing import Literal
 import pandas as pd
 from pydicom.uid import generate_uid
 
-from dicomover.dimse import Association, MoveEnd
 from dicomover.errors import (
     AssociationLost,
     AssociationRejected,
@@ -27,6 +26,7 @@ from dicomover.errors import (
 from dicomover.identifier import Identifier, Level, Model, query_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Ended, describe
+from dicomover.wire.association import Association, MoveEnd
 
 __all__ = ["COLUMNS", "NOBODY", "Check", "Setup", "diagnose", "findings_table"]
 

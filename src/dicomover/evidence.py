@@ -7,15 +7,15 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from dicomover.controls import Controls
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.line import Line
 from dicomover.node import Timeouts
-from dicomover.pool import Pool
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Target
 from dicomover.retry import Retry
 from dicomover.summary import Instance
+from dicomover.wire.line import Line
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls
 
 __all__ = ["Evidence", "Witness"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dicomover.dimse import MoveEnd
 from dicomover.outcome import SUCCESS, Status, describe
+from dicomover.wire.association import MoveEnd
 
 __all__ = ["Situation", "explain"]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dicomover import summary
-from dicomover.controls import Controls
 from dicomover.crew import Crew, thread
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
@@ -23,7 +22,6 @@ from dicomover.journal import JournalError
 from dicomover.ledger import Ledger
 from dicomover.outcome import Status
 from dicomover.pace import Pace
-from dicomover.pool import Pool
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
 from dicomover.reception import Reception
@@ -32,6 +30,8 @@ from dicomover.resume import Resumption
 from dicomover.tally import Arrivals
 from dicomover.termination import interrupting
 from dicomover.timeline import Timeline
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls
 from dicomover.worker import Settings, Worker
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from dicomover.dimse import MoveEnd
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier
 from dicomover.journal import Manifest
@@ -27,6 +26,7 @@ from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.summary import Instance, Result
 from dicomover.tally import RunningMove
 from dicomover.text.sentences import distinct
+from dicomover.wire.association import MoveEnd
 
 __all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
 

@@ -16,18 +16,15 @@ import pandas as pd
 from pydicom import Dataset
 
 from dicomover.cohort import Cohort, CohortVerbs
-from dicomover.controls import Controls
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.job import Job
 from dicomover.journal import Journal
-from dicomover.line import Line
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.options import Options, Progress, check, pace_of
 from dicomover.outcome import Verify
 from dicomover.planning import Answers, plan
-from dicomover.pool import Pool
 from dicomover.progress import choose, row_labels
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.resolve import Resolve, Resolver
@@ -38,6 +35,9 @@ from dicomover.resume import Resumption
 from dicomover.retry import Retry, RetryLike
 from dicomover.tables import plan_table
 from dicomover.window import Window
+from dicomover.wire.line import Line
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls
 from dicomover.worker import Settings
 
 __all__ = ["Mover"]

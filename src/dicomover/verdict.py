@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicomover.dimse import MoveEnd
 from dicomover.evidence import Evidence
 from dicomover.explain import Situation, explain
 from dicomover.ledger import Move, Outcome
@@ -13,6 +12,7 @@ from dicomover.query.resolve import Target
 from dicomover.receiver import Receiver
 from dicomover.retry import Tried
 from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
+from dicomover.wire.association import MoveEnd
 
 __all__ = ["Facts", "first_sight", "has_sent", "judged", "still_due"]
 

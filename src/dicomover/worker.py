@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dicomover.controls import Controls, Stop
-from dicomover.dimse import Association, MoveEnd
 from dicomover.errors import (
     AssociationLost,
     ContextRejected,
@@ -24,11 +22,9 @@ from dicomover.evidence import Evidence, Witness
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
-from dicomover.line import GONE, Line
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.pace import Pace, Wait
-from dicomover.pool import Pool
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.receiver import Admission
@@ -38,6 +34,10 @@ from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
 from dicomover.tally import COUNTING_SECONDS, RunningMove
 from dicomover.verdict import Facts, first_sight, has_sent, judged, still_due
+from dicomover.wire.association import Association, MoveEnd
+from dicomover.wire.line import GONE, Line
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["Settings", "Worker"]
 

@@ -25,8 +25,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dicomover import command_set
-from dicomover.negotiation import parse_request
 from dicomover.receiver.admission import Admission, Admissions
 from dicomover.receiver.association import Association
 from dicomover.receiver.filing import Filing
@@ -34,7 +32,9 @@ from dicomover.receiver.head import Head, HeadError
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
 from dicomover.receiver.reception import Desk
 from dicomover.receiver.settings import Settings
-from dicomover.upper_layer import ABORT, P_DATA, RELEASE_RP
+from dicomover.wire import command_set
+from dicomover.wire.connection import ABORT, P_DATA, RELEASE_RP
+from dicomover.wire.negotiation import parse_request
 
 INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "150"))
 fuzz = settings(

@@ -14,7 +14,6 @@ from dicomover.cohort.content import LockedRequest, State, hide
 from dicomover.cohort.document import Document, software
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.given import rows_of
-from dicomover.cohort.lines import Lines
 from dicomover.cohort.lookup import Contents, held_of, look_up
 from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
 from dicomover.journal.privacy import Hashed, Privacy, check_privacy
@@ -22,6 +21,7 @@ from dicomover.node import Node
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
+from dicomover.wire.lines import Lines
 
 __all__ = ["drift_of", "lock", "written"]
 

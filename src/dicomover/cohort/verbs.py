@@ -14,15 +14,15 @@ import pandas as pd
 
 from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.drift import drift_table
-from dicomover.cohort.lines import Lines, lines_of
 from dicomover.cohort.locking import drift_of, lock, written
-from dicomover.controls import Controls
 from dicomover.errors import ConfigurationError
 from dicomover.journal.privacy import Privacy, check_privacy
-from dicomover.line import Line
 from dicomover.node import Node, Timeouts
 from dicomover.options import Options
 from dicomover.requests.parse import RequestsLike, parse_requests
+from dicomover.wire.line import Line
+from dicomover.wire.lines import Lines, lines_of
+from dicomover.wire.stop import Controls
 
 __all__ = ["CohortVerbs"]
 

@@ -15,12 +15,12 @@ import struct
 import time
 from typing import NoReturn, Protocol
 
-from dicomover import command_set
-from dicomover.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
-from dicomover.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.receiver.reception import CANNOT_UNDERSTAND, Desk, Reception, clean_ae_title
 from dicomover.receiver.services import accept_contexts
-from dicomover.upper_layer import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
+from dicomover.wire import command_set
+from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
+from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
+from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 
 __all__ = ["Association", "Host"]
 

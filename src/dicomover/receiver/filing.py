@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Literal
 
-from dicomover.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.receiver.layout import Layout
+from dicomover.wire.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = ["AlreadyThere", "Existing", "Filed", "Filing", "NoSpace", "Part", "file_meta", "out_of_space"]
 

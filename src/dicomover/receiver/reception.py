@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dicomover.command_set import Command
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
@@ -17,6 +16,7 @@ from dicomover.receiver.filing import AlreadyThere, Filing, NoSpace, Part, file_
 from dicomover.receiver.head import Head, HeadError
 from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
 from dicomover.receiver.settings import Settings
+from dicomover.wire.command_set import Command
 
 __all__ = [
     "CANNOT_UNDERSTAND",

@@ -23,7 +23,7 @@ from dicomover.receiver.layout import Layout
 from dicomover.receiver.reception import Desk, Fields
 from dicomover.receiver.settings import Settings
 from dicomover.receiver.shared import Shared, way_to_give
-from dicomover.upper_layer import Waker
+from dicomover.wire.connection import Waker
 
 __all__ = ["STANDARD_PORT", "Service"]
 

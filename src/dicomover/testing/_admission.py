@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomover.negotiation import AssociationRequest, encode_accept
 from dicomover.testing._elements import IMPLICIT
 from dicomover.testing._server import silence
-from dicomover.upper_layer import Connection, Context
+from dicomover.wire.connection import Connection, Context
+from dicomover.wire.negotiation import AssociationRequest, encode_accept
 
 __all__ = ["SERVICES", "accept"]
 

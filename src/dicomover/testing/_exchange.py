@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from dicomover import command_set
-from dicomover.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
 from dicomover.errors import AssociationLost, LostBy
 from dicomover.testing._elements import decode
 from dicomover.testing._server import pause, silence
-from dicomover.upper_layer import P_DATA, PDU_HEAD, Connection, Message
+from dicomover.wire import command_set
+from dicomover.wire.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
+from dicomover.wire.connection import P_DATA, PDU_HEAD, Connection, Message
 
 if TYPE_CHECKING:
     from dicomover.testing._pacs import DemoPacs

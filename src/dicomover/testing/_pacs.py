@@ -12,8 +12,6 @@ from types import TracebackType
 
 from pydicom.dataset import Dataset
 
-from dicomover.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
-from dicomover.negotiation import AssociationRequest, encode_reject, parse_request
 from dicomover.node import Node
 from dicomover.testing._admission import SERVICES, accept
 from dicomover.testing._archive import Archive, Association, Request, Store
@@ -26,7 +24,9 @@ from dicomover.testing._server import LoopbackServer
 from dicomover.testing._storing import Destinations
 from dicomover.testing._studies import Study
 from dicomover.testing._workstation import Workstation
-from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Message
+from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
+from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Message
+from dicomover.wire.negotiation import AssociationRequest, encode_reject, parse_request
 
 __all__ = ["DemoPacs"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from dicomover.errors import AssociationLost, LostBy, NodeError
-from dicomover.upper_layer import ABORT, Connection, Waker
+from dicomover.wire.connection import ABORT, Connection, Waker
 
 __all__ = ["LoopbackServer", "pause", "silence"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import UserDict
 from collections.abc import Iterable
 
-from dicomover.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
-from dicomover.negotiation import request_association
 from dicomover.node import Node
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
-from dicomover.upper_layer import Connection, Context, connect
+from dicomover.wire.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
+from dicomover.wire.connection import Connection, Context, connect
+from dicomover.wire.negotiation import request_association
 
 __all__ = ["Destinations", "StoreAssociation"]
 

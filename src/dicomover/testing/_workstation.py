@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
-from dicomover.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
-from dicomover.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.node import Node
 from dicomover.testing._elements import file_head
 from dicomover.testing._server import LoopbackServer
-from dicomover.upper_layer import ASSOCIATE_RQ, Connection, Context
+from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
+from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Context
+from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 
 __all__ = ["Received", "Workstation"]
 

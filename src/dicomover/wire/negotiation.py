@@ -22,7 +22,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
 from dicomover.node import Node
-from dicomover.upper_layer import (
+from dicomover.wire.connection import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,

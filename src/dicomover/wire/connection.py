@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dicomover import command_set
-from dicomover.command_set import Command
 from dicomover.errors import AssociationLost, LostBy, NodeUnreachable, ProtocolError
 from dicomover.node import Node
+from dicomover.wire import command_set
+from dicomover.wire.command_set import Command
 
 __all__ = [
     "ABORT",

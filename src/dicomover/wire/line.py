@@ -9,14 +9,14 @@ from typing import Self
 
 from pydicom import Dataset
 
-from dicomover.controls import Controls
-from dicomover.dimse import Association
 from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Timeouts
-from dicomover.pool import Pool
 from dicomover.retry import Retry
+from dicomover.wire.association import Association
+from dicomover.wire.pool import Pool
+from dicomover.wire.stop import Controls
 
 __all__ = ["GONE", "Line"]
 

@@ -6,8 +6,8 @@ import itertools
 import secrets
 import threading
 
-from dicomover.dimse import Association
 from dicomover.node import Node, Timeouts
+from dicomover.wire.association import Association
 
 __all__ = ["Pool"]
 

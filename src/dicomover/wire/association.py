@@ -24,13 +24,13 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicomover import command_set as cs
 from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
 from dicomover.identifier import Model
-from dicomover.negotiation import request_association
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
-from dicomover.upper_layer import Connection, Context, Message, Waker, connect
+from dicomover.wire import command_set as cs
+from dicomover.wire.connection import Connection, Context, Message, Waker, connect
+from dicomover.wire.negotiation import request_association
 
 __all__ = ["CANCEL_GRACE", "Association", "MoveEnd"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from dicomover.dimse import Association
 from dicomover.events import Event
 from dicomover.outcome import Status
 from dicomover.summary import Result
+from dicomover.wire.association import Association
 
 __all__ = ["Controls", "Stop"]
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from pydicom import Dataset
 
-from dicomover.controls import Controls, Stop
 from dicomover.errors import AssociationLost, NodeError, NodeUnreachable
 from dicomover.identifier import Level, Model
-from dicomover.line import Line
+from dicomover.wire.line import Line
+from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["Lines", "lines_of"]
 

@@ -1,0 +1,3 @@
+"""The network: PDUs, associations, DIMSE messages. The only room that knows pynetdicom."""
+
+__all__: list[str] = []
