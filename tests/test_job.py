@@ -20,9 +20,9 @@ import pytest
 from dicomover import Mover, NodeUnreachable, Timeouts
 from dicomover.events import BatchEnded, Event
 from dicomover.ledger import Move
+from dicomover.policy.retry import Retry
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
-from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
 from dicomover.wire.line import Line
 from dicomover.wire.stop import Controls

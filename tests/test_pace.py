@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from dicomover.errors import AssociationRejected, ConfigurationError, NodeUnreachable
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.pace import AdaptiveAssociations, Pace, RateLimit, Sign, Utilization, Wait, sign
-from dicomover.retry import DISK_FULL, Tried
-from dicomover.window import Window
+from dicomover.policy.pace import AdaptiveAssociations, Pace, RateLimit, Sign, Utilization, Wait, sign
+from dicomover.policy.retry import DISK_FULL, Tried
+from dicomover.policy.window import Window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 GOOD = Tried(Status.SUCCESS, 0x0000, Counters(3, 0, 0))

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from dicomover import Mover
+from dicomover.policy.retry import Retry
 from dicomover.progress import State
 from dicomover.progress.lines import lines
 from dicomover.progress.text import facts, waiting
-from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, made_studies
 
 

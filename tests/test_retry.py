@@ -23,7 +23,7 @@ from dicomover.errors import (
 )
 from dicomover.node import Node
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.retry import DISK_FULL, Parties, Retry, Tried, classify, hopeless, next_attempt
+from dicomover.policy.retry import DISK_FULL, Parties, Retry, Tried, classify, hopeless, next_attempt
 
 F, P, E, L = Status.FAILURE, Status.PARTIAL, Status.EMPTY, Status.LOST
 NONE_OF_IT = Counters(0, 0, 0)

@@ -13,8 +13,8 @@ import pytest
 from dicomover import Mover, pace
 from dicomover.events import Noted
 from dicomover.journal import Journal, JournalError
+from dicomover.policy.retry import Retry
 from dicomover.receiver import Receiver
-from dicomover.retry import Retry
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import wait_until
 

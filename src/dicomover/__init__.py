@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from dicomover.mover import Mover
     from dicomover.node import Node, Timeouts
     from dicomover.outcome import Status
+    from dicomover.policy.retry import Retry
+    from dicomover.policy.window import Window
     from dicomover.reporting import report
     from dicomover.requests.around import requests_around
     from dicomover.requests.parse import read_requests
-    from dicomover.retry import Retry
-    from dicomover.window import Window
 
 __version__ = "0.1.0"
 
@@ -69,10 +69,10 @@ _HOME = {
     "ReceiverError": "errors",
     "RequestError": "errors",
     "RequestWarning": "errors",
-    "Retry": "retry",
+    "Retry": "policy.retry",
     "Status": "outcome",
     "Timeouts": "node",
-    "Window": "window",
+    "Window": "policy.window",
     "read_requests": "requests.parse",
     "requests_around": "requests.around",
     "report": "reporting",

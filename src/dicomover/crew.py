@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dicomover.ledger import Ledger
-from dicomover.pace import Pace
+from dicomover.policy.pace import Pace
 from dicomover.wire.stop import Controls
 from dicomover.worker import Worker
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.node import Timeouts
+from dicomover.policy.retry import Retry
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Target
-from dicomover.retry import Retry
 from dicomover.summary import Instance
 from dicomover.wire.line import Line
 from dicomover.wire.pool import Pool

@@ -21,7 +21,7 @@ from dicomover.identifier import Level
 from dicomover.journal import JournalError
 from dicomover.ledger import Ledger
 from dicomover.outcome import Status
-from dicomover.pace import Pace
+from dicomover.policy.pace import Pace
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
 from dicomover.reception import Reception

@@ -19,10 +19,10 @@ from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier
 from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
+from dicomover.policy.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
-from dicomover.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.summary import Instance, Result
 from dicomover.tally import RunningMove
 from dicomover.text.sentences import distinct

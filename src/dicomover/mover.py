@@ -25,6 +25,8 @@ from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.options import Options, Progress, check, pace_of
 from dicomover.outcome import Verify
 from dicomover.planning import Answers, plan
+from dicomover.policy.retry import Retry, RetryLike
+from dicomover.policy.window import Window
 from dicomover.progress import choose, row_labels
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.resolve import Resolve, Resolver
@@ -32,9 +34,7 @@ from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.resume import Resumption
-from dicomover.retry import Retry, RetryLike
 from dicomover.tables import plan_table
-from dicomover.window import Window
 from dicomover.wire.line import Line
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls

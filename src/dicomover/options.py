@@ -8,10 +8,10 @@ from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts, check_ae_title
 from dicomover.outcome import Verify
-from dicomover.pace import Pace
+from dicomover.policy.pace import Pace
+from dicomover.policy.retry import Retry, RetryLike
+from dicomover.policy.window import Window
 from dicomover.progress import View
-from dicomover.retry import Retry, RetryLike
-from dicomover.window import Window
 
 __all__ = ["Options", "Progress", "check", "pace_of"]
 

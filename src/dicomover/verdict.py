@@ -8,9 +8,9 @@ from dicomover.evidence import Evidence
 from dicomover.explain import Situation, explain
 from dicomover.ledger import Move, Outcome
 from dicomover.outcome import SUCCESS, Ended, Status, judge
+from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Target
 from dicomover.receiver import Receiver
-from dicomover.retry import Tried
 from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.wire.association import MoveEnd
 

@@ -24,13 +24,13 @@ from dicomover.journal import JournalError
 from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.pace import Pace, Wait
+from dicomover.policy.pace import Pace, Wait
+from dicomover.policy.retry import Parties, Retry, Tried
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.receiver import Admission
 from dicomover.reception import Reception
 from dicomover.resume import Resumption, Taken, only_missing
-from dicomover.retry import Parties, Retry, Tried
 from dicomover.summary import Result
 from dicomover.tally import COUNTING_SECONDS, RunningMove
 from dicomover.verdict import Facts, first_sight, has_sent, judged, still_due

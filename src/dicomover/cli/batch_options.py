@@ -10,8 +10,8 @@ import click
 from dicomover.cli.options import WORKERS
 from dicomover.cli.types import Destination, Share, Text, Whole, Worded
 from dicomover.outcome import Verify
-from dicomover.retry import Retry
-from dicomover.window import Window
+from dicomover.policy.retry import Retry
+from dicomover.policy.window import Window
 
 __all__ = ["BATCH", "LIMITS", "PACE", "RECEIVING", "RECHECK", "VERIFY"]
 

@@ -13,7 +13,7 @@ from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Timeouts
-from dicomover.retry import Retry
+from dicomover.policy.retry import Retry
 from dicomover.wire.association import Association
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls

@@ -16,8 +16,8 @@ from enum import StrEnum
 
 from dicomover.errors import AssociationRejected, ConfigurationError, NodeError
 from dicomover.outcome import Status
-from dicomover.retry import DISK_FULL, Tried, is_out_of_resources
-from dicomover.window import Window, weekday
+from dicomover.policy.retry import DISK_FULL, Tried, is_out_of_resources
+from dicomover.policy.window import Window, weekday
 
 __all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "sign"]
 
