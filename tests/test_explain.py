@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomover import Mover
-from dicomover.explain import Situation, explain
+from dicomover.batch.explain import Situation, explain
 from dicomover.outcome import Counters, Ended, Status, describe, judge
 from dicomover.testing import DemoPacs, made_study
 from dicomover.wire.association import MoveEnd

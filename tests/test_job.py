@@ -18,15 +18,15 @@ import pandas as pd
 import pytest
 
 from dicomover import Mover, NodeUnreachable, Timeouts
+from dicomover.batch.ledger import Move
+from dicomover.batch.worker import Worker
 from dicomover.events import BatchEnded, Event
-from dicomover.ledger import Move
 from dicomover.policy.retry import Retry
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
 from dicomover.wire.line import Line
 from dicomover.wire.stop import Controls
-from dicomover.worker import Worker
 from peers import ONCE, free_port, wait_until
 
 SLOW = {"*": Misbehaviour("slow", seconds=0.05)}
@@ -238,7 +238,7 @@ def test_cancel_in_a_silent_find(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch
 def test_the_last_resort(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a cancel that never comes to its own end is cut off."""
     monkeypatch.setattr("dicomover.wire.association.CANCEL_GRACE", 60.0)
-    monkeypatch.setattr("dicomover.job.CANCEL_PATIENCE", 0.5)
+    monkeypatch.setattr("dicomover.batch.job.CANCEL_PATIENCE", 0.5)
     pacs.misbehave["*"] = "silence-at-once"
     job = quiet(pacs, timeouts=Timeouts(stall=None)).start(batch(3))
     wait_until(lambda: seen(pacs, "C-MOVE"))

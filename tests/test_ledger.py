@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from dicomover.batch.ledger import Ledger, Move, Outcome, Row
 from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.ledger import Ledger, Move, Outcome, Row
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import parse_requests

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
-from dicomover.crew import thread
+from dicomover.batch.crew import thread
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.wire.line import Line
 from dicomover.wire.pool import Pool
@@ -76,7 +76,7 @@ def test_a_thread_that_cannot_be_started(pacs: DemoPacs, monkeypatch: pytest.Mon
             raise RuntimeError("can't start new thread")
         return thread(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dicomover.crew.thread", limited)
+    monkeypatch.setattr("dicomover.batch.crew.thread", limited)
     with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
         job = mover.job([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])
         with pytest.raises(RuntimeError, match="thread"):
@@ -93,7 +93,7 @@ def test_an_interrupt_while_a_thread_starts(pacs: DemoPacs, monkeypatch: pytest.
             super().start()
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dicomover.crew.thread", lambda work, name: Interrupted(target=work, name=name))
+    monkeypatch.setattr("dicomover.batch.crew.thread", lambda work, name: Interrupted(target=work, name=name))
     pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
     with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
         job = mover.job([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])

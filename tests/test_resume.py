@@ -17,7 +17,7 @@ import pydicom
 import pytest
 
 from dicomover import ConfigurationError, Mover
-from dicomover import worker as worker_module
+from dicomover.batch import worker as worker_module
 from dicomover.journal import Journal, JournalError
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, Request, Study, data_set_of_file, made_study
@@ -736,7 +736,7 @@ def test_files_that_cannot_be_looked_at(site: Site, monkeypatch: pytest.MonkeyPa
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("dicomover.resume.check_files", denied)
+    monkeypatch.setattr("dicomover.batch.resume.check_files", denied)
     with site.mover() as mover:
         summary = mover.move(batch("A", "B"))
     assert statuses(summary) == ["failure", "failure"]

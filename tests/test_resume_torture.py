@@ -29,7 +29,7 @@ SLOW = {"*": Misbehaviour("slow", seconds=0.02)}
 # Everything is imported once; each run is a fork of this process, which costs next to nothing.
 SCRIPT = """
 import os, sys
-import dicomover.job, dicomover.receiver, dicomover.worker, pandas
+import dicomover.batch.job, dicomover.receiver, dicomover.batch.worker, pandas
 from dicomover import Mover
 
 def run(node, folder, count):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from dicomover.batch.plan_table import Planned, plan_table
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import Batch, parse_requests
 from dicomover.summary import PLAN_COLUMNS
-from dicomover.tables import Planned, plan_table
 
 
 def found(*studies: str, expected: int | None = 3, matches: int | None = 1) -> Resolution:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dicomover.batch.tally import RunningMove, Tally
 from dicomover.events import Arrival, Refusal
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.tally import RunningMove, Tally
 
 
 def arrival(instance: str = "1.1.1", **how: object) -> Arrival:

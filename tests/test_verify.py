@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from dicomover import ConfigurationError, ContextRejected, Mover, Node, NodeUnreachable
-from dicomover.evidence import Evidence
+from dicomover.batch.evidence import Evidence
+from dicomover.batch.job import Job
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.job import Job
 from dicomover.query.resolve import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
@@ -171,8 +171,8 @@ class Destination(DemoPacs):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait long for a destination that will never have more."""
-    monkeypatch.setattr("dicomover.evidence._QUIET", 0.3)
-    monkeypatch.setattr("dicomover.verdict.STRAGGLER_SECONDS", 0.3)
+    monkeypatch.setattr("dicomover.batch.evidence._QUIET", 0.3)
+    monkeypatch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 0.3)
 
 
 def test_a_destination_that_has_it_all(pacs: DemoPacs) -> None:

@@ -17,6 +17,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dicomover.batch.job import Job
     from dicomover.cohort import Cohort
     from dicomover.errors import (
         AnswerWarning,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         RequestError,
         RequestWarning,
     )
-    from dicomover.job import Job
     from dicomover.journal import Journal
     from dicomover.mover import Mover
     from dicomover.node import Node, Timeouts
@@ -57,7 +57,7 @@ _HOME = {
     "ConfigurationError": "errors",
     "ContextRejected": "errors",
     "DicomoverError": "errors",
-    "Job": "job",
+    "Job": "batch.job",
     "Journal": "journal",
     "Mover": "mover",
     "Node": "node",

@@ -15,16 +15,19 @@ from typing import Any, Self, Unpack
 import pandas as pd
 from pydicom import Dataset
 
+from dicomover.batch.job import Job
+from dicomover.batch.plan import Answers, plan
+from dicomover.batch.plan_table import plan_table
+from dicomover.batch.resume import Resumption
+from dicomover.batch.settings import Options, Progress, check, pace_of
+from dicomover.batch.worker import Settings
 from dicomover.cohort import Cohort, CohortVerbs
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
-from dicomover.job import Job
 from dicomover.journal import Journal
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
-from dicomover.options import Options, Progress, check, pace_of
 from dicomover.outcome import Verify
-from dicomover.planning import Answers, plan
 from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
 from dicomover.progress import choose, row_labels
@@ -33,12 +36,9 @@ from dicomover.query.resolve import Resolve, Resolver
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
-from dicomover.resume import Resumption
-from dicomover.tables import plan_table
 from dicomover.wire.line import Line
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls
-from dicomover.worker import Settings
 
 __all__ = ["Mover"]
 

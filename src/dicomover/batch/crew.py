@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from dicomover.ledger import Ledger
+from dicomover.batch.ledger import Ledger
+from dicomover.batch.worker import Worker
 from dicomover.policy.pace import Pace
 from dicomover.wire.stop import Controls
-from dicomover.worker import Worker
 
 __all__ = ["Crew", "thread"]
 

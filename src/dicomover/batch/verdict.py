@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicomover.evidence import Evidence
-from dicomover.explain import Situation, explain
-from dicomover.ledger import Move, Outcome
+from dicomover.batch.evidence import Evidence
+from dicomover.batch.explain import Situation, explain
+from dicomover.batch.ledger import Move, Outcome
+from dicomover.batch.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.outcome import SUCCESS, Ended, Status, judge
 from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Target
 from dicomover.receiver import Receiver
-from dicomover.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.wire.association import MoveEnd
 
 __all__ = ["Facts", "first_sight", "has_sent", "judged", "still_due"]

@@ -6,13 +6,13 @@ import time
 from collections.abc import Hashable
 from dataclasses import replace
 
+from dicomover.batch.plan_table import Planned
+from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
-from dicomover.resume import Resumption
-from dicomover.tables import Planned
 from dicomover.wire.line import Line
 from dicomover.wire.stop import Stop
 

@@ -9,6 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dicomover.batch.evidence import Evidence, Witness
+from dicomover.batch.ledger import Ledger, Move, Outcome, Row, whole
+from dicomover.batch.reception import Reception
+from dicomover.batch.resume import Resumption, Taken, only_missing
+from dicomover.batch.tally import COUNTING_SECONDS, RunningMove
+from dicomover.batch.verdict import Facts, first_sight, has_sent, judged, still_due
 from dicomover.errors import (
     AssociationLost,
     ContextRejected,
@@ -18,10 +24,8 @@ from dicomover.errors import (
     ReceiverError,
 )
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
-from dicomover.evidence import Evidence, Witness
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
-from dicomover.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.pace import Pace, Wait
@@ -29,11 +33,7 @@ from dicomover.policy.retry import Parties, Retry, Tried
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.receiver import Admission
-from dicomover.reception import Reception
-from dicomover.resume import Resumption, Taken, only_missing
 from dicomover.summary import Result
-from dicomover.tally import COUNTING_SECONDS, RunningMove
-from dicomover.verdict import Facts, first_sight, has_sent, judged, still_due
 from dicomover.wire.association import Association, MoveEnd
 from dicomover.wire.line import GONE, Line
 from dicomover.wire.pool import Pool

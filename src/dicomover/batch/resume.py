@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from dicomover.batch.ledger import Move, Row
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
-from dicomover.ledger import Move, Row
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
 from dicomover.query.resolve import Resolution, Target

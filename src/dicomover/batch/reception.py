@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from dicomover.batch.tally import Tally
 from dicomover.receiver import Receiver
-from dicomover.tally import Tally
 
 __all__ = ["Reception"]
 

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dicomover import summary
-from dicomover.crew import Crew, thread
+from dicomover.batch.crew import Crew, thread
+from dicomover.batch.evidence import Witness
+from dicomover.batch.ledger import Ledger
+from dicomover.batch.reception import Reception
+from dicomover.batch.resume import Resumption
+from dicomover.batch.signals import interrupting
+from dicomover.batch.tally import Arrivals
+from dicomover.batch.worker import Settings, Worker
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
-from dicomover.evidence import Witness
 from dicomover.identifier import Level
 from dicomover.journal import JournalError
-from dicomover.ledger import Ledger
 from dicomover.outcome import Status
 from dicomover.policy.pace import Pace
 from dicomover.progress import Progress, View
 from dicomover.receiver import Receiver
-from dicomover.reception import Reception
 from dicomover.requests.parse import Batch
-from dicomover.resume import Resumption
-from dicomover.tally import Arrivals
-from dicomover.termination import interrupting
 from dicomover.timeline import Timeline
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls
-from dicomover.worker import Settings, Worker
 
 if TYPE_CHECKING:
     from dicomover.reporting import Report

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from dicomover.batch.tally import RunningMove
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier
 from dicomover.journal import Manifest
@@ -24,7 +25,6 @@ from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import Instance, Result
-from dicomover.tally import RunningMove
 from dicomover.text.sentences import distinct
 from dicomover.wire.association import MoveEnd
 
