@@ -61,7 +61,7 @@ def imported_by(code: str) -> set[str]:
         ("import dicomover", {"pandas", "numpy", "pydicom", "pynetdicom", "IPython", "ipywidgets", "tqdm", "click"}),
         ("import dicomover.mover", {"IPython", "ipywidgets", "matplotlib", "pyarrow", "click"}),
         ("from dicomover import Node, Status, RequestError", {"pandas", "numpy", "pydicom", "pynetdicom"}),
-        ("import dicomover.receiver.child", {"pandas", "IPython", "ipywidgets"}),
+        ("import dicomover.receiver.engine.child", {"pandas", "IPython", "ipywidgets"}),
     ],
 )
 def test_what_an_import_costs(code: str, absent: set[str]) -> None:

@@ -21,7 +21,7 @@ from dicomover.errors import AssociationLost, AssociationRejected, Configuration
 from dicomover.events import Arrival, Refusal
 from dicomover.receiver import Admission, Receiver
 from dicomover.receiver.admission import Admissions
-from dicomover.receiver.service import STANDARD_PORT, listen
+from dicomover.receiver.scp.service import STANDARD_PORT, listen
 from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
 from receiver_kit import (
     CT,
@@ -247,7 +247,7 @@ def test_a_port_that_is_taken_is_said_at_once(start: Start, tmp_path: Path) -> N
 def test_without_a_port_it_takes_the_standard_one_or_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Where 11112 is taken another port is chosen, and the log says which."""
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as other:
-        patch.setattr("dicomover.receiver.service.STANDARD_PORT", other.getsockname()[1])
+        patch.setattr("dicomover.receiver.scp.service.STANDARD_PORT", other.getsockname()[1])
         with listen("127.0.0.1", None) as listener:
             port = listener.getsockname()[1]
     assert any(record.levelno == logging.WARNING and str(port) in record.getMessage() for record in caplog.records)

@@ -137,7 +137,7 @@ def test_a_name_that_is_not_known_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("dicomover.receiver.service.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("dicomover.receiver.scp.service.socket.getaddrinfo", unknown)
     receiver = Receiver(tmp_path, ae_title="ME", on_event=print, port=0, bind="no.such.name", own_process=False)
     with pytest.raises(ReceiverError, match="Name or service not known"):
         receiver.start()

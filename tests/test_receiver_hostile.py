@@ -19,8 +19,8 @@ import pytest
 
 from dicomover.errors import AssociationLost
 from dicomover.receiver import Limits, Receiver
-from dicomover.receiver.filing import Filing
 from dicomover.receiver.layout import Layout
+from dicomover.receiver.scp.filing import Filing
 from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ, Context
 from receiver_kit import (
     CT,

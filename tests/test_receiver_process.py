@@ -18,8 +18,8 @@ import pytest
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.receiver import Admission, Limits, Receiver
-from dicomover.receiver.child import _Child
-from dicomover.receiver.frames import Writer, read_frame, unpack_event
+from dicomover.receiver.engine.child import _Child
+from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
 from receiver_kit import Peer, body_of, command, data_set, pdu, pdv, running
 
 HASTY = Limits(closing=0.3, finishing=0.5)
@@ -171,7 +171,7 @@ def test_a_slow_listener_loses_nothing(tmp_path: Path) -> None:
 
 def test_events_are_bounded_by_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process says no more than the parent can keep, and goes on when the parent has caught up."""
-    monkeypatch.setattr("dicomover.receiver.child.UNDELIVERED", 1500)
+    monkeypatch.setattr("dicomover.receiver.engine.child.UNDELIVERED", 1500)
     written = io.BytesIO()
     child = _Child(io.BytesIO(), Writer(written))
     child._service = Namespace(last_activity=1.0)  # type: ignore[assignment]
@@ -215,6 +215,6 @@ def test_a_listener_may_call_the_receiver(tmp_path: Path, own_process: bool) -> 
 def test_the_process_imports_nothing_heavy(tmp_path: Path) -> None:
     """Neither pandas nor IPython nor a widget is loaded to receive."""
     heavy = "[name for name in ('pandas', 'IPython', 'ipywidgets') if name in sys.modules]"
-    code = f"import sys, dicomover.receiver.child; print({heavy})"
+    code = f"import sys, dicomover.receiver.engine.child; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

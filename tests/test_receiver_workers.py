@@ -20,9 +20,9 @@ from dicomover.errors import AssociationRejected, ConfigurationError, ReceiverEr
 from dicomover.events import Arrival, Refusal
 from dicomover.mover import Mover
 from dicomover.receiver import Admission, Limits, Receiver
-from dicomover.receiver.filing import Filing
+from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.process import ProcessEngine
+from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.testing import DemoPacs, made_study
 from receiver_kit import Peer, Run, body_of, command, data_set, pdu, pdv, running

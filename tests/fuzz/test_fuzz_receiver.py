@@ -25,12 +25,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dicomover.dicomfile import Head, HeadError
 from dicomover.receiver.admission import Admission, Admissions
-from dicomover.receiver.association import Association
-from dicomover.receiver.filing import Filing
-from dicomover.receiver.head import Head, HeadError
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
-from dicomover.receiver.reception import Desk
+from dicomover.receiver.scp.association import Association
+from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.store import Desk
 from dicomover.receiver.settings import Settings
 from dicomover.wire import command_set
 from dicomover.wire.connection import ABORT, P_DATA, RELEASE_RP

@@ -16,8 +16,8 @@ from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomover.cohort.content import Digest
+from dicomover.dicomfile import Head, HeadError
 from dicomover.errors import NoSuchFileError
-from dicomover.receiver.head import Head, HeadError
 
 __all__ = ["DicomFile", "Folder", "digest_of", "digests_of", "index_folder", "read_file"]
 

@@ -18,14 +18,14 @@ from typing import Protocol, Self
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.receiver.admission import Admission
-from dicomover.receiver.filing import Existing
+from dicomover.receiver.engine.process import ProcessEngine
+from dicomover.receiver.engine.threads import ThreadEngine
+from dicomover.receiver.engine.workers import WorkersEngine
 from dicomover.receiver.layout import DEFAULT_LAYOUT
-from dicomover.receiver.process import ProcessEngine
-from dicomover.receiver.reception import Fields
+from dicomover.receiver.scp.filing import Existing
+from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, Settings
 from dicomover.receiver.shared import can_share
-from dicomover.receiver.threads import ThreadEngine
-from dicomover.receiver.workers import WorkersEngine
 
 __all__ = ["Receiver"]
 

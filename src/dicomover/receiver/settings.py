@@ -11,8 +11,8 @@ from typing import Any
 from dicomover.errors import ConfigurationError
 from dicomover.node import check_ae_title, check_port
 from dicomover.receiver.addresses import check_network
-from dicomover.receiver.filing import Existing
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
+from dicomover.receiver.scp.filing import Existing
 
 __all__ = ["Limits", "Settings"]
 

@@ -18,11 +18,11 @@ from typing import IO, Any
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
-from dicomover.receiver.delivery import Delivery
-from dicomover.receiver.filing import Filing
-from dicomover.receiver.frames import Writer, read_frame, unpack_event
+from dicomover.receiver.engine.delivery import Delivery
+from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.reception import Fields
+from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Settings
 
 __all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
@@ -31,7 +31,7 @@ __all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
 # standard library, as it would with `python -m`.
 _CODE = (
     "import sys; sys.path.extend(path for path in sys.argv[1:] if path not in sys.path); "
-    "from dicomover.receiver.child import main; sys.exit(main())"
+    "from dicomover.receiver.engine.child import main; sys.exit(main())"
 )
 _STARTING = 60.0
 _ENDING = 5.0

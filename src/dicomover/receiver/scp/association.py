@@ -15,8 +15,8 @@ import struct
 import time
 from typing import NoReturn, Protocol
 
-from dicomover.receiver.reception import CANNOT_UNDERSTAND, Desk, Reception, clean_ae_title
-from dicomover.receiver.services import accept_contexts
+from dicomover.receiver.scp.contexts import accept_contexts
+from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Desk, Reception, clean_ae_title
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
 from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ

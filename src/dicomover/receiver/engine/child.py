@@ -16,10 +16,10 @@ from typing import IO, Any, NoReturn
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
-from dicomover.receiver.frames import Writer, pack_event, read_frame
-from dicomover.receiver.outbox import Outbox
-from dicomover.receiver.reception import Fields
-from dicomover.receiver.service import Service
+from dicomover.receiver.engine.frames import Writer, pack_event, read_frame
+from dicomover.receiver.engine.outbox import Outbox
+from dicomover.receiver.scp.service import Service
+from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Settings
 from dicomover.receiver.shared import Shared
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dicomover.events import Refusal
-from dicomover.receiver.outbox import Outbox
-from dicomover.receiver.reception import Fields
+from dicomover.receiver.engine.outbox import Outbox
+from dicomover.receiver.scp.store import Fields
 
 __all__ = ["Delivery", "Source"]
 

@@ -12,10 +12,10 @@ from typing import Any
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
-from dicomover.receiver.delivery import Delivery
-from dicomover.receiver.process import ProcessEngine, Together, admission_order
-from dicomover.receiver.reception import Fields
-from dicomover.receiver.service import listen
+from dicomover.receiver.engine.delivery import Delivery
+from dicomover.receiver.engine.process import ProcessEngine, Together, admission_order
+from dicomover.receiver.scp.service import listen
+from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Settings
 
 __all__ = ["WorkersEngine"]

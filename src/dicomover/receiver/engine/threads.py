@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.admission import Admission
-from dicomover.receiver.outbox import Outbox
-from dicomover.receiver.reception import Fields
-from dicomover.receiver.service import Service
+from dicomover.receiver.engine.outbox import Outbox
+from dicomover.receiver.scp.service import Service
+from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Settings
 
 __all__ = ["ThreadEngine"]

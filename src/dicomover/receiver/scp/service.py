@@ -17,10 +17,10 @@ from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admission import Admission, Admissions
-from dicomover.receiver.association import Association
-from dicomover.receiver.filing import Filing
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.reception import Desk, Fields
+from dicomover.receiver.scp.association import Association
+from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.store import Desk, Fields
 from dicomover.receiver.settings import Settings
 from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.wire.connection import Waker

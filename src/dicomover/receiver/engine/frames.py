@@ -8,7 +8,7 @@ import threading
 from typing import IO, Any
 
 from dicomover.events import Refusal
-from dicomover.receiver.reception import Fields
+from dicomover.receiver.scp.store import Fields
 
 __all__ = ["Writer", "pack_event", "read_frame", "unpack_event"]
 
