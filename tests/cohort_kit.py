@@ -13,7 +13,7 @@ import pandas as pd
 from dicomover import Cohort, Mover, Node
 from dicomover.cohort.content import Digest, LockedRequest, LockedSeries, LockedStudy, State
 from dicomover.cohort.document import Document
-from dicomover.cohort.given import rows_of
+from dicomover.cohort.frame import rows_of
 from dicomover.identifier import Level, Model
 from dicomover.testing import DemoPacs
 

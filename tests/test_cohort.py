@@ -20,9 +20,9 @@ from dicomover import Cohort, CohortError, ConfigurationError, Mover, Node, Node
 from dicomover.cohort import FIELDS, VERSION, State, schema_table
 from dicomover.cohort.content import Digest, LockedRequest, LockedSeries, LockedStudy, content_hash, hide, reveal
 from dicomover.cohort.document import Document, read, write
-from dicomover.cohort.given import Frame, rows_of, table_of
+from dicomover.cohort.frame import Frame, rows_of, table_of
 from dicomover.identifier import Level, Model
-from dicomover.journal.privacy import DamagedRecord, Hashed
+from dicomover.privacy import DamagedRecord, Hashed
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 
 KEEPER, OTHER = Hashed(SECRET, bytes(16)), Hashed("not the same secret", bytes(16))

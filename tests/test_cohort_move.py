@@ -10,7 +10,7 @@ import pytest
 
 from cohort_kit import SECRET, receiving
 from dicomover import Cohort, ConfigurationError, Mover
-from dicomover.cohort import pinned
+from dicomover.cohort import resolver as pinned
 from dicomover.testing import DemoPacs, Study, made_study
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli_kit import Process, Shell, wait_until
 from dicomover import read_requests
-from dicomover.demo import ROWS, free_folder
+from dicomover.cli.demo import ROWS, free_folder
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from dicomover import ConfigurationError, Status, report
 from dicomover.events import BatchEnded, BatchStarted, InstanceReceived, MoveProgressed
 from dicomover.outcome import Counters
 from dicomover.progress import State
+from dicomover.progress.timeline import MOST_BINS, Timeline
 from dicomover.reporting import Report, Run
 from dicomover.reporting.figures import spans, time_steps, times
 from dicomover.summary import SUMMARY_COLUMNS, Result, build
 from dicomover.testing import DemoPacs, made_study
-from dicomover.timeline import MOST_BINS, Timeline
 
 BEGAN = datetime(2024, 2, 29, 19, 0, 0, tzinfo=UTC)
 UNKNOWN = "0xA801 (Move Destination unknown): ask the archive's administrator to add the AE title 'ME'"

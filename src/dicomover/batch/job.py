@@ -28,9 +28,9 @@ from dicomover.journal import JournalError
 from dicomover.outcome import Status
 from dicomover.policy.pace import Pace
 from dicomover.progress import Progress, View
+from dicomover.progress.timeline import Timeline
 from dicomover.receiver import Receiver
 from dicomover.requests.parse import Batch
-from dicomover.timeline import Timeline
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls
 

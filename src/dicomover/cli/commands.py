@@ -312,8 +312,8 @@ def demo(output_dir: Path, keep: bool) -> int:
     Example:
       dicomover demo
     """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.demo import run
     from dicomover.cli.screen import verbosity
-    from dicomover.demo import run
 
     with verbosity(verbose=False, debug=False, quiet=False):
         return run(output_dir, keep=keep)

@@ -14,12 +14,12 @@ from dicomover.cohort.content import Digest, LockedRequest, reveal
 from dicomover.cohort.disk import check_files, check_table
 from dicomover.cohort.document import Document, read, write
 from dicomover.cohort.drift import Kind
-from dicomover.cohort.given import table_of
-from dicomover.cohort.pinned import PinnedResolver
+from dicomover.cohort.frame import table_of
+from dicomover.cohort.resolver import PinnedResolver
 from dicomover.errors import CohortError, ConfigurationError
-from dicomover.journal.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
 from dicomover.node import Node
 from dicomover.outcome import Verify
+from dicomover.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
 from dicomover.requests.parse import Batch
 
 __all__ = ["Cohort"]

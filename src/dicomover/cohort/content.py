@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from dicomover.identifier import Level, Model
-from dicomover.journal.privacy import Hashed
+from dicomover.privacy import Hashed
 from dicomover.requests.check import Request
 
 __all__ = ["Digest", "LockedRequest", "LockedSeries", "LockedStudy", "State", "content_hash", "hide", "reveal"]

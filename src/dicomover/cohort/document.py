@@ -18,7 +18,7 @@ from platform import python_version
 from typing import Any
 
 from dicomover.cohort.content import Digest, LockedRequest, canonical, content_hash
-from dicomover.cohort.given import Frame
+from dicomover.cohort.frame import Frame
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
 

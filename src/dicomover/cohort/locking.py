@@ -13,11 +13,11 @@ from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.content import LockedRequest, State, hide
 from dicomover.cohort.document import Document, software
 from dicomover.cohort.drift import Change, Kind, compare
-from dicomover.cohort.given import rows_of
+from dicomover.cohort.frame import rows_of
 from dicomover.cohort.lookup import Contents, held_of, look_up
 from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
-from dicomover.journal.privacy import Hashed, Privacy, check_privacy
 from dicomover.node import Node
+from dicomover.privacy import Hashed, Privacy, check_privacy
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS

@@ -17,8 +17,8 @@ from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.locking import drift_of, lock, written
 from dicomover.errors import ConfigurationError
-from dicomover.journal.privacy import Privacy, check_privacy
 from dicomover.node import Node, Timeouts
+from dicomover.privacy import Privacy, check_privacy
 from dicomover.requests.parse import RequestsLike, parse_requests
 from dicomover.wire.line import Line
 from dicomover.wire.lines import Lines, lines_of

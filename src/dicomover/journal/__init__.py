@@ -12,8 +12,8 @@ The order that keeps two kernels from moving the same request is: claim it, read
 from dicomover.journal.decision import Decision, Missing, decide, is_verified, missing
 from dicomover.journal.journal import Journal, Sync
 from dicomover.journal.manifest import Details, File, FileCheck, Manifest, check_files
-from dicomover.journal.privacy import Asked, JournalError, Privacy
 from dicomover.journal.rows import Entry
+from dicomover.privacy import Asked, JournalError, Privacy
 
 __all__ = [
     "Asked",

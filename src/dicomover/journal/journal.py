@@ -19,7 +19,9 @@ from dicomover.journal.decision import is_verified
 from dicomover.journal.leases import Leases
 from dicomover.journal.manifest import Details, pack, unpack
 from dicomover.journal.owner import NOBODY, Owner
-from dicomover.journal.privacy import (
+from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
+from dicomover.outcome import Status
+from dicomover.privacy import (
     Asked,
     DamagedRecord,
     JournalError,
@@ -30,8 +32,6 @@ from dicomover.journal.privacy import (
     keeper_of,
     new_keeper,
 )
-from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
-from dicomover.outcome import Status
 from dicomover.requests.check import Request
 from dicomover.summary import Result
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.journal.privacy import DamagedRecord
+from dicomover.privacy import DamagedRecord
 
 __all__ = ["Details", "File", "FileCheck", "Manifest", "check_files", "pack", "unpack"]
 

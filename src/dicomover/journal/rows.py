@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from dicomover.journal.privacy import Asked, DamagedRecord, Keeper
 from dicomover.outcome import Counters, Status
+from dicomover.privacy import Asked, DamagedRecord, Keeper
 from dicomover.summary import Result
 
 __all__ = ["COLUMNS", "Entry", "entry_of", "row_of"]

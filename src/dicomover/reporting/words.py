@@ -14,10 +14,10 @@ from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.progress.labels import is_plain
 from dicomover.progress.text import duration, size
+from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
 from dicomover.requests.check import IDENTIFYING
 from dicomover.text import listing
-from dicomover.timeline import Timeline
 
 __all__ = [
     "MOST_NAMED",
