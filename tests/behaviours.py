@@ -1,4 +1,4 @@
-"""What peers do and the row that each must end in: the data of `test_behaviours.py` and of the table in the docs.
+"""What peers do and the row that each must end in: data of `system/test_behaviours.py` and of a table in the docs.
 
 Every study has two series of three instances. `here` is the row when we receive ourselves, `there` when a third
 party (WORKSTATION) does; where a third party receives, only the archive's own words tell what moved.

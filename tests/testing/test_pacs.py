@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from tests.testing.test_misbehaviour import EXPLICIT, Client, client_of, move_keys
 
 import dicomover.testing
 from dicomover import Mover
@@ -31,7 +32,6 @@ from dicomover.testing import (
 from dicomover.testing._elements import IMPLICIT, decode, encode
 from dicomover.testing._matching import matches
 from dicomover.wire.command_set import C_FIND_RQ, C_MOVE_RQ
-from test_testing_misbehaviour import EXPLICIT, Client, client_of, move_keys
 
 
 def test_exported_names() -> None:

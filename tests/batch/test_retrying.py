@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dicomover import Mover, pace
+from dicomover import Mover
 from dicomover.events import Noted
 from dicomover.journal import Journal, JournalError
+from dicomover.policy import pace
 from dicomover.policy.retry import Retry
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study

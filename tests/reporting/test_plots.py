@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.reporting.test_reports import moved, table
 
 from dicomover import report
 from dicomover.outcome import Counters, Status
 from dicomover.reporting import Report
 from dicomover.summary import Result, build
-from test_report import moved, table
 
 pytest.importorskip("matplotlib")
 
