@@ -31,9 +31,8 @@ from benchmarks.harness import (
     running,
     with_nagle,
 )
-from dicomover.events import Arrival, Refusal
+from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver import Receiver
-from dicomover.receiver.admission import Admission
 from dicomover.receiver.layout import DEFAULT_LAYOUT
 from dicomover.testing import made_study
 from dicomover.testing._elements import encode, file_head

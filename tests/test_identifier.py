@@ -10,8 +10,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from dicomover.errors import ConfigurationError, Problem
+from dicomover.events import Admission
 from dicomover.identifier import UNIQUE_KEYS, Identifier, Level, Model, level_of, levels, query_dataset
-from dicomover.receiver import Admission
 
 KEYS = dict(zip(UNIQUE_KEYS, ("P", "1", "1.1", "1.1.1"), strict=True)) | {"AccessionNumber": "A", "Modality": "CT"}
 

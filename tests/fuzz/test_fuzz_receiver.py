@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dicomover.dicomfile import Head, HeadError
-from dicomover.receiver.admission import Admission, Admissions
+from dicomover.events import Admission
+from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
 from dicomover.receiver.scp.association import Association
 from dicomover.receiver.scp.filing import Filing

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, ConfigurationError, LostBy, ReceiverError
-from dicomover.events import Arrival, Refusal
-from dicomover.receiver import Admission, Receiver
-from dicomover.receiver.admission import Admissions
+from dicomover.events import Admission, Arrival, Refusal
+from dicomover.receiver import Receiver
+from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.scp.service import STANDARD_PORT, listen
 from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
 from receiver_kit import (

@@ -23,7 +23,7 @@ from dicomover.errors import (
     QueryRefused,
     ReceiverError,
 )
-from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
+from dicomover.events import Admission, MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.node import Timeouts
@@ -32,7 +32,6 @@ from dicomover.policy.pace import Pace, Wait
 from dicomover.policy.retry import Parties, Retry, Tried
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
-from dicomover.receiver import Admission
 from dicomover.summary import Result
 from dicomover.wire.association import Association, MoveEnd
 from dicomover.wire.line import GONE, Line

@@ -6,9 +6,8 @@ buffer to the file. `Receiver` is all that the rest of the package needs to know
 
 from __future__ import annotations
 
-from dicomover.receiver.admission import Admission
 from dicomover.receiver.layout import DEFAULT_LAYOUT
 from dicomover.receiver.receiver import Receiver
 from dicomover.receiver.settings import Limits
 
-__all__ = ["DEFAULT_LAYOUT", "Admission", "Limits", "Receiver"]
+__all__ = ["DEFAULT_LAYOUT", "Limits", "Receiver"]

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from dicomover.errors import ConfigurationError, ReceiverError
-from dicomover.events import Arrival, Refusal
-from dicomover.receiver.admission import Admission
+from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Arrival, Refusal
-from dicomover.receiver import Admission, Limits, Receiver
+from dicomover.events import Admission, Arrival, Refusal
+from dicomover.receiver import Limits, Receiver
 from dicomover.receiver.engine.child import _Child
 from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
 from receiver_kit import Peer, body_of, command, data_set, pdu, pdv, running

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from dicomover.errors import AssociationRejected, ConfigurationError, ReceiverError
-from dicomover.events import Arrival, Refusal
+from dicomover.events import Admission, Arrival, Refusal
 from dicomover.mover import Mover
-from dicomover.receiver import Admission, Limits, Receiver
+from dicomover.receiver import Limits, Receiver
 from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing

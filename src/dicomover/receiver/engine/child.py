@@ -14,8 +14,7 @@ import warnings
 from typing import IO, Any, NoReturn
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Refusal
-from dicomover.receiver.admission import Admission
+from dicomover.events import Admission, Refusal
 from dicomover.receiver.engine.frames import Writer, pack_event, read_frame
 from dicomover.receiver.engine.outbox import Outbox
 from dicomover.receiver.scp.service import Service

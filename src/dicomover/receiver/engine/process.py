@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Refusal
-from dicomover.receiver.admission import Admission
+from dicomover.events import Admission, Refusal
 from dicomover.receiver.engine.delivery import Delivery
 from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
 from dicomover.receiver.layout import Layout

@@ -6,8 +6,7 @@ import ssl
 from collections.abc import Callable
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Refusal
-from dicomover.receiver.admission import Admission
+from dicomover.events import Admission, Refusal
 from dicomover.receiver.engine.outbox import Outbox
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields

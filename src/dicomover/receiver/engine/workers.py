@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Refusal
-from dicomover.receiver.admission import Admission
+from dicomover.events import Admission, Refusal
 from dicomover.receiver.engine.delivery import Delivery
 from dicomover.receiver.engine.process import ProcessEngine, Together, admission_order
 from dicomover.receiver.scp.service import listen

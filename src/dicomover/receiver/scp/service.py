@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Refusal
+from dicomover.events import Admission, Refusal
 from dicomover.receiver.addresses import Doorkeeper
-from dicomover.receiver.admission import Admission, Admissions
+from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.association import Association
 from dicomover.receiver.scp.filing import Filing

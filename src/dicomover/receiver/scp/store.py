@@ -12,7 +12,7 @@ from dicomover.dicomfile import Head, HeadError
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
-from dicomover.receiver.admission import Admissions
+from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, file_meta, out_of_space
 from dicomover.receiver.settings import Settings

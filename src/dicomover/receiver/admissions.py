@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 
-__all__ = ["Admission", "Admissions"]
+from dicomover.events import Admission
+
+__all__ = ["Admissions"]
 
 _LEVELS = ("sop_uids", "series_uids", "study_uids", "patient_ids")  # the most specific first
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What one C-MOVE may bring.
-
-    Attributes
-    ----------
-    move
-        Our number for the C-MOVE; `dismiss` takes it.
-    message_id
-        The Message ID of the C-MOVE, which a C-STORE may repeat as its Move Originator Message ID.
-    patient_ids, study_uids, series_uids, sop_uids
-        An instance must be in each of them that is not empty; where all are empty only the Message ID counts.
-    """
-
-    move: int
-    message_id: int | None = None
-    patient_ids: frozenset[str] = field(default=frozenset(), repr=False)
-    study_uids: frozenset[str] = frozenset()
-    series_uids: frozenset[str] = frozenset()
-    sop_uids: frozenset[str] = frozenset()
-
-    def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
-        """Tell whether an instance with these values is meant; what is empty here counts as any."""
-        return (
-            (not self.sop_uids or sop in self.sop_uids)
-            and (not self.series_uids or series in self.series_uids)
-            and (not self.study_uids or study in self.study_uids)
-            and (not self.patient_ids or patient_id in self.patient_ids)
-        )
 
 
 class Admissions:
