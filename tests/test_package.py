@@ -23,7 +23,13 @@ MODULES = sorted(
     if not module.name.rpartition(".")[2].startswith("_")
 )
 LONGEST = 400
-LONGER = {"dimse": 540, "doctor": 420, "job": 410, "mover": 720, "upper_layer": 450}
+LONGER = {
+    "batch/job.py": 410,
+    "doctor.py": 420,
+    "mover.py": 720,
+    "wire/association.py": 540,
+    "wire/connection.py": 450,
+}
 """Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
 
 
@@ -96,7 +102,7 @@ def test_arrows_point_down() -> None:
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_no_module_is_too_long(path: Path) -> None:
     """A module has at most 400 lines; the few that are longer do not grow."""
-    allowed = LONGER.get(path.stem, LONGEST) if path.parent == SOURCE else LONGEST
+    allowed = LONGER.get(path.relative_to(SOURCE).as_posix(), LONGEST)
     assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed
 
 
