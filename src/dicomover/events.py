@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from dicomover.outcome import Counters, Status
 
@@ -14,7 +13,6 @@ __all__ = [
     "BatchEnded",
     "BatchStarted",
     "Event",
-    "EventSink",
     "InstanceReceived",
     "MoveProgressed",
     "MoveStarted",
@@ -126,13 +124,6 @@ Event = (
     | Noted
     | BatchEnded
 )
-
-
-class EventSink(Protocol):
-    """Takes one event. Must be quick and must not raise."""
-
-    def __call__(self, event: Event, /) -> None:
-        """Take the event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ import pandas as pd
 from pydicom import Dataset
 
 from dicomover.batch.job import Job
-from dicomover.batch.plan import Answers, plan
-from dicomover.batch.plan_table import plan_table
+from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.settings import Options, Progress, check, pace_of
 from dicomover.batch.worker import Settings
@@ -479,8 +478,8 @@ class Mover(CohortVerbs):
         resumption = self._resumption(options.get("destination", ""), only_old=True)
         with self._asking(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
-            planned = plan(batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"])
-        return plan_table(batch, planned)
+            planned = make_plan(batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"])
+        return tabulate_plan(batch, planned)
 
     def move(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.batch.tally import RunningMove, Tally
+from dicomover.batch.arrivals import RunningMove, Tally
 from dicomover.events import Arrival, Refusal
 from dicomover.identifier import Identifier, Level, Model
 
@@ -179,17 +179,6 @@ def test_waiting_ends_when_it_is_quiet() -> None:
     begun = time.monotonic()
     tally.wait(move, 1, 30.0)
     assert time.monotonic() - begun < 10
-
-
-def test_quitting_wakes_who_waits() -> None:
-    """After quit nobody waits any longer."""
-    move = running()
-    tally = tally_of(move)
-    threading.Timer(0.05, tally.quit).start()
-    begun = time.monotonic()
-    tally.wait(move, 1, 60.0)
-    tally.wait(move, 1, 60.0)
-    assert time.monotonic() - begun < 30
 
 
 def test_many_threads() -> None:

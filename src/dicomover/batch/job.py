@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dicomover import summary
+from dicomover.batch.arrivals import Arrivals
 from dicomover.batch.crew import Crew, thread
 from dicomover.batch.evidence import Witness
 from dicomover.batch.ledger import Ledger
 from dicomover.batch.reception import Reception
 from dicomover.batch.resume import Resumption
 from dicomover.batch.signals import interrupting
-from dicomover.batch.tally import Arrivals
 from dicomover.batch.worker import Settings, Worker
 from dicomover.errors import DicomoverError
 from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded

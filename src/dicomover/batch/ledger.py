@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from dicomover.batch.tally import RunningMove
+from dicomover.batch.arrivals import RunningMove
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier
 from dicomover.journal import Manifest

@@ -1,24 +1,43 @@
-"""The plan of a batch: what would move, found out without moving anything."""
+"""The plan of a batch: what would move, found out without moving anything; and that as a DataFrame."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
-from dicomover.batch.plan_table import Planned
+import pandas as pd
+
 from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
-from dicomover.identifier import Identifier
-from dicomover.query.resolve import Resolution, Resolve, TooManyMatches
+from dicomover.identifier import Identifier, Level
+from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
+from dicomover.summary import PLAN_COLUMNS
 from dicomover.wire.line import Line
 from dicomover.wire.stop import Stop
 
-__all__ = ["Answers", "plan"]
+__all__ = ["Answers", "Planned", "make_plan", "tabulate_plan"]
 
 _WOULD_MOVE = ("move", "several")
+_UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
+
+
+@dataclass(slots=True)
+class Planned:
+    """What one row of a plan says.
+
+    `decision` is `move`, `several` (it moves them all), `skip` (the journal says that it is complete), `duplicate` (an
+    earlier row moves all of it), `not-found`, `too-many`, `refused` or `invalid`.
+    """
+
+    decision: str
+    level: Level | None = None
+    resolution: Resolution | None = None
+    matches: int | None = None
+    here: int | None = None
+    error: str | None = None
 
 
 class Answers:
@@ -46,7 +65,7 @@ class Answers:
         self._known = {key: item for key, item in self._known.items() if item[0] > oldest}
 
 
-def plan(
+def make_plan(
     batch: Batch,
     line: Line,
     resolve: Resolve,
@@ -94,7 +113,7 @@ def plan(
         item = answers.get(key, max_age)
         if item is None:
             line.connect()
-            item = _planned(request, line, resolve)
+            item = _look_up(request, line, resolve)
             if item.decision != "refused":
                 answers.put(key, item)
         planned[request.position] = item
@@ -104,13 +123,13 @@ def plan(
         if wanted <= asked:
             item.decision = "duplicate"
         elif resumption is not None:
-            _look(item, item.resolution, request, resumption, recheck=recheck)
+            _ask_journal(item, item.resolution, request, resumption, recheck=recheck)
         if item.decision in _WOULD_MOVE:
             asked |= wanted
     return planned
 
 
-def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
+def _look_up(request: Request, line: Line, resolve: Resolve) -> Planned:
     planned = Planned("move", request.level)
     try:
         planned.resolution = resolve(request, line.find)
@@ -130,7 +149,9 @@ def _planned(request: Request, line: Line, resolve: Resolve) -> Planned:
     return planned
 
 
-def _look(planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, *, recheck: bool) -> None:
+def _ask_journal(
+    planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, *, recheck: bool
+) -> None:
     """Take in what the journal says of a request."""
     taken = resumption.look(request, resolution)
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
@@ -140,3 +161,70 @@ def _look(planned: Planned, resolution: Resolution, request: Request, resumption
         planned.decision = "skip"
         said.append("the archive has more of it now; recheck=True moves that too" if has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None
+
+
+# --- as a table
+
+
+def tabulate_plan(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
+    """Put the plan beside what was given; the UIDs that were found are filled in, so that the plan can be moved."""
+    rows = []
+    for item in planned:
+        targets = [target for target in _targets(item) if target.found is not False]  # what is gone does not move
+        series, expected = [target.series for target in targets], [target.expected for target in targets]
+        known = item.matches if item.resolution is None else item.resolution.matches
+        if known and item.decision == "not-found":
+            known = 0
+        rows.append(
+            {
+                "decision": item.decision,
+                "level": None if item.level is None else str(item.level),
+                "matches": known,
+                "series": _total(series),
+                "expected": _total(expected),
+                "here": item.here,
+                "modalities": "\\".join(sorted({name for target in targets for name in target.modalities})) or None,
+                "error": item.error,
+            }
+        )
+    dtypes = {name: "Int64" if name in ("matches", "series", "expected", "here") else "string" for name in PLAN_COLUMNS}
+    ours = {
+        name: pd.Series([row[name] for row in rows], index=batch.given.index, dtype=dtype)
+        for name, dtype in dtypes.items()
+    }
+    kept = batch.given.loc[:, [name not in PLAN_COLUMNS for name in batch.given.columns]].copy()
+    table = pd.DataFrame(ours, index=batch.given.index)
+    return pd.concat([_fill_in(kept, planned), table], axis="columns", sort=False)
+
+
+def _targets(planned: Planned) -> tuple[Target, ...]:
+    return planned.resolution.targets if planned.resolution else ()
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """Return their sum; None if there are none, or one is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if counts and len(known) == len(counts) else None
+
+
+def _found_uids(planned: Planned) -> dict[str, str]:
+    """Return the UIDs that a row was resolved to, by keyword."""
+    targets = _targets(planned)
+    found = {}
+    for level in _UID_LEVELS:
+        uids = dict.fromkeys(uid for target in targets for uid in sorted(target.identifier.uids(level)))
+        if uids:
+            found[level.unique_key] = "\\".join(uids)
+    return found
+
+
+def _fill_in(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
+    """Fill in the UIDs of what was found."""
+    uids = [_found_uids(item) for item in planned]
+    for level in _UID_LEVELS:
+        key = level.unique_key
+        found = [row.get(key) for row in uids]
+        if any(found):
+            column = pd.Series(found, index=given.index, dtype="string")
+            given[key] = column.where(column.notna(), given[key]) if key in given.columns else column
+    return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from dicomover.batch.tally import Tally
+from dicomover.batch.arrivals import Tally
 from dicomover.receiver import Receiver
 
 __all__ = ["Reception"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dicomover.batch.arrivals import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.explain import Situation, explain
 from dicomover.batch.ledger import Move, Outcome
-from dicomover.batch.tally import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.outcome import SUCCESS, Ended, Status, judge
 from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Target

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dicomover.batch.arrivals import COUNTING_SECONDS, RunningMove
 from dicomover.batch.evidence import Evidence, Witness
 from dicomover.batch.ledger import Ledger, Move, Outcome, Row, whole
 from dicomover.batch.reception import Reception
 from dicomover.batch.resume import Resumption, Taken, only_missing
-from dicomover.batch.tally import COUNTING_SECONDS, RunningMove
 from dicomover.batch.verdict import Facts, first_sight, has_sent, judged, still_due
 from dicomover.errors import (
     AssociationLost,

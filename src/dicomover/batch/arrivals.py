@@ -133,7 +133,6 @@ class Tally:
         self._last_activity = last_activity
         self._running: dict[int, RunningMove] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._quit = False
         self._longest_quiet = STRAGGLER_SECONDS
 
     def begin(self, move: RunningMove) -> None:
@@ -193,7 +192,7 @@ class Tally:
         """Wait until so many instances have arrived, or until nothing has come for so many seconds."""
         begun = time.monotonic()
         with self._changed:
-            while len(move.sop_uids) + move.refused.total() < wanted and not self._quit:
+            while len(move.sop_uids) + move.refused.total() < wanted:
                 left = max(begun, self.last_sign(move)) + min(quiet, self._longest_quiet) - time.monotonic()
                 if left <= 0:
                     return
@@ -203,10 +202,4 @@ class Tally:
         """Wait no longer than it takes to count what is here already."""
         with self._changed:
             self._longest_quiet = COUNTING_SECONDS
-            self._changed.notify_all()
-
-    def quit(self) -> None:
-        """Let nobody wait any longer."""
-        with self._changed:
-            self._quit = True
             self._changed.notify_all()
