@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -20,7 +21,10 @@ from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.settings import Options, Progress, check, pace_of
 from dicomover.batch.worker import Settings
-from dicomover.cohort import Cohort, CohortVerbs
+from dicomover.cohort import Cohort
+from dicomover.cohort.drift import drift_table
+from dicomover.cohort.lock import lock_requests, write_lockfile
+from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Arrival, Refusal
@@ -29,6 +33,7 @@ from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
+from dicomover.privacy import Privacy, check_privacy
 from dicomover.progress import choose, row_labels
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.resolve import Resolve, Resolver
@@ -36,13 +41,14 @@ from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.wire.line import Line
+from dicomover.wire.lines import Lines, lines_of
 from dicomover.wire.pool import Pool
 from dicomover.wire.stop import Controls
 
 __all__ = ["Mover"]
 
 
-class Mover(CohortVerbs):
+class Mover:
     """Moves images out of an archive. Constructing one does no I/O.
 
     Parameters
@@ -602,6 +608,126 @@ class Mover(CohortVerbs):
         """
         return self._job(requests, keys, invalid, overrides, cancel_button=False)
 
+    def lock(
+        self,
+        requests: RequestsLike,
+        path: str | os.PathLike[str] | None = "cohort.lock.json",
+        *,
+        keys: Sequence[str] = (),
+        privacy: Privacy = "plain",
+        secret: str | bytes | None = None,
+        overwrite: bool = False,
+        **overrides: Unpack[Options],
+    ) -> Cohort:
+        """Look up what the requests come to, down to the instances (C-FIND), and write that into a lockfile.
+
+        Nothing moves. A request that comes to nothing, or to too much, is locked as that, so that a change can be
+        told later.
+
+        Parameters
+        ----------
+        requests, keys
+            As for `move`.
+        path
+            The lockfile; None writes none. If it is there and says the same, it stays as it is and is returned.
+        privacy
+            `plain` keeps the rows as they are; `hashed` keeps keyed hashes of their keys and seals the rest. UIDs
+            are needed to move, and remain.
+        secret
+            For `hashed`: at least 16 characters, such as `secrets.token_hex(16)`. Whoever has it can read the rows.
+        overwrite
+            Whether to replace a lockfile that says otherwise.
+        **overrides
+            What this call says otherwise than the Mover: `level`, `model`, `max_matches`, `associations`, `timeouts`.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        RequestError
+            If a row cannot be meant.
+        CohortError
+            If there is a lockfile that says otherwise, or that cannot be read.
+        NodeError
+            If the archive cannot be reached.
+        OSError
+            If the lockfile cannot be written.
+
+        Examples
+        --------
+        >>> from dicomover import Mover
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123", instances=7)]) as pacs:
+        ...     cohort = Mover(pacs.node).lock([{"AccessionNumber": "00123"}, {"AccessionNumber": "4"}], path=None)
+        >>> cohort.requests[["AccessionNumber", "state", "instances"]]
+          AccessionNumber      state  instances
+        0           00123      found          7
+        1               4  not-found          0
+        """
+        options = self._options(overrides)
+        check_privacy(privacy, secret)
+        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys)
+        earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
+        query = {name: options[name] for name in ("level", "model", "max_matches")}
+        with self._lines(options, len(batch)) as lines:
+            cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
+        return cohort if path is None else write_lockfile(cohort, path, earlier)
+
+    def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
+        r"""Say what has changed in the archive since a cohort was locked (C-FIND); nothing moves.
+
+        Parameters
+        ----------
+        cohort
+            What was locked, maybe at another archive.
+        look_again
+            Whether to look the requests up again, in the way in which they were locked. False looks only at the
+            studies that were locked: that needs no secret, and cannot tell that an accession number has become
+            ambiguous.
+        timeouts
+            As for the Mover.
+
+        Returns
+        -------
+        DataFrame
+            One row per change, none if nothing has changed: `request` (the label of the row), `level`, `kind`,
+            `StudyInstanceUID`, `SeriesInstanceUID`, `SOPInstanceUID` (those that changed, joined by a backslash),
+            `expected` and `found` (numbers of instances of the study or series), and `note`, a sentence. The kinds are
+
+            - `gained`, `lost`: studies, series or instances that were not, or no longer are, in the archive;
+            - `changed`: instances that are in another series now, or a study to which the request no longer leads;
+            - `ambiguous`: an accession number that stands for further studies, or a request that matches too many;
+            - `not-found`: the request has no match any more, though what was locked is still there;
+            - `unknown`: the archive would not say.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is no `Cohort`, or its keys are hashed and it was loaded without the secret.
+        NodeError
+            If the archive cannot be reached.
+
+        Examples
+        --------
+        >>> from dicomover import Mover
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with DemoPacs([made_study("00123")]) as pacs:
+        ...     mover = Mover(pacs.node)
+        ...     cohort = mover.lock({"AccessionNumber": "00123"}, path=None)
+        ...     unchanged = mover.verify(cohort)
+        ...     _ = pacs.add(made_study("00123", number=2))
+        ...     drift = mover.verify(cohort)
+        >>> len(unchanged), drift[["kind", "expected", "found", "note"]].to_dict("records")
+        (0, [{'kind': 'ambiguous', 'expected': 0, 'found': 3,
+              'note': 'the accession number now stands for 2 studies, this one among them'}])
+        """
+        check_readable(cohort, look_again)
+        options = self._options({} if timeouts is None else {"timeouts": timeouts})
+        with self._lines(options, len(cohort)) as lines:
+            return drift_table(find_drift(cohort, lines, archive=self.node, look_again=look_again))
+
     # --- behind them
 
     def _job(
@@ -707,3 +833,7 @@ class Mover(CohortVerbs):
         """Lend a line to the archive for as long as this lasts."""
         with self._in_use(), Line(self._pool, timeouts, controls or Controls(lambda _: None)) as line:
             yield line
+
+    def _lines(self, options: Options, size: int) -> contextlib.AbstractContextManager[Lines]:
+        """Lend as many lines as may work side by side on so many requests."""
+        return lines_of(partial(self._asking, options["timeouts"]), min(options["associations"], size))

@@ -4,15 +4,14 @@
 changed in the archive since, `Cohort.check` what has changed on the disk. The parts:
 
 - `content` and `document` say what stands in the file, and read and write it;
-- `lookup` asks the archive, `locking` does so for a whole batch;
+- `lookup` asks the archive; `lock` and `verify` do so for a whole batch;
 - `drift` compares what was locked with what is there now, and is pure; `disk` and `files` look at a folder;
-- `pinned` asks for exactly what was locked.
+- `resolver` asks for exactly what was locked.
 """
 
 from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.content import State
 from dicomover.cohort.document import FIELDS, VERSION, schema_table
 from dicomover.cohort.drift import Kind
-from dicomover.cohort.verbs import CohortVerbs
 
-__all__ = ["FIELDS", "VERSION", "Cohort", "CohortVerbs", "Kind", "State", "schema_table"]
+__all__ = ["FIELDS", "VERSION", "Cohort", "Kind", "State", "schema_table"]

@@ -1,4 +1,4 @@
-"""How a cohort is locked, and held against an archive later; over an association that somebody else has opened."""
+"""How a cohort is locked, over associations that somebody else has opened."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from dicomover.cohort.cohort import Cohort
-from dicomover.cohort.content import LockedRequest, State, hide
+from dicomover.cohort.content import LockedRequest, hide
 from dicomover.cohort.document import Document, software
-from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.frame import rows_of
-from dicomover.cohort.lookup import Contents, held_of, look_up
-from dicomover.errors import CohortError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.cohort.lookup import Contents, look_up
+from dicomover.errors import CohortError
 from dicomover.node import Node
-from dicomover.privacy import Hashed, Privacy, check_privacy
+from dicomover.privacy import Hashed, Privacy
 from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.wire.lines import Lines
 
-__all__ = ["drift_of", "lock", "written"]
+__all__ = ["lock_requests", "write_lockfile"]
 
 _SALT = b"dicomover cohort"
 """The same for every lockfile: with a salt of its own, no two locks of the same requests would have the same hash."""
 
 
-def lock(
+def lock_requests(
     batch: Batch, lines: Lines, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
 ) -> Cohort:
     """Look up every request of a batch down to the instances.
@@ -52,7 +51,6 @@ def lock(
     NodeError
         If the archive cannot be reached any more.
     """
-    check_privacy(privacy, secret)
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = rows_of(table)
     contents = Contents(lines.find, archive)
@@ -73,7 +71,7 @@ def lock(
     return Cohort(Document(requests, frame, node, query, now, software(), kept), tuple(known))
 
 
-def written(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None) -> Cohort:
+def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None) -> Cohort:
     """Write a lockfile, unless an earlier one says the same.
 
     Returns
@@ -96,51 +94,3 @@ def written(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None
         "archive do now; verify it to see what has changed in the archive, or lock anew under another name or with "
         "overwrite=True"
     )
-
-
-def drift_of(cohort: Cohort, lines: Lines, *, archive: object, look_again: bool = True) -> list[Change]:
-    """Say what has changed in the archive since a cohort was locked.
-
-    Parameters
-    ----------
-    cohort
-        What was locked.
-    lines
-        Asks the archive.
-    archive
-        What to call it in messages.
-    look_again
-        Whether to look the requests up again, or to look only at what they came to.
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be reached any more.
-    """
-    contents = Contents(lines.find, archive)
-
-    def changes(item: tuple[int, LockedRequest]) -> list[Change]:
-        position, locked = item
-        if not look_again and not locked.studies:
-            return []
-        found = locked
-        if look_again:
-            found = look_up(locked.request(position), contents, max_matches=cohort.query["max_matches"])
-        try:
-            return _of_request(locked, found, contents, look_again)
-        except (QueryRefused, ContextRejected, ProtocolError) as error:
-            return [Change(locked.label, locked.level, Kind.UNKNOWN, note=str(error))]
-
-    return [change for found in lines.map(changes, enumerate(cohort.locked)) for change in found]
-
-
-def _of_request(locked: LockedRequest, found: LockedRequest, contents: Contents, look_again: bool) -> list[Change]:
-    now = {study.uid for study in found.studies}
-    if found.state is State.REFUSED:
-        return compare(locked, found, {})
-    strayed = [study for study in locked.studies if not look_again or study.uid not in now]
-    held = {study.uid: held_of(locked, study, contents) for study in strayed}
-    there = {uid: study for uid, study in held.items() if study is not None}
-    if look_again:
-        return compare(locked, found, there)
-    return compare(locked, replace(locked, studies=tuple(there.values())), {})
