@@ -1,4 +1,4 @@
-"""The guards of `conftest.py` guard."""
+"""The guards guard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import conftest
+import guards
 import peers
 
 
@@ -21,26 +21,26 @@ def test_nobody_is_spoken_to_beyond_this_machine(address: tuple[str, int]) -> No
         for connect in (sock.connect, sock.connect_ex):
             with pytest.raises(AssertionError, match="beyond this machine"):
                 connect(address)
-    assert conftest._beyond == [address, address]
-    conftest._beyond.clear()
+    assert guards._beyond == [address, address]
+    guards._beyond.clear()
 
 
 def test_what_is_left_behind_is_seen() -> None:
     """A child process and a thread that is no daemon are seen while they go on, and not afterwards."""
-    threads, children = conftest._threads(), conftest._children()
+    threads, children = guards._threads(), guards._children()
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)
     thread.start()
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        peers.wait_until(lambda: sys.platform != "linux" or conftest._children() - children == {process.pid})
-        assert conftest._threads() - threads == {thread}
+        peers.wait_until(lambda: sys.platform != "linux" or guards._children() - children == {process.pid})
+        assert guards._threads() - threads == {thread}
     finally:
         ended.set()
         thread.join()
         process.communicate(b"\n", timeout=10)
-    assert conftest._threads() == threads
-    assert conftest._children() == children
+    assert guards._threads() == threads
+    assert guards._children() == children
 
 
 def test_a_missing_peer_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
