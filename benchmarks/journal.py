@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.harness import Contestant, Experiment, Row, Scale, figure
-from dicomover.identifier import Identifier, Level, Model
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.journal import Details, File, Journal, Manifest, Privacy, Sync, decide
 from dicomover.outcome import Counters, Status
-from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 SECRET = "a secret of this benchmark"

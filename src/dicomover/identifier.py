@@ -1,4 +1,4 @@
-"""Query/Retrieve levels, information models, and the identifier of a C-MOVE: its unique keys and nothing else."""
+"""Query/Retrieve levels and models, a checked request, and the identifier of a C-MOVE: unique keys and nothing else."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from pydicom.datadict import dictionary_VR
 from dicomover.errors import ConfigurationError
 
 __all__ = [
+    "IDENTIFYING",
+    "KEY",
     "NOTHING",
     "UIDS_AT_ONCE",
     "UNIQUE_KEYS",
     "Identifier",
     "Level",
     "Model",
+    "Request",
     "level_of",
     "levels",
     "query_dataset",
@@ -60,6 +63,12 @@ class Level(StrEnum):
 
 UNIQUE_KEYS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """The unique key of each level, from the top (PS3.4 section C.6)."""
+
+IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
+"""The columns of a table that are keys without being named."""
+
+KEY = "key:"
+"""What the name of a column begins with that is a query key wherever the table comes from: `key:StudyDate`."""
 
 UIDS_AT_ONCE = 500
 """How many UIDs one C-MOVE names: at most 32,500 bytes, where Explicit VR can say 65,534 (PS3.5 section 7.1.2)."""
@@ -139,6 +148,36 @@ def level_of(keyword: str) -> Level | None:
     <Level.SERIES: 'SERIES'>
     """
     return _LEVEL_OF.get(keyword)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One checked request: what is asked for, at which level, in which model.
+
+    Attributes
+    ----------
+    position
+        Its place in the batch, from 0.
+    label
+        Its label in the index of the input.
+    keys
+        Query keys by keyword; every value is text.
+    pin
+        Stands for what a lockfile says that it comes to; empty if the archive is to say so.
+    """
+
+    position: int
+    label: object
+    keys: Mapping[str, str] = field(repr=False)
+    level: Level
+    model: Model
+    pin: str = ""
+
+    @property
+    def is_resolved(self) -> bool:
+        """True if its keys are unique keys down to its level, so that nothing has to be looked up."""
+        wanted = {level.unique_key for level in levels(self.model)[: levels(self.model).index(self.level) + 1]}
+        return wanted == set(self.keys)
 
 
 NOTHING: frozenset[str] = frozenset()

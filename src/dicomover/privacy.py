@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from pydicom.datadict import dictionary_VR
 
 from dicomover.errors import ConfigurationError, DicomoverError
-from dicomover.requests.check import Request
+from dicomover.identifier import Request
 
 __all__ = [
     "Asked",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dicomover.errors import ConfigurationError
 from dicomover.events import Arrival
-from dicomover.identifier import Identifier, Level, Model
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.journal import (
     Asked,
     Decision,
@@ -39,7 +39,6 @@ from dicomover.journal import (
 )
 from dicomover.journal.database import allows_wal
 from dicomover.outcome import Counters, Status
-from dicomover.requests.check import Request
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 

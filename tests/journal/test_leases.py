@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.identifier import Level, Model
+from dicomover.identifier import Level, Model, Request
 from dicomover.journal import Journal
 from dicomover.journal.owner import NOBODY, Owner
 from dicomover.outcome import Status
-from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 DONE = Result(Status.SUCCESS, 0, expected=1, received=1)

@@ -17,10 +17,9 @@ from typing import IO
 
 import pytest
 
-from dicomover.identifier import Identifier, Level, Model
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.journal import Details, File, Journal, Manifest
 from dicomover.outcome import Counters, Status
-from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 SECRET = "0123456789abcdef0123456789abcdef"

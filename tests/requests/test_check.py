@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomover.errors import RequestError, RequestWarning
-from dicomover.requests.check import Request, keyword_of, nearest
+from dicomover.identifier import Request
+from dicomover.requests.check import keyword_of, nearest
 from dicomover.requests.parse import parse_requests
 
 UID64 = "1." + "2" * 62

@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 
 from dicomover.batch.arrivals import RunningMove
 from dicomover.events import Event, RequestEnded
-from dicomover.identifier import Identifier
+from dicomover.identifier import Identifier, Request
 from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.policy.retry import Parties, Retry, Tried, hopeless, next_attempt
 from dicomover.query.resolve import Resolution, Target
-from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import Instance, Result
 from dicomover.text.sentences import distinct

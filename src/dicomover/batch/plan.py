@@ -10,9 +10,8 @@ import pandas as pd
 
 from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import Identifier, Level, Request
 from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
-from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.wire.line import Line

@@ -13,12 +13,11 @@ from typing import Self
 from dicomover.batch.ledger import Move, Row
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import Identifier, Level, Request
 from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
 from dicomover.query.resolve import Resolution, Target
-from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 __all__ = ["Resumption", "Taken", "only_missing"]

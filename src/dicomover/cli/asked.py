@@ -18,9 +18,10 @@ from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.screen import say, verbosity
 from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
+from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
-from dicomover.requests.parse import IDENTIFYING, KEY, keyword_of, read_requests
+from dicomover.requests.parse import keyword_of, read_requests
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
 __all__ = [

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from dicomover.identifier import Level, Model
+from dicomover.identifier import Level, Model, Request
 from dicomover.privacy import Hashed
-from dicomover.requests.check import Request
 
 __all__ = ["Digest", "LockedRequest", "LockedSeries", "LockedStudy", "State", "content_hash", "hide", "reveal"]
 

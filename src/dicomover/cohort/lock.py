@@ -15,9 +15,9 @@ from dicomover.cohort.document import Document, software
 from dicomover.cohort.frame import rows_of
 from dicomover.cohort.lookup import Contents, look_up
 from dicomover.errors import CohortError
+from dicomover.identifier import Request
 from dicomover.node import Node
 from dicomover.privacy import Hashed, Privacy
-from dicomover.requests.check import Request
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.wire.lines import Lines

@@ -10,11 +10,10 @@ from pydicom import Dataset
 
 from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, State
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
-from dicomover.identifier import Identifier, Level, Model
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.instances import Find, studies_of
 from dicomover.query.matching import select
 from dicomover.query.resolve import Target, TooManyMatches, no_match, resolve
-from dicomover.requests.check import Request
 
 __all__ = ["Contents", "held_of", "identifier_of", "look_up"]
 

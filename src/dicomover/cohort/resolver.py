@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from dicomover.cohort.content import LockedRequest, LockedStudy, State
 from dicomover.cohort.lookup import identifier_of
 from dicomover.errors import QueryRefused
-from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level
+from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Request
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of
 from dicomover.query.matching import select
 from dicomover.query.resolve import Resolution, Target, TooManyMatches
-from dicomover.requests.check import Request
 
 __all__ = ["PinnedResolver"]
 

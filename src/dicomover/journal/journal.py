@@ -14,6 +14,7 @@ from typing import Literal, Self, get_args
 
 from dicomover import __version__
 from dicomover.errors import ConfigurationError
+from dicomover.identifier import Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
 from dicomover.journal.leases import Leases
@@ -32,7 +33,6 @@ from dicomover.privacy import (
     keeper_of,
     new_keeper,
 )
-from dicomover.requests.check import Request
 from dicomover.summary import Result
 
 __all__ = ["Journal", "Sync"]

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
-from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, level_of, levels
+from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, Request, level_of, levels
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, says_all, studies_of
 from dicomover.query.matching import is_round, select
-from dicomover.requests.check import Request
 
 __all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "no_match", "resolve"]
 

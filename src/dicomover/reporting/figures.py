@@ -12,8 +12,8 @@ import pandas as pd
 from pydicom.datadict import keyword_dict
 
 from dicomover.errors import ConfigurationError
+from dicomover.identifier import KEY
 from dicomover.outcome import Status
-from dicomover.requests.parse import KEY
 from dicomover.summary import SCHEMA
 from dicomover.text.sentences import kind_of, merge
 

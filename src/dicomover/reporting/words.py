@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from dicomover.identifier import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.progress.labels import is_plain
 from dicomover.progress.text import duration, size
 from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
-from dicomover.requests.check import IDENTIFYING
 from dicomover.text import listing
 
 __all__ = [

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.requests.check import IDENTIFYING, RowCheck, nearest
+from dicomover.identifier import IDENTIFYING, KEY
+from dicomover.requests.check import RowCheck, nearest
 from dicomover.requests.csvfile import placed
-from dicomover.requests.parse import KEY, keyword_of
+from dicomover.requests.parse import keyword_of
 
 __all__ = ["Reach", "requests_around"]
 

@@ -15,13 +15,10 @@ import pandas as pd
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
 from dicomover.errors import Problem, RequestWarning
-from dicomover.identifier import UNIQUE_KEYS, Level, Model, level_of, levels
+from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request, level_of, levels
 from dicomover.requests.damage import left_over, no_date, rewritten
 
-__all__ = ["IDENTIFYING", "Numeric", "Request", "Row", "RowCheck", "is_missing", "keyword_of", "nearest"]
-
-IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
-"""The columns of a table that are keys without being named."""
+__all__ = ["Numeric", "Row", "RowCheck", "is_missing", "keyword_of", "nearest"]
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
@@ -43,36 +40,6 @@ _ALIASES = {
     "sopuid": "SOPInstanceUID",
     "imageuid": "SOPInstanceUID",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One checked request: what is asked for, at which level, in which model.
-
-    Attributes
-    ----------
-    position
-        Its place in the batch, from 0.
-    label
-        Its label in the index of the input.
-    keys
-        Query keys by keyword; every value is text.
-    pin
-        Stands for what a lockfile says that it comes to; empty if the archive is to say so.
-    """
-
-    position: int
-    label: object
-    keys: Mapping[str, str] = field(repr=False)
-    level: Level
-    model: Model
-    pin: str = ""
-
-    @property
-    def is_resolved(self) -> bool:
-        """True if its keys are unique keys down to its level, so that nothing has to be looked up."""
-        wanted = {level.unique_key for level in levels(self.model)[: levels(self.model).index(self.level) + 1]}
-        return wanted == set(self.keys)
 
 
 @dataclass(slots=True)

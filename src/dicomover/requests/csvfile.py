@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from dicomover.errors import NoSuchFileError, Problem, RequestError
-from dicomover.identifier import UNIQUE_KEYS
-from dicomover.requests.check import IDENTIFYING, keyword_of, nearest
+from dicomover.identifier import IDENTIFYING, UNIQUE_KEYS
+from dicomover.requests.check import keyword_of, nearest
 from dicomover.summary import PLAN_COLUMNS
 
 __all__ = ["placed", "read_requests"]

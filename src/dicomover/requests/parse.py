@@ -17,18 +17,15 @@ import pandas as pd
 from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
-from dicomover.identifier import UNIQUE_KEYS, Level, Model
-from dicomover.requests.check import IDENTIFYING, Numeric, Request, Row, RowCheck, is_missing, keyword_of, nearest
+from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
+from dicomover.requests.check import Numeric, Row, RowCheck, is_missing, keyword_of, nearest
 from dicomover.requests.csvfile import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
 
 __all__ = [
-    "IDENTIFYING",
-    "KEY",
     "Batch",
     "Invalid",
     "Query",
-    "Request",
     "RequestsLike",
     "keyword_of",
     "parse_query",
@@ -41,9 +38,6 @@ RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[A
 """One request or many: a dict, a DataFrame, a row or a column of it, or an iterable of dicts or of rows."""
 
 Invalid = Literal["raise", "record"]
-
-KEY = "key:"
-"""What the name of a column begins with that is a query key wherever the table comes from: `key:StudyDate`."""
 
 _NO_DATA = re.compile(
     r"[A-Za-z]\d{0,2}|(acc(ession)?|age|cohort|date|exam|id|label|mrn|n[ro]|num(ber)?|patient|pid|row|series|sex|split|study|uid)+",
