@@ -498,7 +498,7 @@ def test_two_processes_with_the_same_requests(tmp_path: Path) -> None:
     script = """
         import sys, pandas as pd
         from dicomover import Mover
-            from dicomover.batch import worker
+        from dicomover.batch import worker
         worker._HELD_AGAIN_AFTER = 0.1
         node, folder, ae_title = sys.argv[1:]
         with Mover(node, ae_title=ae_title, receive=folder, port=0, progress="none") as mover:
