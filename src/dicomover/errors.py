@@ -7,6 +7,7 @@
     ├── ConfigurationError    (also a ValueError)  a setting that cannot be meant
     ├── NoSuchFileError       (also a FileNotFoundError)  a file or folder to read is not there
     ├── CohortError           (also a ValueError)  a lockfile that is not what was written, or does not fit
+    ├── JournalError          the journal cannot be read or written any more
     ├── ReceiverError         our own Storage SCP cannot run
     └── NodeError             the peer, seen from here; `retriable` says whether to try again
         ├── NodeUnreachable       no TCP connection
@@ -37,6 +38,7 @@ __all__ = [
     "ConfigurationError",
     "ContextRejected",
     "DicomoverError",
+    "JournalError",
     "LostBy",
     "NoSuchFileError",
     "NodeError",
@@ -156,6 +158,10 @@ class RequestWarning(UserWarning):
 
 class CohortError(DicomoverError, ValueError):
     """A lockfile is damaged, edited or too new, says otherwise than the archive, or its files do not allow a seal."""
+
+
+class JournalError(DicomoverError):
+    """The journal cannot be read or written any more: the disk is full, locked, or damaged. Nothing was recorded."""
 
 
 class AnswerWarning(UserWarning):

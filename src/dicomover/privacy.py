@@ -13,14 +13,13 @@ from typing import Literal, get_args
 
 from pydicom.datadict import dictionary_VR
 
-from dicomover.errors import ConfigurationError, DicomoverError
+from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
 
 __all__ = [
     "Asked",
     "DamagedRecord",
     "Hashed",
-    "JournalError",
     "Keeper",
     "Plain",
     "Privacy",
@@ -33,10 +32,6 @@ Privacy = Literal["plain", "hashed"]
 
 _SHORTEST_SECRET = 16  # characters; whoever has the file may try as many secrets as they like
 _ROUNDS = 200_000  # of PBKDF2, about a tenth of a second
-
-
-class JournalError(DicomoverError):
-    """The journal cannot be read or written any more: the disk is full, locked, or damaged. Nothing was recorded."""
 
 
 class DamagedRecord(ValueError):

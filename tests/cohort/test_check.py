@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from cohort_kit import cohort_of, locked
 from dicomover import Cohort, CohortError, Mover
 from dicomover.cohort.content import LockedSeries, LockedStudy
-from dicomover.cohort.files import digest_of, index_folder, read_file
+from dicomover.cohort.folder import digest_of, index_folder, read_file
 from dicomover.testing import DemoPacs, Study, made_study, sample_studies
 
 A = made_study("A", series=2, instances=2)

@@ -16,7 +16,7 @@ import pytest
 
 from dicomover.identifier import Level, Model, Request
 from dicomover.journal import Journal
-from dicomover.journal.owner import NOBODY, Owner
+from dicomover.journal.leases import NOBODY, Owner
 from dicomover.outcome import Status
 from dicomover.summary import Result
 

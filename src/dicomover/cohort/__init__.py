@@ -5,7 +5,7 @@ changed in the archive since, `Cohort.check` what has changed on the disk. The p
 
 - `content` and `document` say what stands in the file, and read and write it;
 - `lookup` asks the archive; `lock` and `verify` do so for a whole batch;
-- `drift` compares what was locked with what is there now, and is pure; `disk` and `files` look at a folder;
+- `drift` compares what was locked with what is there now, and is pure; `folder` looks at the disk;
 - `resolver` asks for exactly what was locked.
 """
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 import pandas as pd
 
 from dicomover.cohort.content import Digest, LockedRequest, reveal
-from dicomover.cohort.disk import check_files, check_table
 from dicomover.cohort.document import Document, read, write
 from dicomover.cohort.drift import Kind
+from dicomover.cohort.folder import check_table, compare_files
 from dicomover.cohort.frame import table_of
 from dicomover.cohort.resolver import PinnedResolver
 from dicomover.errors import CohortError, ConfigurationError
@@ -296,7 +296,7 @@ class Cohort:
         1       0  missing  no file has this instance
         """
         digests = self.document.digests if content else {}
-        changes, _ = check_files(self.locked, folder, digests)
+        changes, _ = compare_files(self.locked, folder, digests)
         return check_table(changes)
 
     def seal(self, folder: str | os.PathLike[str], *, partial: bool = False) -> Self:
@@ -335,7 +335,7 @@ class Cohort:
         True 0
         """
         digests = self.document.digests
-        changes, taken = check_files(self.locked, folder, digests, read_all=True)
+        changes, taken = compare_files(self.locked, folder, digests, read_all=True)
         passed = {Kind.GAINED, Kind.MISSING} if partial else {Kind.GAINED}
         wrong = [change for change in changes if change.kind not in passed and change.sop]
         if wrong:

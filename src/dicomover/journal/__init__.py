@@ -9,11 +9,12 @@ It knows requests, results and files, never the network and never the mover. Its
 The order that keeps two kernels from moving the same request is: claim it, read its entry, decide, move, record.
 """
 
+from dicomover.errors import JournalError
 from dicomover.journal.decision import Decision, Missing, decide, is_verified, missing
 from dicomover.journal.journal import Journal, Sync
 from dicomover.journal.manifest import Details, File, FileCheck, Manifest, check_files
 from dicomover.journal.rows import Entry
-from dicomover.privacy import Asked, JournalError, Privacy
+from dicomover.privacy import Asked, Privacy
 
 __all__ = [
     "Asked",

@@ -13,19 +13,17 @@ from types import TracebackType
 from typing import Literal, Self, get_args
 
 from dicomover import __version__
-from dicomover.errors import ConfigurationError
+from dicomover.errors import ConfigurationError, JournalError
 from dicomover.identifier import Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
-from dicomover.journal.leases import Leases
+from dicomover.journal.leases import NOBODY, Leases, Owner
 from dicomover.journal.manifest import Details, pack, unpack
-from dicomover.journal.owner import NOBODY, Owner
 from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
 from dicomover.outcome import Status
 from dicomover.privacy import (
     Asked,
     DamagedRecord,
-    JournalError,
     Keeper,
     Plain,
     Privacy,

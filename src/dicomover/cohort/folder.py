@@ -1,0 +1,339 @@
+"""A cohort held against the files of a folder: their heads by SOP Instance UID, and digests of their data sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicomover.cohort.content import Digest, LockedRequest
+from dicomover.cohort.drift import Kind
+from dicomover.dicomfile import Head, HeadError
+from dicomover.errors import NoSuchFileError
+
+__all__ = [
+    "CHECK_COLUMNS",
+    "DicomFile",
+    "FileChange",
+    "Folder",
+    "check_table",
+    "compare_files",
+    "digest_files",
+    "digest_of",
+    "index_folder",
+    "read_file",
+]
+
+CHECK_COLUMNS = ("request", "kind", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "path", "note")
+"""The columns of the drift against the disk."""
+
+_SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
+_WANTED = frozenset((_SOP, _STUDY, _SERIES))
+_FIRST, _MORE = 1 << 13, 1 << 20  # bytes: most heads end within the first
+_ELEMENT = struct.Struct("<HH2sH")
+_LONG_VRS = (b"OB", b"UN", b"OW", b"SQ", b"UT")
+_BLOCK = 1 << 20
+_THREADS = 4
+_IMPLICIT = str(ImplicitVRLittleEndian)
+_BY_PYDICOM = (str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian))
+
+
+class DicomFile(NamedTuple):
+    """One DICOM file: its UIDs, its transfer syntax, and where its data set begins."""
+
+    path: str
+    sop: str
+    series: str
+    study: str
+    transfer_syntax: str
+    start: int
+
+    def __repr__(self) -> str:
+        return f"DicomFile(sop={self.sop!r})"  # a path may name a patient
+
+
+@dataclass(slots=True)
+class Folder:
+    """What lies in a folder: the DICOM files by SOP Instance UID, and those that should be DICOM and cannot be read."""
+
+    files: dict[str, list[DicomFile]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
+_LEFT = re.compile(r"\.(part|changed-\d+)$")
+
+
+def index_folder(folder: str | os.PathLike[str]) -> Folder:
+    """Read the heads of all DICOM files in a folder and below it.
+
+    A file is taken for DICOM if it says so (PS3.10 section 7.1), or if its name ends in `.dcm`; others are passed
+    over, and so is what a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`).
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    if not Path(folder).exists():
+        raise NoSuchFileError(folder)
+    found = Folder()
+    for path in _list_paths(os.fspath(folder)):
+        try:
+            file = read_file(path)
+        except FileNotFoundError:
+            continue  # gone since it was listed
+        except (HeadError, OSError):
+            found.unreadable.append(path)
+            continue
+        if file is not None:
+            found.files.setdefault(file.sop, []).append(file)
+        elif path.endswith(".dcm"):
+            found.unreadable.append(path)
+    return found
+
+
+def _list_paths(folder: str) -> Iterator[str]:
+    """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        seen = os.stat(path)  # noqa: PTH116
+        if (seen.st_dev, seen.st_ino) in entered:
+            continue
+        entered.add((seen.st_dev, seen.st_ino))
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        yield from (entry.path for entry in entries if entry.is_file() and not _LEFT.search(entry.name))
+        waiting += reversed([entry.path for entry in entries if entry.is_dir()])
+
+
+def read_file(path: str) -> DicomFile | None:
+    """Read the head of a file; None if it is no DICOM file.
+
+    Raises
+    ------
+    HeadError
+        If it is one and cannot be read.
+    OSError
+    """
+    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
+        data = stream.read(_FIRST)
+        if data[128:132] != b"DICM":
+            return None
+        syntax, start = _meta(data)
+        if not syntax or syntax in _BY_PYDICOM:
+            return _read_by_pydicom(path)
+        head = Head(syntax == _IMPLICIT, _WANTED, _SERIES)
+        body = memoryview(data)[start:]
+        while not head.feed(body, len(body), complete=len(data) < _FIRST):
+            more = stream.read(_MORE)
+            if not more:
+                head.feed(body, len(body), complete=True)
+                break
+            data += more
+            body = memoryview(data)[start:]
+    return _make_file(path, head.text(_SOP), head.text(_SERIES), head.text(_STUDY), syntax, start)
+
+
+def _make_file(path: str, sop: str, series: str, study: str, syntax: str, start: int) -> DicomFile:
+    if not sop:
+        raise HeadError("it has no SOP Instance UID")
+    return DicomFile(path, sop, series, study, syntax, start)
+
+
+def _meta(data: bytes) -> tuple[str, int]:
+    """Return the transfer syntax, and where the data set begins; empty and 0 if that is not said in the usual way."""
+    if len(data) < 144 or data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
+        return "", 0
+    end, offset, syntax = 144 + int.from_bytes(data[140:144], "little"), 144, ""
+    while offset + 8 <= min(end, len(data)):
+        group, element, vr, length = _ELEMENT.unpack_from(data, offset)
+        offset += 8
+        if vr in _LONG_VRS:
+            length = int.from_bytes(data[offset : offset + 4], "little")
+            offset += 4
+        if (group, element) == (0x0002, 0x0010):
+            syntax = data[offset : offset + length].decode("ascii", "replace").strip("\0 ")
+        offset += length
+    return (syntax, end) if offset == end else ("", 0)
+
+
+def _read_by_pydicom(path: str) -> DicomFile:
+    """Read a file that is deflated, big endian, or has an odd file meta information."""
+    keywords = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+    try:
+        data = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+        sop, study, series = (str(data.get(keyword) or "") for keyword in keywords)
+        syntax = str(data.file_meta.get("TransferSyntaxUID") or "")
+    except OSError:
+        raise
+    except Exception as error:  # a broken file may raise anything
+        raise HeadError(f"pydicom cannot read it, {type(error).__name__}") from error
+    return _make_file(path, sop, series, study, syntax, 0)
+
+
+def digest_of(file: DicomFile) -> Digest:
+    """Return the size and the SHA-256 of a data set, without the file meta information where that can be told apart."""
+    sha, size = hashlib.sha256(), 0
+    with open(file.path, "rb") as stream:  # noqa: PTH123
+        stream.seek(file.start)
+        while block := stream.read(_BLOCK):
+            sha.update(block)
+            size += len(block)
+    return Digest(size, sha.hexdigest(), file.transfer_syntax)
+
+
+def digest_files(files: Iterable[DicomFile]) -> Iterator[tuple[DicomFile, Digest | None]]:
+    """Yield each file with its digest, None if it cannot be read; several are read at a time."""
+
+    def read(file: DicomFile) -> tuple[DicomFile, Digest | None]:
+        try:
+            return file, digest_of(file)
+        except OSError:
+            return file, None
+
+    with ThreadPoolExecutor(_THREADS, "dicomover digest") as pool:
+        yield from pool.map(read, files)
+
+
+# --- against what was locked
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One row of the drift against the disk: an instance, or a file."""
+
+    request: Any
+    kind: Kind
+    study: str
+    series: str
+    sop: str
+    path: str
+    note: str
+
+
+def check_table(changes: Iterable[FileChange]) -> pd.DataFrame:
+    """Put changes into a table with the columns of `CHECK_COLUMNS`; without a row if there are none."""
+    rows = []
+    for each in changes:
+        texts = (each.study, each.series, each.sop, each.path)
+        rows.append((each.request, str(each.kind), *(text or None for text in texts), each.note))
+    table = pd.DataFrame(rows, columns=list(CHECK_COLUMNS), dtype=object)
+    return table.astype({name: "string" for name in CHECK_COLUMNS if name != "request"})
+
+
+def compare_files(
+    requests: Iterable[LockedRequest],
+    folder: str | os.PathLike[str],
+    digests: Mapping[str, Digest],
+    *,
+    read_all: bool = False,
+) -> tuple[list[FileChange], dict[str, Digest]]:
+    """Compare what was locked with what lies in a folder.
+
+    Parameters
+    ----------
+    requests
+        What was locked.
+    folder
+        Where it should lie, in any layout.
+    digests
+        What was recorded, by SOP Instance UID. The content of a file is read where there is something to compare it
+        with: that, or another file with the same UID.
+    read_all
+        Read the content of all that was locked.
+
+    Returns
+    -------
+    changes : list of FileChange
+        Empty if everything is as it was.
+    taken : dict
+        The digests of the instances that were read.
+    """
+    found = index_folder(folder)
+    locked: dict[str, list[tuple[Any, str, str]]] = {}
+    for request in requests:
+        for study, series, sop in request.instances():
+            locked.setdefault(sop, []).append((request.label, study, series))
+    wanted = [
+        file
+        for sop, files in found.files.items()
+        for file in files
+        if sop in locked and (read_all or len(files) > 1 or sop in digests)
+    ]
+    taken: dict[str, Digest | None] = {file.path: digest for file, digest in digest_files(wanted)}
+    root = os.fspath(folder)
+    changes = [*_compare_locked(locked, found, root, taken, digests), *_name_others(locked, found, root)]
+    read = {file.sop: taken[file.path] for files in found.files.values() for file in files if file.path in taken}
+    return changes, {sop: digest for sop, digest in read.items() if digest is not None}
+
+
+def _compare_locked(
+    locked: Mapping[str, list[tuple[Any, str, str]]],
+    found: Folder,
+    root: str,
+    taken: Mapping[str, Digest | None],
+    digests: Mapping[str, Digest],
+) -> Iterator[FileChange]:
+    for sop, owners in locked.items():
+        files = found.files.get(sop, [])
+        for label, study, series in owners:
+            if not files:
+                yield FileChange(label, Kind.MISSING, study, series, sop, "", "no file has this instance")
+            for file in files:
+                kind, note = _judge_file(
+                    file, study, series, taken.get(file.path), digests.get(sop), file.path in taken
+                )
+                if kind is not None:
+                    yield FileChange(label, kind, study, series, sop, os.path.relpath(file.path, root), note)
+        if len({digest and digest.sha256 for digest in (taken.get(file.path) for file in files)}) > 1:
+            for label, study, series in owners:
+                names = f"{len(files)} files have this instance, with different content"
+                yield FileChange(label, Kind.CONFLICT, study, series, sop, os.path.relpath(files[0].path, root), names)
+
+
+def _judge_file(
+    file: DicomFile, study: str, series: str, digest: Digest | None, recorded: Digest | None, was_read: bool
+) -> tuple[Kind | None, str]:
+    """Say what is wrong with one file of an instance."""
+    if (file.study, file.series) != (study, series):
+        where = "study" if file.study != study else "series"
+        return Kind.CHANGED, f"the file says that it belongs to another {where}"
+    if was_read and digest is None:
+        return Kind.CORRUPT, "the file cannot be read to its end"
+    if recorded is None or digest is None:
+        return None, ""
+    if digest.transfer_syntax != recorded.transfer_syntax:
+        return (
+            Kind.CHANGED,
+            "the file is in another transfer syntax than was recorded, so its content cannot be compared",
+        )
+    if digest.size != recorded.size:
+        return Kind.CORRUPT, f"the data set has {digest.size} bytes, {recorded.size} were recorded"
+    if digest.sha256 != recorded.sha256:
+        return Kind.CORRUPT, "the bytes of the data set are not those that were recorded (SHA-256)"
+    return None, ""
+
+
+def _name_others(locked: Mapping[str, object], found: Folder, root: str) -> Iterator[FileChange]:
+    """Name the files that nobody locked, and those that cannot be read."""
+    for sop, files in found.files.items():
+        for file in files if sop not in locked else ():
+            path = os.path.relpath(file.path, root)
+            yield FileChange(
+                None, Kind.GAINED, file.study, file.series, sop, path, "this instance is not in the cohort"
+            )
+    for broken in found.unreadable:
+        note = "this file should be DICOM and cannot be read"
+        yield FileChange(None, Kind.CORRUPT, "", "", "", os.path.relpath(broken, root), note)
