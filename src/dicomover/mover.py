@@ -40,9 +40,7 @@ from dicomover.query.resolve import Resolve, Resolver
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
-from dicomover.wire.line import Line
-from dicomover.wire.lines import Lines, lines_of
-from dicomover.wire.pool import Pool
+from dicomover.wire.lines import Line, Lines, Pool, open_lines
 from dicomover.wire.stop import Controls
 
 __all__ = ["Mover"]
@@ -836,4 +834,4 @@ class Mover:
 
     def _lines(self, options: Options, size: int) -> contextlib.AbstractContextManager[Lines]:
         """Lend as many lines as may work side by side on so many requests."""
-        return lines_of(partial(self._asking, options["timeouts"]), min(options["associations"], size))
+        return open_lines(partial(self._asking, options["timeouts"]), min(options["associations"], size))

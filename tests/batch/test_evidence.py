@@ -285,7 +285,7 @@ def test_a_patient_at_a_destination_under_another_id(pacs: DemoPacs) -> None:
 
 def test_a_destination_that_goes_away(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch ends: what has moved and cannot be confirmed is lost, the rest is not sent."""
-    monkeypatch.setattr("dicomover.wire.line._RECONNECT_AFTER", (0.01,))
+    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
     there = Destination([WHOLE], ae_title="ELSEWHERE")
     pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.05)
     with there.asked_by(pacs, associations=1) as mover:

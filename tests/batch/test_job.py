@@ -25,7 +25,7 @@ from dicomover.policy.retry import Retry
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
-from dicomover.wire.line import Line
+from dicomover.wire.lines import Line
 from dicomover.wire.stop import Controls
 from peers import ONCE, free_port, wait_until
 
@@ -398,7 +398,7 @@ def test_the_last_row_is_lost(pacs: DemoPacs) -> None:
 
 def test_the_archive_dies_for_good(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once there is no association to be had, every row that is left says so, and why."""
-    monkeypatch.setattr("dicomover.wire.line._RECONNECT_AFTER", (0.05, 0.05))
+    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.05, 0.05))
     pacs.misbehave["S01"] = Misbehaviour("restart", seconds=60)
     summary = quiet(pacs, associations=1).move(batch(4))
     assert summary["status"].tolist() == ["success", "lost", "failure", "failure"]

@@ -212,7 +212,7 @@ def test_cancel_while_a_lookup_waits(pacs: DemoPacs) -> None:
 
 def test_the_archive_goes_away_during_a_pause(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A row whose next attempt finds no archive any more keeps what its last attempt came to."""
-    monkeypatch.setattr("dicomover.wire.line._RECONNECT_AFTER", (0.01,))
+    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
     pacs.misbehave["S00"] = "abort"
     with third(pacs, retry=Retry(first_wait=1.5, longest_wait=1.5), journal=tmp_path / "j.db") as mover:
         job = mover.start(batch(0))

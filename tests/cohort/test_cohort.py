@@ -363,7 +363,7 @@ def test_two_locks_have_the_same_hash(pacs: DemoPacs, tmp_path: Path, monkeypatc
     first = mover.lock(rows, tmp_path / "c.json")
     hidden = mover.lock(rows, path=None, privacy="hashed", secret=SECRET)
     before = (tmp_path / "c.json").read_bytes()
-    from dicomover.wire.line import Line
+    from dicomover.wire.lines import Line
 
     find = Line.find
     monkeypatch.setattr(Line, "find", lambda *args, **more: find(*args, **more)[::-1])

@@ -61,7 +61,7 @@ def scene(folder: Path | None, **options: object) -> Iterator[Scene]:
     studies = [made_study(accession, series=2, instances=INSTANCES // 2) for accession in ACCESSIONS.values()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 1.0)
-        patch.setattr("dicomover.wire.line._RECONNECT_AFTER", (0.1,) * 20)
+        patch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.1,) * 20)
         with DemoPacs(studies, **options) as pacs:  # type: ignore[arg-type]
             pacs.workstation.keep = True
             receives = {"destination": "WORKSTATION"} if folder is None else {"receive": folder, "port": 0}

@@ -13,8 +13,7 @@ import pytest
 from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
 from dicomover.batch.crew import thread
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
-from dicomover.wire.line import Line
-from dicomover.wire.pool import Pool
+from dicomover.wire.lines import Line, Pool
 from dicomover.wire.stop import Controls
 
 

@@ -13,8 +13,7 @@ from dicomover.policy.retry import Retry
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Target
 from dicomover.summary import Instance
-from dicomover.wire.line import Line
-from dicomover.wire.pool import Pool
+from dicomover.wire.lines import Line, Pool
 from dicomover.wire.stop import Controls
 
 __all__ = ["Evidence", "Witness"]
@@ -69,7 +68,7 @@ class Witness:
     def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, retry: Retry) -> None:
         self.node = pool.node
         self._pool = pool
-        self._line = Line(pool, timeouts, controls, retry)
+        self._line = Line(pool, timeouts, controls, retry.pauses())
         self._controls = controls
         self._lock = threading.Lock()  # of the line
 

@@ -31,7 +31,7 @@ from dicomover.progress import Progress, View
 from dicomover.progress.timeline import Timeline
 from dicomover.receiver import Receiver
 from dicomover.requests.parse import Batch
-from dicomover.wire.pool import Pool
+from dicomover.wire.lines import Pool
 from dicomover.wire.stop import Controls
 
 if TYPE_CHECKING:

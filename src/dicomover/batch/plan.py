@@ -14,7 +14,7 @@ from dicomover.identifier import Identifier, Level, Request
 from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS
-from dicomover.wire.line import Line
+from dicomover.wire.lines import Line
 from dicomover.wire.stop import Stop
 
 __all__ = ["Answers", "Planned", "make_plan", "tabulate_plan"]

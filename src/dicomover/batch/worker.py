@@ -34,8 +34,7 @@ from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.summary import Result
 from dicomover.wire.association import Association, MoveEnd
-from dicomover.wire.line import GONE, Line
-from dicomover.wire.pool import Pool
+from dicomover.wire.lines import GONE, Line, Pool
 from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["Settings", "Worker"]
@@ -80,7 +79,7 @@ class Worker:
         self._pool = pool
         self._controls = controls
         self._reception = reception
-        self._line = Line(pool, settings.timeouts, controls, settings.retry)
+        self._line = Line(pool, settings.timeouts, controls, settings.retry.pauses())
         self._witness = witness
 
     def work(self) -> bool:

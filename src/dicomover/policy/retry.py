@@ -112,6 +112,21 @@ class Retry:
                 )
         object.__setattr__(self, "on", tuple(status for status in known if status in given))
 
+    def pauses(self) -> tuple[float, ...]:
+        """Return how long to pause between attempts at an association, beyond the first seconds.
+
+        An archive that is restarted in the night is worth as long a wait as a request that failed.
+
+        Examples
+        --------
+        >>> Retry().pauses(), Retry(attempts=6, first_wait=30, longest_wait=100).pauses()
+        ((), (30.0, 60.0, 100))
+        """
+        return tuple(self._pause(step) for step in range(self.attempts - 3))
+
+    def _pause(self, step: int) -> float:
+        return min(self.first_wait * 2.0 ** min(step, 64), self.longest_wait)
+
     @classmethod
     def none(cls) -> Self:
         """Return: one attempt, whatever comes of it."""
@@ -271,14 +286,9 @@ def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Rando
         return None
     if kind == "once" and any(classify(earlier) == "once" for earlier in tries[:-1]):
         return None
-
-    from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential  # not before it is needed
-
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = len(tries)
-    if stop_after_attempt(retry.attempts)(state):
+    if len(tries) >= retry.attempts:
         return None
-    longest = wait_exponential(multiplier=retry.first_wait, max=retry.longest_wait)(state)
+    longest = retry._pause(len(tries) - 1)
     return now + random.uniform(longest / 2, longest)
 
 

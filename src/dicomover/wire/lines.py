@@ -1,26 +1,215 @@
-"""Several lines to one archive, and work on many requests side by side over them."""
+"""Lines to one archive: associations that are kept while idle, lent out, replaced when they have ended, and shared."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
+import secrets
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from pydicom import Dataset
 
-from dicomover.errors import AssociationLost, NodeError, NodeUnreachable
-from dicomover.identifier import Level, Model
-from dicomover.wire.line import Line
+from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
+from dicomover.events import Noted
+from dicomover.identifier import Level, Model, query_dataset
+from dicomover.node import Node, Timeouts
+from dicomover.wire.association import Association
 from dicomover.wire.stop import Controls, Stop
 
-__all__ = ["Lines", "lines_of"]
+__all__ = ["GONE", "Line", "Lines", "Pool", "open_lines"]
 
+GONE = (LostBy.CLOSED, LostBy.ABORT, LostBy.RELEASE)
+"""How an association ends that the peer had left while it was idle."""
+
+_MESSAGE_IDS = 65535
+_RECONNECT_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 _ATTEMPTS = 3  # of a C-FIND whose association is lost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Pool:
+    """Keeps associations with one node while they are idle, and gives out the Message IDs of all that goes over them.
+
+    Every method may be called from any thread.
+    """
+
+    # The lock guards the list and the counters alone: an association is taken out before it is looked at or released,
+    # since both may wait for the peer.
+
+    def __init__(self, node: Node, ae_title: str) -> None:
+        self.node = node
+        self.ae_title = ae_title
+        self._idle: list[Association] = []
+        self._lock = threading.Lock()
+        # Not all from 1: what another program moves under the same AE title must not look like ours.
+        start = secrets.randbelow(_MESSAGE_IDS)
+        self._message_ids = (1 + (start + number) % _MESSAGE_IDS for number in itertools.count())
+        self._numbers = itertools.count()
+
+    def next_message_id(self) -> int:
+        """Return a Message ID that no other running request of ours has."""
+        with self._lock:
+            return next(self._message_ids)
+
+    def next_number(self) -> int:
+        """Return a number that no other C-MOVE of ours has; unlike a Message ID it never comes again."""
+        with self._lock:
+            return next(self._numbers)
+
+    def take(self, timeouts: Timeouts) -> Association:
+        """Return an open association that was idle, or a new one that is still to be opened."""
+        while True:
+            with self._lock:
+                association = self._idle.pop() if self._idle else None
+            if association is None:
+                return Association(self.node, self.ae_title, timeouts)
+            if association.is_usable():
+                association.timeouts = timeouts
+                return association
+            association.release()
+
+    def give(self, association: Association) -> None:
+        """Take an association back; one that has ended or was cancelled is not kept."""
+        if association.is_usable():
+            with self._lock:
+                self._idle.append(association)
+        else:
+            association.release()
+
+    def close(self) -> None:
+        """Release what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for association in idle:
+            association.release()
+
+
+class Line:
+    """Lends one thread an open association, replaced when it has ended. As a context manager it gives it back.
+
+    Parameters
+    ----------
+    pool, timeouts
+        Where associations come from, and how long to wait for what.
+    controls
+        Of whoever asks: a cancel reaches the association that is lent out.
+    pauses
+        Seconds between further attempts at an association that is not to be had, after the first short ones.
+    """
+
+    # One thread uses a Line. Its association is registered with the controls for as long as it is lent out, and only
+    # then: a cancel must neither miss it nor reach it after another thread has taken it from the pool.
+
+    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, pauses: Sequence[float] = ()) -> None:
+        self._pauses = (*_RECONNECT_AFTER, *pauses)
+        self._pool = pool
+        self._timeouts = timeouts
+        self._controls = controls
+        self._association: Association | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._association is not None and kind is not None and not issubclass(kind, Exception):
+            self._association.kill()  # an interrupt may have left an answer under way: it would answer the next request
+        self.close()
+
+    def close(self) -> None:
+        """Give the association back."""
+        association, self._association = self._association, None
+        if association is not None:
+            self._controls.unregister(association)  # first: once in the pool it may be another thread's
+            self._pool.give(association)
+
+    @property
+    def local_address(self) -> str:
+        """The address of this machine as the archive sees it, empty while there is no connection."""
+        return "" if self._association is None else self._association.local_address
+
+    def connect(self) -> Association:
+        """Return an open association: the present one, an idle one, or a new one.
+
+        Raises
+        ------
+        NodeError
+            If there is none to be had.
+        """
+        if self._association is not None and self._association.is_usable():
+            return self._association
+        self.close()
+        try:
+            self._association = self._pool.take(self._timeouts)
+            self._controls.register(self._association)  # before it opens: a cancel ends that too
+            if not self._association.is_open:
+                self._association.open()
+        except OSError as error:  # no descriptor is left, or no memory
+            self.close()
+            why = f"this machine cannot open another connection ({error.strerror or error})"
+            raise NodeUnreachable(f"{self._pool.node}: {why}; close what is not needed, or raise its limits") from error
+        except BaseException:
+            self.close()
+            raise
+        return self._association
+
+    def connect_patiently(self) -> Association:
+        """Return an open association, trying again for a while; raise Stop if there is none to be had."""
+        self._controls.check()
+        try:
+            return self.connect()
+        except NodeError as error:
+            return self.reconnect(error)
+
+    def reconnect(self, error: NodeError) -> Association:
+        """Try again after `error`; raise Stop, for every worker, if that does not help."""
+        for delay in self._pauses:
+            self._controls.check()
+            if not error.retriable:
+                break
+            self._controls.emit(Noted(time.monotonic(), f"no association ({type(error).__name__}), trying again"))
+            self._controls.pause(delay)
+            try:
+                return self.connect()
+            except NodeError as again:
+                error = again
+        self._controls.check()
+        raise self._controls.give_up(str(error))
+
+    def echo(self) -> None:
+        """Send a C-ECHO; once more if an idle association turns out to be gone."""
+        while True:
+            association = self.connect()
+            was_idle = association.served > 0
+            try:
+                return association.echo(self._pool.next_message_id())
+            except AssociationLost as error:
+                if not was_idle or error.by not in GONE:
+                    raise
+
+    def find(
+        self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        """Send a C-FIND and return all answers; once more if an idle association turns out to be gone."""
+        dataset = query_dataset(level, {**dict.fromkeys([level.unique_key, *returned], ""), **keys})
+        while True:
+            association = self.connect_patiently()
+            was_idle = association.served > 0
+            try:
+                return list(association.find(dataset, model, self._pool.next_message_id(), limit=limit))
+            except AssociationLost as error:
+                self._controls.check()
+                if not was_idle or error.by not in GONE:
+                    raise
 
 
 class Lines:
@@ -72,7 +261,7 @@ class Lines:
 
 
 @contextlib.contextmanager
-def lines_of(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]], size: int) -> Iterator[Lines]:
+def open_lines(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]], size: int) -> Iterator[Lines]:
     """Open at most `size` lines, fewer where the archive does not take as many associations.
 
     Raises
