@@ -1,8 +1,7 @@
-"""Retry: which attempt is worth another, when, and when the whole batch is not."""
+"""Retry: which attempt is worth another, and when."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -21,14 +20,11 @@ from dicomover.errors import (
     ProtocolError,
     QueryRefused,
 )
-from dicomover.node import Node
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.policy.retry import DISK_FULL, Parties, Retry, Tried, classify, hopeless, next_attempt
+from dicomover.policy.retry import DISK_FULL, Retry, Tried, classify, schedule_retry
 
 F, P, E, L = Status.FAILURE, Status.PARTIAL, Status.EMPTY, Status.LOST
 NONE_OF_IT = Counters(0, 0, 0)
-PARTIES = Parties(Node("10.1.2.3", 104, ae_title="ARCHIVE"), "MOVESCU", "MOVESCU", "10.9.9.9", 11112)
-THIRD = Parties(Node("10.1.2.3", 104, ae_title="ARCHIVE"), "MOVESCU", "WORKSTATION")
 
 
 def rejected(result: int, source: int, reason: int) -> Tried:
@@ -123,7 +119,7 @@ def pauses(retry: Retry, tried: Tried, seed: int = 1) -> list[float]:
     """Return the pauses between attempts that all end alike."""
     random, found = Random(seed), []
     for attempts in range(1, 100):
-        moment = next_attempt(retry, [tried] * attempts, 1000.0, random)
+        moment = schedule_retry(retry, [tried] * attempts, 1000.0, random)
         if moment is None:
             break
         found.append(moment - 1000.0)
@@ -147,9 +143,9 @@ def test_empty_is_believed_the_second_time() -> None:
     """A success without any instance is tried once more, whatever else happened before."""
     assert len(pauses(Retry.overnight(), Tried(E, 0x0000))) == 1
     busy, empty = Tried(F, 0xA702), Tried(E, 0x0000)
-    assert next_attempt(Retry.overnight(), [busy, busy, empty], 0.0) is not None
-    assert next_attempt(Retry.overnight(), [empty, busy, empty], 0.0) is None
-    assert next_attempt(Retry.overnight(), [empty, busy], 0.0) is not None
+    assert schedule_retry(Retry.overnight(), [busy, busy, empty], 0.0) is not None
+    assert schedule_retry(Retry.overnight(), [empty, busy, empty], 0.0) is None
+    assert schedule_retry(Retry.overnight(), [empty, busy], 0.0) is not None
 
 
 def test_never_and_no_retry() -> None:
@@ -229,65 +225,21 @@ def test_retry_and_tried_are_values() -> None:
     assert Tried(F, 0xA801) == Tried(F, 0xA801)
 
 
-UNKNOWN = Tried(F, 0xA801)
-GOOD = Tried(Status.SUCCESS, 0x0000, Counters(3, 0, 0))
-GONE = Tried(Status.NOT_FOUND)
-ORTHANC = Tried(F, 0xC000, NONE_OF_IT, expected=40, received=0)
-ELSEWHERE = Tried(E, 0x0000, Counters(40, 0, 0), expected=40, received=0)
-
-
 @pytest.mark.parametrize(
-    ("tries", "hope"),
+    ("retry", "pauses"),
     [
-        ([], True),
-        ([rejected(1, 1, 3)], False),
-        ([rejected(1, 1, 7)], False),
-        ([rejected(2, 3, 1)] * 50, True),
-        ([rejected(1, 2, 2)] * 50, True),
-        ([GOOD, rejected(1, 1, 3)], True),
-        ([GOOD, *[rejected(1, 1, 3)] * 3], False),
-        ([UNKNOWN] * 2, True),
-        ([UNKNOWN] * 3, False),
-        ([GONE, UNKNOWN, GONE, UNKNOWN, GONE, UNKNOWN], False),
-        ([UNKNOWN, GONE, UNKNOWN, UNKNOWN, GONE], True),  # only asked after what may be the proof
-        ([UNKNOWN, UNKNOWN, GOOD, UNKNOWN], True),
-        ([GOOD, UNKNOWN, UNKNOWN, UNKNOWN], False),
-        ([UNKNOWN, UNKNOWN, Tried(F, 0xA702), UNKNOWN], True),
-        ([ORTHANC] * 5, True),
-        ([ORTHANC] * 6, False),
-        ([GOOD, *[ORTHANC] * 50], True),
-        ([Tried(F, 0xC000, NONE_OF_IT)] * 50, True),  # perhaps there are no such studies
-        ([Tried(F, 0xC000, Counters(0, 4, 0), expected=4)] * 50, True),
-        ([ELSEWHERE] * 5, True),
-        ([ELSEWHERE] * 6, False),
-        ([GOOD, *[ELSEWHERE] * 50], True),
-        ([Tried(E, 0x0000, NONE_OF_IT)] * 50, True),
-        ([Tried(L, ended=Ended.LOST)] * 50, True),
-        ([stopped_by(NodeUnreachable("refused"))] * 50, True),
+        (Retry.none(), ()),
+        (Retry(), ()),
+        (Retry(attempts=6, first_wait=1, longest_wait=3), (1, 2, 3)),
+        (Retry.overnight(), (30, 60, 120, 240, 480, 600, 600)),
     ],
 )
-def test_when_there_is_no_hope(tries: Sequence[Tried], hope: bool) -> None:
-    """The batch stops for what no request can escape, and for nothing else."""
-    assert (hopeless(tries, PARTIES) is None) is hope
+def test_pauses_for_an_association(retry: Retry, pauses: tuple[float, ...]) -> None:
+    """An association is tried for as long as a request would be, beyond the first seconds."""
+    assert retry.pauses() == pauses
 
 
-@pytest.mark.parametrize(
-    ("tries", "parties", "words"),
-    [
-        ([rejected(1, 1, 3)], PARTIES, ["1/1/3", "AE title 'MOVESCU'", "address 10.9.9.9", "port 11112"]),
-        ([rejected(1, 1, 3)], THIRD, ["1/1/3", "AE title 'MOVESCU'", "this machine's address"]),
-        ([rejected(1, 1, 7)], THIRD, ["1/1/7", "'ARCHIVE'", "address 10.1.2.3", "port 104"]),
-        ([UNKNOWN] * 3, PARTIES, ["0xA801", "3 times", "AE title 'MOVESCU'", "address 10.9.9.9", "port 11112"]),
-        ([UNKNOWN] * 3, THIRD, ["0xA801", "AE title 'WORKSTATION'", "the machine that receives"]),
-        ([ORTHANC] * 6, PARTIES, ["sends none", "6 times", "'MOVESCU'", "address 10.9.9.9", "port 11112"]),
-        ([ELSEWHERE] * 6, PARTIES, ["elsewhere", "AE title 'MOVESCU'", "address 10.9.9.9", "port 11112"]),
-    ],
-)
-def test_what_to_give_to_the_administrator(tries: list[Tried], parties: Parties, words: list[str]) -> None:
-    """The sentence names the archive, the reason, and the AE title, address and port that somebody has to enter."""
-    sentence = hopeless(tries, parties)
-    assert sentence is not None
-    assert sentence.startswith("ARCHIVE@10.1.2.3:104 ")
-    assert "\n" not in sentence
-    for word in words:
-        assert word in sentence
+def test_no_number_of_attempts_is_too_large() -> None:
+    """A thousand attempts have a thousand pauses, and none overflows."""
+    assert Retry(attempts=2003).pauses()[-1] == Retry().longest_wait
+    assert schedule_retry(Retry(attempts=3000), [Tried(F, 0xA702)] * 2500, 0.0) is not None

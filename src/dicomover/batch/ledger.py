@@ -20,7 +20,8 @@ from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier, Request
 from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
-from dicomover.policy.retry import Parties, Retry, Tried, hopeless, next_attempt
+from dicomover.policy.hopeless import Parties, find_hopeless_cause
+from dicomover.policy.retry import Retry, Tried, schedule_retry
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import Batch
 from dicomover.summary import Instance, Result
@@ -219,13 +220,13 @@ class Ledger:
         """Say why nothing in this batch can work; None while there is hope."""
         with self._lock:
             recent = list(self._recent)
-        return hopeless(recent, parties)
+        return find_hopeless_cause(recent, parties)
 
     def _again(self, work: Row | Move, tried: Tried) -> bool:
         work.tries.append(tried)
         with self._lock:
             self._recent.append(tried)
-        when = next_attempt(self._retry, work.tries, time.monotonic())
+        when = schedule_retry(self._retry, work.tries, time.monotonic())
         if when is None:
             return False
         (work.row if isinstance(work, Move) else work).due = when

@@ -28,8 +28,9 @@ from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
+from dicomover.policy.hopeless import Parties
 from dicomover.policy.pace import Pace, Wait
-from dicomover.policy.retry import Parties, Retry, Tried
+from dicomover.policy.retry import Retry, Tried
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.summary import Result

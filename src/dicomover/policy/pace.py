@@ -17,9 +17,9 @@ from enum import StrEnum
 from dicomover.errors import AssociationRejected, ConfigurationError, NodeError
 from dicomover.outcome import Status
 from dicomover.policy.retry import DISK_FULL, Tried, is_out_of_resources
-from dicomover.policy.window import Window, weekday
+from dicomover.policy.window import Window, name_weekday
 
-__all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "sign"]
+__all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "read_sign"]
 
 _EMPTIES = 3  # empty successes in a row that mean a busy archive rather than empty requests
 _RECHECK = 0.05  # seconds until an association may have become free
@@ -91,12 +91,12 @@ class Sign(StrEnum):
     NEUTRAL = "neutral"  # nothing: the reason lies in the request, in the settings or with us
 
 
-def sign(tried: Tried) -> Sign:
+def read_sign(tried: Tried) -> Sign:
     """Read the sign: congestion is a transient A-ASSOCIATE-RJ (2/3/1, 2/3/2; PS3.8 section 9.3.4) or 0xA7xx.
 
     Examples
     --------
-    >>> str(sign(Tried(Status.FAILURE, 0xA702))), str(sign(Tried(Status.FAILURE, 0xA801)))
+    >>> str(read_sign(Tried(Status.FAILURE, 0xA702))), str(read_sign(Tried(Status.FAILURE, 0xA801)))
     ('busy', 'neutral')
     """
     if tried.status in (Status.SUCCESS, Status.WARNING):
@@ -251,7 +251,7 @@ class Pace:
         """Take in what a C-MOVE came to and how long it took; return a sentence if its archive turns out to be busy."""
         with self._lock:
             now = self._monotonic()
-            busy = self._learn(sign(tried), now - seconds, now)
+            busy = self._learn(read_sign(tried), now - seconds, now)
             self._working -= 1
             rest = self._utilization.rest(seconds)
             if rest > 0:
@@ -267,7 +267,7 @@ class Pace:
         """Take in that there was no association, after so many seconds; return a sentence as `ended` does."""
         with self._lock:
             now = self._monotonic()
-            return self._learn(sign(Tried(Status.FAILURE, error=error)), now - seconds, now)
+            return self._learn(read_sign(Tried(Status.FAILURE, error=error)), now - seconds, now)
 
     def _learn(self, sign: Sign, begun: float, now: float) -> str | None:
         before, working = self._adaptive, self._working + len(self._resting)
@@ -295,6 +295,6 @@ class Pace:
         if begin <= moment:
             return None
         wait, begin = (begin - moment).total_seconds(), begin.astimezone(self._window.zone)
-        day = "" if wait < 24 * 3600 else f"{weekday(begin)} "
+        day = "" if wait < 24 * 3600 else f"{name_weekday(begin)} "
         zone = "" if self._window.zone is None else f" {self._window.zone.key}"
         return Wait(wait, f"waiting for the window, resumes {day}{begin:%H:%M}{zone}")

@@ -1,4 +1,4 @@
-"""Which C-MOVE is worth another try, when, and when the whole batch is not. Pure; it waits for nothing itself."""
+"""Which C-MOVE is worth another try, and when. Pure; it waits for nothing itself."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from typing import Literal, Self, TypeAlias
 
 from dicomover.errors import (
     AssociationLost,
-    AssociationRejected,
     ConfigurationError,
     LostBy,
     NodeError,
     ProtocolError,
     QueryRefused,
 )
-from dicomover.node import Node
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, Status, is_warning
 
 __all__ = [
     "DISK_FULL",
+    "RETRIABLE",
     "Kind",
-    "Parties",
     "Retry",
     "RetryLike",
     "Tried",
     "classify",
-    "hopeless",
     "is_out_of_resources",
-    "next_attempt",
+    "schedule_retry",
 ]
 
 Kind = Literal["never", "transient", "once"]
@@ -40,7 +37,9 @@ DISK_FULL = 0xA700
 
 RetryLike: TypeAlias = "Retry | int | str | None"
 
-_WORTH = (Status.LOST, Status.PARTIAL, Status.FAILURE, Status.EMPTY)
+RETRIABLE = (Status.LOST, Status.PARTIAL, Status.FAILURE, Status.EMPTY)
+"""The verdicts that another attempt may change."""
+
 # Missing attribute, SOP Class not supported, not authorised, unrecognised operation, mistyped argument (PS3.7 Annex C);
 # Move Destination unknown (PS3.4 Table C.4-2).
 _PERMANENT = frozenset({0x0120, 0x0122, 0x0124, 0x0211, 0x0212, 0xA801})
@@ -87,7 +86,7 @@ class Retry:
     attempts: int = 3
     first_wait: float = 2
     longest_wait: float = 30
-    on: Collection[str] = tuple(str(status) for status in _WORTH)
+    on: Collection[str] = tuple(str(status) for status in RETRIABLE)
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
@@ -103,7 +102,7 @@ class Retry:
                 f"retry first_wait={self.first_wait!r} is longer than longest_wait={self.longest_wait!r}; "
                 "raise longest_wait"
             )
-        known = [str(status) for status in _WORTH]
+        known = [str(status) for status in RETRIABLE]
         given = self.on if isinstance(self.on, Collection) and not isinstance(self.on, str) else (self.on,)
         for status in given:
             if status not in known:
@@ -214,7 +213,7 @@ def classify(tried: Tried) -> Kind:
     ('transient', 'never', 'once')
     """
     code = tried.status_code
-    if tried.status not in _WORTH or tried.ended is Ended.CANCELLED or code == CANCELLED:
+    if tried.status not in RETRIABLE or tried.ended is Ended.CANCELLED or code == CANCELLED:
         return "never"
     if _is_ours(tried):
         return "never"
@@ -252,7 +251,7 @@ def _classify_error(error: NodeError) -> Kind:
     return "transient" if error.retriable else "never"
 
 
-def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Random = _RANDOM) -> float | None:
+def schedule_retry(retry: Retry, tries: Sequence[Tried], now: float, random: Random = _RANDOM) -> float | None:
     """Return when a request is tried again.
 
     Parameters
@@ -274,10 +273,10 @@ def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Rando
     Examples
     --------
     >>> busy = Tried(Status.FAILURE, 0xA702)
-    >>> moment = next_attempt(Retry(first_wait=30), [busy], now=1000.0)
+    >>> moment = schedule_retry(Retry(first_wait=30), [busy], now=1000.0)
     >>> 1015 <= moment <= 1030
     True
-    >>> next_attempt(Retry(attempts=2), [busy, busy], now=1000.0) is None
+    >>> schedule_retry(Retry(attempts=2), [busy, busy], now=1000.0) is None
     True
     """
     last = tries[-1]
@@ -290,118 +289,3 @@ def next_attempt(retry: Retry, tries: Sequence[Tried], now: float, random: Rando
         return None
     longest = retry._pause(len(tries) - 1)
     return now + random.uniform(longest / 2, longest)
-
-
-@dataclass(frozen=True, slots=True)
-class Parties:
-    """Who takes part in a batch, for a sentence that its reader can hand to the archive's administrator.
-
-    Attributes
-    ----------
-    node
-        The archive.
-    ae_title, destination
-        Ours, and the Move Destination's.
-    address, port
-        This machine's address, and where we listen; no port if a third party receives.
-    """
-
-    node: Node
-    ae_title: str
-    destination: str
-    address: str | None = None
-    port: int | None = None
-
-
-_Reason = Literal["calling", "called", "destination", "unsent", "elsewhere"]
-
-
-def hopeless(tries: Sequence[Tried], parties: Parties, *, least: int = 3) -> str | None:
-    """Tell whether nothing in this batch can work, so that it stops with one sentence.
-
-    Parameters
-    ----------
-    tries
-        What the requests of the batch came to so far, in the order of their ends; the last hundred are enough.
-    parties
-        Whom to name.
-    least
-        How many in a row, with nothing moved in between, make it certain.
-
-    Returns
-    -------
-    str or None
-        What is wrong and what to give to whom; None while there is hope.
-
-    Notes
-    -----
-    An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4) needs no second proof
-    unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an unknown destination; that
-    takes twice as many, all for studies that C-FIND has found, and nothing moved before. So does an archive that counts
-    instances as moved of which none arrive here: they go to somebody else.
-
-    Examples
-    --------
-    >>> parties = Parties(Node("10.1.2.3", 104, ae_title="ARCHIVE"), "MOVESCU", "MOVESCU", "10.9.9.9", 11112)
-    >>> print(hopeless([Tried(Status.FAILURE, 0xA801)] * 3, parties))
-    ARCHIVE@10.1.2.3:104 does not know the Move Destination 'MOVESCU' (0xA801, 3 times in a row); give its
-    administrator: AE title 'MOVESCU', address 10.9.9.9, port 11112
-    """
-    reason = _reason(tries[-1]) if tries else None
-    if reason is None:
-        return None
-    run = 0
-    for tried in reversed(tries):
-        if _reason(tried) == reason:
-            run += 1
-        elif tried.moved or tried.status in _WORTH:
-            break
-    ever = any(tried.moved for tried in tries)
-    if reason in ("calling", "called") and not ever:
-        least = 1
-    elif reason in ("unsent", "elsewhere"):
-        least = 2 * least
-        if ever:
-            return None
-    return _sentence(reason, run, parties) if run >= least else None
-
-
-def _reason(tried: Tried) -> _Reason | None:
-    if isinstance(tried.error, AssociationRejected):
-        rejection = (tried.error.result, tried.error.source, tried.error.reason)
-        return {(1, 1, 3): "calling", (1, 1, 7): "called"}.get(rejection)  # type: ignore[return-value]
-    if tried.error is not None or tried.moved:
-        return None
-    if tried.status is Status.EMPTY and tried.counters.moved and tried.received == 0:
-        return "elsewhere"
-    if tried.status is not Status.FAILURE or tried.status_code is None:
-        return None
-    if tried.status_code == 0xA801:
-        return "destination"
-    if tried.status_code >> 12 == 0xC and tried.expected and not tried.counters.failed:
-        return "unsent"
-    return None
-
-
-def _sentence(reason: _Reason, times: int, parties: Parties) -> str:
-    node, ours, destination = parties.node, parties.ae_title, parties.destination
-    here = f"address {parties.address}" if parties.address else "this machine's address"
-    if parties.port is None:
-        there = f"AE title {destination!r} with the address and the port of the machine that receives"
-    else:
-        there = f"AE title {destination!r}, {here}, port {parties.port}"
-    if reason == "calling":
-        give = f"AE title {ours!r}, {here}" + ("" if parties.port is None else f", port {parties.port}")
-        return f"{node} does not recognise our AE title (A-ASSOCIATE-RJ 1/1/3); give its administrator: {give}"
-    if reason == "called":
-        return (
-            f"{node} does not answer to the AE title {node.ae_title!r} (A-ASSOCIATE-RJ 1/1/7); ask its administrator "
-            f"for its own one at address {node.host}, port {node.port}"
-        )
-    what = {
-        "destination": f"does not know the Move Destination {destination!r} (0xA801, {times} times in a row)",
-        "unsent": f"finds what we ask for and sends none of it ({times} times in a row), as if it did not know "
-        f"the Move Destination {destination!r} or could not reach it",
-        "elsewhere": f"reports instances as moved, but none arrives here ({times} times in a row): they go elsewhere",
-    }[reason]
-    return f"{node} {what}; give its administrator: {there}"

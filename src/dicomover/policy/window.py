@@ -13,7 +13,7 @@ from datetime import time as time_of_day
 
 from dicomover.errors import ConfigurationError
 
-__all__ = ["Window", "weekday"]
+__all__ = ["Window", "name_weekday"]
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MINUTES = 24 * 60
@@ -180,6 +180,6 @@ def _zone(text: str, name: str) -> zoneinfo.ZoneInfo:
         raise _unreadable(text, f"{name!r} is no time zone" + "".join(f", {n!r} is one" for n in near)) from error
 
 
-def weekday(moment: datetime) -> str:
+def name_weekday(moment: datetime) -> str:
     """Return the day of the week, such as `Sat`."""
     return _DAYS[moment.weekday()][:3].capitalize()

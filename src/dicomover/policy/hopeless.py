@@ -1,0 +1,129 @@
+"""When nothing in a batch can work, so that it stops with one sentence. Pure: it looks at what has ended so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dicomover.errors import AssociationRejected
+from dicomover.node import Node
+from dicomover.outcome import Status
+from dicomover.policy.retry import RETRIABLE, Tried
+
+__all__ = ["Parties", "find_hopeless_cause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who takes part in a batch, for a sentence that its reader can hand to the archive's administrator.
+
+    Attributes
+    ----------
+    node
+        The archive.
+    ae_title, destination
+        Ours, and the Move Destination's.
+    address, port
+        This machine's address, and where we listen; no port if a third party receives.
+    """
+
+    node: Node
+    ae_title: str
+    destination: str
+    address: str | None = None
+    port: int | None = None
+
+
+_Cause = Literal["calling", "called", "destination", "unsent", "elsewhere"]
+
+
+def find_hopeless_cause(tries: Sequence[Tried], parties: Parties, *, least: int = 3) -> str | None:
+    """Tell whether nothing in this batch can work, so that it stops with one sentence.
+
+    Parameters
+    ----------
+    tries
+        What the requests of the batch came to so far, in the order of their ends; the last hundred are enough.
+    parties
+        Whom to name.
+    least
+        How many in a row, with nothing moved in between, make it certain.
+
+    Returns
+    -------
+    str or None
+        What is wrong and what to give to whom; None while there is hope.
+
+    Notes
+    -----
+    An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4) needs no second proof
+    unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an unknown destination; that
+    takes twice as many, all for studies that C-FIND has found, and nothing moved before. So does an archive that counts
+    instances as moved of which none arrive here: they go to somebody else.
+
+    Examples
+    --------
+    >>> parties = Parties(Node("10.1.2.3", 104, ae_title="ARCHIVE"), "MOVESCU", "MOVESCU", "10.9.9.9", 11112)
+    >>> print(find_hopeless_cause([Tried(Status.FAILURE, 0xA801)] * 3, parties))
+    ARCHIVE@10.1.2.3:104 does not know the Move Destination 'MOVESCU' (0xA801, 3 times in a row); give its
+    administrator: AE title 'MOVESCU', address 10.9.9.9, port 11112
+    """
+    cause = _read_cause(tries[-1]) if tries else None
+    if cause is None:
+        return None
+    run = 0
+    for tried in reversed(tries):
+        if _read_cause(tried) == cause:
+            run += 1
+        elif tried.moved or tried.status in RETRIABLE:
+            break
+    ever = any(tried.moved for tried in tries)
+    if cause in ("calling", "called") and not ever:
+        least = 1
+    elif cause in ("unsent", "elsewhere"):
+        least = 2 * least
+        if ever:
+            return None
+    return _tell(cause, run, parties) if run >= least else None
+
+
+def _read_cause(tried: Tried) -> _Cause | None:
+    if isinstance(tried.error, AssociationRejected):
+        rejection = (tried.error.result, tried.error.source, tried.error.reason)
+        return {(1, 1, 3): "calling", (1, 1, 7): "called"}.get(rejection)  # type: ignore[return-value]
+    if tried.error is not None or tried.moved:
+        return None
+    if tried.status is Status.EMPTY and tried.counters.moved and tried.received == 0:
+        return "elsewhere"
+    if tried.status is not Status.FAILURE or tried.status_code is None:
+        return None
+    if tried.status_code == 0xA801:
+        return "destination"
+    if tried.status_code >> 12 == 0xC and tried.expected and not tried.counters.failed:
+        return "unsent"
+    return None
+
+
+def _tell(cause: _Cause, times: int, parties: Parties) -> str:
+    node, ours, destination = parties.node, parties.ae_title, parties.destination
+    here = f"address {parties.address}" if parties.address else "this machine's address"
+    if parties.port is None:
+        there = f"AE title {destination!r} with the address and the port of the machine that receives"
+    else:
+        there = f"AE title {destination!r}, {here}, port {parties.port}"
+    if cause == "calling":
+        give = f"AE title {ours!r}, {here}" + ("" if parties.port is None else f", port {parties.port}")
+        return f"{node} does not recognise our AE title (A-ASSOCIATE-RJ 1/1/3); give its administrator: {give}"
+    if cause == "called":
+        return (
+            f"{node} does not answer to the AE title {node.ae_title!r} (A-ASSOCIATE-RJ 1/1/7); ask its administrator "
+            f"for its own one at address {node.host}, port {node.port}"
+        )
+    what = {
+        "destination": f"does not know the Move Destination {destination!r} (0xA801, {times} times in a row)",
+        "unsent": f"finds what we ask for and sends none of it ({times} times in a row), as if it did not know "
+        f"the Move Destination {destination!r} or could not reach it",
+        "elsewhere": f"reports instances as moved, but none arrives here ({times} times in a row): they go elsewhere",
+    }[cause]
+    return f"{node} {what}; give its administrator: {there}"
