@@ -20,8 +20,10 @@ from dicomover.node import Node
 from dicomover.receiver import Receiver
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, WITH_DATA_SET
-from dicomover.wire.connection import P_DATA, PDU_HEAD, Connection, Context
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
+from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"

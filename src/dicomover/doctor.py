@@ -26,7 +26,8 @@ from dicomover.errors import (
 from dicomover.identifier import Identifier, Level, Model, query_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Ended, describe
-from dicomover.wire.association import Association, MoveEnd
+from dicomover.wire.association import Association
+from dicomover.wire.responses import MoveEnd
 
 __all__ = ["COLUMNS", "NOBODY", "Check", "Setup", "diagnose", "findings_table"]
 

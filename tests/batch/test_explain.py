@@ -14,7 +14,7 @@ from dicomover import Mover
 from dicomover.batch.explain import Situation, explain
 from dicomover.outcome import Counters, Ended, Status, describe, judge
 from dicomover.testing import DemoPacs, made_study
-from dicomover.wire.association import MoveEnd
+from dicomover.wire.responses import MoveEnd
 
 THIRD = Situation("WORKSTATION", expected=4)
 HERE = Situation("ME", port=11112, expected=4, received=2)

@@ -210,7 +210,7 @@ def test_cancel_twice_and_late(pacs: DemoPacs) -> None:
 
 def test_cancel_where_the_archive_ignores_it(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive that ignores C-CANCEL is left after a few seconds; what it had counted is kept."""
-    monkeypatch.setattr("dicomover.wire.association.CANCEL_GRACE", 0.3)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
     pacs.misbehave["*"] = Misbehaviour("ignores-cancel", seconds=0.2)
     job = quiet(pacs).start(batch(1))
     wait_until(lambda: len(pacs.stores) >= 2)
@@ -225,7 +225,7 @@ def test_cancel_where_the_archive_ignores_it(pacs: DemoPacs, monkeypatch: pytest
 
 def test_cancel_in_a_silent_find(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that waits for a C-FIND can be cancelled too, and the row says that nothing was sent."""
-    monkeypatch.setattr("dicomover.wire.association.CANCEL_GRACE", 0.3)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
     pacs.misbehave["*"] = "find-hangs"
     job = quiet(pacs).start(batch(1))
     wait_until(lambda: seen(pacs, "C-FIND"))
@@ -237,7 +237,7 @@ def test_cancel_in_a_silent_find(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch
 
 def test_the_last_resort(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a cancel that never comes to its own end is cut off."""
-    monkeypatch.setattr("dicomover.wire.association.CANCEL_GRACE", 60.0)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 60.0)
     monkeypatch.setattr("dicomover.batch.job.CANCEL_PATIENCE", 0.5)
     pacs.misbehave["*"] = "silence-at-once"
     job = quiet(pacs, timeouts=Timeouts(stall=None)).start(batch(3))

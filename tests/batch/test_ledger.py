@@ -17,7 +17,7 @@ from dicomover.outcome import Counters, Ended, Status
 from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
-from dicomover.wire.association import MoveEnd
+from dicomover.wire.responses import MoveEnd
 
 
 def ledger_of(rows: int, invalid: tuple[int, ...] = ()) -> tuple[Ledger, list[RequestEnded]]:

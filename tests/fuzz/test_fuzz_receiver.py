@@ -34,8 +34,8 @@ from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.store import Desk
 from dicomover.receiver.settings import Settings
 from dicomover.wire import command_set
-from dicomover.wire.connection import ABORT, P_DATA, RELEASE_RP
 from dicomover.wire.negotiation import parse_request
+from dicomover.wire.pdus import ABORT, P_DATA, RELEASE_RP
 
 INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "150"))
 fuzz = settings(

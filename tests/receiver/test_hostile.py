@@ -21,7 +21,8 @@ from dicomover.errors import AssociationLost
 from dicomover.receiver import Limits, Receiver
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing
-from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ, Context
+from dicomover.wire.messages import Context
+from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ
 from receiver_kit import (
     CT,
     EXPLICIT,

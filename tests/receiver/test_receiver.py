@@ -22,7 +22,8 @@ from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver import Receiver
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.scp.service import STANDARD_PORT, listen
-from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, PDU_HEAD, Context
+from dicomover.wire.messages import Context
+from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, PDU_HEAD
 from receiver_kit import (
     CT,
     ENGINES,

@@ -15,8 +15,10 @@ from dicomover.errors import AssociationLost, AssociationRejected, LostBy, NodeU
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, made_study
 from dicomover.testing._elements import decode, encode
 from dicomover.wire.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
-from dicomover.wire.connection import Connection, Context, connect
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
+from dicomover.wire.transport import connect
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"

@@ -29,11 +29,13 @@ from dicomover.node import Node, Timeouts
 from dicomover.outcome import Counters, Ended
 from dicomover.testing._elements import encode
 from dicomover.testing._server import LoopbackServer, silence
-from dicomover.wire import association as dimse
 from dicomover.wire import command_set as cs
 from dicomover.wire.association import Association
-from dicomover.wire.connection import ABORT, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ, Connection, Context, Message
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
+from dicomover.wire.pdus import ABORT, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
+from dicomover.wire.responses import MoveEnd
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 SHORT = Timeouts(connect=5, acse=5, dimse=None, stall=0.4)
@@ -122,7 +124,7 @@ def pdu(message: Message, status: int, **extra: int | str) -> bytes:
     return PDU_HEAD.pack(P_DATA, len(item)) + item
 
 
-def move(association: Association, message_id: int = 7, **how: object) -> dimse.MoveEnd:
+def move(association: Association, message_id: int = 7, **how: object) -> MoveEnd:
     """Move a study."""
     return association.move(STUDY, Model.STUDY, "DEST", message_id, **how)  # type: ignore[arg-type]
 
@@ -801,14 +803,14 @@ def test_cancel_from_another_thread() -> None:
             association.cancel()
         (end,) = results
         assert not association.is_usable(), "an association that was cancelled is not used again"
-    assert isinstance(end, dimse.MoveEnd)
+    assert isinstance(end, MoveEnd)
     assert (end.status_code, end.counters) == (0xFE00, Counters(2, 0, 0, 3))
     assert seen == [(cs.C_CANCEL_RQ, 23)]
 
 
 def test_a_cancel_that_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that ignores C-CANCEL has a few seconds, whatever else it sends; then the association is aborted."""
-    monkeypatch.setattr(dimse, "CANCEL_GRACE", 0.3)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
     begun = threading.Event()
 
     def script(connection: Connection, message: Message) -> None:
@@ -823,7 +825,7 @@ def test_a_cancel_that_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
             association.cancel()
         (end,) = results
         assert not association.is_open
-    assert isinstance(end, dimse.MoveEnd)
+    assert isinstance(end, MoveEnd)
     assert (end.ended, end.status_code, end.counters.completed) == (Ended.CANCELLED, None, 1)
 
 
@@ -858,7 +860,7 @@ def test_kill_from_another_thread(moment: str) -> None:
         association.release()
     (end,) = results
     if moment == "move":
-        assert isinstance(end, dimse.MoveEnd)
+        assert isinstance(end, MoveEnd)
         assert end.ended is Ended.CANCELLED
     else:
         assert isinstance(end, AssociationLost)

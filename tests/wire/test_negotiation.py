@@ -15,7 +15,8 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
-from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Context, connect
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -25,6 +26,8 @@ from dicomover.wire.negotiation import (
     parse_request,
     request_association,
 )
+from dicomover.wire.pdus import ASSOCIATE_RQ
+from dicomover.wire.transport import connect
 
 EXPLICIT, IMPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50"
 CONTEXTS = (

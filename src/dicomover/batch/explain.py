@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dicomover.outcome import SUCCESS, Status, describe
-from dicomover.wire.association import MoveEnd
+from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Situation", "explain"]
 

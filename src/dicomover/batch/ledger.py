@@ -26,7 +26,7 @@ from dicomover.query.resolve import Resolution, Target
 from dicomover.requests.parse import Batch
 from dicomover.summary import Instance, Result
 from dicomover.text.sentences import distinct
-from dicomover.wire.association import MoveEnd
+from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
 

@@ -12,7 +12,7 @@ from dicomover.outcome import SUCCESS, Ended, Status, judge
 from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Target
 from dicomover.receiver import Receiver
-from dicomover.wire.association import MoveEnd
+from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Facts", "first_sight", "has_sent", "judged", "still_due"]
 

@@ -34,8 +34,9 @@ from dicomover.policy.retry import Retry, Tried
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
 from dicomover.summary import Result
-from dicomover.wire.association import Association, MoveEnd
+from dicomover.wire.association import Association
 from dicomover.wire.lines import GONE, Line, Pool
+from dicomover.wire.responses import MoveEnd
 from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["Settings", "Worker"]

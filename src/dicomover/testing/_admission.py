@@ -8,7 +8,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomover.testing._elements import IMPLICIT
 from dicomover.testing._server import silence
-from dicomover.wire.connection import Connection, Context
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import AssociationRequest, encode_accept
 
 __all__ = ["SERVICES", "accept"]

@@ -12,7 +12,9 @@ from dicomover.testing._elements import decode
 from dicomover.testing._server import pause, silence
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
-from dicomover.wire.connection import P_DATA, PDU_HEAD, Connection, Message
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Message
+from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
 if TYPE_CHECKING:
     from dicomover.testing._pacs import DemoPacs

@@ -9,7 +9,7 @@ from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
 from dicomover.testing._matching import LEVELS, UNIQUE, Refused, check_identifier, search
 from dicomover.testing._misbehaviour import Script
-from dicomover.wire.connection import Message
+from dicomover.wire.messages import Message
 
 __all__ = ["answer_find"]
 

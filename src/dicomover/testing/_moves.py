@@ -19,7 +19,7 @@ from dicomover.testing._matching import LEVELS, UNIQUE, Refused, check_identifie
 from dicomover.testing._misbehaviour import Script
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
-from dicomover.wire.connection import Message
+from dicomover.wire.messages import Message
 
 __all__ = ["answer_move"]
 

@@ -25,8 +25,10 @@ from dicomover.testing._storing import Destinations
 from dicomover.testing._studies import Study
 from dicomover.testing._workstation import Workstation
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
-from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Message
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_reject, parse_request
+from dicomover.wire.pdus import ASSOCIATE_RQ
 
 __all__ = ["DemoPacs"]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from dicomover.errors import AssociationLost, LostBy, NodeError
-from dicomover.wire.connection import ABORT, Connection, Waker
+from dicomover.wire.connection import Connection, Waker
+from dicomover.wire.pdus import ABORT
 
 __all__ = ["LoopbackServer", "pause", "silence"]
 

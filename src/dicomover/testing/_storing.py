@@ -9,8 +9,10 @@ from dicomover.node import Node
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
 from dicomover.wire.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
-from dicomover.wire.connection import Connection, Context, connect
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
+from dicomover.wire.transport import connect
 
 __all__ = ["Destinations", "StoreAssociation"]
 

@@ -13,8 +13,10 @@ from dicomover.node import Node
 from dicomover.testing._elements import file_head
 from dicomover.testing._server import LoopbackServer
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
-from dicomover.wire.connection import ASSOCIATE_RQ, Connection, Context
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
+from dicomover.wire.pdus import ASSOCIATE_RQ
 
 __all__ = ["Received", "Workstation"]
 

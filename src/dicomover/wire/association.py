@@ -5,23 +5,14 @@ One thread owns an `Association`; another may `cancel()` it or `kill()` it. Ever
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from io import BytesIO
+from functools import partial
 
-from pydicom import DataElement, Dataset
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
+from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
@@ -29,23 +20,28 @@ from dicomover.identifier import Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.wire import command_set as cs
-from dicomover.wire.connection import Connection, Context, Message, Waker, connect
+from dicomover.wire.connection import Connection, Waker
+from dicomover.wire.identifiers import decode_identifier, encode_identifier, read_failed_uids
+from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import request_association
+from dicomover.wire.responses import (
+    PENDING,
+    Deadlines,
+    MoveEnd,
+    StopSign,
+    read_counters,
+    read_offending_element,
+    read_status,
+    without_comment,
+)
+from dicomover.wire.transport import connect
 
-__all__ = ["CANCEL_GRACE", "Association", "MoveEnd"]
+__all__ = ["Association"]
 
 logger = logging.getLogger("dicomover.dimse")
 
-CANCEL_GRACE = 5.0
-"""Seconds that a C-CANCEL has to take effect before the association is aborted."""
-
 _MEDIUM = 0x0000
-_PENDING = (0xFF00, 0xFF01)
 _VERIFICATION = "1.2.840.10008.1.1"
-_ONE_TEXT = ("LT", "ST", "UR", "UT")
-_LOCAL_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")  # by the data set's SpecificCharacterSet
-_TEXTS = (*_LOCAL_TEXTS, "AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR")
-_UID = re.compile(r"[0-9.]{1,64}")
 _TRANSFER_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 
@@ -63,37 +59,6 @@ _CONTEXTS = tuple(
         strict=False,
     )
 )
-
-
-@dataclass(slots=True)
-class MoveEnd:
-    """How one C-MOVE came to its end.
-
-    Attributes
-    ----------
-    ended
-        Whether a final response came.
-    status_code
-        That of the final response.
-    counters
-        The largest seen in any response.
-    failed_uids
-        From the Failed SOP Instance UID List (0008,0058), which may be missing or incomplete.
-    offending
-        OffendingElement (0000,0901) of the final response, such as `(0010,0020)`; empty if it named none.
-    lost_by
-        How the association ended, if it did.
-    why
-        The same in words.
-    """
-
-    ended: Ended
-    status_code: int | None = None
-    counters: Counters = field(default_factory=Counters)
-    failed_uids: tuple[str, ...] = ()
-    offending: str = ""
-    lost_by: LostBy | None = None
-    why: str = ""
 
 
 class Association:
@@ -118,8 +83,7 @@ class Association:
         self._waker = Waker()
         self._connection: Connection | None = None
         self._by_sop_class: dict[str, Context] = {}
-        self._cancelled_at: float | None = None
-        self._killed = False
+        self._stop = StopSign()
 
     # --- life
 
@@ -137,7 +101,7 @@ class Association:
         limit = None if self.timeouts.acse is None else time.monotonic() + self.timeouts.acse
         try:
             request_association(
-                connection, self.node, self.ae_title, _CONTEXTS, lambda: _earliest(limit, self._unless_stopped())
+                connection, self.node, self.ae_title, _CONTEXTS, lambda: 0.0 if self.is_stopping else limit
             )
         except BaseException as error:
             connection.close()
@@ -176,7 +140,7 @@ class Association:
     @property
     def is_stopping(self) -> bool:
         """True once somebody has asked to cancel or to kill it; it is not used again."""
-        return self._killed or self._cancelled_at is not None
+        return self._stop.is_up
 
     def is_usable(self) -> bool:
         """Tell, without waiting, whether the next request may go out on it."""
@@ -187,13 +151,13 @@ class Association:
 
     def cancel(self) -> None:
         """Cancel what is going on, from any thread: C-CANCEL, and abort if that has no effect."""
-        if self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
+        if self._stop.cancelled_at is None:
+            self._stop.cancelled_at = time.monotonic()
         self._waker.wake()
 
     def kill(self) -> None:
         """End what is going on at once, from any thread."""
-        self._killed = True
+        self._stop.killed = True
         self._waker.wake()
 
     def release(self) -> None:
@@ -223,8 +187,8 @@ class Association:
         """
         context = self._context(_VERIFICATION)
         self._send(context, {"CommandField": cs.C_ECHO_RQ, "MessageID": message_id})
-        answer = self._answer(context, cs.C_ECHO_RQ, message_id, _Wait(self, fallback=self.timeouts.acse))
-        status = _status(answer)
+        answer = self._answer(context, cs.C_ECHO_RQ, message_id, Deadlines(self.timeouts, self._stop))
+        status = read_status(answer.command)
         if status != SUCCESS:
             raise QueryRefused(f"{self.node} answered C-ECHO with {describe(status)}", status)
 
@@ -248,20 +212,20 @@ class Association:
             self._send(
                 context,
                 {"CommandField": cs.C_FIND_RQ, "MessageID": message_id, "Priority": _MEDIUM},
-                _encode(identifier, context),
+                encode_identifier(identifier, context.transfer_syntaxes[0]),
             )
-            wait = _Wait(self, context, message_id)
+            wait = Deadlines(self.timeouts, self._stop, partial(self._send_cancel, context, message_id))
             for seen in itertools.count(1):
                 try:
                     answer = self._answer(context, cs.C_FIND_RQ, message_id, wait)
                 except AssociationLost as error:
                     raise AssociationLost(wait.explain(error), error.by) from error
-                status = _status(answer)
-                if status not in _PENDING:
+                status = read_status(answer.command)
+                if status not in PENDING:
                     done = True
                     break
                 if limit is None or seen <= limit:
-                    yield _decode(answer.data, context)
+                    yield decode_identifier(answer.data, context.transfer_syntaxes[0])
                 if seen == limit:
                     self._send_cancel(context, message_id)
         finally:
@@ -307,7 +271,8 @@ class Association:
         """
         context = self._context(model.move_sop_class)
         counters = Counters()
-        wait = _Wait(self, context, message_id, last_arrival=last_arrival, is_move=True)
+        cancel = partial(self._send_cancel, context, message_id)
+        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival, is_move=True)
         try:
             self._send(
                 context,
@@ -317,17 +282,23 @@ class Association:
                     "Priority": _MEDIUM,
                     "MoveDestination": destination,
                 },
-                _encode(identifier, context),
+                encode_identifier(identifier, context.transfer_syntaxes[0]),
             )
             while True:
                 answer = self._answer(context, cs.C_MOVE_RQ, message_id, wait)
-                earlier, counters = counters, counters.merge(_counters(answer))
+                earlier, counters = counters, counters.merge(read_counters(answer.command))
                 if counters != earlier:
-                    wait.has_moved()
+                    wait.note_progress()
                 on_progress(counters)
-                status = _status(answer)
-                if status not in _PENDING:
-                    return MoveEnd(Ended.ANSWERED, status, counters, _failed_uids(answer, context), _offending(answer))
+                status = read_status(answer.command)
+                if status not in PENDING:
+                    return MoveEnd(
+                        Ended.ANSWERED,
+                        status,
+                        counters,
+                        read_failed_uids(answer.data, context.transfer_syntaxes[0]),
+                        read_offending_element(answer.command),
+                    )
         except (AssociationLost, ProtocolError) as error:
             if isinstance(error, AssociationLost) and self.is_stopping:
                 return MoveEnd(Ended.CANCELLED, None, counters, why="cancelled; the archive did not confirm it")
@@ -368,13 +339,13 @@ class Association:
         }
         self._wire.send_message(context.id, command)
 
-    def _answer(self, context: Context, request: int, message_id: int, wait: _Wait) -> Message:
+    def _answer(self, context: Context, request: int, message_id: int, wait: Deadlines) -> Message:
         wait.begin()
         self.served += 1
         while True:
             message = self._wire.read_message(wait)
             command = message.command
-            logger.debug("received %s, %d bytes of identifier", _loggable(command), len(message.data))
+            logger.debug("received %s, %d bytes of identifier", without_comment(command), len(message.data))
             if command.get("MessageIDBeingRespondedTo") not in self._answered or message_id in self._answered:
                 break  # else it belongs to a request that had its final response already
         if command.get("CommandField") != request | cs.RESPONSE or "Status" not in command:
@@ -383,7 +354,7 @@ class Association:
             raise self._wire.broken("the answer to another message than ours", reason=2)
         if message.context_id != context.id:
             raise self._wire.broken("an answer in another presentation context", reason=2)
-        if _status(message) not in _PENDING:
+        if read_status(message.command) not in PENDING:
             self._answered.append(message_id)
         return message
 
@@ -393,146 +364,3 @@ _SERVICE_NAMES = {
     **{model.find_sop_class: f"C-FIND ({model.title})" for model in Model},
     **{model.move_sop_class: f"C-MOVE ({model.title})" for model in Model},
 }
-
-
-class _Wait:
-    """How long to wait for the next response; also the place where a cancel goes out, on the owner's thread."""
-
-    def __init__(
-        self,
-        association: Association,
-        context: Context | None = None,
-        message_id: int = 0,
-        *,
-        last_arrival: Callable[[], float] | None = None,
-        fallback: float | None = None,
-        is_move: bool = False,
-    ) -> None:
-        timeouts = association.timeouts
-        self._association = association
-        self._context = context
-        self._message_id = message_id
-        self._stall = timeouts.stall
-        self._progress, self._total = (timeouts.progress, timeouts.total) if is_move else (None, None)
-        self._last_arrival = last_arrival
-        self._can_tell = last_arrival is not None  # whether anything moves
-        self._dimse = timeouts.dimse or fallback
-        self._started = self._moved = self._begun = time.monotonic()
-        self._cancel_sent = False
-
-    def begin(self) -> None:
-        self._begun = time.monotonic()
-
-    def has_moved(self) -> None:
-        self._can_tell = True
-        self._moved = time.monotonic()
-
-    def __call__(self) -> float | None:
-        if self._association._killed:
-            return 0.0
-        cancelled_at = self._association._cancelled_at
-        if cancelled_at is not None:
-            if self._context is None:
-                return 0.0
-            if not self._cancel_sent:
-                self._cancel_sent = True
-                self._association._send_cancel(self._context, self._message_id)
-            return cancelled_at + CANCEL_GRACE
-        return min((moment for moment, _ in self._limits()), default=None)
-
-    def _limits(self) -> Iterator[tuple[float, str]]:
-        """Yield until when it is waited, and what has not happened by then."""
-        arrived = 0.0 if self._last_arrival is None else self._last_arrival()
-        if self._dimse is not None:
-            yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
-        if self._stall is not None:
-            said = f"no response and no arrival for {self._stall:g} s (the stall timeout)"
-            yield max(self._begun, arrived) + self._stall, said
-        if self._progress is not None and self._can_tell:
-            said = f"the archive answers, but nothing has moved for {self._progress:g} s (the progress timeout)"
-            yield max(self._moved, arrived) + self._progress, said
-        if self._total is not None:
-            yield self._started + self._total, f"not at its end after {self._total:g} s (the total timeout)"
-
-    def explain(self, error: AssociationLost | ProtocolError) -> str:
-        if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT:
-            return min(self._limits(), default=(0.0, str(error)))[1]
-        return str(error)
-
-
-def _earliest(*moments: float | None) -> float | None:
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
-def _status(message: Message) -> int:
-    return int(message.command["Status"])
-
-
-def _offending(message: Message) -> str:
-    tag = message.command.get("OffendingElement")
-    return "" if tag is None else f"({int(tag) >> 16:04X},{int(tag) & 0xFFFF:04X})"
-
-
-def _loggable(command: cs.Command) -> cs.Command:
-    """Leave out what the peer writes in its own words: it may name a patient."""
-    return {keyword: value for keyword, value in command.items() if keyword != "ErrorComment"}
-
-
-def _counters(message: Message) -> Counters:
-    def number(kind: str) -> int | None:
-        value = message.command.get(f"NumberOf{kind}Suboperations")
-        return None if value is None else int(value)
-
-    return Counters(number("Completed"), number("Failed"), number("Warning"), number("Remaining"))
-
-
-def _failed_uids(message: Message, context: Context) -> tuple[str, ...]:
-    if not message.data:
-        return ()
-    try:
-        value = _decode(message.data, context).get("FailedSOPInstanceUIDList")
-    except ProtocolError:
-        return ()
-    values = [value] if isinstance(value, str) else value or ()
-    return tuple(uid for uid in values if _UID.fullmatch(uid))
-
-
-def _encode(identifier: Dataset, context: Context) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_little_endian = True
-    buffer.is_implicit_VR = context.transfer_syntaxes[0] == ImplicitVRLittleEndian
-    write_dataset(buffer, identifier)
-    return buffer.getvalue()
-
-
-def _decode(data: bytes, context: Context) -> Dataset:
-    """Read an identifier; its texts become `str`, several values a list of them.
-
-    pydicom would check each value when somebody looks at it, and put what it does not like, which may be a
-    patient's birth date, into warnings and logs; or raise.
-    """
-    implicit = context.transfer_syntaxes[0] == ImplicitVRLittleEndian
-    try:
-        dataset = read_dataset(BytesIO(data), implicit, True, bytelength=len(data))
-        encodings = _encodings(dataset)
-        for tag in list(dataset.keys()):
-            element = dataset.get_item(tag)
-            if not isinstance(element, RawDataElement):
-                continue
-            vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
-            if vr in _TEXTS:
-                text = decode_bytes(element.value or b"", encodings if vr in _LOCAL_TEXTS else ["iso8859"], set())
-                values = [part.strip(" \0") for part in (text.split("\\") if vr not in _ONE_TEXT else [text])]
-                value = values[0] if len(values) == 1 else values
-                dataset[tag] = DataElement(tag, vr, value, already_converted=True)
-        return dataset
-    except Exception as error:
-        raise ProtocolError("the peer sent an identifier that cannot be read") from error
-
-
-def _encodings(dataset: Dataset) -> list[str]:
-    element = dataset.get_item("SpecificCharacterSet") if "SpecificCharacterSet" in dataset else None
-    names = bytes(element.value or b"").decode("ascii", "replace").split("\\") if element is not None else [""]
-    with contextlib.suppress(Exception):  # a character set that nobody knows
-        return convert_encodings([name.strip(" \0") for name in names])
-    return ["iso8859"]

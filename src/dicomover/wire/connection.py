@@ -7,53 +7,37 @@ or a `Waker` wakes it; nothing polls. How an association begins is in `negotiati
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import selectors
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from dicomover.errors import AssociationLost, LostBy, NodeUnreachable, ProtocolError
-from dicomover.node import Node
+from dicomover.errors import AssociationLost, LostBy, ProtocolError
 from dicomover.wire import command_set
-from dicomover.wire.command_set import Command
+from dicomover.wire.messages import Assembly, Context, Message, Part, encode_message
+from dicomover.wire.pdus import (
+    ABORT,
+    ASSOCIATE_RQ,
+    P_DATA,
+    PDU_HEAD,
+    RELEASE_RP,
+    RELEASE_RQ,
+    encode_abort,
+    encode_release,
+)
 
-__all__ = [
-    "ABORT",
-    "ASSOCIATE_AC",
-    "ASSOCIATE_RJ",
-    "ASSOCIATE_RQ",
-    "PDU_HEAD",
-    "P_DATA",
-    "RELEASE_RP",
-    "RELEASE_RQ",
-    "Connection",
-    "Context",
-    "Message",
-    "Until",
-    "Waker",
-    "connect",
-    "never",
-]
+__all__ = ["Connection", "Until", "Waker", "wait_forever"]
 
-ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 _ASSOCIATION_PDU_CAP = 1 << 20
-_MESSAGE_CAP = 1 << 26  # of one command or one identifier; C-FIND answers are a few KB
 _PDU_SECONDS = 60.0  # a PDU that has begun must end within this
 _READ = 1 << 18
-_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
-PDU_HEAD = struct.Struct(">BxL")
-_PDV_HEAD = struct.Struct(">LBB")
 
 Until = Callable[[], float | None]
 """Asked whenever a wait begins or is woken: the `time.monotonic()` at which to give up, or None for never."""
 
 
-def never() -> float | None:
+def wait_forever() -> float | None:
     """Wait without limit."""
     return None
 
@@ -83,24 +67,6 @@ class Waker:
         self._sending.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """A presentation context: an abstract syntax and the transfer syntaxes offered, or the one accepted."""
-
-    id: int
-    abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One DIMSE message: its command set and the bytes of its data set, empty if it has none."""
-
-    context_id: int
-    command: Command
-    data: bytes = field(default=b"", repr=False)
-
-
 class Connection:
     """One TCP connection that speaks PDUs, owned by one thread.
 
@@ -125,6 +91,7 @@ class Connection:
         self.open = True
         self._waker = waker
         self._buffer = bytearray()
+        self._assembly = Assembly()
         self._selector = selectors.DefaultSelector()
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
@@ -183,7 +150,7 @@ class Connection:
 
     # --- PDUs
 
-    def read_pdu(self, until: Until = never) -> tuple[int, memoryview]:
+    def read_pdu(self, until: Until = wait_forever) -> tuple[int, memoryview]:
         """Return the type and the body of the next PDU; the body is valid until the next read.
 
         Raises
@@ -227,7 +194,7 @@ class Connection:
         """Send A-ABORT if it can go out at once, and close."""
         if self.open:
             with contextlib.suppress(OSError):
-                self.sock.send(struct.pack(">BxLxxBB", ABORT, 4, source, reason))
+                self.sock.send(encode_abort(source, reason))
         self.close()
 
     def close(self) -> None:
@@ -245,7 +212,7 @@ class Connection:
             return
         limit = time.monotonic() + seconds
         with contextlib.suppress(AssociationLost, ProtocolError):
-            self.send(struct.pack(">BxLxxxx", RELEASE_RQ, 4), seconds)
+            self.send(encode_release(RELEASE_RQ), seconds)
             while self.read_pdu(lambda: limit)[0] == P_DATA:
                 pass
         self.close()
@@ -253,12 +220,12 @@ class Connection:
     def answer_release(self) -> None:
         """Answer an A-RELEASE-RQ and close."""
         with contextlib.suppress(AssociationLost):
-            self.send(struct.pack(">BxLxxxx", RELEASE_RP, 4), 1.0)
+            self.send(encode_release(RELEASE_RP), 1.0)
         self.close()
 
     def is_stale(self) -> bool:
         """Tell, without waiting, whether the peer has left an idle association."""
-        if not self.open or self._buffer:
+        if not self.open or self._buffer or self._assembly.parts:
             return True
         try:
             chunk = self.sock.recv(_READ)
@@ -273,21 +240,10 @@ class Connection:
 
     def send_message(self, context_id: int, command: Mapping[str, int | str], data: bytes = b"") -> None:
         """Send a command set and, if there is one, its data set, in as few writes as the peer's PDU size allows."""
-        raw = bytearray()
-        room = max(self.peer_max_pdu - 6, 1 << 10)
-        for is_command, part in ((1, command_set.encode(command)), (0, data)):
-            view = memoryview(part)
-            while view:
-                piece, view = view[:room], view[room:]
-                raw += PDU_HEAD.pack(P_DATA, len(piece) + 6)
-                raw += _PDV_HEAD.pack(len(piece) + 2, context_id, is_command | (0 if view else 2))
-                raw += piece
-                if len(raw) > _READ:
-                    self.send(raw)
-                    raw.clear()
-        self.send(raw)
+        for raw in encode_message(context_id, command, data, self.peer_max_pdu):
+            self.send(raw)
 
-    def read_message(self, until: Until = never) -> Message:
+    def read_message(self, until: Until = wait_forever) -> Message:
         """Return the next DIMSE message.
 
         Raises
@@ -297,109 +253,34 @@ class Connection:
         ProtocolError
             If what comes is not a DIMSE message.
         """
-        command: Command | None = None
-        parts: dict[bool, bytearray] = {True: bytearray(), False: bytearray()}
-        context_id = 0
-        while True:
+        part = self._read_part(until)
+        if not part.is_command:
+            raise self.broken("parts of a message out of order", reason=6)
+        try:
+            command = command_set.decode(part.data)
+        except ValueError as error:
+            raise self.broken(f"a command set that cannot be read ({error})", reason=6) from error
+        if command.get("CommandDataSetType", command_set.NO_DATA_SET) == command_set.NO_DATA_SET:
+            return Message(part.context_id, command)
+        data_set = self._read_part(until)
+        if data_set.is_command:
+            raise self.broken("parts of a message out of order", reason=6)
+        return Message(data_set.context_id, command, bytes(data_set.data))
+
+    def _read_part(self, until: Until) -> Part:
+        while not self._assembly.parts:
             kind, body = self.read_pdu(until)
-            if kind == RELEASE_RQ:
+            if kind == P_DATA:
+                try:
+                    self._assembly.add(body)
+                except ValueError as error:
+                    raise self.broken(str(error), reason=6) from error
+            elif kind == RELEASE_RQ:
                 self.answer_release()
                 raise AssociationLost("the peer released the association", LostBy.RELEASE)
-            if kind == ABORT:
+            elif kind == ABORT:
                 self.close()
                 raise AssociationLost("the peer aborted the association", LostBy.ABORT)
-            if kind != P_DATA:
+            else:
                 raise self.broken(f"a PDU of type {kind} where a message was due", reason=2)
-            offset = 0
-            while offset < len(body):
-                if len(body) - offset < 6:
-                    raise self.broken("a presentation data value that ends early", reason=6)
-                length, context_id, flags = _PDV_HEAD.unpack_from(body, offset)
-                if length < 2 or length > len(body) - offset - 4:
-                    raise self.broken(f"a presentation data value of {length} bytes in a PDU of {len(body)}", reason=6)
-                is_command, last = bool(flags & 1), bool(flags & 2)
-                part = parts[is_command]
-                part += body[offset + 6 : offset + 4 + length]
-                offset += 4 + length
-                if len(part) > _MESSAGE_CAP or is_command == (command is not None):
-                    raise self.broken("parts of a message out of order, or far too many", reason=6)
-                if not last:
-                    continue
-                if is_command:
-                    try:
-                        command = command_set.decode(part)
-                    except ValueError as error:
-                        raise self.broken(f"a command set that cannot be read ({error})", reason=6) from error
-                    if command.get("CommandDataSetType", command_set.NO_DATA_SET) != command_set.NO_DATA_SET:
-                        continue
-                if offset < len(body):
-                    raise self.broken("two messages in one PDU", reason=6)
-                assert command is not None
-                return Message(context_id, command, bytes(parts[False]))
-
-
-def connect(node: Node, seconds: float | None, waker: Waker | None = None, until: Until = never) -> socket.socket:
-    """Open a TCP connection (and TLS, if the node has it), one address after the other.
-
-    Raises
-    ------
-    NodeUnreachable
-        If no address answers in time.
-    AssociationLost
-        If `until` passes first.
-    """
-    limit = None if seconds is None else time.monotonic() + seconds
-    try:
-        addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "it cannot be a name"
-        mend = "check how it is written; some names are known only in the hospital's network or its VPN"
-        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why}); {mend}") from error
-    why = "no address"
-    for family, kind, protocol, _, address in addresses:
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code in (0, *_IN_PROGRESS) and _wait_connected(sock, limit, waker, until):
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0:
-                return _wrap_tls(sock, node, limit)
-            why = os.strerror(code)
-        else:
-            why = os.strerror(code) if code not in (0, *_IN_PROGRESS) else f"no answer within {seconds:g} s"
-        sock.close()
-    raise NodeUnreachable(
-        f"{node}: no TCP connection ({why}); check host and port, and whether a firewall lets this machine through"
-    )
-
-
-def _wait_connected(sock: socket.socket, limit: float | None, waker: Waker | None, until: Until) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_WRITE)
-        if waker is not None:
-            selector.register(waker.receiving, selectors.EVENT_READ)
-        while True:
-            stop = until()
-            if stop is not None and stop <= time.monotonic():
-                sock.close()
-                raise AssociationLost("given up while connecting", LostBy.STOPPED)
-            limits = [moment for moment in (limit, stop) if moment is not None]
-            timeout = min(limits) - time.monotonic() if limits else None
-            if limit is not None and limit <= time.monotonic():
-                return False
-            for key, _ in selector.select(timeout):
-                if key.fileobj is sock:
-                    return True
-                assert waker is not None
-                waker.drain()
-
-
-def _wrap_tls(sock: socket.socket, node: Node, limit: float | None) -> socket.socket:
-    if node.tls is None:
-        return sock
-    sock.settimeout(None if limit is None else max(limit - time.monotonic(), 0.1))
-    try:
-        return node.tls.wrap_socket(sock, server_hostname=node.host)
-    except OSError as error:
-        sock.close()
-        raise NodeUnreachable(f"{node}: no TLS connection ({error}); check the certificates on both sides") from error
+        return self._assembly.parts.popleft()

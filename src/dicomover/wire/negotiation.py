@@ -22,17 +22,9 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
 from dicomover.node import Node
-from dicomover.wire.connection import (
-    ABORT,
-    ASSOCIATE_AC,
-    ASSOCIATE_RJ,
-    ASSOCIATE_RQ,
-    PDU_HEAD,
-    Connection,
-    Context,
-    Until,
-    never,
-)
+from dicomover.wire.connection import Connection, Until, wait_forever
+from dicomover.wire.messages import Context
+from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, PDU_HEAD
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
@@ -81,7 +73,7 @@ def _presentation_context(context: Context) -> PresentationContext:
 
 
 def request_association(
-    connection: Connection, node: Node, ae_title: str, contexts: Iterable[Context], until: Until = never
+    connection: Connection, node: Node, ae_title: str, contexts: Iterable[Context], until: Until = wait_forever
 ) -> None:
     """Negotiate an association; afterwards `connection.contexts` holds what the peer accepted.
 

@@ -19,8 +19,8 @@ from dicomover.receiver.scp.contexts import accept_contexts
 from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Desk, Reception, clean_ae_title
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
-from dicomover.wire.connection import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
+from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 
 __all__ = ["Association", "Host"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydicom._uid_dict import UID_dictionary
 
-from dicomover.wire.connection import Context
+from dicomover.wire.messages import Context
 
 __all__ = ["VERIFICATION", "accept_contexts", "is_storage", "is_supported_transfer_syntax"]
 

@@ -1,0 +1,191 @@
+"""The responses to one request: how long to wait for the next one, and what it says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from dicomover.errors import AssociationLost, LostBy, ProtocolError
+from dicomover.node import Timeouts
+from dicomover.outcome import Counters, Ended
+from dicomover.wire.command_set import Command
+
+__all__ = [
+    "CANCEL_GRACE",
+    "PENDING",
+    "Deadlines",
+    "MoveEnd",
+    "StopSign",
+    "read_counters",
+    "read_offending_element",
+    "read_status",
+    "without_comment",
+]
+
+CANCEL_GRACE = 5.0
+"""Seconds that a C-CANCEL has to take effect before the association is aborted."""
+
+PENDING = (0xFF00, 0xFF01)
+
+
+@dataclass(slots=True)
+class MoveEnd:
+    """How one C-MOVE came to its end.
+
+    Attributes
+    ----------
+    ended
+        Whether a final response came.
+    status_code
+        That of the final response.
+    counters
+        The largest seen in any response.
+    failed_uids
+        From the Failed SOP Instance UID List (0008,0058), which may be missing or incomplete.
+    offending
+        OffendingElement (0000,0901) of the final response, such as `(0010,0020)`; empty if it named none.
+    lost_by
+        How the association ended, if it did.
+    why
+        The same in words.
+    """
+
+    ended: Ended
+    status_code: int | None = None
+    counters: Counters = field(default_factory=Counters)
+    failed_uids: tuple[str, ...] = ()
+    offending: str = ""
+    lost_by: LostBy | None = None
+    why: str = ""
+
+
+class StopSign:
+    """Whether somebody wants what goes on to end: set from any thread, looked at by the association's own."""
+
+    # Each attribute changes once and in one direction, so neither side needs a lock. Whoever sets one wakes the owner
+    # afterwards, never before: the owner looks at it when it wakes.
+
+    def __init__(self) -> None:
+        self.cancelled_at: float | None = None
+        self.killed = False
+
+    @property
+    def is_up(self) -> bool:
+        """True once it is to end, politely or not."""
+        return self.killed or self.cancelled_at is not None
+
+    def give_up_at(self) -> float | None:
+        """Return until when what must not be left half done, such as a write, may go on; None without limit."""
+        if self.killed:
+            return 0.0
+        return None if self.cancelled_at is None else self.cancelled_at + CANCEL_GRACE
+
+
+class Deadlines:
+    """How long to wait for the next response; called whenever a wait begins or is woken, on the owner's thread.
+
+    Parameters
+    ----------
+    timeouts
+        What was configured.
+    stop
+        Somebody else's wish to end.
+    send_cancel
+        Sends C-CANCEL; None where there is no such thing, and a cancel ends the wait.
+    last_arrival
+        The `time.monotonic()` of the last sign of life on our own receiver, if we receive.
+    is_move
+        Whether `progress` and `total` count.
+    """
+
+    # A C-CANCEL goes out from here, between two waits for a response: there is no request half written then, and only
+    # the owner's thread writes.
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        stop: StopSign,
+        send_cancel: Callable[[], None] | None = None,
+        *,
+        last_arrival: Callable[[], float] | None = None,
+        is_move: bool = False,
+    ) -> None:
+        self._stop = stop
+        self._send_cancel = send_cancel
+        self._stall = timeouts.stall
+        self._progress, self._total = (timeouts.progress, timeouts.total) if is_move else (None, None)
+        self._last_arrival = last_arrival
+        self._can_tell = last_arrival is not None  # whether anything moves
+        self._dimse = timeouts.dimse or (timeouts.acse if send_cancel is None else None)
+        self._started = self._moved = self._begun = time.monotonic()
+        self._cancel_sent = False
+
+    def begin(self) -> None:
+        """Note that the next response is due from now on."""
+        self._begun = time.monotonic()
+
+    def note_progress(self) -> None:
+        """Note that something has moved."""
+        self._can_tell = True
+        self._moved = time.monotonic()
+
+    def __call__(self) -> float | None:
+        """Return until when to wait, and send what a cancel takes."""
+        if self._stop.killed:
+            return 0.0
+        cancelled_at = self._stop.cancelled_at
+        if cancelled_at is not None:
+            if self._send_cancel is None:
+                return 0.0
+            if not self._cancel_sent:
+                self._cancel_sent = True
+                self._send_cancel()
+            return cancelled_at + CANCEL_GRACE
+        return min((moment for moment, _ in self._limits()), default=None)
+
+    def _limits(self) -> Iterator[tuple[float, str]]:
+        """Yield until when it is waited, and what has not happened by then."""
+        arrived = 0.0 if self._last_arrival is None else self._last_arrival()
+        if self._dimse is not None:
+            yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
+        if self._stall is not None:
+            said = f"no response and no arrival for {self._stall:g} s (the stall timeout)"
+            yield max(self._begun, arrived) + self._stall, said
+        if self._progress is not None and self._can_tell:
+            said = f"the archive answers, but nothing has moved for {self._progress:g} s (the progress timeout)"
+            yield max(self._moved, arrived) + self._progress, said
+        if self._total is not None:
+            yield self._started + self._total, f"not at its end after {self._total:g} s (the total timeout)"
+
+    def explain(self, error: AssociationLost | ProtocolError) -> str:
+        """Say which of the limits an association that timed out has met; else what the error says."""
+        if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT:
+            return min(self._limits(), default=(0.0, str(error)))[1]
+        return str(error)
+
+
+def read_status(command: Command) -> int:
+    """Return the status of a response."""
+    return int(command["Status"])
+
+
+def read_counters(command: Command) -> Counters:
+    """Return the sub-operations of a response; what it leaves out is unknown."""
+
+    def number(kind: str) -> int | None:
+        value = command.get(f"NumberOf{kind}Suboperations")
+        return None if value is None else int(value)
+
+    return Counters(number("Completed"), number("Failed"), number("Warning"), number("Remaining"))
+
+
+def read_offending_element(command: Command) -> str:
+    """Return the tag that a response names as offending, such as `(0010,0020)`; empty if it names none."""
+    tag = command.get("OffendingElement")
+    return "" if tag is None else f"({int(tag) >> 16:04X},{int(tag) & 0xFFFF:04X})"
+
+
+def without_comment(command: Command) -> Command:
+    """Leave out, for a log, what the peer writes in its own words: it may name a patient."""
+    return {keyword: value for keyword, value in command.items() if keyword != "ErrorComment"}
