@@ -27,8 +27,7 @@ from dicomover.testing._workstation import Workstation
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
-from dicomover.wire.negotiation import AssociationRequest, encode_reject, parse_request
-from dicomover.wire.pdus import ASSOCIATE_RQ
+from dicomover.wire.negotiation import AssociationRequest, encode_reject, read_request
 
 __all__ = ["DemoPacs"]
 
@@ -277,14 +276,7 @@ class DemoPacs:
     # --- serving
 
     def _serve(self, connection: Connection) -> None:
-        kind, body = connection.read_pdu()
-        try:
-            if kind != ASSOCIATE_RQ:
-                raise ValueError(kind)
-            request = parse_request(body)
-        except ValueError:
-            connection.abort(source=2)
-            return
+        request = read_request(connection)
         link = Link(self, connection, 0, request.calling_ae_title)
         how = self._on_associate.take((), "associate").breaks
         rejected = self._admit(link, request, how)

@@ -15,8 +15,7 @@ from dicomover.testing._server import LoopbackServer
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
-from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
-from dicomover.wire.pdus import ASSOCIATE_RQ
+from dicomover.wire.negotiation import encode_accept, encode_reject, read_request
 
 __all__ = ["Received", "Workstation"]
 
@@ -138,14 +137,7 @@ class Workstation:
     # --- serving
 
     def _serve(self, connection: Connection) -> None:
-        kind, body = connection.read_pdu()
-        try:
-            if kind != ASSOCIATE_RQ:
-                raise ValueError(kind)
-            request = parse_request(body)
-        except ValueError:
-            connection.abort(source=2)
-            return
+        request = read_request(connection)
         if self.reject is not None:
             connection.send(encode_reject(*self.reject))
             return

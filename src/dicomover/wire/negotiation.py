@@ -33,6 +33,7 @@ __all__ = [
     "encode_accept",
     "encode_reject",
     "parse_request",
+    "read_request",
     "request_association",
 ]
 
@@ -171,6 +172,23 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
         )
     except Exception as error:
         raise ValueError("the association request cannot be read") from error
+
+
+def read_request(connection: Connection, until: Until = wait_forever) -> AssociationRequest:
+    """Read the A-ASSOCIATE-RQ that a connection begins with.
+
+    Raises
+    ------
+    AssociationLost, ProtocolError
+        If there is none; the connection has been closed.
+    """
+    kind, body = connection.read_pdu(until)
+    if kind != ASSOCIATE_RQ:
+        raise connection.broken(f"a PDU of type {kind} where an association request was due", reason=2)
+    try:
+        return parse_request(body)
+    except ValueError as error:
+        raise connection.broken(f"an association request that cannot be read ({error})", reason=6) from error
 
 
 def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int) -> bytes:
