@@ -1,7 +1,8 @@
-"""The head of a data set, up to Series Instance UID, read from its first bytes and no further than needed.
+"""What a DICOM file is made of: the file meta information, and the head of a data set.
 
-Nothing is decoded but the few values that are asked for. Sequences are passed over without recursion, however
-deep; what is read is bounded by the caller, who stops feeding.
+A head is read from its first bytes and no further than needed. Nothing is decoded but the few values that are asked
+for. Sequences are passed over without recursion, however deep; what is read is bounded by the caller, who stops
+feeding.
 """
 
 from __future__ import annotations
@@ -11,8 +12,23 @@ from collections.abc import Iterable, Mapping
 
 from pydicom.charset import python_encoding
 
-__all__ = ["Head", "HeadError", "decode_text"]
+__all__ = [
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "Head",
+    "HeadError",
+    "decode_text",
+    "encode_file_meta",
+    "read_file_meta",
+]
 
+IMPLEMENTATION_CLASS_UID = "2.25.164720317393152830247930412345672193408"
+IMPLEMENTATION_VERSION_NAME = "DICOMOVER_0_1"
+
+_PREAMBLE = bytes(128) + b"DICM"
+_GROUP_LENGTH = struct.Struct("<HH2sHL")
+_GROUP_LENGTH_HEAD = b"\x02\x00\x00\x00UL\x04\x00"
+_META_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
 _IMPLICIT = struct.Struct("<HHL")
 _EXPLICIT = struct.Struct("<HH2sH")
 _LONG = struct.Struct("<L")
@@ -25,6 +41,63 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
 _CHARACTER_SET = 0x00080005
+
+
+def _encode_element(element: int, vr: bytes, value: str) -> bytes:
+    raw = value.encode("ascii", "replace")
+    raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
+    return _EXPLICIT.pack(0x0002, element, vr, len(raw)) + raw
+
+
+_IMPLEMENTATION = _encode_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _encode_element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
+)
+
+
+def encode_file_meta(sop_class: str, sop_instance: str, transfer_syntax: str, source_ae_title: str = "") -> bytes:
+    """Return everything that stands before the data set in a file of ours (PS3.10 section 7.1).
+
+    `source_ae_title` is left out where it is empty.
+    """
+    body = b"".join(
+        (
+            _META_VERSION,
+            _encode_element(0x0002, b"UI", sop_class),
+            _encode_element(0x0003, b"UI", sop_instance),
+            _encode_element(0x0010, b"UI", transfer_syntax),
+            _IMPLEMENTATION,
+            _encode_element(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
+        )
+    )
+    return _PREAMBLE + _GROUP_LENGTH.pack(0x0002, 0, b"UL", 4, len(body)) + body
+
+
+def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
+    """Return the transfer syntax of a file, and where its data set begins.
+
+    `data` are the first bytes of the file. An empty text and 0 stand for a file that is no DICOM, or whose file meta
+    information is not written in the usual way.
+
+    Examples
+    --------
+    >>> read_file_meta(encode_file_meta("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1"))
+    ('1.2.840.10008.1.2.1', 308)
+    """
+    if data[128:132] != b"DICM" or len(data) < 144 or data[132:140] != _GROUP_LENGTH_HEAD:
+        return "", 0
+    end, offset, syntax = 144 + _LONG.unpack_from(data, 140)[0], 144, ""
+    while offset + 8 <= min(end, len(data)):
+        group, element, vr, length = _EXPLICIT.unpack_from(data, offset)
+        offset += 8
+        if vr in _LONG_VRS:
+            if offset + 4 > len(data):
+                return "", 0
+            length = _LONG.unpack_from(data, offset)[0]
+            offset += 4
+        if (group, element) == (0x0002, 0x0010):
+            syntax = str(data[offset : offset + length], "ascii", "replace").strip("\0 ")
+        offset += length
+    return (syntax, end) if offset == end else ("", 0)
 
 
 class HeadError(ValueError):

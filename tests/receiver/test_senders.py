@@ -18,8 +18,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pynetdicom import AE
 
+from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID
 from dicomover.receiver.scp.contexts import is_storage, is_supported_transfer_syntax
-from dicomover.wire.negotiation import IMPLEMENTATION_CLASS_UID
 from receiver_kit import Run, body_of, need, running
 
 Start = Callable[..., AbstractContextManager[Run]]

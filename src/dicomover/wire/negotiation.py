@@ -20,6 +20,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
 from dicomover.node import Node
 from dicomover.wire.connection import Connection, Until, wait_forever
@@ -27,8 +28,6 @@ from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, PDU_HEAD
 
 __all__ = [
-    "IMPLEMENTATION_CLASS_UID",
-    "IMPLEMENTATION_VERSION_NAME",
     "AssociationRequest",
     "encode_accept",
     "encode_reject",
@@ -36,9 +35,6 @@ __all__ = [
     "read_request",
     "request_association",
 ]
-
-IMPLEMENTATION_CLASS_UID = "2.25.164720317393152830247930412345672193408"
-IMPLEMENTATION_VERSION_NAME = "DICOMOVER_0_1"
 
 _APPLICATION_CONTEXT = UID("1.2.840.10008.3.1.1.1")
 _MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55

@@ -7,24 +7,21 @@ import errno
 import os
 import secrets
 import shutil
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
+from dicomover.dicomfile import read_file_meta
 from dicomover.receiver.layout import Layout
-from dicomover.wire.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-__all__ = ["AlreadyThere", "Existing", "Filed", "Filing", "NoSpace", "Part", "file_meta", "out_of_space"]
+__all__ = ["AlreadyThere", "Existing", "Filed", "Filing", "NoSpace", "Part", "out_of_space"]
 
 Existing = Literal["keep", "replace", "error"]
 
-_PREAMBLE = bytes(128) + b"DICM"
-_GROUP_LENGTH = struct.Struct("<HH2sHL")
-_SHORT = struct.Struct("<HH2sH")
+_META = 1 << 16  # bytes that hold any file meta information of ours
 _READ = 1 << 20
 _STALE = 900.0  # seconds; a PDU must end within one minute, so nobody writes to such a file any more
 _CHECK_SPACE_EVERY = 16 << 20  # bytes
@@ -50,34 +47,6 @@ class Filed:
     path: str
     duplicate: bool = False
     conflict: bool = False
-
-
-def _element(element: int, vr: bytes, value: bytes) -> bytes:
-    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-    return _SHORT.pack(0x0002, element, vr, len(value)) + value
-
-
-_IMPLEMENTATION = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _element(
-    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
-)
-
-
-def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str) -> bytes:
-    """Return everything that stands before the data set in a file (PS3.10 section 7.1).
-
-    `source_ae_title` is left out where it is empty.
-    """
-    body = b"".join(
-        (
-            b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01",
-            _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
-            _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
-            _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
-            _IMPLEMENTATION,
-            _element(0x0016, b"AE", source_ae_title.encode("ascii")) if source_ae_title else b"",
-        )
-    )
-    return _PREAMBLE + _GROUP_LENGTH.pack(0x0002, 0, b"UL", 4, len(body)) + body
 
 
 class Part:
@@ -321,30 +290,13 @@ def _fsync(path: str, flags: int) -> None:
         os.close(fd)
 
 
-def _data_set_of(stream: BinaryIO) -> tuple[bytes, int]:
-    """Return the transfer syntax of a DICOM file, and where its data set begins; empty and 0 if it is none."""
-    head = stream.read(1 << 16)
-    offset, end, syntax = 132, 132, b""
-    if head[128:132] != b"DICM" or len(head) < 144 or head[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
-        return b"", 0
-    end = 144 + int.from_bytes(head[140:144], "little")
-    while offset + 8 <= min(end, len(head)):
-        group, element, vr, length = _SHORT.unpack_from(head, offset)
-        offset += 8
-        if vr in (b"OB", b"UN", b"OW", b"SQ", b"UT"):
-            length = int.from_bytes(head[offset : offset + 4], "little")
-            offset += 4
-        if (group, element) == (0x0002, 0x0010):
-            syntax = head[offset : offset + length].strip(b"\0 ")
-        offset += length
-    return syntax, end
-
-
 def _same_instance(part: str, path: str) -> bool:
     """Tell whether two files hold the same data set in the same transfer syntax, whatever their file meta says."""
     try:
         with open(part, "rb") as ours, open(path, "rb") as theirs:  # noqa: PTH123
-            (our_syntax, our_start), (their_syntax, their_start) = _data_set_of(ours), _data_set_of(theirs)
+            (our_syntax, our_start), (their_syntax, their_start) = (
+                read_file_meta(it.read(_META)) for it in (ours, theirs)
+            )
             if not their_start or our_syntax != their_syntax:
                 return False
             sizes = os.fstat(ours.fileno()).st_size - our_start, os.fstat(theirs.fileno()).st_size - their_start

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dicomover.dicomfile import Head, HeadError
+from dicomover.dicomfile import Head, HeadError, encode_file_meta
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
-from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, file_meta, out_of_space
+from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.settings import Settings
 from dicomover.wire.command_set import Command
 
@@ -186,7 +186,7 @@ class Reception:
         self._held = None
         if self._hash is not None:
             self._hash.update(first)
-        self._pending += (file_meta(sop_class, sop_instance, self._syntax, self._calling), first)
+        self._pending += (encode_file_meta(sop_class, sop_instance, self._syntax, self._calling), first)
 
     def _is_meant(self, sop_instance: str) -> bool:
         head, command, admissions = self._head, self._command, self._desk.admissions
