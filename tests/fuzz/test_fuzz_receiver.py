@@ -29,10 +29,10 @@ from dicomover.dicomfile import Head, HeadError
 from dicomover.events import Admission
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
-from dicomover.receiver.scp.association import Association
+from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
-from dicomover.receiver.scp.store import Desk
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.scp.store import Storage
+from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire import command_set
 from dicomover.wire.negotiation import parse_request
 from dicomover.wire.pdus import ABORT, P_DATA, RELEASE_RP
@@ -95,7 +95,7 @@ class Wire:
         """Be closed."""
 
 
-class Unplugged(Association):
+class Unplugged(IncomingAssociation):
     """An association without a network."""
 
     def _shut(self, how: int) -> None:
@@ -111,15 +111,15 @@ class Host:
         self.told: list[Any] = []
         admissions = Admissions()
         admissions.admit(Admission(1, study_uids=frozenset({"1.2.3"})))
-        setup = Settings(folder=str(folder), ae_title="ME", restrict=restrict, checksums=True)
+        setup = ReceiverSettings(folder=str(folder), ae_title="ME", restrict=restrict, checksums=True)
         filing = Filing(str(folder), Layout(), floor=0)
-        self.desk = Desk(setup, filing, admissions, self.told.append)
+        self.storage = Storage(setup, filing, admissions, self.told.append)
 
-    def may_begin(self, _: Association) -> bool:
+    def may_begin(self, _: IncomingAssociation) -> bool:
         """Let everybody in."""
         return True
 
-    def turned_away(self, _: Association, why: str) -> None:
+    def turned_away(self, _: IncomingAssociation, why: str) -> None:
         """Keep the reason."""
         self.told.append(why)
 

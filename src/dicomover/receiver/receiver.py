@@ -23,7 +23,7 @@ from dicomover.receiver.engine.workers import WorkersEngine
 from dicomover.receiver.layout import DEFAULT_LAYOUT
 from dicomover.receiver.scp.filing import Existing
 from dicomover.receiver.scp.store import Fields
-from dicomover.receiver.settings import Limits, Settings
+from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
 
 __all__ = ["Receiver"]
@@ -126,7 +126,7 @@ class Receiver:
         workers: int = 1,
         limits: Limits | None = None,
     ) -> None:
-        self._settings = Settings.of(
+        self._settings = ReceiverSettings.of(
             folder,
             calling_ae_titles,
             addresses,

@@ -14,7 +14,7 @@ from dicomover.receiver.addresses import check_network
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
 from dicomover.receiver.scp.filing import Existing
 
-__all__ = ["Limits", "Settings"]
+__all__ = ["Limits", "ReceiverSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ReceiverSettings:
     """Everything that a receiver must know, checked."""
 
     folder: str
@@ -92,7 +92,7 @@ class Settings:
         calling_ae_titles: Collection[str],
         addresses: Collection[str],
         **others: Any,
-    ) -> Settings:
+    ) -> ReceiverSettings:
         """Take the arguments as a person gives them."""
         for name, given, what in (
             ("calling_ae_titles", calling_ae_titles, "AE titles"),
@@ -108,7 +108,7 @@ class Settings:
         return asdict(self)
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Settings:
+    def from_plain(cls, plain: Mapping[str, Any]) -> ReceiverSettings:
         """Take back what `to_plain` gave."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in plain.items() if name in known}

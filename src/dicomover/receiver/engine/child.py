@@ -19,7 +19,7 @@ from dicomover.receiver.engine.frames import Writer, pack_event, read_frame
 from dicomover.receiver.engine.outbox import Outbox
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared
 
 __all__ = ["UNDELIVERED", "main"]
@@ -107,7 +107,7 @@ class _Child:
 
     def _start(self, frame: dict[str, Any]) -> None:
         logging.getLogger("dicomover").setLevel(frame["log_level"])
-        settings, inherited = Settings.from_plain(frame["settings"]), frame["inherited"]
+        settings, inherited = ReceiverSettings.from_plain(frame["settings"]), frame["inherited"]
         shared = None
         if inherited:
             listener = socket.socket(fileno=inherited["listener"])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Outbox"]
+from dicomover.events import Refusal
+from dicomover.receiver.scp.store import Fields
+
+__all__ = ["Delivery", "Outbox", "Source"]
 
 _BOUND = 10_000
 _PAUSE = 0.01  # between two batches: what comes meanwhile goes together
@@ -76,8 +80,45 @@ class Outbox(Generic[T]):
                     self._waiting = False
                 batch, self._items = self._items, []
                 self._room.notify_all()
+            # Without the lock: `deliver` may call whatever it likes, `put` and `close` too.
             try:
                 self._deliver(batch)
             except Exception:
                 logger.exception("the listener of the receiver's events raised; the receiver goes on")
             self._closing.wait(_PAUSE)
+
+
+class Source(Protocol):
+    """Who tells."""
+
+    def acknowledge(self, count: int) -> None:
+        """Take note that so many events have been worked off."""
+
+
+class Delivery:
+    """Hands the events of all processes of a receiver to `tell`, one at a time and on one thread."""
+
+    def __init__(self, tell: Callable[[Fields | Refusal], None]) -> None:
+        self._tell = tell
+        # No bound: this thread reads the pipe, and a wait here would hold up the answers that come by it too. The
+        # sources see to the bound; each stops telling until what it has told is acknowledged.
+        self._outbox: Outbox[tuple[Source, Fields | Refusal]] = Outbox(self._deliver, "dicomover-arrivals", bound=None)
+
+    def start(self) -> None:
+        """Begin to hand over."""
+        self._outbox.start()
+
+    def put(self, source: Source, event: Fields | Refusal) -> None:
+        """Add an event."""
+        self._outbox.put((source, event))
+
+    def close(self, seconds: float) -> None:
+        """Hand over what is left and end the thread."""
+        self._outbox.close(seconds)
+
+    def _deliver(self, batch: list[tuple[Source, Fields | Refusal]]) -> None:
+        for _, event in batch:
+            self._tell(event)
+        # After all of them: what is acknowledged has been worked off, not only taken.
+        for source, count in Counter(source for source, _ in batch).items():
+            source.acknowledge(count)

@@ -17,12 +17,12 @@ from typing import IO, Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal
-from dicomover.receiver.engine.delivery import Delivery
 from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
+from dicomover.receiver.engine.outbox import Delivery
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.store import Fields
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.settings import ReceiverSettings
 
 __all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
 
@@ -78,7 +78,7 @@ class ProcessEngine:
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[Fields | Refusal], None], together: Together | None = None
+        self, settings: ReceiverSettings, tell: Callable[[Fields | Refusal], None], together: Together | None = None
     ) -> None:
         self._settings = replace(settings, token=secrets.token_hex(6))
         self._together = together

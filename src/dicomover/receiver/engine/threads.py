@@ -10,7 +10,7 @@ from dicomover.events import Admission, Refusal
 from dicomover.receiver.engine.outbox import Outbox
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.settings import ReceiverSettings
 
 __all__ = ["ThreadEngine"]
 
@@ -21,7 +21,7 @@ class ThreadEngine:
     failure: ReceiverError | None = None
 
     def __init__(
-        self, settings: Settings, tell: Callable[[Fields | Refusal], None], tls: ssl.SSLContext | None = None
+        self, settings: ReceiverSettings, tell: Callable[[Fields | Refusal], None], tls: ssl.SSLContext | None = None
     ) -> None:
         def deliver(batch: list[Fields | Refusal]) -> None:
             for item in batch:

@@ -11,11 +11,11 @@ from typing import Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal
-from dicomover.receiver.engine.delivery import Delivery
+from dicomover.receiver.engine.outbox import Delivery
 from dicomover.receiver.engine.process import ProcessEngine, Together, admission_order
 from dicomover.receiver.scp.service import listen
 from dicomover.receiver.scp.store import Fields
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.settings import ReceiverSettings
 
 __all__ = ["WorkersEngine"]
 
@@ -30,7 +30,7 @@ class WorkersEngine:
     too: nobody could make durable any more what the dead one had filed.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[Fields | Refusal], None]) -> None:
+    def __init__(self, settings: ReceiverSettings, tell: Callable[[Fields | Refusal], None]) -> None:
         self._settings = settings
         self._tell = tell
         self._lock = threading.Lock()

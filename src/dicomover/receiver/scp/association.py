@@ -16,13 +16,13 @@ import time
 from typing import NoReturn, Protocol
 
 from dicomover.receiver.scp.contexts import accept_contexts
-from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Desk, Reception, clean_ae_title
+from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, IncomingInstance, Storage, clean_ae_title
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 
-__all__ = ["Association", "Host"]
+__all__ = ["Host", "IncomingAssociation"]
 
 _UNRECOGNISED_OPERATION = 0x0211
 _ASSOCIATION_PDU_CAP = 1 << 20
@@ -54,17 +54,17 @@ class _Broken(Exception):
 class Host(Protocol):
     """What an association asks of the receiver that it belongs to."""
 
-    desk: Desk
+    storage: Storage
     last_activity: float
 
-    def may_begin(self, association: Association) -> bool:
+    def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
 
-    def turned_away(self, association: Association, why: str) -> None:
+    def turned_away(self, association: IncomingAssociation, why: str) -> None:
         """Report an association that was rejected."""
 
 
-class Association:
+class IncomingAssociation:
     """One connection.
 
     Attributes
@@ -84,7 +84,7 @@ class Association:
     def __init__(self, sock: socket.socket, peer: str, host: Host, tls: ssl.SSLContext | None = None) -> None:
         self.peer = peer
         self.begun = time.monotonic()
-        self._limits = host.desk.settings.limits
+        self._limits = host.storage.settings.limits
         self.deadline = self.begun + self._limits.opening
         self.established = False
         self.busy = False
@@ -95,7 +95,7 @@ class Association:
         self._host = host
         self._tls = tls
         self._syntaxes: dict[int, str] = {}
-        self._reception: Reception | None = None
+        self._instance: IncomingInstance | None = None
         self._command: Command | None = None
         self._command_bytes = bytearray()
         self._context_id = 0
@@ -167,7 +167,7 @@ class Association:
             raise _Broken(str(error), _INVALID_PARAMETER) from error
         if len(request.contexts) > _MOST_CONTEXTS:
             raise _Broken(f"an association request with {len(request.contexts)} contexts", _INVALID_PARAMETER)
-        settings = self._host.desk.settings
+        settings = self._host.storage.settings
         self.calling_ae_title = clean_ae_title(request.calling_ae_title)
         if request.called_ae_title != settings.ae_title:
             self._reject(1, 1, 7, f"it calls {request.called_ae_title[:16]!r}, we are {settings.ae_title!r}")
@@ -203,7 +203,7 @@ class Association:
         end = len(first)
         buffer[:end] = first
         position = pdu_left = pdv_left = flags = 0
-        max_pdu = host.desk.settings.max_pdu
+        max_pdu = host.storage.settings.max_pdu
         now = pdu_begun = time.monotonic()
         receive_into, monotonic = self._sock.recv_into, time.monotonic
         unpack_pdu, unpack_pdv = PDU_HEAD.unpack_from, _PDV_HEAD.unpack_from
@@ -239,10 +239,10 @@ class Association:
                     pdu_left = length
                     pdu_begun = host.last_activity = now
             # All that came has been looked at, but for the beginning of a header.
-            reception = self._reception
-            if reception is None or size - end < _ROOM:
-                if reception is not None:
-                    reception.flush()
+            instance = self._instance
+            if instance is None or size - end < _ROOM:
+                if instance is not None:
+                    instance.flush()
                 rest = end - position
                 if rest:
                     buffer[:rest] = buffer[position:end]
@@ -302,9 +302,9 @@ class Association:
             logger.info("%s closed the connection without releasing the association", self.peer)
 
     def _abandon(self) -> None:
-        if self._reception is not None:
-            self._reception.abandon()
-            self._reception = None
+        if self._instance is not None:
+            self._instance.abandon()
+            self._instance = None
 
     def _abort(self, source: int, reason: int) -> None:
         self._abandon()
@@ -341,8 +341,8 @@ class Association:
         """Take a part of a fragment; `whole` if it is the last one of it."""
         last = whole and bool(flags & 2)
         if not flags & 1:
-            if self._reception is not None:
-                self._reception.take(piece, last)
+            if self._instance is not None:
+                self._instance.take(piece, last)
             if last:
                 self._end_message()
             return
@@ -362,17 +362,17 @@ class Association:
             self._end_message()
         elif command.get("CommandField") == C_STORE_RQ:
             syntax = self._syntaxes[self._context_id]
-            self._reception = Reception(self._host.desk, command, syntax, self.calling_ae_title)
+            self._instance = IncomingInstance(self._host.storage, command, syntax, self.calling_ae_title)
 
     def _end_message(self) -> None:
         """Answer the message that is complete now."""
-        command, reception = self._command, self._reception
+        command, instance = self._command, self._instance
         assert command is not None
         self._command = None
         kind = command.get("CommandField", 0)
-        if reception is not None:
-            status = reception.finish()
-            self._reception = None
+        if instance is not None:
+            status = instance.finish()
+            self._instance = None
         elif kind == C_ECHO_RQ:
             status = 0
         elif kind == C_STORE_RQ:

@@ -18,10 +18,10 @@ from dicomover.events import Admission, Refusal
 from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.scp.association import Association
+from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
-from dicomover.receiver.scp.store import Desk, Fields
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.scp.store import Fields, Storage
+from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.wire.connection import Waker
 
@@ -52,7 +52,7 @@ class Service:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ReceiverSettings,
         tell: Callable[[Fields | Refusal], None],
         tls: ssl.SSLContext | None = None,
         beat: Callable[[float], None] | None = None,
@@ -66,10 +66,10 @@ class Service:
         self._tls = tls
         self._beat = beat
         self._shared = shared
-        self._places: dict[Association, int] = {}
+        self._places: dict[IncomingAssociation, int] = {}
         self._door = Doorkeeper(settings.addresses, tell)
         self._lock = threading.Lock()
-        self._associations: dict[Association, threading.Thread] = {}
+        self._associations: dict[IncomingAssociation, threading.Thread] = {}
         self._stopping = False
         self._listener: socket.socket | None = None
         self._waker: Waker | None = None
@@ -98,7 +98,7 @@ class Service:
             raise ReceiverError(
                 f"folder {settings.folder!r}: {error.strerror}; free some space, or choose another folder"
             ) from error
-        self.desk = Desk(settings, filing, self.admissions, self._tell)
+        self.storage = Storage(settings, filing, self.admissions, self._tell)
         self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
@@ -110,7 +110,7 @@ class Service:
     def sync(self) -> None:
         """Make durable what was filed since the last time."""
         try:
-            self.desk.filing.sync()
+            self.storage.filing.sync()
         except OSError as error:
             raise ReceiverError(
                 f"folder {self.settings.folder!r}: what was received could not be made durable "
@@ -161,7 +161,7 @@ class Service:
 
     # --- what associations ask
 
-    def may_begin(self, association: Association) -> bool:
+    def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
         with self._lock:
             if self._shared is not None:
@@ -174,14 +174,14 @@ class Service:
             association.established = True
             return True
 
-    def turned_away(self, association: Association, why: str) -> None:
+    def turned_away(self, association: IncomingAssociation, why: str) -> None:
         """Report an association that was rejected."""
         logger.warning("rejected an association of %s: %s", association.peer, why)
         self._tell(Refusal(time.monotonic(), f"association rejected: {why}", None, association.calling_ae_title))
 
     # --- connections
 
-    def _current(self) -> list[Association]:
+    def _current(self) -> list[IncomingAssociation]:
         with self._lock:
             return list(self._associations)
 
@@ -222,7 +222,7 @@ class Service:
         sock.setblocking(True)
         self._drop_oldest(self.settings.limits.waiting_connections)
         peer = f"{host}:{address[1]}"
-        association = Association(sock, peer, self, self._tls)
+        association = IncomingAssociation(sock, peer, self, self._tls)
         thread = threading.Thread(target=self._run, args=(association,), name=f"dicomover-{peer}", daemon=True)
         with self._lock:
             self._associations[association] = thread
@@ -234,7 +234,7 @@ class Service:
             with self._lock:
                 del self._associations[association]
 
-    def _run(self, association: Association) -> None:
+    def _run(self, association: IncomingAssociation) -> None:
         try:
             association.run()
         finally:

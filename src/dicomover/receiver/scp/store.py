@@ -15,7 +15,7 @@ from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
-from dicomover.receiver.settings import Settings
+from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
     "OUT_OF_RESOURCES",
     "PROCESSING_FAILURE",
     "SUCCESS",
-    "Desk",
-    "Reception",
+    "IncomingInstance",
+    "Storage",
 ]
 
 # C-STORE statuses, PS3.4 Table B.2-1 and PS3.7 Annex C. For an instance that is turned away because another
@@ -60,12 +60,12 @@ Fields = dict[str, Any]
 """The fields of an `Arrival`, with its path as text."""
 
 
-class Desk:
+class Storage:
     """What all receptions share: what is let in, where it is filed, and who is told."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ReceiverSettings,
         filing: Filing,
         admissions: Admissions,
         tell: Callable[[Fields | Refusal], None],
@@ -97,7 +97,7 @@ def clean_ae_title(text: str) -> str:
         return ""
 
 
-class Reception:
+class IncomingInstance:
     """Takes one data set, in pieces, and says with which status to answer.
 
     `take` may keep the pieces until `flush`; the owner of their buffer calls it before using the buffer again.
@@ -106,29 +106,29 @@ class Reception:
     __slots__ = (
         "_calling",
         "_command",
-        "_desk",
         "_final",
         "_hash",
         "_head",
         "_held",
         "_part",
         "_pending",
+        "_storage",
         "_syntax",
         "size",
         "status",
     )
 
-    def __init__(self, desk: Desk, command: Command, transfer_syntax_uid: str, calling_ae_title: str) -> None:
-        self._desk = desk
+    def __init__(self, storage: Storage, command: Command, transfer_syntax_uid: str, calling_ae_title: str) -> None:
+        self._storage = storage
         self._command = command
         self._syntax = transfer_syntax_uid
         self._calling = calling_ae_title
-        self._head: Head = Head(transfer_syntax_uid == _IMPLICIT, desk.wanted, LAST_TAG)
+        self._head: Head = Head(transfer_syntax_uid == _IMPLICIT, storage.wanted, LAST_TAG)
         self._held: bytearray | None = None
         self._part: Part | None = None
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
-        self._hash = hashlib.sha256() if desk.settings.checksums else None
+        self._hash = hashlib.sha256() if storage.settings.checksums else None
         self.size = 0
         self.status = SUCCESS
 
@@ -165,7 +165,7 @@ class Reception:
 
     def _open(self, first: memoryview | bytearray) -> None:
         """Everything is known: let it in or not, and begin the file."""
-        head, command, desk = self._head, self._command, self._desk
+        head, command, storage = self._head, self._command, self._storage
         sop_class = str(command.get("AffectedSOPClassUID", ""))
         sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
         for name, tag, value in (("SOP Instance", _SOP_INSTANCE, sop_instance), ("SOP Class", _SOP_CLASS, sop_class)):
@@ -173,13 +173,13 @@ class Reception:
                 what = f"name different {name} UIDs" if value else f"have no {name} UID"
                 self._refuse(DOES_NOT_MATCH, f"command and data set {what}")
                 return
-        if desk.settings.restrict and not self._is_meant(sop_instance):
+        if storage.settings.restrict and not self._is_meant(sop_instance):
             self._refuse(NOT_AUTHORISED, "no running request asks for it")
             return
         try:
-            desk.filing.check_space(len(first))
-            values = {keyword: head.text(tag) for keyword, tag in desk.keywords.items()}
-            self._part, self._final = desk.filing.begin(values)
+            storage.filing.check_space(len(first))
+            values = {keyword: head.text(tag) for keyword, tag in storage.keywords.items()}
+            self._part, self._final = storage.filing.begin(values)
         except OSError as error:
             self._refuse_for(error)
             return
@@ -189,8 +189,8 @@ class Reception:
         self._pending += (encode_file_meta(sop_class, sop_instance, self._syntax, self._calling), first)
 
     def _is_meant(self, sop_instance: str) -> bool:
-        head, command, admissions = self._head, self._command, self._desk.admissions
-        if command.get("MoveOriginatorApplicationEntityTitle") == self._desk.settings.ae_title:
+        head, command, admissions = self._head, self._command, self._storage.admissions
+        if command.get("MoveOriginatorApplicationEntityTitle") == self._storage.settings.ae_title:
             message_id = command.get("MoveOriginatorMessageID")
             if isinstance(message_id, int) and admissions.originated(message_id):
                 return True
@@ -207,7 +207,7 @@ class Reception:
         try:
             self._part.write(pending)
             if self.size > 1 << 20:
-                self._desk.filing.check_space(sum(map(len, pending)))
+                self._storage.filing.check_space(sum(map(len, pending)))
         except OSError as error:
             self._refuse_for(error)
 
@@ -218,7 +218,7 @@ class Reception:
             return self.status
         assert self._part is not None
         try:
-            filed = self._desk.filing.publish(self._part, self._final)
+            filed = self._storage.filing.publish(self._part, self._final)
         except AlreadyThere:
             self._refuse(DUPLICATE_INSTANCE, "other bytes lie under this SOP Instance UID already")
             return self.status
@@ -228,7 +228,7 @@ class Reception:
         self._part = None
         head, command = self._head, self._command
         message_id = command.get("MoveOriginatorMessageID")
-        self._desk.tell(
+        self._storage.tell(
             {
                 "path": filed.path,
                 "sop_class_uid": command.get("AffectedSOPClassUID", ""),
@@ -270,13 +270,13 @@ class Reception:
         self.status = status
         sop_instance = str(self._command.get("AffectedSOPInstanceUID", ""))[:64]
         logger.log(
-            logging.WARNING if self._desk.is_news(status) else logging.INFO,
+            logging.WARNING if self._storage.is_news(status) else logging.INFO,
             "refused instance %r with 0x%04X: %s",
             sop_instance,
             status,
             why,
         )
-        self._desk.tell(
+        self._storage.tell(
             Refusal(time.monotonic(), why, status, self._calling, sop_instance, _uid(self._head, _STUDY)[:64])
         )
 
