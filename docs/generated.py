@@ -1,10 +1,12 @@
 """The parts of the pages that are made from the code. `python docs/generated.py` writes them anew, between their marks.
 
-They are stored in the pages so that these can be read without building them; a test holds them against the code.
+They are stored in the pages, and drawings beside them, so that these can be read without building them; a test holds
+them against the code.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import click
 
+import drawing
 from dicomover import cohort
 from dicomover.cli import cli, option_table
 from dicomover.cli.options import HELP_NAMES
@@ -21,11 +24,13 @@ from dicomover.testing import MISBEHAVIOURS, Misbehaviour
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from behaviours import BEHAVIOURS, Row
+from house import House
 
-__all__ = ["PARTS", "fill"]
+__all__ = ["DRAWINGS", "PARTS", "fill"]
 
 _DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_NEVER = "Never here:"
 _KNOBS = ("after", "count", "seconds", "status")
 
 
@@ -102,13 +107,43 @@ def _row(row: Row) -> str:
     return ", ".join(part for part in said if part) + (f"; “… {row.error} …”" if row.error else "")
 
 
+def rooms() -> str:
+    """Return a table of the rooms, floor by floor: what belongs there and what never may, in the words of the code."""
+    house = House()
+    lines = ["| floor | room | what belongs there | knows |", "| --- | --- | --- | --- |"]
+    for number, floor in enumerate(house.floors):
+        for room in sorted(floor):
+            inner = sorted(path.parent.name for path in house.source.glob(f"{room}/*/__init__.py"))
+            known = ", ".join(f"`{other}`" for other in sorted(house.rooms[room]))
+            for name in (room, *(f"{room}/{part}" for part in inner)):
+                said = _purpose(house.paths[f"dicomover.{name.replace('/', '.')}"])
+                lines.append(f"| {len(house.floors) - number} | `{name}` | {said} | {known if name == room else ''} |")
+    return "\n".join(lines)
+
+
+def _purpose(path: Path) -> str:
+    """Return what a room's docstring says before and about what is never there, without code."""
+    paragraphs = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")
+    plain = [re.sub(r"([|<>*_])", r"\\\1", " ".join(text.split())) for text in paragraphs]
+    never = next((number for number, text in enumerate(plain) if text.startswith(_NEVER)), 0)
+    told = [
+        *plain[: max(never, 1)],
+        *(f"*{_NEVER}*{text.removeprefix(_NEVER)}" for text in plain[never : never + 1] if never),
+    ]
+    return re.sub(r"`([^`]+)`", lambda code: "`" + code[1].replace("\\", "") + "`", "<br>".join(told))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "behaviours": behaviours,
     "commands": commands,
     "lockfile": cohort.schema_table,
     "misbehaviours": misbehaviours,
+    "rooms": rooms,
     "summary": schema_table,
 }
+
+DRAWINGS: dict[str, Callable[[], str]] = {"images/house.svg": lambda: drawing.draw_house(House())}
+"""The files that are drawn from the code."""
 
 
 def fill(page: str) -> str:
@@ -125,6 +160,8 @@ def fill(page: str) -> str:
 def _rewrite() -> None:
     for path in sorted(_DOCS.glob("*.md")):
         path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, draw in DRAWINGS.items():
+        (_DOCS / name).write_text(draw(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 
 import dicomover
+import generated
 from cli_kit import free_port
 from dicomover import testing
 from dicomover.cli import cli, main
@@ -29,9 +30,6 @@ from dicomover.outcome import Status
 from dicomover.reporting import Report
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, made_study
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-import generated
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -243,6 +241,16 @@ def test_a_generated_part_has_its_place(name: str) -> None:
 def test_a_generated_part_is_what_the_code_says(page: str) -> None:
     """What is stored between the marks of a page is what would be written there now; nothing is left empty."""
     assert generated.fill(read(page)) == read(page), f"docs/{page} is behind the code; run: python docs/generated.py"
+
+
+@pytest.mark.parametrize("name", generated.DRAWINGS)
+def test_a_drawing_is_what_the_code_says(name: str) -> None:
+    """What is stored beside the pages is what would be drawn now, and a page shows it."""
+    drawn = generated.DRAWINGS[name]()
+    assert (DOCS / name).read_text(encoding="utf-8") == drawn, (
+        f"{name} is behind the code; run: python docs/generated.py"
+    )
+    assert any(f"]({name})" in read(page) for page in PAGES)
 
 
 def test_generated_tables_name_everything() -> None:

@@ -1,4 +1,9 @@
-"""The command line: a thin layer over the library, with the same names and defaults."""
+"""The command line, the twin of the library: the same names, the same defaults.
+
+Options in, one call of the library, a report and an exit code out. No other room knows click.
+
+Never here: a decision that somebody who writes Python would miss.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,9 @@
 """The journal of a batch: what became of every request, in one SQLite file that outlives a killed kernel.
 
-It knows requests, results and files, never the network and never the mover. Its parts:
+Records, leases, the files that came, and the pure decision what a rerun does. The order that keeps two kernels from
+moving the same request: claim it, read its entry, decide, move, record.
 
-- `Journal` keeps the records and the leases, and answers in batches; every method may be called from any thread.
-- `decide`, `is_verified` and `missing` are pure: the same facts give the same answer.
-- `check_files` looks at the disk, and is the only one that does.
-
-The order that keeps two kernels from moving the same request is: claim it, read its entry, decide, move, record.
+Never here: the network, and a verdict of its own; complete is what `outcome` calls complete.
 """
 
 from dicomover.errors import JournalError

@@ -1,7 +1,9 @@
 """Progress of a batch: one state, folded from the events, and the views that show it.
 
-`state` and `folding` compute and never draw; `text` and `markup` put a state into words; `views` and `notebook` draw
-and never compute. `Progress` joins them for the thread that runs the batch.
+`state` and `folding` compute and never draw; `views` and `notebook` draw and never compute. `Progress` joins them for
+the thread that runs the batch.
+
+Never here: anything that the batch waits for, or decides by; a view that fails is logged, and the batch goes on.
 """
 
 from __future__ import annotations

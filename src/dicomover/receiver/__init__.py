@@ -1,7 +1,8 @@
 """Our own Storage SCP: what a C-MOVE brings, filed as it was sent.
 
-It speaks the Upper Layer itself, on blocking sockets with a thread for each association; P-DATA goes from one
-buffer to the file. `Receiver` is all that the rest of the package needs to know.
+`Receiver` is all that others need to know. `scp` serves one association; `engine` says in which process.
+
+Never here: requests and verdicts. Whom to let in the receiver is told, and it tells what has arrived.
 """
 
 from __future__ import annotations

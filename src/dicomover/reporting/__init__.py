@@ -2,6 +2,8 @@
 
 `figures` computes and never draws; `words`, `charts` and `page` put its tables into text and HTML; `plots` draws them
 with matplotlib.
+
+Never here: a figure that the summary does not hold, and a script in a page.
 """
 
 from dicomover.reporting.reports import Report, report

@@ -1,6 +1,10 @@
 """A PACS to test against: in this process, on loopback, with sample data, and as badly behaved as asked for.
 
-For the demo, the notebooks, our own tests and those of others. It needs no network and downloads nothing::
+It is public: for the demo, the notebooks, our own tests and those of others.
+
+Never here: what the other rooms need; only the demo and the tests know this one.
+
+::
 
     with DemoPacs(studies=[made_study("00123")], misbehave={"00123": "success-with-failures"}) as pacs:
         ...                                # move from pacs.node to the AE title WORKSTATION

@@ -1,3 +1,6 @@
-"""The Storage SCP: one association after its socket was accepted, one data set from its head to its file."""
+"""The Storage SCP: one association after its socket was accepted, one data set from its head to its file.
+
+Never here: processes, and a success before the file is whole and has its name.
+"""
 
 __all__: list[str] = []
