@@ -15,6 +15,7 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
+from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import (
@@ -26,8 +27,9 @@ from dicomover.wire.negotiation import (
     parse_request,
     request_association,
 )
-from dicomover.wire.pdus import ASSOCIATE_RQ
+from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, PDU_HEAD
 from dicomover.wire.transport import connect
+from wire_kit import SHORT, listening
 
 EXPLICIT, IMPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.50"
 CONTEXTS = (
@@ -217,6 +219,54 @@ def test_answers_that_are_none(answer: bytes, error: type[Exception], by: LostBy
             request_association(connection, node, "MOVESCU", CONTEXTS)
         assert not connection.open
     assert getattr(caught.value, "by", None) == by
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "mend", "retriable"),
+    [
+        ((1, 1, 1), "No reason given", "ask its administrator what it allows", False),
+        ((1, 1, 3), "Calling AE title not recognised", "add our AE title 'TESTER' with this machine's address", False),
+        ((1, 1, 7), "Called AE title not recognised", "it does not call itself 'SCRIPTED'", False),
+        ((2, 3, 1), "Temporary congestion", "try again later", True),
+        ((2, 3, 2), "Local limit exceeded", "try again later", True),
+        ((1, 9, 9), "source 9, reason 9", "ask its administrator what it allows", False),
+    ],
+)
+def test_rejections(reason: tuple[int, int, int], words: str, mend: str, retriable: bool) -> None:
+    """A rejection says why, what to do, and whether to try again."""
+
+    def serve(connection: Connection) -> None:
+        connection.read_pdu()
+        connection.send(encode_reject(*reason))
+        connection.read_pdu()
+
+    with listening(serve) as node:
+        association = Association(node, "TESTER", SHORT)
+        with pytest.raises(AssociationRejected) as caught:
+            association.open()
+        association.release()
+    error = caught.value
+    assert (error.result, error.source, error.reason) == reason
+    assert words in str(error)
+    assert mend in str(error)
+    assert error.retriable is retriable
+
+
+def test_an_acceptance_that_cannot_be_read() -> None:
+    """A broken A-ASSOCIATE-AC is a protocol error, and is aborted."""
+    told: list[int] = []
+
+    def serve(connection: Connection) -> None:
+        connection.read_pdu()
+        connection.send(PDU_HEAD.pack(2, 80) + b"\xff" * 80)
+        told.append(connection.read_pdu()[0])
+
+    with listening(serve) as node:
+        association = Association(node, "TESTER", SHORT)
+        with pytest.raises(ProtocolError, match="an association acceptance that cannot be read"):
+            association.open()
+        association.release()
+    assert told == [ABORT]
 
 
 # --- pynetdicom asks us

@@ -202,6 +202,10 @@ class Pace:
     Wait(seconds=3.0, why='not more than 20 a minute')
     """
 
+    # `may_start` counts a worker in, and either `ended` or `withdraw` counts it out: each exactly once. One lock holds
+    # the counts, the rest and the window together, so that two workers never take the last place at the same moment;
+    # nobody sleeps under it.
+
     def __init__(
         self,
         *,
@@ -239,6 +243,7 @@ class Pace:
             now = self._monotonic()
             while self._resting and self._resting[0] <= now:
                 heapq.heappop(self._resting)
+            # The rate comes last: asking it uses up a turn, which must not be lost to a closed window or a full house.
             wait = self._until_open() or self._until_free(now)
             if wait is None and self._rate is not None:
                 seconds = self._rate.ask(now)

@@ -86,7 +86,7 @@ class Exchange:
         while self.connection.is_stale():
             message = self.connection.read_message()
             if message.command.get("CommandField") != C_CANCEL_RQ:
-                raise self.connection.broken("a request before the one before was answered")
+                raise self.connection.refuse("a request before the one before was answered")
             self.pacs._note_cancel(self.link, message)
             if message.command.get("MessageIDBeingRespondedTo") == self.message_id:
                 return True

@@ -321,7 +321,7 @@ class DemoPacs:
     def _answer(self, link: Link, message: Message) -> None:
         context = link.connection.contexts.get(message.context_id)
         if context is None:
-            raise link.connection.broken("a message in a presentation context that was not accepted")
+            raise link.connection.refuse("a message in a presentation context that was not accepted")
         kind = message.command.get("CommandField")
         service, model = SERVICES.get(context.abstract_syntax, ("C-ECHO", ""))
         if kind == C_CANCEL_RQ:
@@ -339,7 +339,7 @@ class DemoPacs:
         elif kind is not None and "MessageID" in message.command:
             Exchange(link, message).answer(0x0211)
         else:
-            raise link.connection.broken("a command that no request has")
+            raise link.connection.refuse("a command that no request has")
 
     def _note(self, link: Link, message: Message, kind: str, model: str, keys: Mapping[str, str]) -> Request:
         command = message.command

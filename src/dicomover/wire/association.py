@@ -74,6 +74,13 @@ class Association:
         How long to wait for what.
     """
 
+    # Threads: the owner calls everything but `cancel`, `kill` and `is_stopping`, which any thread may call at any time,
+    # also while the owner sleeps in `open`. Those two touch the stop sign and the waker only; all that is written to
+    # the peer, a C-CANCEL too, is written by the owner, so no two messages are ever mixed.
+    #
+    # One request at a time: the next one goes out when the final response to the one before has been read. Whoever
+    # leaves earlier aborts, since the rest of the answer would be taken for that of the next request.
+
     def __init__(self, node: Node, ae_title: str, timeouts: Timeouts) -> None:
         self.node = node
         self.ae_title = ae_title
@@ -349,11 +356,11 @@ class Association:
             if command.get("MessageIDBeingRespondedTo") not in self._answered or message_id in self._answered:
                 break  # else it belongs to a request that had its final response already
         if command.get("CommandField") != request | cs.RESPONSE or "Status" not in command:
-            raise self._wire.broken("a message that is no answer to our request", reason=2)
+            raise self._wire.refuse("a message that is no answer to our request", reason=2)
         if command.get("MessageIDBeingRespondedTo") != message_id:
-            raise self._wire.broken("the answer to another message than ours", reason=2)
+            raise self._wire.refuse("the answer to another message than ours", reason=2)
         if message.context_id != context.id:
-            raise self._wire.broken("an answer in another presentation context", reason=2)
+            raise self._wire.refuse("an answer in another presentation context", reason=2)
         if read_status(message.command) not in PENDING:
             self._answered.append(message_id)
         return message

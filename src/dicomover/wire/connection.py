@@ -80,6 +80,9 @@ class Connection:
         The largest P-DATA-TF PDU that we accept, in bytes; told to the peer.
     """
 
+    # The buffer holds what has come and is not read yet; between two calls it begins with a PDU or is empty. Whatever
+    # raises AssociationLost or ProtocolError has closed the connection before, so an open one is always in step.
+
     def __init__(self, sock: socket.socket, waker: Waker | None = None, *, max_pdu: int = 1 << 18) -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
@@ -102,6 +105,8 @@ class Connection:
 
     def _wait(self, events: int, until: Until) -> None:
         """Sleep until the socket is ready, asking `until` at the start and after every wake."""
+        # `until` is asked before each sleep and the waker is drained after it, never the other way round: a wish that
+        # comes between the two leaves a byte in the waker, and the sleep ends at once.
         if events != self._events:
             self._selector.modify(self.sock, events)
             self._events = events
@@ -109,7 +114,7 @@ class Connection:
             limit = until()
             timeout = None if limit is None else limit - time.monotonic()
             if timeout is not None and timeout <= 0:
-                raise self.lost("nothing came in time", LostBy.TIMEOUT)
+                raise self.give_up("nothing came in time", LostBy.TIMEOUT)
             for key, _ in self._selector.select(timeout):
                 if key.fileobj is self.sock:
                     return
@@ -128,9 +133,9 @@ class Connection:
                 self._wait(selectors.EVENT_WRITE, until)
                 continue
             except OSError as error:
-                raise self.lost("the connection broke", LostBy.CLOSED) from error
+                raise self.give_up("the connection broke", LostBy.CLOSED) from error
             if not chunk:
-                raise self.lost("the connection was closed", LostBy.CLOSED)
+                raise self.give_up("the connection was closed", LostBy.CLOSED)
             self._buffer += chunk
             return
 
@@ -146,7 +151,7 @@ class Connection:
             except ssl.SSLWantReadError:
                 self._wait(selectors.EVENT_READ, lambda: limit)
             except OSError as error:
-                raise self.lost("the connection broke", LostBy.CLOSED) from error
+                raise self.give_up("the connection broke", LostBy.CLOSED) from error
 
     # --- PDUs
 
@@ -165,7 +170,7 @@ class Connection:
         kind, length = PDU_HEAD.unpack_from(self._buffer)
         cap = self.max_pdu if kind == P_DATA else _ASSOCIATION_PDU_CAP
         if not ASSOCIATE_RQ <= kind <= ABORT or length > cap:
-            raise self.broken(f"a PDU of type {kind} and {length} bytes (allowed: {cap})", reason=1)
+            raise self.refuse(f"a PDU of type {kind} and {length} bytes (allowed: {cap})", reason=1)
         begun = time.monotonic()
 
         def patient() -> float | None:
@@ -178,14 +183,14 @@ class Connection:
         del self._buffer[: 6 + length]
         return kind, memoryview(body)
 
-    def lost(self, why: str, by: LostBy) -> AssociationLost:
+    def give_up(self, why: str, by: LostBy) -> AssociationLost:
         """Close the connection and return the error that says so."""
         if by in (LostBy.TIMEOUT, LostBy.STOPPED):
             self.abort()
         self.close()
         return AssociationLost(why, by)
 
-    def broken(self, what: str, reason: int = 0) -> ProtocolError:
+    def refuse(self, what: str, reason: int = 0) -> ProtocolError:
         """Abort (PS3.8 section 9.3.8) and return the error that says why."""
         self.abort(source=2, reason=reason)
         return ProtocolError(f"the peer sent {what}; the association was aborted")
@@ -255,16 +260,16 @@ class Connection:
         """
         part = self._read_part(until)
         if not part.is_command:
-            raise self.broken("parts of a message out of order", reason=6)
+            raise self.refuse("parts of a message out of order", reason=6)
         try:
             command = command_set.decode(part.data)
         except ValueError as error:
-            raise self.broken(f"a command set that cannot be read ({error})", reason=6) from error
+            raise self.refuse(f"a command set that cannot be read ({error})", reason=6) from error
         if command.get("CommandDataSetType", command_set.NO_DATA_SET) == command_set.NO_DATA_SET:
             return Message(part.context_id, command)
         data_set = self._read_part(until)
         if data_set.is_command:
-            raise self.broken("parts of a message out of order", reason=6)
+            raise self.refuse("parts of a message out of order", reason=6)
         return Message(data_set.context_id, command, bytes(data_set.data))
 
     def _read_part(self, until: Until) -> Part:
@@ -274,7 +279,7 @@ class Connection:
                 try:
                     self._assembly.add(body)
                 except ValueError as error:
-                    raise self.broken(str(error), reason=6) from error
+                    raise self.refuse(str(error), reason=6) from error
             elif kind == RELEASE_RQ:
                 self.answer_release()
                 raise AssociationLost("the peer released the association", LostBy.RELEASE)
@@ -282,5 +287,5 @@ class Connection:
                 self.close()
                 raise AssociationLost("the peer aborted the association", LostBy.ABORT)
             else:
-                raise self.broken(f"a PDU of type {kind} where a message was due", reason=2)
+                raise self.refuse(f"a PDU of type {kind} where a message was due", reason=2)
         return self._assembly.parts.popleft()

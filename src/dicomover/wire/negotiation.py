@@ -99,7 +99,7 @@ def request_association(
         connection.close()
         raise AssociationLost(f"{node}: the peer aborted the association request", LostBy.ABORT)
     if kind != ASSOCIATE_AC:
-        raise connection.broken(f"a PDU of type {kind} as the answer to an association request", reason=2)
+        raise connection.refuse(f"a PDU of type {kind} as the answer to an association request", reason=2)
     try:
         accepted = A_ASSOCIATE_AC()
         accepted.decode(raw)
@@ -110,7 +110,7 @@ def request_association(
             if item.item_type == _MAXIMUM_LENGTH
         ]
     except Exception as error:
-        raise connection.broken("an association acceptance that cannot be read", reason=6) from error
+        raise connection.refuse("an association acceptance that cannot be read", reason=6) from error
     connection.peer_max_pdu = lengths[0] if lengths and lengths[0] else 1 << 17
     connection.contexts = {
         id_: Context(id_, proposed[id_].abstract_syntax, (str(item.transfer_syntax),))
@@ -180,11 +180,11 @@ def read_request(connection: Connection, until: Until = wait_forever) -> Associa
     """
     kind, body = connection.read_pdu(until)
     if kind != ASSOCIATE_RQ:
-        raise connection.broken(f"a PDU of type {kind} where an association request was due", reason=2)
+        raise connection.refuse(f"a PDU of type {kind} where an association request was due", reason=2)
     try:
         return parse_request(body)
     except ValueError as error:
-        raise connection.broken(f"an association request that cannot be read ({error})", reason=6) from error
+        raise connection.refuse(f"an association request that cannot be read ({error})", reason=6) from error
 
 
 def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int) -> bytes:

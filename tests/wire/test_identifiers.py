@@ -1,0 +1,114 @@
+"""Identifiers: what goes out in which transfer syntax, and what is made of answers that may be anything."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from pydicom import Dataset
+
+from dicomover.errors import (
+    ProtocolError,
+)
+from dicomover.identifier import Model
+from dicomover.testing._elements import encode
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Message
+from wire_kit import (
+    EXPLICIT,
+    IMPLICIT,
+    STUDY,
+    answer,
+    associated,
+    counts,
+    move,
+    peer,
+)
+
+
+def test_implicit_vr_if_the_peer_wants_it() -> None:
+    """An identifier goes out in the transfer syntax that the peer chose."""
+    seen: list[bytes] = []
+
+    def script(connection: Connection, message: Message) -> None:
+        seen.append(message.data)
+        answer(connection, message, 0x0000, **counts(1))
+
+    with peer(script, IMPLICIT) as node, associated(node) as association:
+        move(association)
+    assert seen == [encode({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.3"}, IMPLICIT)]
+
+
+def test_an_identifier_is_not_changed() -> None:
+    """A data set that is sent stays as it is."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = ["1.2.3", "1.2.4"]
+    before = identifier.to_json()
+    with (
+        peer(lambda connection, message: answer(connection, message, 0x0000, **counts(1))) as node,
+        associated(node) as association,
+    ):
+        association.move(identifier, Model.STUDY, "DEST", 1)
+    assert identifier.to_json() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "uids"),
+    [
+        pytest.param(b"", (), id="none"),
+        pytest.param(encode({"FailedSOPInstanceUIDList": "1.2.3"}, EXPLICIT), ("1.2.3",), id="one"),
+        pytest.param(encode({"FailedSOPInstanceUIDList": ""}, EXPLICIT), (), id="empty"),
+        pytest.param(encode({"StudyInstanceUID": "1.2.3"}, EXPLICIT), (), id="another-attribute"),
+        pytest.param(b"\x08\x00\x58\x00UI\xff\xff no such length", (), id="broken"),
+    ],
+)
+def test_the_failed_list_may_be_anything(data: bytes, uids: tuple[str, ...]) -> None:
+    """A Failed SOP Instance UID List that is missing, empty or broken does not hide the status."""
+    with (
+        peer(lambda connection, message: answer(connection, message, 0xB000, data, **counts(1, 1))) as node,
+        associated(node) as association,
+    ):
+        end = move(association)
+    assert (end.status_code, end.failed_uids) == (0xB000, uids)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff", id="sequence-without-end"),
+        pytest.param(b"\x08\x00\x52\x00ZZ\0\0\1\0\0\0a", id="unknown-vr"),
+    ],
+)
+def test_find_answer_that_cannot_be_read(data: bytes) -> None:
+    """An identifier that is no data set is a protocol error, not an empty answer."""
+    with (
+        peer(lambda connection, message: answer(connection, message, 0xFF00, data)) as node,
+        associated(node) as association,
+        pytest.raises(ProtocolError),
+    ):
+        list(association.find(STUDY, Model.STUDY, 1))
+
+
+def test_find_answers_are_plain_text(caplog: pytest.LogCaptureFixture) -> None:
+    """Values that the Standard does not allow come through as they are: no warning, no exception, nothing logged."""
+    caplog.set_level(logging.DEBUG)
+    values = {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "PatientBirthDate": "Canary 1950",
+        "PatientName": "M\u00fcller^Canary",
+        "AccessionNumber": "a text of more than sixteen characters",
+        "ModalitiesInStudy": "ct\\sr",
+        "NumberOfStudyRelatedInstances": "many",
+        "StudyInstanceUID": "canary",
+    }
+
+    def script(connection: Connection, message: Message) -> None:
+        answer(connection, message, 0xFF00, encode(values, EXPLICIT))
+        answer(connection, message, 0x0000)
+
+    with peer(script) as node, associated(node) as association:
+        (found,) = association.find(STUDY, Model.STUDY, 1)
+    got = {keyword: found.get(keyword) for keyword in values}
+    assert got == {**values, "ModalitiesInStudy": ["ct", "sr"]}
+    assert "canary" not in caplog.text.lower()

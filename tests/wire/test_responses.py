@@ -1,0 +1,98 @@
+"""How long the next response is waited for, and what a response says."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+from dicomover.errors import (
+    LostBy,
+)
+from dicomover.node import Timeouts
+from dicomover.outcome import Counters, Ended
+from dicomover.testing._server import silence
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Message
+from wire_kit import (
+    answer,
+    associated,
+    counts,
+    move,
+    peer,
+)
+
+
+def test_the_largest_counters_stand() -> None:
+    """Counters keep the largest number seen, and are unknown, not zero, where none came."""
+    progress: list[Counters] = []
+
+    def script(connection: Connection, message: Message) -> None:
+        answer(connection, message, 0xFF00)
+        answer(connection, message, 0xFF00, **counts(3, failed=1, remaining=2))
+        answer(connection, message, 0xC000, **counts(0))
+
+    with peer(script) as node, associated(node) as association:
+        end = move(association, on_progress=progress.append)
+    assert progress[0] == Counters()
+    assert end.counters == Counters(3, 1, 0, 2), "what was announced is accounted for by nothing since"
+
+
+def test_dimse_deadline() -> None:
+    """`dimse` counts from response to response, and arrivals do not hold it off."""
+
+    def script(connection: Connection, message: Message) -> None:
+        for number in range(4):
+            time.sleep(0.15)
+            answer(connection, message, 0xFF00, **counts(number, remaining=9))
+        silence(connection)
+
+    with peer(script) as node, associated(node, Timeouts(dimse=0.4, stall=30)) as association:
+        end = move(association, last_arrival=time.monotonic)
+    assert (end.lost_by, end.counters.completed) == (LostBy.TIMEOUT, 3)
+    assert end.why == "no response for 0.4 s (the dimse timeout)"
+
+
+def test_stall_deadline_counts_arrivals() -> None:
+    """An arrival holds the stall deadline off; once they cease too, it passes."""
+    begun = time.monotonic()
+
+    def arrival() -> float:
+        return min(time.monotonic(), begun + 0.8)
+
+    with (
+        peer(lambda connection, message: silence(connection)) as node,
+        associated(node, Timeouts(stall=0.3)) as association,
+    ):
+        end = move(association, last_arrival=arrival)
+    assert end.why == "no response and no arrival for 0.3 s (the stall timeout)"
+    assert time.monotonic() - begun >= 1.0
+
+
+def test_progress_deadline() -> None:
+    """Pending responses for ever are no progress; a counter that moves and an arrival are."""
+    begun = time.monotonic()
+
+    def pending(connection: Connection, message: Message) -> None:
+        for number in itertools.count():
+            time.sleep(0.02)
+            completed = min(number, 20)
+            answer(connection, message, 0xFF00, NumberOfCompletedSuboperations=completed)
+
+    with peer(pending) as node, associated(node, Timeouts(stall=5, progress=0.3)) as association:
+        end = move(association, last_arrival=lambda: min(time.monotonic(), begun + 0.6))
+    assert end.why == "the archive answers, but nothing has moved for 0.3 s (the progress timeout)"
+    assert (end.ended, end.counters.completed) == (Ended.LOST, 20)
+    assert 0.7 <= time.monotonic() - begun < 5
+
+
+def test_total_deadline() -> None:
+    """A C-MOVE that goes on and on ends at its total, whatever moves."""
+
+    def progressing(connection: Connection, message: Message) -> None:
+        for number in itertools.count():
+            time.sleep(0.02)
+            answer(connection, message, 0xFF00, NumberOfCompletedSuboperations=number)
+
+    with peer(progressing) as node, associated(node, Timeouts(total=0.3)) as association:
+        end = move(association)
+    assert end.why == "not at its end after 0.3 s (the total timeout)"
