@@ -9,12 +9,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydicom.datadict import dictionary_VR
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 __all__ = [
     "Asked",
@@ -24,14 +27,16 @@ __all__ = [
     "Plain",
     "Privacy",
     "check_privacy",
-    "keeper_of",
-    "new_keeper",
+    "make_keeper",
+    "open_keeper",
 ]
 
 Privacy = Literal["plain", "hashed"]
 
 _SHORTEST_SECRET = 16  # characters; whoever has the file may try as many secrets as they like
 _ROUNDS = 200_000  # of PBKDF2, about a tenth of a second
+_CIPHER = "AES-256-GCM-SIV"
+_NONCE = 12  # bytes, at the beginning of what is sealed
 
 
 class DamagedRecord(ValueError):
@@ -54,7 +59,7 @@ class Asked:
     text: str = field(repr=False)
 
 
-def canonical(request: Request, archive: str, destination: str | None) -> tuple[list[object], dict[str, str]]:
+def _normalize(request: Request, archive: str, destination: str | None) -> tuple[list[object], dict[str, str]]:
     """Return what a request asks for, whatever its order, label and model: where, and its keys.
 
     One that a lockfile pins down asks for something else than the same one that the archive is to look up.
@@ -91,7 +96,7 @@ class Plain:
 
     def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
         """Name a request."""
-        place, keys = canonical(request, archive, destination)
+        place, keys = _normalize(request, archive, destination)
         return Asked(hashlib.sha256(_json(place, keys)).hexdigest()[:32], _text(place, keys))
 
     def seal(self, content: bytes) -> bytes:
@@ -106,8 +111,8 @@ class Plain:
 class Hashed:
     """Keeps keys as HMAC-SHA-256 and seals what may name a patient, such as the paths of files.
 
-    Keys that are UIDs stay readable. What is sealed is masked with SHAKE-256 of a key and a nonce, and protected by
-    an HMAC of both; all keys come from the secret and a salt by PBKDF2.
+    Keys that are UIDs stay readable. What is sealed is sealed by AES-256-GCM-SIV (RFC 8452), which stays safe where a
+    nonce is used again; all keys come from the secret and a salt by PBKDF2.
 
     Examples
     --------
@@ -122,14 +127,13 @@ class Hashed:
     def __init__(self, secret: str | bytes, salt: bytes) -> None:
         raw = secret.encode() if isinstance(secret, str) else secret
         master = hashlib.pbkdf2_hmac("sha256", raw, salt, _ROUNDS)
-        self._names, self._mask, self._tag, check = (
-            hmac.digest(master, purpose, "sha256") for purpose in (b"names", b"mask", b"tag", b"check")
-        )
-        self.check = check.hex()
+        self._names, seal, check = (hmac.digest(master, purpose, "sha256") for purpose in (b"names", b"seal", b"check"))
+        self._cipher = _make_cipher(seal)
+        self.kept = {"privacy": "hashed", "cipher": _CIPHER, "salt": salt.hex(), "check": check.hex()}
 
     def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
         """Name a request."""
-        place, keys = canonical(request, archive, destination)
+        place, keys = _normalize(request, archive, destination)
         kept = {keyword: self.value(keyword, value) for keyword, value in keys.items()}
         return Asked(self.digest(place, keys), _text(place, kept))
 
@@ -143,9 +147,8 @@ class Hashed:
 
     def seal(self, content: bytes, *, steady: bool = False) -> bytes:
         """Return what is kept of it; `steady` seals the same content in the same way, which shows that it is."""
-        nonce = hmac.digest(self._tag, b"nonce" + content, "sha256")[:16] if steady else secrets.token_bytes(16)
-        masked = nonce + self._masked(content, nonce)
-        return masked + hmac.digest(self._tag, masked, "sha256")[:16]
+        nonce = bytes(_NONCE) if steady else secrets.token_bytes(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, content, None)
 
     def open(self, sealed: bytes) -> bytes:
         """Return what was sealed.
@@ -155,14 +158,23 @@ class Hashed:
         DamagedRecord
             If it is not what was sealed.
         """
-        masked, tag = sealed[:-16], sealed[-16:]
-        if not hmac.compare_digest(hmac.digest(self._tag, masked, "sha256")[:16], tag):
-            raise DamagedRecord("sealed content that was changed")
-        return self._masked(masked[16:], masked[:16])
+        from cryptography.exceptions import InvalidTag
 
-    def _masked(self, content: bytes, nonce: bytes) -> bytes:
-        stream = hashlib.shake_256(self._mask + nonce).digest(len(content))
-        return (int.from_bytes(content, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(content), "big")
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        except (InvalidTag, ValueError) as error:
+            raise DamagedRecord("sealed content that was changed") from error
+
+
+def _make_cipher(key: bytes) -> AESGCMSIV:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+    except ImportError as error:
+        raise ConfigurationError(
+            "privacy='hashed' seals with the package cryptography, which is not installed; "
+            "pip install 'dicomover[privacy]'"
+        ) from error
+    return AESGCMSIV(key)
 
 
 Keeper = Plain | Hashed
@@ -178,6 +190,8 @@ def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
         raise ConfigurationError("privacy='hashed' needs secret=; make one with secrets.token_hex(16) and keep it safe")
     if not isinstance(secret, str | bytes | None):
         raise ConfigurationError(f"secret= is {type(secret).__name__}, not text; make one with secrets.token_hex(16)")
+    if privacy == "hashed":
+        _make_cipher(bytes(32))
     if secret is not None and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(
             f"a secret of {len(secret)} characters can be guessed by whoever has the file; "
@@ -185,7 +199,7 @@ def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
         )
 
 
-def keeper_of(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, str], name: str) -> Keeper:
+def open_keeper(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, str], name: str) -> Keeper:
     """Return the keeper that a journal was begun with, if the choice and the secret are the same.
 
     Parameters
@@ -193,7 +207,7 @@ def keeper_of(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, s
     privacy, secret
         What was chosen now.
     kept
-        What the journal has kept of the first choice: `privacy`, `salt`, `check`.
+        What the file has kept of the first choice: `privacy`, `cipher`, `salt`, `check`.
     name
         Of the file.
     """
@@ -204,18 +218,21 @@ def keeper_of(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, s
         )
     if privacy == "plain" or secret is None:
         return Plain()
+    if kept.get("cipher") != _CIPHER:
+        raise ConfigurationError(
+            f"{name} was sealed in the way of another dicomover, which this one does not read; begin another file"
+        )
     keeper = Hashed(secret, bytes.fromhex(kept["salt"]))
-    if not hmac.compare_digest(keeper.check, kept["check"]):
+    if not hmac.compare_digest(keeper.kept["check"], kept["check"]):
         raise ConfigurationError(
             f"{name} was begun with another secret (value not shown); give that one, or name another file"
         )
     return keeper
 
 
-def new_keeper(privacy: Privacy, secret: str | bytes | None) -> tuple[Keeper, dict[str, str]]:
+def make_keeper(privacy: Privacy, secret: str | bytes | None) -> tuple[Keeper, dict[str, str]]:
     """Return the keeper of a new journal, and what the journal keeps of the choice."""
     if privacy == "plain" or secret is None:
         return Plain(), {"privacy": "plain"}
-    salt = secrets.token_bytes(16)
-    keeper = Hashed(secret, salt)
-    return keeper, {"privacy": "hashed", "salt": salt.hex(), "check": keeper.check}
+    keeper = Hashed(secret, secrets.token_bytes(16))
+    return keeper, keeper.kept

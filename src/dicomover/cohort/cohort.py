@@ -19,7 +19,7 @@ from dicomover.cohort.resolver import PinnedResolver
 from dicomover.errors import CohortError, ConfigurationError
 from dicomover.node import Node
 from dicomover.outcome import Verify
-from dicomover.privacy import DamagedRecord, Hashed, check_privacy, keeper_of
+from dicomover.privacy import DamagedRecord, Hashed, check_privacy, open_keeper
 from dicomover.requests.parse import Batch
 
 __all__ = ["Cohort"]
@@ -109,7 +109,7 @@ class Cohort:
         if privacy == "plain" or secret is None:
             check_privacy("plain", secret)
             return cls(document, document.requests)
-        keeper = keeper_of("hashed", secret, document.privacy, name)
+        keeper = open_keeper("hashed", secret, document.privacy, name)
         assert isinstance(keeper, Hashed)
         try:
             return cls(document, tuple(reveal(request, keeper) for request in document.requests))

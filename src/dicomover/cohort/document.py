@@ -46,7 +46,7 @@ FIELDS = (
     Field("archive", "object", "the node that was asked: `ae_title`, `host`, `port`"),
     Field("query", "object", "how it was asked: `level`, `model` and `max_matches`, as they were given"),
     Field("software", "object", "the versions of Python, dicomover and its dependencies"),
-    Field("privacy", "object", "`privacy` is `plain` or `hashed`; with `hashed` also `salt` and `check`"),
+    Field("privacy", "object", "`privacy` is `plain` or `hashed`; with `hashed` also `cipher`, `salt` and `check`"),
     Field("index", "list", "the names of the table's index, null where it has none"),
     Field("columns", "object", "the columns of the table that was given, in order, with their pandas dtypes"),
     Field("requests", "list", "one object for each row, in the order of the rows"),

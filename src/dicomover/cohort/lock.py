@@ -64,7 +64,7 @@ def lock_requests(
     requests = tuple(known)
     if privacy == "hashed" and secret is not None:
         keeper = Hashed(secret, _SALT)
-        kept |= {"salt": _SALT.hex(), "check": keeper.check}
+        kept = keeper.kept
         requests = tuple(hide(request, position, keeper) for position, request in enumerate(known))
     node = Node(archive.host, archive.port, ae_title=archive.ae_title)
     now = datetime.now(UTC).replace(microsecond=0)

@@ -28,8 +28,8 @@ from dicomover.privacy import (
     Plain,
     Privacy,
     check_privacy,
-    keeper_of,
-    new_keeper,
+    make_keeper,
+    open_keeper,
 )
 from dicomover.summary import Result
 
@@ -151,7 +151,7 @@ class Journal:
 
     def _begin(self, connection: sqlite3.Connection, is_fresh: bool) -> Keeper:
         if is_fresh:
-            keeper, about = new_keeper(self._privacy, self._secret)
+            keeper, about = make_keeper(self._privacy, self._secret)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 if database.check_schema(connection, self.path):  # nobody else was quicker
@@ -162,7 +162,7 @@ class Journal:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         about = dict(connection.execute("SELECT name, value FROM about"))
-        return keeper_of(self._privacy, self._secret, about, f"journal {str(self.path)!r}")
+        return open_keeper(self._privacy, self._secret, about, f"journal {str(self.path)!r}")
 
     def close(self) -> None:
         """Give back every claim and close the file; what was recorded stays."""
