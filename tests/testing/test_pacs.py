@@ -30,7 +30,7 @@ from dicomover.testing import (
     sample_studies,
 )
 from dicomover.testing._elements import IMPLICIT, decode, encode
-from dicomover.testing._matching import matches
+from dicomover.testing._search import matches
 from dicomover.wire.command_set import C_FIND_RQ, C_MOVE_RQ
 
 

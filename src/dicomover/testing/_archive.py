@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dicomover.testing._matching import LEVELS
+from dicomover.testing._search import LEVELS
 from dicomover.testing._studies import Instance, Study
 
 __all__ = ["Archive", "Association", "Request", "Store"]

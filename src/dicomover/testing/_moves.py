@@ -15,7 +15,7 @@ from dicomover.node import Node
 from dicomover.testing._archive import Request, Store
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
-from dicomover.testing._matching import LEVELS, UNIQUE, Refused, check_identifier
+from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
 from dicomover.testing._misbehaviour import Script
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study

@@ -13,7 +13,7 @@ from types import TracebackType
 from pydicom.dataset import Dataset
 
 from dicomover.node import Node
-from dicomover.testing._admission import SERVICES, accept
+from dicomover.testing._acceptance import SERVICES, accept
 from dicomover.testing._archive import Archive, Association, Request, Store
 from dicomover.testing._exchange import Exchange, Link, read_identifier
 from dicomover.testing._finds import answer_find
