@@ -14,10 +14,10 @@ Never here: what the other rooms need; only the demo and the tests know this one
 `MISBEHAVIOURS` names what it can get wrong, with one line on each.
 """
 
-from dicomover.testing._archive import Association, Request, Store
 from dicomover.testing._elements import data_set_of_file
 from dicomover.testing._misbehaviour import MISBEHAVIOURS, Misbehaviour
 from dicomover.testing._pacs import DemoPacs
+from dicomover.testing._records import Association, Request, Store
 from dicomover.testing._samples import sample_studies
 from dicomover.testing._studies import Instance, Series, Study, made_studies, made_study
 from dicomover.testing._workstation import Received, Workstation

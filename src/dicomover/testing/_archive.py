@@ -1,4 +1,4 @@
-"""What a demo archive holds, what it was asked, and what it sent."""
+"""What a demo archive holds, findable by what people ask for."""
 
 from __future__ import annotations
 
@@ -9,68 +9,7 @@ from dataclasses import dataclass, field
 from dicomover.testing._search import LEVELS
 from dicomover.testing._studies import Instance, Study
 
-__all__ = ["Archive", "Association", "Request", "Store"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request that an archive took.
-
-    Attributes
-    ----------
-    kind
-        `C-ECHO`, `C-FIND`, `C-MOVE` or `C-CANCEL`.
-    level, model
-        The Query/Retrieve Level, and `PATIENT` or `STUDY` for the model's root; empty if it has none.
-    keys
-        The identifier, by keyword, several values joined by a backslash.
-    message_id, priority, destination
-        From the command set; of a C-CANCEL the Message ID is the one that it cancels.
-    calling_ae_title, association
-        Who asked, and on which association, counted from 1.
-    at
-        `time.monotonic()` when it came.
-    """
-
-    kind: str
-    level: str
-    model: str
-    keys: Mapping[str, str]
-    message_id: int
-    priority: int | None
-    destination: str
-    calling_ae_title: str
-    association: int
-    at: float
-
-    def values(self, keyword: str) -> tuple[str, ...]:
-        """Return the values of a key, none if it is missing or empty."""
-        value = self.keys.get(keyword, "")
-        return tuple(value.split("\\")) if value else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Association:
-    """One association that was asked for; a rejected one has `rejected` set to result, source and reason."""
-
-    number: int
-    calling_ae_title: str
-    called_ae_title: str
-    rejected: tuple[int, int, int] | None
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """One C-STORE that an archive sent; `status` is the answer, None if there was none."""
-
-    sop_instance_uid: str
-    study_instance_uid: str
-    destination: str
-    status: int | None
-    association: int
-    message_id: int
-    at: float
+__all__ = ["Archive"]
 
 
 @dataclass(slots=True)

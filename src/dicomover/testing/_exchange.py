@@ -4,36 +4,66 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 from dicomover.errors import AssociationLost, LostBy
+from dicomover.testing._archive import Archive
 from dicomover.testing._elements import decode
-from dicomover.testing._server import pause, silence
+from dicomover.testing._misbehaviour import Misbehaviours, Script
+from dicomover.testing._records import Records, Request
+from dicomover.testing._server import LoopbackServer, pause, silence
+from dicomover.testing._storing import Destinations, StoreAssociation
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
-if TYPE_CHECKING:
-    from dicomover.testing._pacs import DemoPacs
-    from dicomover.testing._storing import StoreAssociation
-
-__all__ = ["Exchange", "Link", "read_identifier"]
+__all__ = ["Exchange", "Link", "Pacs", "read_identifier"]
 
 _PENDING = (0xFF00, 0xFF01)
+
+
+class Pacs(Protocol):
+    """What an exchange asks of the archive that it belongs to; the public names are those of a `DemoPacs`."""
+
+    ae_title: str
+    strict: bool
+    pending: bool
+    always_unable: bool
+    originator: bool
+    store_associations: int
+    reuse_store_associations: bool
+    store_ae_title: str
+    misbehave: Misbehaviours
+    destinations: Destinations
+    _archive: Archive
+    _records: Records
+    _server: LoopbackServer
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """Drop every association and refuse connections for a while."""
+
+    def _moving(self, exchange: Exchange) -> AbstractContextManager[Script | None]:
+        """Count a C-MOVE until its final response goes out; give the script for one too many."""
 
 
 @dataclass(slots=True, eq=False)
 class Link:
     """An association that an archive serves."""
 
-    pacs: DemoPacs
+    pacs: Pacs
     connection: Connection
     number: int
     calling_ae_title: str
     stores: list[StoreAssociation] = field(default_factory=list)  # kept open for the next move, if the archive does
+
+    def note(self, message: Message, kind: str, model: str = "", keys: Mapping[str, str] | None = None) -> Request:
+        """Write down a request that came on it."""
+        records = self.pacs._records
+        return records.note_request(kind, model, keys or {}, message.command, self.calling_ae_title, self.number)
 
     def syntax(self, context_id: int) -> str:
         """Return the transfer syntax of a presentation context."""
@@ -87,7 +117,7 @@ class Exchange:
             message = self.connection.read_message()
             if message.command.get("CommandField") != C_CANCEL_RQ:
                 raise self.connection.refuse("a request before the one before was answered")
-            self.pacs._note_cancel(self.link, message)
+            self.link.note(message, "C-CANCEL")
             if message.command.get("MessageIDBeingRespondedTo") == self.message_id:
                 return True
         return False

@@ -7,8 +7,8 @@ from itertools import islice
 
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
-from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, search
 from dicomover.testing._misbehaviour import Script
+from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, search
 from dicomover.wire.messages import Message
 
 __all__ = ["answer_find"]

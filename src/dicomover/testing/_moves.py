@@ -12,11 +12,11 @@ from itertools import chain
 
 from dicomover.errors import AssociationLost, NodeError
 from dicomover.node import Node
-from dicomover.testing._archive import Request, Store
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
-from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
 from dicomover.testing._misbehaviour import Script
+from dicomover.testing._records import Request, Store
+from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
 from dicomover.wire.messages import Message
@@ -46,7 +46,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
         exchange.answer(refused.status, {"OffendingElement": refused.offending, "ErrorComment": refused.why})
         return
     parts = list(pacs._archive.resolve(level, request.keys))
-    pacs._note_move(request, [study for study, _ in parts])
+    pacs._records.note_move(request, [study for study, _ in parts])
     named = request.values("AccessionNumber")
     with pacs._moving(exchange) as busy:
         script = busy or pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
@@ -365,7 +365,7 @@ class Move:
             status = store.store(instance, originator)
         except NodeError:
             store.connection.close()
-        self.pacs._note_store(
+        self.pacs._records.note_store(
             Store(
                 instance.sop_instance_uid,
                 study.study_instance_uid,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -14,11 +13,12 @@ from pydicom.dataset import Dataset
 
 from dicomover.node import Node
 from dicomover.testing._acceptance import SERVICES, accept
-from dicomover.testing._archive import Archive, Association, Request, Store
+from dicomover.testing._archive import Archive
 from dicomover.testing._exchange import Exchange, Link, read_identifier
 from dicomover.testing._finds import answer_find
 from dicomover.testing._misbehaviour import Misbehaviour, MisbehaviourLike, Misbehaviours, Script
 from dicomover.testing._moves import answer_move
+from dicomover.testing._records import Association, Records, Request, Store
 from dicomover.testing._samples import Source, read_sources, sample_studies
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._storing import Destinations
@@ -89,12 +89,6 @@ class DemoPacs:
         The Move Destinations it knows, by AE title. May be changed.
     workstation : Workstation
         A built-in Move Destination, called WORKSTATION.
-    requests : list of Request
-        What it was asked, in the order in which it came.
-    associations : list of Association
-        Every association that was asked for, the rejected ones too.
-    stores : list of Store
-        Every C-STORE it sent.
 
     Examples
     --------
@@ -146,11 +140,7 @@ class DemoPacs:
         self.always_unable = always_unable
         self._on_associate = Misbehaviours(services=["associate"])
         self.on_associate = on_associate
-        self.requests: list[Request] = []
-        self.associations: list[Association] = []
-        self.stores: list[Store] = []
-        self._moves_by_study: dict[str, list[Request]] = {}
-        self._sends: dict[str, int] = {}
+        self._records = Records()
         self._lock = threading.Condition(threading.Lock())
         self._links: set[Link] = set()
         self._moves_running = 0
@@ -212,13 +202,28 @@ class DemoPacs:
 
     # --- what it was asked
 
+    @property
+    def requests(self) -> list[Request]:
+        """What it was asked, in the order in which it came."""
+        return self._records.requests
+
+    @property
+    def associations(self) -> list[Association]:
+        """Every association that was asked for, the rejected ones too."""
+        return self._records.associations
+
+    @property
+    def stores(self) -> list[Store]:
+        """Every C-STORE it sent."""
+        return self._records.stores
+
     def moves_of(self, study_instance_uid: str) -> list[Request]:
         """Return the C-MOVE requests that a study was part of."""
-        return list(self._moves_by_study.get(study_instance_uid, ()))
+        return self._records.moves_of(study_instance_uid)
 
     def sends_of(self, sop_instance_uid: str) -> int:
         """Return how often an instance was sent and taken."""
-        return self._sends.get(sop_instance_uid, 0)
+        return self._records.sends_of(sop_instance_uid)
 
     @property
     def on_associate(self) -> Misbehaviour | None:
@@ -248,11 +253,7 @@ class DemoPacs:
 
     def forget(self) -> None:
         """Forget what was asked and sent; the studies stay."""
-        with self._lock:
-            self._moves_by_study.clear()
-            self._sends.clear()
-            for records in (self.requests, self.associations, self.stores):
-                records.clear()
+        self._records.forget()
 
     # --- life
 
@@ -306,10 +307,7 @@ class DemoPacs:
             elif how.count("/") == 2:
                 result, source, reason = how.split("/")
                 rejected = (int(result), int(source), int(reason))
-            link.number = len(self.associations) + 1
-            self.associations.append(
-                Association(link.number, request.calling_ae_title, request.called_ae_title, rejected, time.monotonic())
-            )
+            link.number = self._records.note_association(request.calling_ae_title, request.called_ae_title, rejected)
             if rejected is None:
                 self._links.add(link)
                 self._most[0] = max(self._most[0], len(self._links))
@@ -325,13 +323,13 @@ class DemoPacs:
         kind = message.command.get("CommandField")
         service, model = SERVICES.get(context.abstract_syntax, ("C-ECHO", ""))
         if kind == C_CANCEL_RQ:
-            self._note_cancel(link, message)  # too late: what it cancels has ended
+            link.note(message, "C-CANCEL")  # too late: what it cancels has ended
         elif kind == C_ECHO_RQ and service == "C-ECHO":
-            self._note(link, message, "C-ECHO", "", {})
+            link.note(message, "C-ECHO")
             Exchange(link, message).answer(0x0000)
         elif (kind, service) in ((C_FIND_RQ, "C-FIND"), (C_MOVE_RQ, "C-MOVE")):
             keys = read_identifier(link, message)
-            request = self._note(link, message, service, model, keys)
+            request = link.note(message, service, model, keys)
             if service == "C-FIND":
                 answer_find(link, message, keys, model)
             else:
@@ -340,38 +338,6 @@ class DemoPacs:
             Exchange(link, message).answer(0x0211)
         else:
             raise link.connection.refuse("a command that no request has")
-
-    def _note(self, link: Link, message: Message, kind: str, model: str, keys: Mapping[str, str]) -> Request:
-        command = message.command
-        priority = command.get("Priority")
-        request = Request(
-            kind,
-            keys.get("QueryRetrieveLevel", ""),
-            model,
-            keys,
-            int(command.get("MessageID", command.get("MessageIDBeingRespondedTo", 0))),
-            None if priority is None else int(priority),
-            str(command.get("MoveDestination", "")),
-            link.calling_ae_title,
-            link.number,
-            time.monotonic(),
-        )
-        self.requests.append(request)
-        return request
-
-    def _note_cancel(self, link: Link, message: Message) -> None:
-        self._note(link, message, "C-CANCEL", "", {})
-
-    def _note_move(self, request: Request, studies: list[Study]) -> None:
-        with self._lock:
-            for study in studies:
-                self._moves_by_study.setdefault(study.study_instance_uid, []).append(request)
-
-    def _note_store(self, store: Store) -> None:
-        with self._lock:
-            self.stores.append(store)
-            if store.status == 0:
-                self._sends[store.sop_instance_uid] = self._sends.get(store.sop_instance_uid, 0) + 1
 
     @contextlib.contextmanager
     def _moving(self, exchange: Exchange) -> Iterator[Script | None]:
