@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import queue
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from dicomover.errors import AssociationLost, NodeError
+from dicomover.errors import AssociationLost
 from dicomover.node import Node
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
 from dicomover.testing._misbehaviour import Script
-from dicomover.testing._records import Request, Store
+from dicomover.testing._records import Request
 from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
+from dicomover.testing._suboperations import Step, Suboperations
 from dicomover.wire.messages import Message
 
 __all__ = ["answer_move"]
@@ -29,8 +27,6 @@ _ZERO = {
     "NumberOfFailedSuboperations": 0,
     "NumberOfWarningSuboperations": 0,
 }
-_Step = tuple[int, Study, Instance]
-_Outcome = tuple[int, Study, Instance, str]
 
 
 def answer_move(link: Link, message: Message, request: Request) -> None:
@@ -50,7 +46,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
     named = request.values("AccessionNumber")
     with pacs._moving(exchange) as busy:
         script = busy or pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
-        Move(exchange, request, parts, script, link.syntax(message.context_id)).run()
+        Retrieval(exchange, request, parts, script, link.syntax(message.context_id)).run()
 
 
 def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
@@ -77,8 +73,8 @@ def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
     return level
 
 
-class Move:
-    """One C-MOVE: its sub-operations and its responses."""
+class Retrieval:
+    """One C-MOVE being answered: its course and its responses."""
 
     def __init__(
         self,
@@ -93,10 +89,11 @@ class Move:
         self.request = request
         self.script = script
         self._syntax = syntax
-        self._steps: list[_Step] = [
+        self._steps: list[Step] = [
             (n, study, instance)
             for n, (study, instance) in enumerate((study, item) for study, items in parts for item in items)
         ]
+        self._suboperations = Suboperations(exchange, request, script, len(self._steps))
         self._failed: list[str] = []
         self._counts = {"completed": 0, "failed": 0, "warning": 0}
         self._peer_gone = False
@@ -194,13 +191,13 @@ class Move:
                 return True
         return False
 
-    def _send(self, node: Node, foreign: list[_Step]) -> None:
+    def _send(self, node: Node, foreign: list[Step]) -> None:
         script = self.script
         alone = script.slow or script.breaks
         instances = [instance for _, _, instance in chain(self._steps, foreign)]
         stores: list[StoreAssociation] = []
         if foreign or max(script.fail, script.skip) < len(self._steps):
-            stores = self._store_associations(node, instances, 1 if alone else self.pacs.store_associations)
+            stores = self._suboperations.open(node, instances, 1 if alone else self.pacs.store_associations)
             if not stores:
                 self._all_failed()
                 return
@@ -208,10 +205,10 @@ class Move:
         try:
             cancelled = self._operate(stores, foreign)
         except BaseException:
-            self._give_back(stores)
+            self._suboperations.give_back(stores)
             raise
         if not late or cancelled:
-            self._give_back(stores)
+            self._suboperations.give_back(stores)
         if cancelled:
             self._final(0x0000 if script.on_cancel == "success" else 0xFE00, cancelled=script.on_cancel != "success")
             return
@@ -220,31 +217,7 @@ class Move:
             return
         self._final(script.status)
         if late:
-            self.pacs._server.spawn(lambda: self._straggle(stores, late))
-
-    def _store_associations(self, node: Node, instances: list[Instance], wanted: int) -> list[StoreAssociation]:
-        """Return as many associations to the destination as it allows, none if it cannot be reached."""
-        stores: list[StoreAssociation] = []
-        with contextlib.suppress(NodeError):
-            while len(stores) < min(wanted, len(instances)):
-                stores.append(self._store_association(node, instances))
-        return stores
-
-    def _store_association(self, node: Node, instances: list[Instance]) -> StoreAssociation:
-        kept = self.exchange.link.stores
-        while kept:
-            store = kept.pop()
-            if store.fits(node, instances):
-                return store
-            store.close()
-        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances)
-
-    def _give_back(self, stores: list[StoreAssociation]) -> None:
-        if self.pacs.reuse_store_associations and self.exchange.connection.open:
-            self.exchange.link.stores.extend(store for store in stores if store.connection.open)
-        else:
-            for store in stores:
-                store.close()
+            self.pacs._server.spawn(lambda: self._suboperations.straggle(stores, late))
 
     def _all_failed(self) -> None:
         if self.pacs.always_unable:
@@ -254,11 +227,11 @@ class Move:
             self._count("failed", instance)
         self._final(0xA702 if self.script.status is None else self.script.status)
 
-    def _operate(self, stores: list[StoreAssociation], foreign: list[_Step]) -> bool:
+    def _operate(self, stores: list[StoreAssociation], foreign: list[Step]) -> bool:
         """Do the sub-operations, with a pending response after each; tell whether a C-CANCEL ended it."""
         script = self.script
         obeys = script.on_cancel != "ignore"
-        with contextlib.closing(self._outcomes(stores, foreign)) as outcomes:
+        with contextlib.closing(self._suboperations.run(stores, chain(foreign, self._steps))) as outcomes:
             while True:
                 if script.breaks and sum(self._counts.values()) >= min(script.after, len(self._steps)):
                     if script.breaks != "endless-pending":
@@ -302,86 +275,3 @@ class Move:
         self._counts[outcome] += 1
         if outcome == "failed":
             self._failed.append(instance.sop_instance_uid)
-
-    # --- sub-operations
-
-    def _outcomes(self, stores: list[StoreAssociation], foreign: list[_Step]) -> Generator[_Outcome, None, None]:
-        """Yield each step with what became of it; several store associations share the steps."""
-        steps = chain(foreign, self._steps)
-        if len(stores) <= 1:
-            for step in steps:
-                yield (*step, self._perform(stores[0] if stores else None, step))
-            return
-        results: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
-        lock, stop = threading.Lock(), threading.Event()
-
-        def work(store: StoreAssociation) -> None:
-            try:
-                while not stop.is_set():
-                    with lock:
-                        step = next(steps, None)
-                    if step is None:
-                        return
-                    results.put((*step, self._perform(store, step)))
-            finally:
-                results.put(None)
-
-        threads = [self.pacs._server.spawn(functools.partial(work, store)) for store in stores]
-        try:
-            working = len(threads)
-            while working:
-                done = results.get()
-                if done is None:
-                    working -= 1
-                else:
-                    yield done
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _perform(self, store: StoreAssociation | None, step: _Step) -> str:
-        """Do one sub-operation, or not, and return the counter that it goes into."""
-        n, study, instance = step
-        script, total = self.script, len(self._steps)
-        if n >= total - script.fail:
-            return "failed"
-        if n >= total - script.skip or n >= total - script.late:
-            return "completed"
-        assert store is not None
-        status = None
-        for _ in range(script.each):
-            status = self._store(store, study, instance)
-        if status == 0:
-            return "warning" if n < script.warn else "completed"
-        return "warning" if status is not None and status >> 12 == 0xB else "failed"
-
-    def _store(self, store: StoreAssociation, study: Study, instance: Instance) -> int | None:
-        if not store.connection.open:
-            return None
-        originator = (self.request.calling_ae_title, self.request.message_id) if self.pacs.originator else None
-        status = None
-        try:
-            status = store.store(instance, originator)
-        except NodeError:
-            store.connection.close()
-        self.pacs._records.note_store(
-            Store(
-                instance.sop_instance_uid,
-                study.study_instance_uid,
-                self.request.destination,
-                status,
-                self.request.association,
-                self.request.message_id,
-                time.monotonic(),
-            )
-        )
-        return status
-
-    def _straggle(self, stores: list[StoreAssociation], late: list[_Step]) -> None:
-        self.pacs._server.stopping.wait(self.script.seconds)
-        for _, study, instance in late:
-            if not self.pacs._server.stopping.is_set():
-                self._store(stores[0], study, instance)
-        for store in stores:
-            store.close()

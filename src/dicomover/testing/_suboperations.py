@@ -1,0 +1,154 @@
+"""The sub-operations of one C-MOVE: instances on their way to the Move Destination, in the way of the script."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Sequence
+
+from dicomover.errors import NodeError
+from dicomover.node import Node
+from dicomover.testing._exchange import Exchange
+from dicomover.testing._misbehaviour import Script
+from dicomover.testing._records import Request, Store
+from dicomover.testing._storing import StoreAssociation
+from dicomover.testing._studies import Instance, Study
+
+__all__ = ["Outcome", "Step", "Suboperations"]
+
+Step = tuple[int, Study, Instance]
+"""The place of an instance among all that are to be sent, its study and itself; -1 for one that nobody asked for."""
+
+Outcome = tuple[int, Study, Instance, str]
+"""A step, and the counter that it goes into."""
+
+
+class Suboperations:
+    """What is sent for one C-MOVE.
+
+    Parameters
+    ----------
+    exchange, request
+        The C-MOVE.
+    script
+        How it departs from the Standard.
+    total
+        How many instances were asked for.
+    """
+
+    def __init__(self, exchange: Exchange, request: Request, script: Script, total: int) -> None:
+        self.exchange = exchange
+        self.pacs = exchange.pacs
+        self.request = request
+        self.script = script
+        self.total = total
+
+    def open(self, node: Node, instances: list[Instance], wanted: int) -> list[StoreAssociation]:
+        """Return as many associations to the destination as it allows, none if it cannot be reached."""
+        stores: list[StoreAssociation] = []
+        with contextlib.suppress(NodeError):
+            while len(stores) < min(wanted, len(instances)):
+                stores.append(self._store_association(node, instances))
+        return stores
+
+    def _store_association(self, node: Node, instances: list[Instance]) -> StoreAssociation:
+        kept = self.exchange.link.stores
+        while kept:
+            store = kept.pop()
+            if store.fits(node, instances):
+                return store
+            store.close()
+        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances)
+
+    def give_back(self, stores: list[StoreAssociation]) -> None:
+        """Release the associations, or keep them for the next C-MOVE, if the archive does."""
+        if self.pacs.reuse_store_associations and self.exchange.connection.open:
+            self.exchange.link.stores.extend(store for store in stores if store.connection.open)
+        else:
+            for store in stores:
+                store.close()
+
+    def run(self, stores: Sequence[StoreAssociation], steps: Iterable[Step]) -> Generator[Outcome, None, None]:
+        """Yield each step with what became of it; several store associations share the steps."""
+        if len(stores) <= 1:
+            for step in steps:
+                yield (*step, self._perform(stores[0] if stores else None, step))
+            return
+        results: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        left = iter(steps)
+        lock, stop = threading.Lock(), threading.Event()
+
+        def work(store: StoreAssociation) -> None:
+            try:
+                while not stop.is_set():
+                    with lock:
+                        step = next(left, None)
+                    if step is None:
+                        return
+                    results.put((*step, self._perform(store, step)))
+            finally:
+                results.put(None)
+
+        threads = [self.pacs._server.spawn(functools.partial(work, store)) for store in stores]
+        try:
+            working = len(threads)
+            while working:
+                done = results.get()
+                if done is None:
+                    working -= 1
+                else:
+                    yield done
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _perform(self, store: StoreAssociation | None, step: Step) -> str:
+        """Do one sub-operation, or not, and return the counter that it goes into."""
+        n, study, instance = step
+        script, total = self.script, self.total
+        if n >= total - script.fail:
+            return "failed"
+        if n >= total - script.skip or n >= total - script.late:
+            return "completed"
+        assert store is not None
+        status = None
+        for _ in range(script.each):
+            status = self._store(store, study, instance)
+        if status == 0:
+            return "warning" if n < script.warn else "completed"
+        return "warning" if status is not None and status >> 12 == 0xB else "failed"
+
+    def _store(self, store: StoreAssociation, study: Study, instance: Instance) -> int | None:
+        if not store.connection.open:
+            return None
+        originator = (self.request.calling_ae_title, self.request.message_id) if self.pacs.originator else None
+        status = None
+        try:
+            status = store.store(instance, originator)
+        except NodeError:
+            store.connection.close()
+        self.pacs._records.note_store(
+            Store(
+                instance.sop_instance_uid,
+                study.study_instance_uid,
+                self.request.destination,
+                status,
+                self.request.association,
+                self.request.message_id,
+                time.monotonic(),
+            )
+        )
+        return status
+
+    def straggle(self, stores: list[StoreAssociation], late: list[Step]) -> None:
+        """Send the last ones after the final response."""
+        self.pacs._server.stopping.wait(self.script.seconds)
+        for _, study, instance in late:
+            if not self.pacs._server.stopping.is_set():
+                self._store(stores[0], study, instance)
+        for store in stores:
+            store.close()
