@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from dicomover.text.sentences import count_of
+
 __all__ = [
     "AnswerWarning",
     "AssociationLost",
@@ -130,7 +132,7 @@ class RequestError(DicomoverError, ValueError):
         if len(self.problems) > self._SHOWN:
             lines.append(f"  … and {len(self.problems) - self._SHOWN} more, see .problems")
         rows = len({problem.position for problem in self.problems if problem.position >= 0})
-        what = f"{rows} request{'s' if rows != 1 else ''} cannot be sent" if rows else "the requests cannot be read"
+        what = f"{count_of(rows, 'request')} cannot be sent" if rows else "the requests cannot be read"
         head = f"{what}; nothing was moved:"
         super().__init__("\n".join([head, *lines]))
 

@@ -37,6 +37,7 @@ from dicomover.node import Node
 from dicomover.outcome import Verify
 from dicomover.query.splitting import Split
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
+from dicomover.text.sentences import count_of
 
 __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
 
@@ -177,7 +178,7 @@ def run_find(**given: Unpack[FindGiven]) -> int:
             asked_level = level_of_find(keys, level)
             found = find_below(ask, keys, asked_level, given["limit"], with_patient=given["patient_root"])
         code = saved(found, given["output"], 0 if len(found) else 1)
-        words = _some(len(found), asked_level)
+        words = count_of(len(found), asked_level.singular, asked_level.plural)
         if len(found) == given["limit"]:
             words += f" (--limit {given['limit']}; there may be more)"
         if given["as_records"]:
@@ -307,8 +308,3 @@ def _name_troubled(table: pd.DataFrame) -> None:
     """Say on the standard error which rows did not succeed, for those who want to hear of nothing else."""
     for text in report.troubles(table):
         say(f"Error: {text}")
-
-
-def _some(count: int, level: Level) -> str:
-    one = {"PATIENT": "patient", "STUDY": "study", "SERIES": "series", "IMAGE": "image"}[level.value]
-    return f"{count:,} {one if count == 1 else level.plural}"

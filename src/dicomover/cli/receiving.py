@@ -17,6 +17,7 @@ from dicomover.events import Arrival, Refusal
 from dicomover.progress.state import Rate
 from dicomover.progress.text import duration, size, speed
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
+from dicomover.text.sentences import count_of
 
 __all__ = ["Desk", "Sender", "as_line", "run_receive"]
 
@@ -115,7 +116,7 @@ class Sender:
         """Return how much it was, and how fast."""
         seconds = self.last - self.begun
         rate = Rate(self.instances / seconds, self.bytes / seconds) if self.instances > 1 and seconds > 0.1 else Rate()
-        parts = [f"{_some(self.instances, 'instance')}, {size(self.bytes)}"]
+        parts = [f"{count_of(self.instances, 'instance')}, {size(self.bytes)}"]
         parts += [f"in {duration(seconds)}" if seconds >= 1 else "", f"({speed(rate)})" if speed(rate) else ""]
         return "; ".join([" ".join(filter(None, parts)), *_oddities(self.already, self.beside, self.refused)])
 
@@ -201,10 +202,10 @@ class Desk:
     def total(self) -> str:
         """Return what has come of it all."""
         count = self._all
-        words = f"Received {_some(count.instances, 'instance')} ({size(count.bytes)})"
+        words = f"Received {count_of(count.instances, 'instance')} ({size(count.bytes)})"
         if self._titles:
-            words += f" from {_some(len(self._titles), 'sender')}"
-        rejected = [f"{_some(self._rejected, 'association')} rejected"] if self._rejected else []
+            words += f" from {count_of(len(self._titles), 'sender')}"
+        rejected = [f"{count_of(self._rejected, 'association')} rejected"] if self._rejected else []
         odd = "; ".join([*_oddities(count.already, count.beside, count.refused), *rejected])
         return f"{words} in {duration(time.monotonic() - self._begun)}{f' ({odd})' if odd else ''}"
 
@@ -238,10 +239,6 @@ def as_line(arrival: Arrival) -> str:
 def _oddities(already: int, beside: int, refused: int) -> list[str]:
     words = ((already, "here already"), (beside, "kept beside another of the same UID"), (refused, "refused"))
     return [f"{number:,} {what}" for number, what in words if number]
-
-
-def _some(number: int, one: str) -> str:
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def _nothing(_: str) -> None:

@@ -16,6 +16,7 @@ from dicomover.progress import State
 from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
 from dicomover.text.listing import facts, listing, terminal_width
+from dicomover.text.sentences import count_of
 
 __all__ = [
     "as_json",
@@ -149,7 +150,7 @@ def _known_before(summary: pd.DataFrame, *, here: bool) -> list[tuple[str, str]]
     if here:
         instances, octets = (int(skipped[name].fillna(0).sum()) for name in ("received", "bytes"))
         return [("Already here", f"{instances:,} ({size(octets)})")]
-    requests = "1 request" if len(skipped) == 1 else f"{len(skipped):,} requests"
+    requests = count_of(len(skipped), "request")
     return [("Moved before", f"{requests}, according to the journal")]
 
 

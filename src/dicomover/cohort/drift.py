@@ -11,6 +11,7 @@ import pandas as pd
 
 from dicomover.cohort.content import LockedRequest, LockedStudy, State
 from dicomover.identifier import Level
+from dicomover.text.sentences import count_of
 
 __all__ = ["DRIFT_COLUMNS", "Change", "Kind", "compare", "drift_table"]
 
@@ -179,14 +180,14 @@ def _of_study(locked: LockedRequest, before: LockedStudy, now: LockedStudy) -> I
         if uid in place and uid not in there.get(series, ()):
             moved.setdefault((series, place[uid]), []).append(uid)
     for (series, other), uids in sorted(moved.items()):
-        note = f"{_instances(len(uids))} of this series now in series {other}"
+        note = f"{count_of(len(uids), 'instance')} of this series now in series {other}"
         yield change(Level.IMAGE, Kind.CHANGED, series, uids, note)
     for series, wanted in was.items():
         gone = [uid for uid in wanted if uid not in place]
         if series not in there and len(gone) == len(wanted):
             yield change(Level.SERIES, Kind.LOST, series, gone, "the archive no longer has this series")
         elif gone:
-            note = f"the archive no longer has {_instances(len(gone))} of this series"
+            note = f"the archive no longer has {count_of(len(gone), 'instance')} of this series"
             yield change(Level.IMAGE, Kind.LOST, series, gone, note)
     for series, present in there.items():
         new = [uid for uid in present if uid not in home]
@@ -194,9 +195,9 @@ def _of_study(locked: LockedRequest, before: LockedStudy, now: LockedStudy) -> I
             yield change(Level.SERIES, Kind.GAINED, series, new, "the archive has a further series in this study")
         elif new:
             yield change(
-                Level.IMAGE, Kind.GAINED, series, new, f"the archive has {_instances(len(new))} more in this series"
+                Level.IMAGE,
+                Kind.GAINED,
+                series,
+                new,
+                f"the archive has {count_of(len(new), 'instance')} more in this series",
             )
-
-
-def _instances(count: int) -> str:
-    return "1 instance" if count == 1 else f"{count} instances"

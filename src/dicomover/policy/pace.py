@@ -18,6 +18,7 @@ from dicomover.errors import AssociationRejected, ConfigurationError, NodeError
 from dicomover.outcome import Status
 from dicomover.policy.retry import DISK_FULL, Tried, is_out_of_resources
 from dicomover.policy.window import Window, name_weekday
+from dicomover.text.sentences import count_of
 
 __all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "read_sign"]
 
@@ -280,7 +281,7 @@ class Pace:
         limit = self._adaptive.limit
         if limit >= before.limit:
             return None
-        return f"the archive refuses some of the work, going on with {limit} association{'s' if limit > 1 else ''}"
+        return f"the archive refuses some of the work, going on with {count_of(limit, 'association')}"
 
     def _until_free(self, now: float) -> Wait | None:
         limit = self._adaptive.limit

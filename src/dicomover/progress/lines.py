@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from dicomover.progress.labels import Label
 from dicomover.progress.state import STALL_AFTER, Move, State
-from dicomover.progress.text import duration, some, speed
+from dicomover.progress.text import duration, speed
+from dicomover.text.sentences import count_of
 
 __all__ = ["LINES", "Line", "latest_note", "lines", "unseen"]
 
@@ -81,9 +82,9 @@ def _how_far(moves: list[Move]) -> str:
     moved, failed = sum(move.moved for move in moves), sum(move.counters.failed or 0 for move in moves)
     totals = [move.total for move in moves if move.total is not None]
     if not moved and not failed:
-        words = f"none of {some(sum(totals), 'instance')} yet" if len(totals) == len(moves) else "nothing yet"
+        words = f"none of {count_of(sum(totals), 'instance')} yet" if len(totals) == len(moves) else "nothing yet"
     elif len(totals) == len(moves):
-        words = f"{moved:,} of {some(sum(totals), 'instance')}"
+        words = f"{moved:,} of {count_of(sum(totals), 'instance')}"
     else:
-        words = some(moved, "instance")
+        words = count_of(moved, "instance")
     return f"{words}, {failed:,} failed" if failed else words

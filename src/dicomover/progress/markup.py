@@ -10,7 +10,8 @@ from html import escape
 from dicomover.progress.labels import Label
 from dicomover.progress.lines import Line, latest_note, lines, unseen
 from dicomover.progress.state import State
-from dicomover.progress.text import facts, heading, headline, reasons, rows, some, unlisted, verdicts, waiting
+from dicomover.progress.text import facts, heading, headline, reasons, rows, unlisted, verdicts, waiting
+from dicomover.text.sentences import count_of
 
 __all__ = ["body_html", "boxed", "closing_html", "reasons_html", "reasons_title", "running_html", "top_html"]
 
@@ -82,7 +83,7 @@ def body_html(state: State, now: float, label: Label = str) -> str:
 
 def reasons_title(state: State) -> str:
     """Return the title of the rows that are not complete; empty if there are none."""
-    return f"{some(state.incomplete, 'row')} not complete" if state.incomplete else ""
+    return f"{count_of(state.incomplete, 'row')} not complete" if state.incomplete else ""
 
 
 def reasons_html(state: State, label: Label = str) -> str:

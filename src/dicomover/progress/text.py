@@ -5,6 +5,7 @@ from __future__ import annotations
 from dicomover.outcome import Status
 from dicomover.progress.labels import Label
 from dicomover.progress.state import Rate, Reason, State
+from dicomover.text.sentences import count_of
 
 __all__ = [
     "brief",
@@ -17,7 +18,6 @@ __all__ = [
     "reasons",
     "rows",
     "size",
-    "some",
     "speed",
     "unlisted",
     "verdicts",
@@ -106,7 +106,7 @@ def headline(state: State, now: float) -> str:
     """
     if state.started_at is None:
         return "starting"
-    done = f"{state.done:,} of {some(state.requests, 'request')}"
+    done = f"{state.done:,} of {count_of(state.requests, 'request')}"
     parts = [f"{done}, {state.incomplete:,} not complete" if state.incomplete else done]
     stalled = state.stalled_for(now)
     if stalled is not None:
@@ -134,7 +134,7 @@ def brief(state: State, now: float) -> str:
     if state.started_at is None:
         return "starting"
     stalled, left, rate = state.stalled_for(now), state.seconds_left(now), state.rate(now).instances
-    parts = [f"{state.done:,}/{some(state.requests, 'request')}"]
+    parts = [f"{state.done:,}/{count_of(state.requests, 'request')}"]
     if stalled is not None:
         parts.append(f"nothing has moved for {duration(stalled)}")
     if state.is_paused(now):
@@ -219,13 +219,13 @@ def verdicts(state: State) -> str:
 def heading(state: State) -> str:
     """Return what came of the batch when it is over, in a few words."""
     if state.done < state.requests:
-        words = f"stopped after {state.done:,} of {some(state.requests, 'request')}"
+        words = f"stopped after {state.done:,} of {count_of(state.requests, 'request')}"
         return f"{words}, {state.incomplete:,} of them not complete" if state.incomplete else words
     if not state.requests:
         return "no requests"
     if state.incomplete:
-        return f"{some(state.requests, 'request')}, {state.incomplete:,} not complete"
-    return f"{some(state.requests, 'request')}, {'all ' if state.requests > 1 else ''}complete"
+        return f"{count_of(state.requests, 'request')}, {state.incomplete:,} not complete"
+    return f"{count_of(state.requests, 'request')}, {'all ' if state.requests > 1 else ''}complete"
 
 
 def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
@@ -240,7 +240,7 @@ def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
     rows = [
         ("Requests", verdicts(state)),
         ("PACS counted", said),
-        ("Received", "" if state.received is None else f"{some(state.received, 'instance')}, {size(state.bytes)}"),
+        ("Received", "" if state.received is None else f"{count_of(state.received, 'instance')}, {size(state.bytes)}"),
         ("Expected", _expected(state)),
         ("Skipped", _skipped(state)),
         ("Time", ", ".join(word for word in (duration(state.elapsed(now)), mean) if word)),
@@ -286,9 +286,9 @@ def new_notes(state: State, seen: int) -> tuple[str, ...]:
 
 def _expected(state: State) -> str:
     if state.expected_total is not None:
-        return some(state.expected_total, "instance")
+        return count_of(state.expected_total, "instance")
     if state.expected and state.unasked and not state.unpromised:
-        return f"{some(state.expected, 'instance')} in what was asked for; some requests were never sent"
+        return f"{count_of(state.expected, 'instance')} in what was asked for; some requests were never sent"
     return ""
 
 
@@ -296,7 +296,7 @@ def _skipped(state: State) -> str:
     count = state.counts.get(Status.SKIPPED, 0)
     if not count:
         return ""
-    words = f"{some(count, 'request')}, complete by an earlier run"
+    words = f"{count_of(count, 'request')}, complete by an earlier run"
     return words if state.instances is None else f"{words} and in none of these counts"
 
 
@@ -304,19 +304,8 @@ def _instances(state: State) -> str:
     if state.instances is None and not state.failed:
         return ""
     known, total = state.instances or 0, state.expected_total
-    words = f"{known:,} of {some(total, 'instance')}" if total is not None else some(known, "instance")
+    words = f"{known:,} of {count_of(total, 'instance')}" if total is not None else count_of(known, "instance")
     words += " received" if state.received is not None else " moved"
     if state.warnings:
         words += f" ({state.warnings:,} with a warning)"
     return f"{words}, {state.failed:,} failed" if state.failed else words
-
-
-def some(count: int, noun: str) -> str:
-    """Return a number of things in words.
-
-    Examples
-    --------
-    >>> some(1, "request"), some(2000, "request")
-    ('1 request', '2,000 requests')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

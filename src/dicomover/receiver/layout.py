@@ -18,6 +18,7 @@ from functools import lru_cache
 from pydicom._dicom_dict import DicomDictionary
 
 from dicomover.errors import ConfigurationError
+from dicomover.identifier import is_uid as is_a_uid
 
 __all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Layout", "safe_part", "tags_by_keyword"]
 
@@ -25,7 +26,6 @@ DEFAULT_LAYOUT = "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanc
 LAST_TAG = 0x0020000E  # Series Instance UID: everything that names a folder stands at or before it
 
 _TEXT_LIKE = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"})
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _HARMLESS_LITERAL = re.compile(r"[A-Za-z0-9 _.+=@,()-]*")
 _PUNCTUATION = frozenset(" _.+=@,()-")
 _LONGEST = 64  # characters of one value
@@ -85,7 +85,7 @@ def safe_part(text: str, *, is_uid: bool = False) -> str:
     if not text:
         return "unknown"
     if is_uid:
-        return text if len(text) <= 64 and _UID.fullmatch(text) else _hashed(text)
+        return text if is_a_uid(text) else _hashed(text)
     normal = unicodedata.normalize("NFC", text)
     return normal if _is_harmless(normal) else _hashed(text)
 

@@ -18,6 +18,8 @@ from dicomover.progress.text import duration, size
 from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
 from dicomover.text import listing
+from dicomover.text.cells import is_missing
+from dicomover.text.sentences import count_of
 
 __all__ = [
     "MOST_NAMED",
@@ -108,7 +110,7 @@ class Names:
 def heading(summary: pd.DataFrame, run: Run) -> str:
     """Return what came of the batch in a few words."""
     count, lacking = len(summary), int((~figures.is_complete(summary)).sum())
-    requests = f"{count:,} request{'' if count == 1 else 's'}"
+    requests = count_of(count, "request")
     if not run.over:
         left = int(summary["status"].isna().sum())
         return f"{requests}, {left:,} of them not over yet"
@@ -123,35 +125,27 @@ def facts(summary: pd.DataFrame, run: Run) -> list[tuple[str, str]]:
     whole: Any = table.loc["all"].to_dict()
     verdicts = ", ".join(f"{rows:,} {status}" for status, rows in table["rows"].items() if status != "all")
     words = {"completed": "completed", "warning": "with a warning", "failed": "failed", "remaining": "remaining"}
-    known = {name: word for name, word in words.items() if not _lacks(whole[name])}
+    known = {name: word for name, word in words.items() if not is_missing(whole[name])}
     counted = [f"{whole[name]:,} {word}" for name, word in known.items() if whole[name] or name == "completed"]
-    here = "" if _lacks(whole["received"]) else _some(whole["received"], "instance")
-    if here and not _lacks(whole["bytes"]):
+    here = "" if is_missing(whole["received"]) else count_of(whole["received"], "instance")
+    if here and not is_missing(whole["bytes"]):
         here += f", {size(whole['bytes'])}"
     earlier: Any = table["received"].get(str(Status.SKIPPED))
-    if here and not _lacks(earlier):
+    if here and not is_missing(earlier):
         here += f"; {earlier:,} of them by an earlier run"
     pairs = [
         ("Archive", run.archive),
         ("Asked by", run.ae_title),
         ("Destination", run.destination),
         ("Requests", verdicts),
-        ("Expected", "" if _lacks(whole["expected"]) else _some(whole["expected"], "instance")),
+        ("Expected", "" if is_missing(whole["expected"]) else count_of(whole["expected"], "instance")),
         ("PACS counted", ", ".join(counted)),
         ("Received", here),
-        ("C-MOVEs", "" if _lacks(whole["attempts"]) else f"{whole['attempts']:,}"),
+        ("C-MOVEs", "" if is_missing(whole["attempts"]) else f"{whole['attempts']:,}"),
         ("Time", _time(summary, run)),
         ("Throughput", _throughput(summary, run)),
     ]
     return [(label, text) for label, text in pairs if text]
-
-
-def _lacks(value: object) -> bool:
-    return value is None or bool(pd.isna(value))  # type: ignore[call-overload]
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _time(summary: pd.DataFrame, run: Run) -> str:
@@ -200,7 +194,9 @@ def notes(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame) ->
     said = []
     if repeats := int(summary[figures.REPEATS].sum()):
         again = "repeats another one and is" if repeats == 1 else "repeat another one and are"
-        said.append(f"{_some(repeats, 'row')} {again} counted once: instances, bytes and C-MOVEs are those of one row.")
+        said.append(
+            f"{count_of(repeats, 'row')} {again} counted once: instances, bytes and C-MOVEs are those of one row."
+        )
     if not summary.index.is_unique:
         said.append("Rows are called by their position in the summary, from 0: labels of its index are there twice.")
     elif not names.are_labels and len(summary):
@@ -223,7 +219,7 @@ def reason_cells(reasons: pd.DataFrame, names: Names) -> list[list[str]]:
     shown = reasons.head(MOST_NAMED).assign(error=reasons["error"].fillna("").astype(object))
     columns = (shown[name].tolist() for name in ("rows", "positions", "status", "error"))
     return [
-        [_some(rows, "row"), names.some(positions), status, error]
+        [count_of(rows, "row"), names.some(positions), status, error]
         for rows, positions, status, error in zip(*columns, strict=True)
     ]
 
@@ -261,7 +257,7 @@ def plain(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame, wi
         parts += ["\nNot complete", table]
         if len(reasons) > MOST_NAMED:
             rest = reasons.iloc[MOST_NAMED:]
-            parts.append(f"  … and {len(rest):,} more reasons, of {_some(int(rest['rows'].sum()), 'row')}")
+            parts.append(f"  … and {len(rest):,} more reasons, of {count_of(int(rest['rows'].sum()), 'row')}")
     if len(steps):
         parts += ["\nInstances over time (UTC)", _bars(steps, width)]
     if said := notes(summary, run, names, steps):

@@ -16,6 +16,7 @@ from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.requests.check import RowCheck, nearest
 from dicomover.requests.csvfile import placed
 from dicomover.requests.parse import keyword_of
+from dicomover.text.cells import is_missing
 
 __all__ = ["Reach", "requests_around"]
 
@@ -92,7 +93,7 @@ def requests_around(
     ranges: list[str | None] = []
     rows = zip(table.index, table[patient].tolist(), table[date].tolist(), strict=True)
     for position, (label, who, when) in enumerate(rows):
-        if _is_missing(who):
+        if _is_blank(who):
             problems.append(Problem(label, patient, None, "is missing", "fill it in, or drop the row", position))
         try:
             at = _day(when)
@@ -100,7 +101,7 @@ def requests_around(
         except _Unreadable as error:
             ranges.append(None)
             why, mend = error.args
-            shown = None if _is_missing(when) else when
+            shown = None if _is_blank(when) else when
             problems.append(Problem(label, date, shown, why, mend.format(column=date), position))
         except (OverflowError, ValueError):
             ranges.append(None)
@@ -120,7 +121,7 @@ class _Unreadable(Exception):
 
 def _day(value: Any) -> Date:
     """Return the day of a value."""
-    if _is_missing(value):
+    if _is_blank(value):
         raise _Unreadable("is missing", "fill it in, or drop the row")
     if isinstance(value, datetime):
         return value.date()
@@ -137,8 +138,8 @@ def _day(value: Any) -> Date:
         raise _Unreadable("is no day of the calendar", "correct it, or drop the row") from error
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or bool(pd.api.types.is_scalar(value) and pd.isna(value)) or value == ""  # type: ignore[call-overload]
+def _is_blank(value: object) -> bool:
+    return is_missing(value) or value == ""
 
 
 def _text(day: Date) -> str:

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import pandas as pd
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
 from dicomover.errors import Problem, RequestWarning
-from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request, level_of, levels
+from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request, is_uid, level_of, levels
 from dicomover.requests.damage import left_over, no_date, rewritten
+from dicomover.text.cells import is_missing
 
-__all__ = ["Numeric", "Row", "RowCheck", "is_missing", "keyword_of", "nearest"]
+__all__ = ["Numeric", "Row", "RowCheck", "keyword_of", "nearest"]
 
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
 _MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
 _OURS = {
@@ -248,7 +247,7 @@ class RowCheck:
 
     def _check_uids(self, keyword: str, text: str) -> None:
         for uid in text.split("\\"):
-            if len(uid) > 64 or not _UID.fullmatch(uid):
+            if not is_uid(uid):
                 mend = "a UID has digits and dots, no leading zeros, at most 64 characters"
                 self.problem(keyword, uid, "is no valid UID", mend)
 
@@ -356,8 +355,3 @@ def _widened_by(missing: Iterable[str], keys: Iterable[str], level: Level | None
         if own is not None and asked and order.index(own) > deepest:
             return keyword, order[deepest]
     return None
-
-
-def is_missing(value: object) -> bool:
-    """Tell whether a cell of a table is empty, as pandas and Python say so."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

@@ -18,9 +18,10 @@ from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
-from dicomover.requests.check import Numeric, Row, RowCheck, is_missing, keyword_of, nearest
+from dicomover.requests.check import Numeric, Row, RowCheck, keyword_of, nearest
 from dicomover.requests.csvfile import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
+from dicomover.text.cells import is_missing
 
 __all__ = [
     "Batch",

@@ -9,7 +9,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-import pandas as pd
+from dicomover.text.cells import is_missing
 
 __all__ = ["facts", "listing", "terminal_width"]
 
@@ -68,17 +68,13 @@ def _wrapped(text: str, lead: str, hang: str, width: int) -> list[str]:
     return [(lead if n == 0 else hang) + part for n, part in enumerate(parts or [""])]
 
 
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
-
-
 def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Integral) or _missing(value)
+    return isinstance(value, numbers.Integral) or is_missing(value)
 
 
 def _cell(value: object) -> str:
     """Return a value on one line: what comes from an archive may hold anything, terminal controls too."""
-    if _missing(value) or value == "":
+    if is_missing(value) or value == "":
         return "-"
     return "".join(character if character.isprintable() else " " for character in str(value))
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["distinct", "extremes", "kind_of", "merge"]
+__all__ = ["count_of", "distinct", "extremes", "kind_of", "merge"]
 
 # Not the numbers of status codes, addresses, versions and reasons such as 0xA702, 10.1.2.3:104 and 1/1/7.
 _NUMBER = re.compile(r"(?<![\w.:/,])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w:/]|[.,]\d)")
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> count_of(1, "request"), count_of(2000, "request"), count_of(2, "study", "studies")
+    ('1 request', '2,000 requests', '2 studies')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def kind_of(sentence: str) -> str:

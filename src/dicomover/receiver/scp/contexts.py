@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from pydicom._uid_dict import UID_dictionary
 
+from dicomover.identifier import is_uid
 from dicomover.wire.messages import Context
 
 __all__ = ["VERIFICATION", "accept_contexts", "is_storage", "is_supported_transfer_syntax"]
 
 VERIFICATION = "1.2.840.10008.1.1"
 
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _DICOM = "1.2.840.10008."
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _TRANSFER = "1.2.840.10008.1.2"
@@ -44,7 +43,7 @@ def is_storage(uid: str) -> bool:
         return kind == "SOP Class" and "Storage" in name and "Commitment" not in name and "Directory" not in name
     if uid.startswith(_DICOM):
         return uid.startswith(_STORAGE)
-    return len(uid) <= 64 and _UID.fullmatch(uid) is not None
+    return is_uid(uid)
 
 
 def is_supported_transfer_syntax(uid: str) -> bool:
