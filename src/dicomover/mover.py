@@ -19,8 +19,8 @@ from pydicom import Dataset
 from dicomover.batch.job import Job
 from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
-from dicomover.batch.settings import Options, Progress, check, pace_of
-from dicomover.batch.worker import Settings
+from dicomover.batch.run import BatchRun
+from dicomover.batch.settings import BatchSettings, Options, Progress, check_options, make_pace
 from dicomover.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.lock import lock_requests, write_lockfile
@@ -186,7 +186,7 @@ class Mover:
             self._defaults["destination"] = destination
         if self.receive is not None:
             self._defaults["destination"] = self.ae_title
-        check(self._defaults, self._destination_node)
+        check_options(self._defaults, self._destination_node)
         self._pool = Pool(self.node, self.ae_title)
         self._receiver = None if self.receive is None else self._new_receiver()
         self._journal = journal
@@ -752,7 +752,7 @@ class Mover:
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None, label=label)
         verify = options["verify"]
         destination_pool = self._destination_pool if verify == "destination" else None
-        settings = Settings(
+        settings = BatchSettings(
             destination=destination,
             names_missing=verify != "none",
             timeouts=options["timeouts"],
@@ -761,18 +761,16 @@ class Mover:
             retry=Retry.parse(options["retry"]),
         )
         resumption = self._resumption(destination, recheck=options["recheck"] or verify == "destination")
-        job = Job(
+        run = BatchRun.of(
             batch,
             settings,
-            self._pool,
-            self._receiver,
-            destination_pool,
-            pace_of(options),
-            resumption,
-            view,
-            self._begins,
-            self._ends,
+            pool=self._pool,
+            pace=make_pace(options),
+            scp=self._receiver,
+            destination_pool=destination_pool,
+            resumption=resumption,
         )
+        job = Job(run, view, self._begins, self._ends)
         return job
 
     def _resumption(self, destination: str, *, recheck: bool = False, only_old: bool = False) -> Resumption | None:
@@ -814,7 +812,7 @@ class Mover:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
             raise ConfigurationError("this Mover receives itself; make another one for a third party")
         options: Options = {**self._defaults, **overrides}
-        check(options, self._destination_node)
+        check_options(options, self._destination_node)
         return options
 
     def _read(

@@ -74,7 +74,8 @@ class Instance(NamedTuple):
 class Result:
     """What happened to one request; no status while it is not over.
 
-    `missing` are the instances that the archive has and that are not there, as far as that was looked at.
+    `missing` are the instances that the archive has and that are not there, as far as that was looked at. `unsent` says
+    that the batch stopped before anything was sent for it: it is as if nobody had asked.
     """
 
     status: Status | None = None
@@ -90,6 +91,7 @@ class Result:
     error: str | None = None
     failed_uids: tuple[str, ...] = ()
     missing: tuple[Instance, ...] = ()
+    unsent: bool = False
 
 
 _VALUES: dict[str, Callable[[Result], object]] = {

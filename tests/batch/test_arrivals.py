@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,7 +33,7 @@ def running(number: int = 0, message_id: int = 7, level: str = "STUDY", **keys: 
 
 def tally_of(*moves: RunningMove, last_activity: float = 0.0) -> Tally:
     """Return a tally in which these moves have begun."""
-    tally = Tally("ME", lambda: last_activity)
+    tally = Tally("ME", SimpleNamespace(last_activity=last_activity))  # type: ignore[arg-type]
     for move in moves:
         tally.begin(move)
     return tally

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from dicomover import Mover, NodeUnreachable, Timeouts
-from dicomover.batch.ledger import Move
+from dicomover.batch.work import SharedMove
 from dicomover.batch.worker import Worker
 from dicomover.events import BatchEnded, Event
 from dicomover.policy.retry import Retry
@@ -133,7 +133,7 @@ def test_the_last_worker_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
         def gone(self: Line) -> None:
             raise NodeUnreachable("gone")
 
-        def late(self: Worker, move: Move) -> None:
+        def late(self: Worker, move: SharedMove) -> None:
             is_first = move.target.identifier.study == uid and not move.tries
             if is_first:
                 assert going.wait(10)

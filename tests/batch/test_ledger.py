@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from dicomover.batch.ledger import Ledger, Move, Outcome, Row
+from dicomover.batch.ledger import Ledger
+from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import Counters, Ended, Status
@@ -37,15 +38,15 @@ def resolution(*studies: str, **how: object) -> Resolution:
     return Resolution(tuple(target(study) for study in studies), len(studies), **how)  # type: ignore[arg-type]
 
 
-def outcome(status: str = "success", completed: int = 3, **how: object) -> Outcome:
+def outcome(status: str = "success", completed: int = 3, **how: object) -> Verdict:
     """Return the outcome of one C-MOVE."""
     code = {"success": 0, "partial": 0xB000, "failure": 0xA702}.get(status)
     uids = how.pop("failed_uids", ())
     end = MoveEnd(Ended.ANSWERED, code, Counters(completed, 0, 0), uids)  # type: ignore[arg-type]
-    return Outcome(Status(status), end, attempts=1, **how)  # type: ignore[arg-type]
+    return Verdict(Status(status), end, attempts=1, **how)  # type: ignore[arg-type]
 
 
-def begun(ledger: Ledger) -> Row:
+def begun(ledger: Ledger) -> OpenRow:
     """Begin the next request."""
     row = ledger.next_work(0.0)
     assert row is not None
@@ -187,8 +188,8 @@ def test_giving_up_in_the_middle() -> None:
     ledger.conclude(first, outcome())
     ledger.give_up(one, Result(Status.LOST, error="no association"))
     assert statuses(ledger) == ["lost", None, "success"]
-    assert second.outcome is not None
-    assert second.outcome.attempts == 0
+    assert second.verdict is not None
+    assert second.verdict.attempts == 0
     ledger.conclude(theirs, outcome())
     assert statuses(ledger) == ["lost", "lost", "success"]
     assert len(events) == 3
@@ -221,7 +222,7 @@ def test_many_threads(seed: int) -> None:
             for move in mine:
                 conclude(move)
 
-    def conclude(move: Move) -> None:
+    def conclude(move: SharedMove) -> None:
         study = move.target.identifier.study
         sent.append(study)
         ledger.conclude(move, outcome("failure", 0) if int(study[2:]) in bad else outcome())

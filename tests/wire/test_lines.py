@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
-from dicomover.batch.crew import thread
+from dicomover.batch.crew import make_thread
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.wire.lines import Line, Pool
 from dicomover.wire.stop import Controls
@@ -73,9 +73,9 @@ def test_a_thread_that_cannot_be_started(pacs: DemoPacs, monkeypatch: pytest.Mon
     def limited(*args: object) -> object:
         if next(threads) >= started:
             raise RuntimeError("can't start new thread")
-        return thread(*args)  # type: ignore[arg-type]
+        return make_thread(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dicomover.batch.crew.thread", limited)
+    monkeypatch.setattr("dicomover.batch.crew.make_thread", limited)
     with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
         job = mover.job([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])
         with pytest.raises(RuntimeError, match="thread"):
@@ -92,7 +92,7 @@ def test_an_interrupt_while_a_thread_starts(pacs: DemoPacs, monkeypatch: pytest.
             super().start()
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dicomover.batch.crew.thread", lambda work, name: Interrupted(target=work, name=name))
+    monkeypatch.setattr("dicomover.batch.crew.make_thread", lambda work, name: Interrupted(target=work, name=name))
     pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
     with Mover(pacs.node, destination="WORKSTATION", progress="none") as mover:
         job = mover.job([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])

@@ -7,19 +7,48 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
-from dicomover.errors import DicomoverError
-from dicomover.events import Arrival, Refusal
+from dicomover.errors import DicomoverError, ReceiverError
+from dicomover.events import Admission, Arrival, Refusal
 from dicomover.identifier import NOTHING, Identifier, Level
 
-__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "Tally"]
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "StorageSCP", "Tally"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
 
 COUNTING_SECONDS = 0.1
 """The same where the archive says that it has sent nothing."""
+
+
+class StorageSCP(Protocol):
+    """Where the images arrive: as much of our receiver as a batch may know. Every method may be called from any thread.
+
+    It reports each `Arrival` and `Refusal` on a thread of its own, never two at a time.
+    """
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    @property
+    def failed(self) -> ReceiverError | None:
+        """Why it has ended without being asked to; None while all is well."""
+
+    @property
+    def last_activity(self) -> float:
+        """`time.monotonic()` of the last bytes that came."""
+
+    def admit(self, admission: Admission) -> None:
+        """Let in what a C-MOVE may bring; in force when this returns. Raises ReceiverError."""
+
+    def dismiss(self, *moves: int) -> None:
+        """Let in no more of these C-MOVEs."""
+
+    def sync(self) -> None:
+        """Make durable what has come. Raises ReceiverError."""
 
 
 class RunningMove:
@@ -126,11 +155,24 @@ class Arrivals:
 
 
 class Tally:
-    """The running moves and their arrivals. Every method may be called from any thread."""
+    """The running moves and their arrivals.
 
-    def __init__(self, ae_title: str, last_activity: Callable[[], float]) -> None:
+    `add` and `add_refusal` run on the receiver's thread, `begin`, `wait` and `end` on the worker that sends the C-MOVE,
+    `hurry` on whichever thread cancels. One lock holds all that they share, the sets of a `RunningMove` included:
+    from `begin` to `end` nobody touches those without it. `begin` has to come before the C-MOVE is sent, and `end`
+    after the last `wait`, or arrivals are counted for nobody.
+
+    Parameters
+    ----------
+    ae_title
+        The Move Destination's, which is ours.
+    scp
+        Where they arrive.
+    """
+
+    def __init__(self, ae_title: str, scp: StorageSCP) -> None:
+        self.scp = scp
         self._ae_title = ae_title
-        self._last_activity = last_activity
         self._running: dict[int, RunningMove] = {}
         self._changed = threading.Condition(threading.RLock())
         self._longest_quiet = STRAGGLER_SECONDS
@@ -186,7 +228,7 @@ class Tally:
         """
         with self._changed:
             alone = len(self._running) == 1
-        return max(move.last_arrival, self._last_activity()) if alone else move.last_arrival
+        return max(move.last_arrival, self.scp.last_activity) if alone else move.last_arrival
 
     def wait(self, move: RunningMove, wanted: int, quiet: float) -> None:
         """Wait until so many instances have arrived, or until nothing has come for so many seconds."""

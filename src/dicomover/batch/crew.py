@@ -6,47 +6,56 @@ import contextvars
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
-from dicomover.batch.ledger import Ledger
-from dicomover.batch.worker import Worker
-from dicomover.policy.pace import Pace
-from dicomover.wire.stop import Controls
+from dicomover.batch.run import BatchRun
 
-__all__ = ["Crew", "thread"]
+__all__ = ["Crew", "make_thread"]
+
+
+class Member(Protocol):
+    """Works off requests, on one thread; see `Worker`."""
+
+    def connect(self) -> None:
+        """Open its association; raises NodeError."""
+
+    def work(self) -> bool:
+        """Work until no request is left; False if there was no association to be had and others go on."""
+
+    def close(self) -> None:
+        """Give its association back."""
 
 
 class Crew:
     """Sets workers going and knows when the last one has ended.
 
+    `gather`, `send_home` and `start` run on the thread that begins the batch, `_work` on a worker's. `Controls` counts
+    the workers: all of them are counted before the first thread starts, or the first one could find itself the last and
+    end the batch; and whoever brings the count to 0 calls `on_end`, once. A worker leaves the count before it looks
+    whether work is left: in the other order two of them could each leave a retry to the other.
+
     Parameters
     ----------
-    ledger, controls, pace
+    run
         What they share.
-    new_worker
+    new_member
         Makes one.
     on_end
         Called once, on the last worker's thread, when nothing is left to do.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        controls: Controls,
-        pace: Pace,
-        new_worker: Callable[[], Worker],
-        on_end: Callable[[], None],
-    ) -> None:
-        self._ledger = ledger
-        self._controls = controls
-        self._pace = pace
-        self._new_worker = new_worker
+    def __init__(self, run: BatchRun, new_member: Callable[[], Member], on_end: Callable[[], None]) -> None:
+        self._ledger = run.ledger
+        self._controls = run.controls
+        self._pace = run.pace
+        self._new_member = new_member
         self._on_end = on_end
-        self._waiting: list[Worker] = []
+        self._waiting: list[Member] = []
         self._lock = threading.Lock()
 
     def gather(self, count: int) -> None:
         """Make so many workers, and open the first association, so that a node that cannot be reached is an error."""
-        self._waiting = [self._new_worker() for _ in range(count)]
+        self._waiting = [self._new_member() for _ in range(count)]
         if self._pace.may_ask() is None:  # else the window is closed, and nobody is to be bothered yet
             self._waiting[0].connect()
 
@@ -62,14 +71,14 @@ class Crew:
             self._controls.enter()
         try:
             for number, worker in enumerate(workers, 1):
-                thread(partial(self._work, worker), f"dicomover worker {number}").start()
+                make_thread(partial(self._work, worker), f"dicomover worker {number}").start()
         except BaseException:  # an interrupt, or no thread to be had: nobody else would end what these have to end
             self._controls.cancel()
             for worker in workers:
                 self._work(worker)
             raise
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: Member) -> None:
         with self._lock:
             if worker not in self._waiting:  # its thread was under way all the same
                 return
@@ -90,6 +99,6 @@ class Crew:
         self._on_end()
 
 
-def thread(function: Callable[[], None], name: str) -> threading.Thread:
+def make_thread(function: Callable[[], None], name: str) -> threading.Thread:
     """Make a thread that keeps this thread's context, so that what it draws lands in this cell."""
     return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)

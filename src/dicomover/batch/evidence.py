@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.node import Timeouts
-from dicomover.policy.retry import Retry
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Target
 from dicomover.summary import Instance
@@ -61,14 +60,14 @@ class Witness:
     ----------
     pool
         Of associations with the destination.
-    timeouts, controls, retry
+    timeouts, controls, pauses
         As for the line to the archive.
     """
 
-    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, retry: Retry) -> None:
+    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, pauses: tuple[float, ...]) -> None:
         self.node = pool.node
         self._pool = pool
-        self._line = Line(pool, timeouts, controls, retry.pauses())
+        self._line = Line(pool, timeouts, controls, pauses)
         self._controls = controls
         self._lock = threading.Lock()  # of the line
 

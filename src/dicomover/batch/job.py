@@ -14,25 +14,17 @@ import pandas as pd
 
 from dicomover import summary
 from dicomover.batch.arrivals import Arrivals
-from dicomover.batch.crew import Crew, thread
-from dicomover.batch.evidence import Witness
-from dicomover.batch.ledger import Ledger
-from dicomover.batch.reception import Reception
-from dicomover.batch.resume import Resumption
+from dicomover.batch.crew import Crew, make_thread
+from dicomover.batch.run import BatchRun
 from dicomover.batch.signals import interrupting
-from dicomover.batch.worker import Settings, Worker
+from dicomover.batch.worker import Worker
 from dicomover.errors import DicomoverError
-from dicomover.events import Arrival, BatchEnded, BatchStarted, Event, InstanceReceived, Noted, Refusal, RequestEnded
+from dicomover.events import Arrival, BatchEnded, BatchStarted, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
 from dicomover.journal import JournalError
 from dicomover.outcome import Status
-from dicomover.policy.pace import Pace
 from dicomover.progress import Progress, View
 from dicomover.progress.timeline import Timeline
-from dicomover.receiver import Receiver
-from dicomover.requests.parse import Batch
-from dicomover.wire.lines import Pool
-from dicomover.wire.stop import Controls
 
 if TYPE_CHECKING:
     from dicomover.reporting import Report
@@ -52,41 +44,21 @@ class Job:
     """
 
     def __init__(
-        self,
-        batch: Batch,
-        settings: Settings,
-        pool: Pool,
-        receiver: Receiver | None,
-        destination_pool: Pool | None,
-        pace: Pace,
-        resumption: Resumption | None,
-        view: View,
-        on_begin: Callable[[Job], None],
-        on_end: Callable[[Job], None],
+        self, run: BatchRun, view: View, on_begin: Callable[[Job], None], on_end: Callable[[Job], None]
     ) -> None:
-        self._batch = batch
-        self._settings = settings
-        self._pool = pool
+        self._batch = run.batch
+        self._settings = run.settings
+        self._pool = run.pool
+        self._events = run.events
+        self._controls = run.controls
+        self._ledger = run.ledger
+        self._tally = run.tally
+        self._resumption = run.resumption
+        self._witness = run.witness
         self._view = view
         self._on_begin = on_begin
         self._on_end = on_end
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._reception = None if receiver is None else Reception.of(receiver, settings.destination)
-        self._controls = Controls(self._events.put)
-        self._resumption = resumption
-        record = (lambda *_: None) if resumption is None else resumption.record
-        self._ledger = Ledger(batch, pool.next_number, self._events.put, settings.retry, record)
-        asked = destination_pool
-        self._witness = None if asked is None else Witness(asked, settings.timeouts, self._controls, settings.retry)
-        self._crew = Crew(
-            self._ledger,
-            self._controls,
-            pace,
-            partial(
-                Worker, self._ledger, settings, pool, self._controls, pace, self._reception, resumption, self._witness
-            ),
-            self._end,
-        )
+        self._crew = Crew(run, partial(Worker, run), self._end)
         self._last_resort: threading.Timer | None = None
         self._arrivals: Arrivals | None = None
         self._timeline, self._port = Timeline(), 0
@@ -162,7 +134,7 @@ class Job:
         NodeError
             If the node cannot be reached at all.
         """
-        if self._reception is not None:
+        if self._tally is not None:
             self._arrivals = Arrivals()
         self._begin()
         progress = Progress(self._view)
@@ -179,7 +151,7 @@ class Job:
         try:
             progress.refresh()  # on this thread, so that a notebook shows it below this cell
         finally:
-            thread(watch, "dicomover progress").start()
+            make_thread(watch, "dicomover progress").start()
         return self
 
     def cancel(self) -> None:
@@ -188,8 +160,8 @@ class Job:
             return
         now = time.monotonic()
         self._events.put(Noted(now, "cancelling", until=now + CANCEL_PATIENCE))
-        if self._reception is not None:
-            self._reception.tally.hurry()
+        if self._tally is not None:
+            self._tally.hurry()
         self._last_resort = threading.Timer(CANCEL_PATIENCE, self._controls.kill)
         self._last_resort.daemon = True
         self._last_resort.start()
@@ -302,7 +274,7 @@ class Job:
         ...         print([arrival.requests for arrival in job.arrivals()])
         [(0,), (0,), (0,), (0,)]
         """
-        if self._reception is None:
+        if self._tally is None:
             raise DicomoverError("nothing arrives here: a third party receives; give the Mover receive=")
         arrivals = self._arrivals
         if arrivals is None:
@@ -322,7 +294,7 @@ class Job:
             raise
         count = min(self._settings.associations, len(self._batch.requests))
         try:
-            self._port = 0 if self._reception is None else self._reception.receiver.port
+            self._port = 0 if self._tally is None else self._tally.scp.port
             self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
             for position in self._batch.problems:
                 self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
@@ -363,8 +335,8 @@ class Job:
             self._ledger.finish()
             if self._witness is not None:
                 self._witness.close()
-            if self._reception is not None:
-                self._reception.receiver.dismiss(*self._ledger.numbers())
+            if self._tally is not None:
+                self._tally.scp.dismiss(*self._ledger.numbers())
             if self._resumption is not None and self._batch.requests:
                 self._resumption.close()
             self._on_end(self)
@@ -399,11 +371,11 @@ class Job:
 
     def arrived(self, event: Arrival | Refusal) -> None:
         """Take what the receiver reports; called on its thread."""
-        assert self._reception is not None
+        assert self._tally is not None
         if isinstance(event, Refusal):
-            self._reception.tally.add_refusal(event)
+            self._tally.add_refusal(event)
             return
-        moves = self._reception.tally.add(event)
+        moves = self._tally.add(event)
         if moves:
             self._events.put(InstanceReceived(event.at, moves[0], event.size))
             if self._arrivals is not None:

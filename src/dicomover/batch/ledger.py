@@ -1,6 +1,7 @@
 """The book of a batch: which request is next, which C-MOVEs it shares with others, and the result of every row.
 
-No network and no drawing; every method may be called from any thread.
+No network and no drawing. Every method may be called from any thread: workers take and conclude work, the thread that
+draws reads results, the receiver's thread asks for labels.
 """
 
 from __future__ import annotations
@@ -12,82 +13,38 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from dicomover.batch.arrivals import RunningMove
+from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier, Request
 from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Ended, Status, judge_all
 from dicomover.policy.hopeless import Parties, find_hopeless_cause
 from dicomover.policy.retry import Retry, Tried, schedule_retry
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.resolve import Resolution
 from dicomover.requests.parse import Batch
-from dicomover.summary import Instance, Result
+from dicomover.summary import Result
 from dicomover.text.sentences import distinct
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["Ledger", "Move", "Outcome", "Row", "whole"]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one C-MOVE."""
-
-    status: Status
-    end: MoveEnd
-    attempts: int = 0
-    received: int | None = None
-    bytes: int | None = None
-    error: str | None = None
-    missing: tuple[Instance, ...] = ()
-
-
-@dataclass(slots=True)
-class Move:
-    """One C-MOVE of the batch: what it asks for, the row that sends it, and the rows that wait for it.
-
-    It may take several attempts. `latest` is what the last one came to; `outcome` is there once that stands.
-    """
-
-    number: int
-    target: Target
-    row: Row
-    running: RunningMove
-    waiting: list[Row] = field(default_factory=list)
-    open_rows: int = 0
-    labels: list[object] = field(default_factory=list)
-    tries: list[Tried] = field(default_factory=list)
-    latest: Outcome | None = None
-    outcome: Outcome | None = None
-
-    def forget(self) -> None:
-        """Let go of what is known of single instances: a batch may bring millions of them."""
-        self.running.forget()
-        self.tries.clear()
-        self.target = replace(self.target, instances=None)
-
-
-@dataclass(slots=True)
-class Row:
-    """One request under way."""
-
-    request: Request
-    begun: float = field(default_factory=time.monotonic)
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    resolution: Resolution | None = None
-    moves: list[Move] = field(default_factory=list)
-    tries: list[Tried] = field(default_factory=list)
-    latest: Result | None = None
-    taken: object = None
-    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
-    over: bool = False
-    due: float | None = None
+__all__ = ["Ledger", "add_kept"]
 
 
 class Ledger:
     """Keeps a batch's rows and C-MOVEs.
+
+    What holds at any moment outside of its lock:
+
+    - A row is in one place only: not begun (`_todo`), with the worker that took it, waiting for C-MOVEs
+      (`SharedMove.waiting`), waiting for its time (`_later`), or over; a C-MOVE is with the worker that claimed it, in
+      `_later`, or has its verdict.
+    - `OpenRow.over` is set under the lock, by the one who then ends the row without it: each row ends exactly once.
+    - A row waits for a C-MOVE only while that has no verdict. `_settle` gives the verdict and takes the waiting rows
+      away in one step; in two, a row that `claim` ties to the C-MOVE in between would wait for ever.
+    - The journal is written without the lock, and before anybody hears of the result: it may wait for a disk, and who
+      reads a result may rely on it.
 
     Parameters
     ----------
@@ -109,26 +66,26 @@ class Ledger:
         next_number: Callable[[], int],
         emit: Callable[[Event], None],
         retry: Retry | None = None,
-        record: Callable[[Row, Result], object] = lambda *_: None,
+        record: Callable[[OpenRow, Result], object] = lambda *_: None,
     ) -> None:
         self._next_number = next_number
         self._emit = emit
         self._retry = retry or Retry.none()
         self._lock = threading.Lock()
         self._record = record
-        self._later: list[tuple[float, int, Row | Move]] = []
+        self._later: list[tuple[float, int, OpenRow | SharedMove]] = []
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
         self._todo: Iterator[Request] = iter(batch.requests)
         self._left = len(batch.requests)
-        self._moves: dict[Identifier, Move] = {}
-        self._by_number: dict[int, Move] = {}
+        self._moves: dict[Identifier, SharedMove] = {}
+        self._by_number: dict[int, SharedMove] = {}
         self._results = [Result() for _ in range(len(batch))]
         for position, problems in batch.problems.items():
             why = "; ".join(f"{problem.column} {problem.why}, {problem.mend}" for problem in problems)
             self._results[position] = Result(Status.INVALID, error=why)
 
-    def next_work(self, now: float) -> Row | Move | float | None:
+    def next_work(self, now: float) -> OpenRow | SharedMove | float | None:
         """Return what to do next: a retry that is due, a new row, or how many seconds to wait for a retry.
 
         None if there is nothing left. What others have under way may still come back: they will see to it.
@@ -139,7 +96,7 @@ class Ledger:
             request = next(self._todo, None)
             if request is not None:
                 self._left -= 1
-                return Row(request)
+                return OpenRow(request)
             return self._later[0][0] - now if self._later else None
 
     def is_used_up(self) -> bool:
@@ -153,14 +110,15 @@ class Ledger:
             waiting, self._later = self._later, []
         with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
             for _, _, work in reversed(waiting):
-                if isinstance(work, Move):
+                if isinstance(work, SharedMove):
                     assert work.latest is not None
                     stack.callback(self._settle, work, work.latest)
                 else:
-                    held = Result(Status.CANCELLED, error="not sent: another run holds it")
+                    why = "not sent: another run holds it"
+                    held = Result(Status.CANCELLED, error=why, unsent=True)
                     stack.callback(self.end, work, work.latest or held)
 
-    def claim(self, row: Row, resolution: Resolution) -> list[Move]:
+    def claim(self, row: OpenRow, resolution: Resolution) -> list[SharedMove]:
         """Tie a row to the C-MOVEs that it needs, and return those that nobody has begun: they are the caller's."""
         mine = []
         with self._lock:
@@ -170,7 +128,7 @@ class Ledger:
                 move = self._moves.get(key)
                 if move is None:
                     number = self._next_number()
-                    move = Move(number, target, row, RunningMove(number, target.identifier))
+                    move = SharedMove(number, target, row, RunningMove(number, target.identifier))
                     self._moves[key] = move
                     self._by_number[move.number] = move
                     mine.append(move)
@@ -179,33 +137,32 @@ class Ledger:
                     move.open_rows += 1
                     move.labels.append(row.request.label)
                     row.moves.append(move)
-            over = self._over([row])
+            over = self._mark_over([row])
         self._end(over)
         return mine
 
     def conclude(
         self,
-        move: Move,
-        outcome: Outcome,
-        tried: Tried | None = None,
-        at_last: Callable[[Move, Outcome], object] = lambda *_: None,
+        move: SharedMove,
+        verdict: Verdict,
+        at_last: Callable[[SharedMove, Verdict], object] = lambda *_: None,
     ) -> None:
         """Record what an attempt at a C-MOVE came to: it is tried again later, or ends the rows that wait for it.
 
-        `at_last` may add to an outcome that stands.
+        `at_last` may add to a verdict that stands.
         """
-        move.latest = outcome
-        if tried is None or not self._again(move, tried):
-            at_last(move, outcome)
-            self._settle(move, outcome)
+        move.latest = verdict
+        if verdict.tried is None or not self._put_off(move, verdict.tried):
+            at_last(move, verdict)
+            self._settle(move, verdict)
 
-    def conclude_row(self, row: Row, result: Result, tried: Tried) -> None:
+    def conclude_row(self, row: OpenRow, result: Result, tried: Tried) -> None:
         """Record what an attempt at looking up a request came to, as `conclude` does."""
         row.latest = result
-        if not self._again(row, tried):
+        if not self._put_off(row, tried):
             self.end(row, result)
 
-    def postpone(self, row: Row, seconds: float) -> None:
+    def postpone(self, row: OpenRow, seconds: float) -> None:
         """Come back to a row that another run holds."""
         with self._lock:
             heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), row))
@@ -222,27 +179,27 @@ class Ledger:
             recent = list(self._recent)
         return find_hopeless_cause(recent, parties)
 
-    def _again(self, work: Row | Move, tried: Tried) -> bool:
+    def _put_off(self, work: OpenRow | SharedMove, tried: Tried) -> bool:
         work.tries.append(tried)
         with self._lock:
             self._recent.append(tried)
         when = schedule_retry(self._retry, work.tries, time.monotonic())
         if when is None:
             return False
-        (work.row if isinstance(work, Move) else work).due = when
+        (work.row if isinstance(work, SharedMove) else work).due = when
         with self._lock:
             heapq.heappush(self._later, (when, next(self._order), work))
         return True
 
-    def _settle(self, move: Move, outcome: Outcome) -> None:
+    def _settle(self, move: SharedMove, verdict: Verdict) -> None:
         """End the rows that now wait for nothing more."""
         with self._lock:
-            move.outcome = outcome
+            move.verdict = verdict
             waiting, move.waiting = move.waiting, []
-            over = self._over(waiting)
+            over = self._mark_over(waiting)
         self._end(over)
 
-    def give_up(self, row: Row, result: Result, again: Move | None = None) -> None:
+    def give_up(self, row: OpenRow, result: Result, again: SharedMove | None = None) -> None:
         """End a row that did not come to all of its C-MOVEs, and what it should have sent for others.
 
         What an earlier attempt came to stands: of the row itself, and of the C-MOVE that was to be tried `again`.
@@ -252,15 +209,16 @@ class Ledger:
             self.end(row, row.latest or result)
         with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
             for move in reversed(row.moves):
-                if move.outcome is not None or move.row is not row:
+                if move.verdict is not None or move.row is not row:
                     continue
                 if move.latest is None:
-                    never = Outcome(result.status, MoveEnd(Ended.UNSENT), error=result.error)
+                    end = MoveEnd(Ended.UNSENT)
+                    never = Verdict(result.status, end, error=result.error, unsent=result.unsent)
                     stack.callback(self._settle, move, never)
                 elif move is again:
                     stack.callback(self._settle, move, move.latest)
 
-    def end(self, row: Row, result: Result) -> None:
+    def end(self, row: OpenRow, result: Result) -> None:
         """Record the result of a row."""
         assert result.status is not None
         row.over = True
@@ -303,29 +261,29 @@ class Ledger:
         with self._lock:
             return tuple(dict.fromkeys(label for number in numbers for label in self._by_number[number].labels))
 
-    def _over(self, rows: Iterable[Row]) -> list[Row]:
-        over = [row for row in rows if not row.over and all(move.outcome is not None for move in row.moves)]
+    def _mark_over(self, rows: Iterable[OpenRow]) -> list[OpenRow]:
+        over = [row for row in rows if not row.over and all(move.verdict is not None for move in row.moves)]
         for row in over:
             row.over = True
         return over
 
-    def _end(self, rows: Iterable[Row]) -> None:
+    def _end(self, rows: Iterable[OpenRow]) -> None:
         with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
             for row in reversed(list(rows)):
-                stack.callback(self.end, row, whole(_result(row), row.kept))
+                stack.callback(self.end, row, add_kept(_sum_up(row), row.kept))
 
 
-def _result(row: Row) -> Result:
-    """Put the outcomes of a row's C-MOVEs together."""
+def _sum_up(row: OpenRow) -> Result:
+    """Put the verdicts of a row's C-MOVEs together."""
     assert row.resolution is not None
-    outcomes = [move.outcome for move in row.moves if move.outcome is not None]
-    counters = outcomes[0].end.counters
-    for outcome in outcomes[1:]:
-        counters += outcome.end.counters
-    received = [outcome.received for outcome in outcomes if outcome.received is not None]
-    sizes = [outcome.bytes for outcome in outcomes if outcome.bytes is not None]
-    codes = [outcome.end.status_code for outcome in outcomes if outcome.end.status_code is not None]
-    status = judge_all([outcome.status for outcome in outcomes])
+    verdicts = [move.verdict for move in row.moves if move.verdict is not None]
+    counters = verdicts[0].end.counters
+    for verdict in verdicts[1:]:
+        counters += verdict.end.counters
+    received = [verdict.received for verdict in verdicts if verdict.received is not None]
+    sizes = [verdict.bytes for verdict in verdicts if verdict.bytes is not None]
+    codes = [verdict.end.status_code for verdict in verdicts if verdict.end.status_code is not None]
+    status = judge_all([verdict.status for verdict in verdicts])
     return Result(
         status=status,
         status_code=next((code for code in reversed(codes) if code != SUCCESS), codes[-1] if codes else None),
@@ -334,14 +292,15 @@ def _result(row: Row) -> Result:
         counters=counters,
         received=sum(received) if received else None,
         bytes=sum(sizes) if sizes else None,
-        attempts=sum(outcome.attempts for outcome in outcomes),
-        error=_error(outcomes, "" if status.complete else row.resolution.note, row.resolution.caution),
-        failed_uids=tuple(uid for outcome in outcomes for uid in outcome.end.failed_uids),
-        missing=tuple(instance for outcome in outcomes for instance in outcome.missing),
+        attempts=sum(verdict.attempts for verdict in verdicts),
+        error=_say(verdicts, "" if status.complete else row.resolution.note, row.resolution.caution),
+        failed_uids=tuple(uid for verdict in verdicts for uid in verdict.end.failed_uids),
+        missing=tuple(instance for verdict in verdicts for instance in verdict.missing),
+        unsent=all(verdict.unsent for verdict in verdicts),
     )
 
 
-def whole(result: Result, kept: Manifest) -> Result:
+def add_kept(result: Result, kept: Manifest) -> Result:
     """Add what was here before to the result of what was missing."""
     if not kept.files:
         return result
@@ -356,9 +315,9 @@ def whole(result: Result, kept: Manifest) -> Result:
     )
 
 
-def _error(outcomes: list[Outcome], *notes: str) -> str | None:
-    said = distinct([outcome.error for outcome in outcomes if outcome.error])[:3]
-    if said and len(outcomes) > 1:
-        complete = sum(outcome.status.complete for outcome in outcomes)
-        said.insert(0, f"{complete} of {len(outcomes)} C-MOVEs complete")
+def _say(verdicts: list[Verdict], *notes: str) -> str | None:
+    said = distinct([verdict.error for verdict in verdicts if verdict.error])[:3]
+    if said and len(verdicts) > 1:
+        complete = sum(verdict.status.complete for verdict in verdicts)
+        said.insert(0, f"{complete} of {len(verdicts)} C-MOVEs complete")
     return "; ".join([*said, *filter(None, notes)]) or None

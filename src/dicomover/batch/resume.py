@@ -6,11 +6,11 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from dicomover.batch.ledger import Move, Row
+from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
@@ -20,58 +20,19 @@ from dicomover.query.instances import says_all
 from dicomover.query.resolve import Resolution, Target
 from dicomover.summary import Result
 
-__all__ = ["Resumption", "Taken", "only_missing"]
+__all__ = ["Resumption", "narrow_to_missing"]
 
 Instances = Callable[[Identifier], dict[str, list[str]] | None]
 """Asks the archive what stands behind a study or a series: SOP Instance UIDs by series; None if it does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What the journal says of a request.
-
-    Attributes
-    ----------
-    asked
-        The request as the journal knows it.
-    skip
-        The result to report without moving; None if it has to be moved.
-    recorded
-        What the journal says it came to when it was complete, if that is still to be held against the archive.
-    seen
-        Whether an earlier run has recorded it.
-    also
-        What asks for the same by nothing but UIDs, where the request has other keys.
-    kept
-        The files of it that are here already.
-    changed
-        Those that are not as they came.
-    holder
-        Who else is moving it now; empty if we hold it.
-    """
-
-    asked: Asked
-    skip: Result | None = None
-    recorded: Result | None = None
-    seen: bool = False
-    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
-    changed: tuple[File, ...] = ()
-    holder: str = ""
-    also: Asked | None = None
-
-    def has_grown(self, resolution: Resolution) -> bool:
-        """Tell whether the archive has more of a complete request now, or something else."""
-        if self.recorded is None:
-            return False
-        listed = [target.instances for target in resolution.targets if target.instances is not None]
-        if self.kept.files and listed and len(listed) == len(resolution.targets):
-            here = self.kept.instances
-            return any(uid not in here for instances in listed for uids in instances.values() for uid in uids)
-        return decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
-
-
 class Resumption:
     """Asks the journal before, and tells it after. Every method may be called from any thread.
+
+    Workers `take` before they move and `record` after; the thread that draws calls `renew`. A request is claimed in the
+    journal before its entry is read for good: read first, and another run could complete it in between, which then
+    would be moved again. What is complete is recorded only after `sync`: a journal that says so outlives a power cut,
+    and its files have to as well.
 
     Parameters
     ----------
@@ -203,10 +164,10 @@ class Resumption:
         changed = () if files is None else files.changed
         return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest(), changed=changed)
 
-    def record(self, row: Row, result: Result) -> None:
+    def record(self, row: OpenRow, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
-        if not isinstance(taken, Taken) or taken.holder:
+        if taken is None or taken.holder:
             return
         if taken.skip is not None and taken.recorded is None:
             if taken.also is not None:
@@ -222,7 +183,7 @@ class Resumption:
             return
         if result.status is Status.SKIPPED:  # nothing of it was missing
             result = replace(result, status=Status.SUCCESS, error=None)
-        elif not result.attempts and (result.error or "").startswith("not sent"):
+        elif result.unsent and not result.attempts:
             self._release(taken)
             return
         details = None
@@ -231,7 +192,7 @@ class Resumption:
                 self._sync()
             identifiers = tuple(move.target.identifier for move in row.moves)
             files = self._files(row, taken.changed)
-            if files or not any(_arrived(move) for move in row.moves):
+            if files or not any(_has_brought(move) for move in row.moves):
                 details = Details(identifiers, taken.kept.merge(files))
         elif row.moves:
             details = Details(tuple(move.target.identifier for move in row.moves))
@@ -240,7 +201,7 @@ class Resumption:
     def _release(self, taken: Taken) -> None:
         self._journal.release([asked.key for asked in (taken.asked, taken.also) if asked is not None])
 
-    def _files(self, row: Row, changed: Iterable[File]) -> list[File]:
+    def _files(self, row: OpenRow, changed: Iterable[File]) -> list[File]:
         assert self._folder is not None
         damaged = {file.sop: self._folder / file.path for file in changed}
         files = []
@@ -249,16 +210,16 @@ class Resumption:
             for arrival in arrivals:
                 with contextlib.suppress(OSError):  # moved away already; the next run will notice
                     if arrival.conflict and arrival.sop_instance_uid in damaged:
-                        arrival = _put_in_place(arrival, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
+                        arrival = _swap_in(arrival, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
                     files.append(File.of(arrival, self._folder))
-            if not arrivals and _arrived(move):
+            if not arrivals and _has_brought(move):
                 files += self._files_of_another(row, move)
         return files
 
-    def _files_of_another(self, row: Row, move: Move) -> list[File]:
+    def _files_of_another(self, row: OpenRow, move: SharedMove) -> list[File]:
         """Return what a C-MOVE brought for a row that is over: its arrivals are forgotten, but written down."""
         taken = move.row.taken
-        if move.row is row or not isinstance(taken, Taken):
+        if move.row is row or taken is None:
             return []
         details = self._journal.details([taken.asked.key]).get(taken.asked.key, Details())
         identifier = move.target.identifier
@@ -272,7 +233,7 @@ class Resumption:
         ]
 
 
-def _put_in_place(arrival: Arrival, path: Path) -> Arrival:
+def _swap_in(arrival: Arrival, path: Path) -> Arrival:
     """Give what has come anew the name of the file that was changed, which is kept beside it under another name."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.changed-{number}")
@@ -282,9 +243,9 @@ def _put_in_place(arrival: Arrival, path: Path) -> Arrival:
     return replace(arrival, path=arrival.path.rename(path))
 
 
-def _arrived(move: Move) -> bool:
+def _has_brought(move: SharedMove) -> bool:
     """Tell whether anything came by a C-MOVE."""
-    return bool(move.running.sop_uids or (move.outcome is not None and move.outcome.received))
+    return bool(move.running.sop_uids or (move.verdict is not None and move.verdict.received))
 
 
 def _by_uids(request: Request, resolution: Resolution) -> Request | None:
@@ -301,7 +262,7 @@ def _by_uids(request: Request, resolution: Resolution) -> Request | None:
     return replace(request, keys=keys, level=levels.pop(), pin="")
 
 
-def only_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
+def narrow_to_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
     """Ask for what is not here yet, where the archive says what there is.
 
     Parameters

@@ -1,7 +1,8 @@
-"""What a Mover is told, and a call may say otherwise: its types, its checks, and what comes of it."""
+"""What a Mover is told, and a call may say otherwise: its types, its checks, and what a batch runs with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict, get_args
 
 from dicomover.errors import ConfigurationError
@@ -12,8 +13,9 @@ from dicomover.policy.pace import Pace
 from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
 from dicomover.progress import View
+from dicomover.query.resolve import Resolve
 
-__all__ = ["Options", "Progress", "check", "pace_of"]
+__all__ = ["BatchSettings", "Options", "Progress", "check_options", "make_pace"]
 
 Progress = str | View
 
@@ -37,7 +39,7 @@ class Options(TypedDict, total=False):
     show_keys: bool
 
 
-def check(options: Options, destination: Node | None = None) -> None:
+def check_options(options: Options, destination: Node | None = None) -> None:
     """Refuse what cannot be meant.
 
     Parameters
@@ -58,7 +60,7 @@ def check(options: Options, destination: Node | None = None) -> None:
         known = ", ".join(sorted(Options.__annotations__))
         raise TypeError(f"{min(unknown)!r} cannot be said per call; these can: {known}")
     Retry.parse(options["retry"])
-    pace_of(options)
+    make_pace(options)
     if "destination" in options:
         check_ae_title(options["destination"], "Move Destination")
     if options["level"] != "auto":
@@ -87,11 +89,23 @@ def check(options: Options, destination: Node | None = None) -> None:
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts; write Timeouts(stall=120)")
 
 
-def pace_of(options: Options) -> Pace:
-    """Return how fast the archive may be asked."""
+def make_pace(options: Options) -> Pace:
+    """Make what says how fast the archive may be asked."""
     return Pace(
         associations=options["associations"],
         window=options["window"],
         max_per_minute=options["max_per_minute"],
         utilization=options["utilization"],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettings:
+    """What one batch runs with, read and checked."""
+
+    destination: str
+    timeouts: Timeouts
+    associations: int = 2
+    resolve: Resolve
+    retry: Retry = Retry()  # noqa: RUF009 - frozen
+    names_missing: bool = True

@@ -6,15 +6,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS, RunningMove
-from dicomover.batch.evidence import Evidence, Witness
-from dicomover.batch.ledger import Ledger, Move, Outcome, Row, whole
-from dicomover.batch.reception import Reception
-from dicomover.batch.resume import Resumption, Taken, only_missing
-from dicomover.batch.verdict import Facts, first_sight, has_sent, judged, still_due
+from dicomover.batch.evidence import Evidence
+from dicomover.batch.ledger import add_kept
+from dicomover.batch.resume import Resumption, narrow_to_missing
+from dicomover.batch.run import BatchRun
+from dicomover.batch.verdict import Facts, bound_wait, has_sent, judge_exchange, judge_move
+from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import (
     AssociationLost,
     ContextRejected,
@@ -26,20 +27,19 @@ from dicomover.errors import (
 from dicomover.events import Admission, MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
-from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.hopeless import Parties
-from dicomover.policy.pace import Pace, Wait
-from dicomover.policy.retry import Retry, Tried
+from dicomover.policy.pace import Wait
+from dicomover.policy.retry import Tried
 from dicomover.query.instances import instances_of
-from dicomover.query.resolve import Resolution, Resolve, TooManyMatches, no_match
+from dicomover.query.resolve import Resolution, TooManyMatches, no_match
 from dicomover.summary import Result
 from dicomover.wire.association import Association
-from dicomover.wire.lines import GONE, Line, Pool
+from dicomover.wire.lines import GONE, Line
 from dicomover.wire.responses import MoveEnd
-from dicomover.wire.stop import Controls, Stop
+from dicomover.wire.stop import Stop
 
-__all__ = ["Settings", "Worker"]
+__all__ = ["Worker"]
 
 logger = logging.getLogger("dicomover.mover")
 
@@ -48,41 +48,30 @@ _NAP = 1.0  # seconds between two looks for retries that are due
 _HANG_UP_AFTER = 60.0  # seconds of waiting for which no association is kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What one batch runs with."""
-
-    destination: str
-    timeouts: Timeouts
-    associations: int = 2
-    resolve: Resolve
-    retry: Retry = Retry()  # noqa: RUF009 - frozen
-    names_missing: bool = True
-
-
 class Worker:
-    """Works off requests over one association."""
+    """Works off requests over one association, on one thread, from `work` to its end.
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        settings: Settings,
-        pool: Pool,
-        controls: Controls,
-        pace: Pace,
-        reception: Reception | None,
-        resumption: Resumption | None = None,
-        witness: Witness | None = None,
-    ) -> None:
-        self._ledger = ledger
-        self._resumption = resumption
-        self._pace = pace
-        self._settings = settings
-        self._pool = pool
-        self._controls = controls
-        self._reception = reception
-        self._line = Line(pool, settings.timeouts, controls, settings.retry.pauses())
-        self._witness = witness
+    Nothing here is used by two threads: what workers share is in the `BatchRun`, and is safe in itself. What may not be
+    reordered: our receiver admits what a C-MOVE may bring, and the tally counts for it, before it is sent, since images
+    may come before its first response; and the tally counts until the last wait for stragglers is over, since images
+    may come after the final one.
+
+    Parameters
+    ----------
+    run
+        What the batch's workers share.
+    """
+
+    def __init__(self, run: BatchRun) -> None:
+        self._settings = run.settings
+        self._pool = run.pool
+        self._pace = run.pace
+        self._controls = run.controls
+        self._ledger = run.ledger
+        self._tally = run.tally
+        self._resumption = run.resumption
+        self._witness = run.witness
+        self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses())
 
     def work(self) -> bool:
         """Work until no request is left.
@@ -106,14 +95,14 @@ class Worker:
                 if isinstance(work, float):
                     with contextlib.suppress(Stop):
                         self._controls.pause(min(work, _NAP))
-                elif isinstance(work, Move):
+                elif isinstance(work, SharedMove):
                     self._safely(work.row, partial(self._attempt, work), work)
                 else:
                     self._safely(work, partial(self._do, work))
         finally:
             self.close()
 
-    def _safely(self, row: Row, work: Callable[[], None], again: Move | None = None) -> None:
+    def _safely(self, row: OpenRow, work: Callable[[], None], again: SharedMove | None = None) -> None:
         """Work on a row, or try a C-MOVE of it again; whatever happens, it ends."""
         try:
             work()
@@ -189,7 +178,7 @@ class Worker:
 
     # --- one request
 
-    def _do(self, row: Row) -> None:
+    def _do(self, row: OpenRow) -> None:
         request = row.request
         self._wait(self._pace.may_ask)
         if self._resumption is not None and not self._take(row, self._resumption):
@@ -201,12 +190,12 @@ class Worker:
             is_found = bool(resolution.targets)
             if self._resumption is not None and is_found and not self._take(row, self._resumption, resolution):
                 return
-            if isinstance(row.taken, Taken) and self._is_done(row.taken, resolution):
+            if row.taken is not None and self._is_done(row.taken, resolution):
                 known = row.taken.skip or Result(matches=resolution.matches, expected=resolution.expected)
                 self._ledger.end(row, replace(known, status=Status.SKIPPED))
                 return
             if is_found and row.kept.files:
-                resolution, row.kept = only_missing(resolution, row.kept, self._instances)
+                resolution, row.kept = narrow_to_missing(resolution, row.kept, self._instances)
         except TooManyMatches as error:
             self._ledger.end(row, Result(Status.FAILURE, matches=error.matches, error=str(error)))
         except QueryRefused as error:
@@ -225,15 +214,15 @@ class Worker:
                     self._attempt(move)
             elif is_found:
                 everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
-                self._ledger.end(row, whole(everything, row.kept))
+                self._ledger.end(row, add_kept(everything, row.kept))
             else:
                 said = [no_match(request.level), resolution.note]
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
 
-    def _take(self, row: Row, resumption: Resumption, resolution: Resolution | None = None) -> bool:
+    def _take(self, row: OpenRow, resumption: Resumption, resolution: Resolution | None = None) -> bool:
         """Ask the journal whether this row has to be moved now; again once it is known what it comes to."""
-        if resolution is None or not isinstance(row.taken, Taken):
+        if resolution is None or row.taken is None:
             taken = resumption.take(row.request)
         else:
             taken = resumption.take_resolved(row.request, resolution, row.taken)
@@ -266,13 +255,13 @@ class Worker:
         except QueryRefused:
             return None
 
-    def _attempt(self, move: Move) -> None:
+    def _attempt(self, move: SharedMove) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
-        outcome, tried = self._move(move)
-        self._ledger.conclude(move, outcome, tried, self._name_missing)
-        if tried is None or self._controls.stopping:
+        verdict = self._move(move)
+        self._ledger.conclude(move, verdict, self._name_missing)
+        if verdict.tried is None or self._controls.stopping:
             return
-        port = None if self._reception is None else self._reception.receiver.port
+        port = None if self._tally is None else self._tally.scp.port
         parties = Parties(
             self._pool.node, self._pool.ae_title, self._settings.destination, self._line.local_address or None, port
         )
@@ -281,43 +270,51 @@ class Worker:
             self._note(why)
             self._controls.give_up(why)
 
-    def _move(self, move: Move) -> tuple[Outcome, Tried | None]:
+    def _move(self, move: SharedMove) -> Verdict:
         running = move.running
         running.refused.clear()
-        if self._reception is not None:
-            self._reception.tally.begin(running)
+        if self._tally is not None:
+            self._tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)
-            if self._reception is not None:
-                wanted, quiet = still_due(end, move.target)
-                self._reception.tally.wait(running, wanted, quiet)
+            if self._tally is not None:
+                wanted, quiet = bound_wait(end, move.target)
+                self._tally.wait(running, wanted, quiet)
                 if end.counters.failed:  # our receiver may be about to tell that it refused them
-                    self._reception.tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
+                    self._tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
         except ContextRejected as error:
-            return Outcome(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error)), None
+            return Verdict(Status.FAILURE, MoveEnd(Ended.UNSENT), error=str(error))
         finally:
-            if self._reception is not None:
-                self._reception.tally.end(running)
+            if self._tally is not None:
+                self._tally.end(running)
         earlier = move.latest
         if earlier is not None:
             attempts += earlier.attempts
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
         evidence = self._evidence(move, end)
-        receiver = None if self._reception is None else self._reception.receiver
-        facts = Facts(self._settings.destination, receiver, self._controls.cancelled, self._ledger.has_moved)
-        return judged(end, move, attempts, evidence, facts)
+        return judge_move(end, move, attempts, evidence, self._facts())
 
-    def _name_missing(self, move: Move, outcome: Outcome) -> None:
+    def _facts(self) -> Facts:
+        scp = None if self._tally is None else self._tally.scp
+        return Facts(
+            self._settings.destination,
+            port=None if scp is None else scp.port,
+            trouble="" if scp is None or scp.failed is None else str(scp.failed),
+            cancelled=self._controls.cancelled,
+            sends=self._ledger.has_moved,
+        )
+
+    def _name_missing(self, move: SharedMove, verdict: Verdict) -> None:
         """Ask which instances a partial C-MOVE should have brought to us, where that is not known yet."""
-        is_ours = self._reception is not None and self._settings.names_missing
-        if outcome.status is Status.PARTIAL and is_ours and move.target.instances is None:
+        is_ours = self._tally is not None and self._settings.names_missing
+        if verdict.status is Status.PARTIAL and is_ours and move.target.instances is None:
             with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
                 listed = replace(move.target, instances=self._instances(move.target.identifier))
-                outcome.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
+                verdict.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
 
-    def _evidence(self, move: Move, end: MoveEnd) -> Evidence:
+    def _evidence(self, move: SharedMove, end: MoveEnd) -> Evidence:
         """Look at what is there, on our disk or at a destination that can be asked."""
-        if self._reception is not None:
+        if self._tally is not None:
             return Evidence(move.running.sop_uids.keys())
         if self._witness is None:
             return Evidence()
@@ -335,7 +332,7 @@ class Worker:
             why = "the batch was cancelled before" if self._controls.cancelled else str(stop)
             return Evidence(doubt=f"{who}: {why}; run it again")
 
-    def _exchange(self, move: Move, running: RunningMove) -> tuple[int, MoveEnd]:
+    def _exchange(self, move: SharedMove, running: RunningMove) -> tuple[int, MoveEnd]:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
         attempts = 0
         here = len(running.sop_uids)
@@ -352,7 +349,7 @@ class Worker:
             if not (untouched and was_idle) or self._controls.cancelled:
                 return attempts, end
 
-    def _exchange_once(self, move: Move, running: RunningMove) -> tuple[MoveEnd, bool]:
+    def _exchange_once(self, move: SharedMove, running: RunningMove) -> tuple[MoveEnd, bool]:
         """Send the C-MOVE at its pace; tell also whether its association had been idle."""
         self._wait(self._pace.may_start)
         begun = time.monotonic()
@@ -363,17 +360,17 @@ class Worker:
         except BaseException:
             self._pace.withdraw()
             raise
-        tried = Tried(first_sight(end), end.status_code, end.counters, end.ended)
+        tried = Tried(judge_exchange(end), end.status_code, end.counters, end.ended)
         self._note(self._pace.ended(tried, time.monotonic() - begun))
         return end, was_idle
 
-    def _send(self, association: Association, move: Move, running: RunningMove) -> MoveEnd:
+    def _send(self, association: Association, move: SharedMove, running: RunningMove) -> MoveEnd:
         self._controls.emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
         identifier = move.target.identifier
         running.message_id = self._pool.next_message_id()
-        if self._reception is not None:
+        if self._tally is not None:
             patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else frozenset()
-            self._reception.receiver.admit(
+            self._tally.scp.admit(
                 Admission(
                     move.number,
                     running.message_id,
@@ -389,5 +386,5 @@ class Worker:
             self._settings.destination,
             running.message_id,
             on_progress=lambda counters: self._controls.emit(MoveProgressed(time.monotonic(), move.number, counters)),
-            last_arrival=None if self._reception is None else partial(self._reception.tally.last_sign, running),
+            last_arrival=None if self._tally is None else partial(self._tally.last_sign, running),
         )

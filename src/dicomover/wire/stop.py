@@ -18,7 +18,7 @@ class Stop(Exception):
 
     def __init__(self, status: Status, why: str) -> None:
         super().__init__(why)
-        self.result = Result(status, error=why)
+        self.result = Result(status, error=why, unsent=True)
 
 
 class Controls:

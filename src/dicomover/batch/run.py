@@ -1,0 +1,93 @@
+"""What the parts of one batch share: its book, its brakes, its way to the archive, and where its images arrive."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from typing import Self
+
+from dicomover.batch.arrivals import StorageSCP, Tally
+from dicomover.batch.evidence import Witness
+from dicomover.batch.ledger import Ledger
+from dicomover.batch.resume import Resumption
+from dicomover.batch.settings import BatchSettings
+from dicomover.events import Event
+from dicomover.policy.pace import Pace
+from dicomover.requests.parse import Batch
+from dicomover.wire.lines import Pool
+from dicomover.wire.stop import Controls
+
+__all__ = ["BatchRun"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRun:
+    """One run of a batch. Made before anything is sent; each part may be used from any thread.
+
+    Attributes
+    ----------
+    batch, settings
+        What is asked for, and how.
+    pool
+        Associations with the archive.
+    pace
+        How fast it may be asked.
+    events
+        What happens; read by the one thread that draws.
+    controls
+        Stops it.
+    ledger
+        Its rows and C-MOVEs.
+    tally
+        What arrives; None if a third party receives.
+    resumption
+        What earlier runs wrote down; None without a journal.
+    witness
+        Asks the destination what it has; None if that is not wanted.
+    """
+
+    batch: Batch
+    settings: BatchSettings
+    pool: Pool
+    pace: Pace
+    events: queue.SimpleQueue[Event]
+    controls: Controls
+    ledger: Ledger
+    tally: Tally | None
+    resumption: Resumption | None
+    witness: Witness | None
+
+    @classmethod
+    def of(
+        cls,
+        batch: Batch,
+        settings: BatchSettings,
+        *,
+        pool: Pool,
+        pace: Pace,
+        scp: StorageSCP | None = None,
+        destination_pool: Pool | None = None,
+        resumption: Resumption | None = None,
+    ) -> Self:
+        """Put one together; no I/O."""
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        controls = Controls(events.put)
+        asked = destination_pool
+        return cls(
+            batch=batch,
+            settings=settings,
+            pool=pool,
+            pace=pace,
+            events=events,
+            controls=controls,
+            ledger=Ledger(
+                batch,
+                pool.next_number,
+                events.put,
+                settings.retry,
+                (lambda *_: None) if resumption is None else resumption.record,
+            ),
+            tally=None if scp is None else Tally(settings.destination, scp),
+            resumption=resumption,
+            witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
+        )

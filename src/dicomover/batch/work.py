@@ -1,0 +1,130 @@
+"""What a batch works on, as values: its rows, the C-MOVEs that they share, and what became of each.
+
+No decision and no lock stands here. `Ledger` alone writes to rows and moves that more than one worker can see.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from dicomover.batch.arrivals import RunningMove
+from dicomover.identifier import Request
+from dicomover.journal import Asked, Decision, File, Manifest, decide
+from dicomover.outcome import Status
+from dicomover.policy.retry import Tried
+from dicomover.query.resolve import Resolution, Target
+from dicomover.summary import Instance, Result
+from dicomover.wire.responses import MoveEnd
+
+__all__ = ["OpenRow", "SharedMove", "Taken", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the journal says of a request, before anything moves.
+
+    Attributes
+    ----------
+    asked
+        The request as the journal knows it.
+    skip
+        The result to report without moving; None if it has to be moved.
+    recorded
+        What the journal says it came to when it was complete, if that is still to be held against the archive.
+    seen
+        Whether an earlier run has recorded it.
+    also
+        What asks for the same by nothing but UIDs, where the request has other keys.
+    kept
+        The files of it that are here already.
+    changed
+        Those that are not as they came.
+    holder
+        Who else is moving it now; empty if we hold it.
+    """
+
+    asked: Asked
+    skip: Result | None = None
+    recorded: Result | None = None
+    seen: bool = False
+    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
+    changed: tuple[File, ...] = ()
+    holder: str = ""
+    also: Asked | None = None
+
+    def has_grown(self, resolution: Resolution) -> bool:
+        """Tell whether the archive has more of a complete request now, or something else."""
+        if self.recorded is None:
+            return False
+        listed = [target.instances for target in resolution.targets if target.instances is not None]
+        if self.kept.files and listed and len(listed) == len(resolution.targets):
+            here = self.kept.instances
+            return any(uid not in here for instances in listed for uids in instances.values() for uid in uids)
+        return decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What one C-MOVE came to: how its exchange ended (`end`), held against what is there.
+
+    `tried` is the same for the policy of retries; None where another attempt could not help. `unsent` says that the
+    batch stopped before anything was sent. A row's `Result` is put together from the verdicts on its C-MOVEs.
+    """
+
+    status: Status
+    end: MoveEnd
+    attempts: int = 0
+    received: int | None = None
+    bytes: int | None = None
+    error: str | None = None
+    missing: tuple[Instance, ...] = ()
+    tried: Tried | None = None
+    unsent: bool = False
+
+
+@dataclass(slots=True)
+class SharedMove:
+    """One C-MOVE of the batch: what it asks for, the row that sends it, and the rows that wait for it.
+
+    It may take several attempts. `latest` is what the last one came to; `verdict` is there once that stands.
+    """
+
+    number: int
+    target: Target
+    row: OpenRow
+    running: RunningMove
+    waiting: list[OpenRow] = field(default_factory=list)
+    open_rows: int = 0
+    labels: list[object] = field(default_factory=list)
+    tries: list[Tried] = field(default_factory=list)
+    latest: Verdict | None = None
+    verdict: Verdict | None = None
+
+    def forget(self) -> None:
+        """Let go of what is known of single instances: a batch may bring millions of them."""
+        self.running.forget()
+        self.tries.clear()
+        self.target = replace(self.target, instances=None)
+
+
+@dataclass(slots=True)
+class OpenRow:
+    """One request under way.
+
+    `taken` is what the journal says of it (None without a journal, or where it cannot be written down), `latest` what
+    the last attempt at looking it up came to.
+    """
+
+    request: Request
+    begun: float = field(default_factory=time.monotonic)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    resolution: Resolution | None = None
+    moves: list[SharedMove] = field(default_factory=list)
+    tries: list[Tried] = field(default_factory=list)
+    latest: Result | None = None
+    taken: Taken | None = None
+    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
+    over: bool = False
+    due: float | None = None
