@@ -74,6 +74,16 @@ def test_retriable(error: NodeError, retriable: bool) -> None:
     assert str(error) == "x"
 
 
+def test_an_error_keeps_what_was_found_and_the_mend_apart() -> None:
+    """Both are fields, and the sentence is the two of them."""
+    error = NodeUnreachable("no TCP connection; refused", "check the port", 111)
+    assert (error.what, error.mend, error.code) == ("no TCP connection; refused", "check the port", 111)
+    assert str(error) == "no TCP connection; refused; check the port"
+    rejected = AssociationRejected("rejected", 1, 1, 3, mend="ask to be added")
+    assert str(rejected) == f"{rejected.what}; {rejected.mend}" == "rejected; ask to be added"
+    assert str(QueryRefused("refused", 0xA700)) == "refused"
+
+
 def test_a_problem_says_where_what_why_and_how() -> None:
     """A problem names row, column, value, why and mend; a private value is not shown, a missing one not mentioned."""
     problem = Problem("a", "AccessionNumber", " 1", "begins with a space", "take it away", 3)
@@ -99,10 +109,10 @@ def test_a_request_error_counts_rows(positions: list[int], head: str) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        NodeUnreachable("x"),
-        AssociationRejected("x", 2, 3, 1),
+        NodeUnreachable("x", "y", 111),
+        AssociationRejected("x", 2, 3, 1, mend="y"),
         AssociationLost("x", LostBy.ABORT),
-        QueryRefused("x", 0xA700),
+        QueryRefused("x", 0xA700, mend="y"),
         RequestError([Problem("a", "b", "c", "d", "e", 1)]),
         errors.NoSuchFileError("x.csv"),
     ],

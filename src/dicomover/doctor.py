@@ -22,6 +22,7 @@ from dicomover.errors import (
     NodeUnreachable,
     ProtocolError,
     QueryRefused,
+    ReceiverError,
 )
 from dicomover.identifier import Identifier, Level, Model, query_dataset
 from dicomover.node import Node, Timeouts
@@ -72,7 +73,7 @@ class Setup:
     bind
         The address that we listen on; None is every one.
     trouble
-        Why we cannot listen or write although we should receive; empty if we can.
+        Why we cannot listen or write although we should receive; None if we can.
     """
 
     node: Node
@@ -82,7 +83,7 @@ class Setup:
     destination_node: Node | None = None
     port: int | None = None
     bind: str | None = None
-    trouble: str = ""
+    trouble: ReceiverError | None = None
 
 
 def diagnose(setup: Setup, next_message_id: Callable[[], int]) -> list[Check]:
@@ -178,19 +179,12 @@ def _open(setup: Setup, archive: _Archive) -> Check:
     try:
         archive.associated()
     except NodeError as error:
-        found, mend = _parts(error)
         if isinstance(error, AssociationRejected):
-            return Check("association", "failed", found, _rejected(setup, error) or mend)
+            return Check("association", "failed", error.what, _rejected(setup, error))
         if isinstance(error, NodeUnreachable):
-            return Check("association", "failed", found, mend or "check the host")
+            return Check("association", "failed", error.what, error.mend)
         return Check("association", "failed", _strange(setup, error), _who_is_it(setup))
     return Check("association", "ok", f"{setup.node} accepts {setup.ae_title!r}")
-
-
-def _parts(error: NodeError) -> tuple[str, str]:
-    """Part the sentence of an error into what is wrong and what to do."""
-    found, _, mend = str(error).partition("; ")
-    return found, mend
 
 
 def _us(setup: Setup) -> str:
@@ -233,9 +227,9 @@ def _echo(archive: _Archive) -> Check:
     try:
         archive.echo()
     except ContextRejected as error:
-        return Check("C-ECHO", "unclear", _parts(error)[0], "moves do not need it; see whether the rest is well")
+        return Check("C-ECHO", "unclear", error.what, "moves do not need it; see whether the rest is well")
     except NodeError as error:
-        return Check("C-ECHO", "failed", _parts(error)[0], "look at the archive's log")
+        return Check("C-ECHO", "failed", error.what, "look at the archive's log")
     return Check("C-ECHO", "ok", "the archive answers")
 
 
@@ -251,9 +245,9 @@ def _find(setup: Setup, archive: _Archive) -> Check:
         found = f"{setup.node} does not offer C-FIND to {setup.ae_title!r}"
         return Check("C-FIND", "failed", found, _no_find("ask the archive's administrator to allow it"))
     except QueryRefused as error:
-        return Check("C-FIND", "failed", _parts(error)[0], _no_find(_refused_find(error.status)))
+        return Check("C-FIND", "failed", error.what, _no_find(_refused_find(error.status)))
     except NodeError as error:
-        return Check("C-FIND", "failed", _parts(error)[0], _no_find(_look("a query", getattr(error, "by", None))))
+        return Check("C-FIND", "failed", error.what, _no_find(_look("a query", getattr(error, "by", None))))
     if answers:
         found = "the archive answers a query for a study that cannot exist: it ignores keys"
         return Check("C-FIND", "unclear", found, "what does not match is left out here; expect slow look-ups")
@@ -284,9 +278,8 @@ def _refused_find(status: int | None) -> str:
 
 
 def _destination(setup: Setup) -> Check:
-    if setup.trouble:
-        found, _, mend = setup.trouble.replace("): ", "); ", 1).partition("); ")
-        return Check("our port", "failed", f"{found})" if mend else found, mend)
+    if setup.trouble is not None:
+        return Check("our port", "failed", setup.trouble.what, setup.trouble.mend)
     if setup.port is not None:
         return _own_port(setup, setup.port)
     if setup.destination_node is not None:
@@ -351,12 +344,11 @@ def _third_party(setup: Setup, node: Node) -> Check:
         association.echo(1)
     except (AssociationRejected, ContextRejected) as error:
         advice = "it listens, but is not open to us; it may be open to the archive"
-        return Check("destination", "unclear", _parts(error)[0], advice)
+        return Check("destination", "unclear", error.what, advice)
     except NodeUnreachable as error:
-        found = _parts(error)[0]
-        if os.strerror(errno.ECONNREFUSED) in found:
-            return Check("destination", "failed", found, "is it running, and is this its port?")
-        return Check("destination", "unclear", found, "we cannot reach it from here; perhaps the archive can")
+        if error.code == errno.ECONNREFUSED:
+            return Check("destination", "failed", error.what, "is it running, and is this its port?")
+        return Check("destination", "unclear", error.what, "we cannot reach it from here; perhaps the archive can")
     except NodeError as error:
         return Check("destination", "failed", _strange(replace(setup, node=node), error), "is this its port?")
     finally:
@@ -382,7 +374,7 @@ def _move(setup: Setup, archive: _Archive) -> Check:
         found = f"{setup.node} does not offer C-MOVE to {setup.ae_title!r}"
         return Check("C-MOVE", "failed", found, "ask the archive's administrator to allow it for our AE title")
     except NodeError as error:
-        return Check("C-MOVE", "failed", _parts(error)[0], "look at the archive's log")
+        return Check("C-MOVE", "failed", error.what, "look at the archive's log")
     return _judged_move(setup, end, control)
 
 

@@ -55,7 +55,22 @@ __all__ = [
 
 
 class DicomoverError(Exception):
-    """Base of every error that dicomover raises. A notebook shows it without what lies between the cell and us."""
+    """Base of every error that dicomover raises. A notebook shows it without what lies between the cell and us.
+
+    Attributes
+    ----------
+    what : str
+        What was found.
+    mend : str
+        What to do about it; empty where nobody knows.
+    """
+
+    def __init__(self, what: object = "", mend: str = "") -> None:
+        super().__init__(what, mend)
+        self.what, self.mend = str(what), mend
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.what, self.mend)))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints for it: the caller's own lines, and the message."""
@@ -133,8 +148,7 @@ class RequestError(DicomoverError, ValueError):
             lines.append(f"  … and {len(self.problems) - self._SHOWN} more, see .problems")
         rows = len({problem.position for problem in self.problems if problem.position >= 0})
         what = f"{count_of(rows, 'request')} cannot be sent" if rows else "the requests cannot be read"
-        head = f"{what}; nothing was moved:"
-        super().__init__("\n".join([head, *lines]))
+        super().__init__(what, "\n".join(["nothing was moved:", *lines]))
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problems,)
@@ -144,11 +158,9 @@ class NoSuchFileError(DicomoverError, FileNotFoundError):
     """A file or folder that was to be read is not there; it says where a relative path was looked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
-        self._looked_in = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
-
-    def __str__(self) -> str:
-        return f"there is no {self.filename!r}{self._looked_in}; check how it is written, and where"
+        FileNotFoundError.__init__(self, errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+        self.what = f"there is no {self.filename!r}" + ("" if Path(path).is_absolute() else f" in {Path.cwd()}")
+        self.mend = "check how it is written, and where"
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.filename,)
@@ -181,9 +193,22 @@ class NodeError(DicomoverError):
 
 
 class NodeUnreachable(NodeError):
-    """No TCP connection: refused, no route, unknown name, or too slow. A retry makes sense."""
+    """No TCP connection: refused, no route, unknown name, or too slow. A retry makes sense.
+
+    Attributes
+    ----------
+    code : int or None
+        The system's error number, if it gave one.
+    """
 
     retriable = True
+
+    def __init__(self, what: object, mend: str = "", code: int | None = None) -> None:
+        super().__init__(what, mend)
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.mend, self.code)
 
 
 class AssociationRejected(NodeError):
@@ -195,13 +220,13 @@ class AssociationRejected(NodeError):
         As they came: result 1 is permanent, 2 is transient.
     """
 
-    def __init__(self, message: str, result: int, source: int, reason: int) -> None:
-        super().__init__(message)
+    def __init__(self, what: object, result: int, source: int, reason: int, mend: str = "") -> None:
+        super().__init__(what, mend)
         self.result, self.source, self.reason = result, source, reason
         self.retriable = result == 2
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.result, self.source, self.reason)
+        return type(self), (self.what, self.result, self.source, self.reason, self.mend)
 
 
 class ContextRejected(NodeError):
@@ -229,12 +254,12 @@ class AssociationLost(NodeError):
 
     retriable = True
 
-    def __init__(self, message: str, by: LostBy) -> None:
-        super().__init__(message)
+    def __init__(self, what: object, by: LostBy, mend: str = "") -> None:
+        super().__init__(what, mend)
         self.by = by
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.by)
+        return type(self), (self.what, self.by, self.mend)
 
 
 class ProtocolError(NodeError):
@@ -250,10 +275,10 @@ class QueryRefused(NodeError):
         The final DIMSE status; None if there was none to blame.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, what: object, status: int | None = None, mend: str = "") -> None:
+        super().__init__(what, mend)
         self.status = status
         self.retriable = status is not None and 0xA700 <= status <= 0xA7FF
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.status)
+        return type(self), (self.what, self.status, self.mend)

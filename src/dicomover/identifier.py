@@ -59,7 +59,7 @@ class Level(StrEnum):
         name = str(text).strip().upper()
         name = "IMAGE" if name == "INSTANCE" else name
         if name not in cls.__members__:
-            raise ConfigurationError(f"level {text!r} is none of PATIENT, STUDY, SERIES, IMAGE; choose one of them")
+            raise ConfigurationError(f"level {text!r} is none of PATIENT, STUDY, SERIES, IMAGE", "choose one of them")
         return cls(name)
 
 
@@ -102,7 +102,7 @@ class Model(Enum):
         """Read `patient` or `study`, in any case."""
         name = str(text).strip().lower().removesuffix("root").strip(" -_")
         if name not in ("patient", "study"):
-            raise ConfigurationError(f"model {text!r} is neither 'patient' nor 'study'; choose one, or 'auto'")
+            raise ConfigurationError(f"model {text!r} is neither 'patient' nor 'study'", "choose one, or 'auto'")
         return cls(name)
 
 

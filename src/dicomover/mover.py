@@ -153,13 +153,13 @@ class Mover:
             destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
         if self.receive is None and (port is not None or bind is not None):
-            raise ConfigurationError("port= and bind= are for receiving; name a folder with receive=")
+            raise ConfigurationError("port= and bind= are for receiving", "name a folder with receive=")
         if self.receive is None and workers != 1:
-            raise ConfigurationError(f"workers={workers!r} is for receiving; name a folder with receive=")
+            raise ConfigurationError(f"workers={workers!r} is for receiving", "name a folder with receive=")
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
-                f"destination={destination!r} and receive= cannot both be; when we receive, the Move Destination is "
-                f"our own AE title {self.ae_title!r}"
+                f"destination={destination!r} and receive= cannot both be",
+                f"when we receive, the Move Destination is our own AE title {self.ae_title!r}",
             )
         if port is not None:
             check_port(port, lowest=0)
@@ -422,7 +422,7 @@ class Mover:
             with self._in_use(listening=True):
                 return self._examined(replace(setup, port=self.port))
         except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
-            return self._examined(replace(setup, port=self._port, trouble=str(error)))
+            return self._examined(replace(setup, port=self._port, trouble=error))
 
     def _examined(self, setup: Setup) -> pd.DataFrame:
         return findings_table(diagnose(setup, self._pool.next_message_id))
@@ -810,7 +810,7 @@ class Mover:
 
     def _options(self, overrides: Options) -> Options:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
-            raise ConfigurationError("this Mover receives itself; make another one for a third party")
+            raise ConfigurationError("this Mover receives itself", "make another one for a third party")
         options: Options = {**self._defaults, **overrides}
         check_options(options, self._destination_node)
         return options

@@ -26,17 +26,17 @@ def check_ae_title(value: str, name: str = "AE title") -> str:
     'ARCHIVE'
     """
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} {value!r} is not a text; give it in quotes")
+        raise ConfigurationError(f"{name} {value!r} is not a text", "give it in quotes")
     stripped = value.strip(" ")
     if not stripped:
-        raise ConfigurationError(f"{name} {value!r} is empty; give the 1 to 16 characters that the archive knows")
+        raise ConfigurationError(f"{name} {value!r} is empty", "give the 1 to 16 characters that the archive knows")
     if len(stripped) > 16:
         raise ConfigurationError(
-            f"{name} {value!r} has {len(stripped)} characters; DICOM allows 16, so it cannot be the peer's real one"
+            f"{name} {value!r} has {len(stripped)} characters", "DICOM allows 16, so it cannot be the peer's real one"
         )
     if not _AE_TITLE.fullmatch(stripped):
         raise ConfigurationError(
-            f"{name} {value!r} has a character that DICOM does not allow; use printable ASCII without a backslash"
+            f"{name} {value!r} has a character that DICOM does not allow", "use printable ASCII without a backslash"
         )
     return stripped
 
@@ -44,7 +44,7 @@ def check_ae_title(value: str, name: str = "AE title") -> str:
 def check_port(value: int, name: str = "port", lowest: int = 1) -> int:
     """Return the TCP port, or say what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= 65535:
-        raise ConfigurationError(f"{name} {value!r} is not a TCP port; give a whole number from {lowest} to 65535")
+        raise ConfigurationError(f"{name} {value!r} is not a TCP port", f"give a whole number from {lowest} to 65535")
     return value
 
 
@@ -88,7 +88,7 @@ class Timeouts:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ConfigurationError(
-                    f"timeout {name}={value!r} is not a number of seconds above 0; None means no limit"
+                    f"timeout {name}={value!r} is not a number of seconds above 0", "None means no limit"
                 )
 
 
@@ -128,7 +128,7 @@ class Node:
     def __post_init__(self) -> None:
         host = self.host.strip() if isinstance(self.host, str) else ""
         if not host or re.search(r"[\s/@]", host):
-            raise ConfigurationError(f"host {self.host!r} is not a name or an address; give, say, 'pacs.example.org'")
+            raise ConfigurationError(f"host {self.host!r} is not a name or an address", "give, say, 'pacs.example.org'")
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "port", check_port(self.port))
         object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "called AE title"))
@@ -149,7 +149,7 @@ class Node:
             raise ConfigurationError(f"node {text!r} is neither a Node nor a text like 'ARCHIVE@pacs.example.org:104'")
         match = re.fullmatch(r"(?:(?P<ae>[^@]*)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@]+)):(?P<port>\d+)", text.strip())
         if match is None:
-            raise ConfigurationError(f"node {text!r} cannot be read; write 'ARCHIVE@pacs.example.org:104'")
+            raise ConfigurationError(f"node {text!r} cannot be read", "write 'ARCHIVE@pacs.example.org:104'")
         host, port = match["v6"] or match["host"], int(match["port"])
         return cls(host, port) if match["ae"] is None else cls(host, port, ae_title=match["ae"])
 

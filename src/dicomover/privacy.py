@@ -171,8 +171,8 @@ def _make_cipher(key: bytes) -> AESGCMSIV:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
     except ImportError as error:
         raise ConfigurationError(
-            "privacy='hashed' seals with the package cryptography, which is not installed; "
-            "pip install 'dicomover[privacy]'"
+            "privacy='hashed' seals with the package cryptography, which is not installed",
+            "pip install 'dicomover[privacy]'",
         ) from error
     return AESGCMSIV(key)
 
@@ -183,19 +183,23 @@ Keeper = Plain | Hashed
 def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
     """Refuse a choice that cannot be meant; the secret is never shown."""
     if privacy not in get_args(Privacy):
-        raise ConfigurationError(f"privacy={privacy!r} is neither 'plain' nor 'hashed'; choose one")
+        raise ConfigurationError(f"privacy={privacy!r} is neither 'plain' nor 'hashed'", "choose one")
     if privacy == "plain" and secret is not None:
-        raise ConfigurationError("a secret was given, but privacy='plain' keeps keys as they are; say privacy='hashed'")
+        raise ConfigurationError(
+            "a secret was given, but privacy='plain' keeps keys as they are", "say privacy='hashed'"
+        )
     if privacy == "hashed" and secret is None:
-        raise ConfigurationError("privacy='hashed' needs secret=; make one with secrets.token_hex(16) and keep it safe")
+        raise ConfigurationError(
+            "privacy='hashed' needs secret=", "make one with secrets.token_hex(16) and keep it safe"
+        )
     if not isinstance(secret, str | bytes | None):
-        raise ConfigurationError(f"secret= is {type(secret).__name__}, not text; make one with secrets.token_hex(16)")
+        raise ConfigurationError(f"secret= is {type(secret).__name__}, not text", "make one with secrets.token_hex(16)")
     if privacy == "hashed":
         _make_cipher(bytes(32))
     if secret is not None and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(
-            f"a secret of {len(secret)} characters can be guessed by whoever has the file; "
-            f"give at least {_SHORTEST_SECRET}, such as secrets.token_hex(16)"
+            f"a secret of {len(secret)} characters can be guessed by whoever has the file",
+            f"give at least {_SHORTEST_SECRET}, such as secrets.token_hex(16)",
         )
 
 
@@ -213,19 +217,19 @@ def open_keeper(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str,
     """
     if kept["privacy"] != privacy:
         raise ConfigurationError(
-            f"{name} was begun with privacy={kept['privacy']!r}, not {privacy!r}; "
-            f"say privacy={kept['privacy']!r}, or name another file"
+            f"{name} was begun with privacy={kept['privacy']!r}, not {privacy!r}",
+            f"say privacy={kept['privacy']!r}, or name another file",
         )
     if privacy == "plain" or secret is None:
         return Plain()
     if kept.get("cipher") != _CIPHER:
         raise ConfigurationError(
-            f"{name} was sealed in the way of another dicomover, which this one does not read; begin another file"
+            f"{name} was sealed in the way of another dicomover, which this one does not read", "begin another file"
         )
     keeper = Hashed(secret, bytes.fromhex(kept["salt"]))
     if not hmac.compare_digest(keeper.kept["check"], kept["check"]):
         raise ConfigurationError(
-            f"{name} was begun with another secret (value not shown); give that one, or name another file"
+            f"{name} was begun with another secret (value not shown)", "give that one, or name another file"
         )
     return keeper
 

@@ -155,7 +155,7 @@ class Resumption:
                 files = check_files(details.manifest, self._folder)
             except OSError as error:
                 why = f"the files in {str(self._folder)!r} cannot be looked at ({error.strerror or error})"
-                raise ReceiverError(f"{why}; mend that, and run it again") from None
+                raise ReceiverError(why, "mend that, and run it again") from None
         decision = decide(entry.result, files)
         intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:

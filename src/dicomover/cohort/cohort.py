@@ -114,7 +114,7 @@ class Cohort:
         try:
             return cls(document, tuple(reveal(request, keeper) for request in document.requests))
         except (DamagedRecord, ValueError) as error:
-            raise CohortError(f"{name}: what is sealed in it cannot be opened; take an untouched copy") from error
+            raise CohortError(f"{name}: what is sealed in it cannot be opened", "take an untouched copy") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the lockfile; an older one under that name is replaced, and stays whole until the new one is.
@@ -243,7 +243,9 @@ class Cohort:
     def batch(self, keys: Sequence[str] = ()) -> Batch:
         """Return its requests as a batch, one for each row; `keys` are refused, since a cohort has its own."""
         if keys:
-            raise ConfigurationError("keys= names columns of a table; the requests of a cohort have their keys already")
+            raise ConfigurationError(
+                "keys= names columns of a table", "the requests of a cohort have their keys already"
+            )
         requests = tuple(request.request(position) for position, request in enumerate(self.locked))
         return Batch(requests, self.given, {})
 
@@ -342,7 +344,7 @@ class Cohort:
             kinds = [str(change.kind) for change in wrong]
             counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
             hint = "move the cohort again, or say partial=True" if set(kinds) == {"missing"} else "check() names them"
-            raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}; {hint}")
+            raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}", hint)
         return type(self)(replace(self.document, digests={**digests, **taken}), self.locked)
 
 

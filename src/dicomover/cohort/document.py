@@ -202,24 +202,28 @@ def read(path: str | os.PathLike[str]) -> Document:
     except FileNotFoundError as error:
         raise NoSuchFileError(path) from error
     except ValueError as error:
-        raise CohortError(f"{name} is no lockfile or is damaged ({error}); lock the cohort again") from error
+        raise CohortError(f"{name} is no lockfile or is damaged ({error})", "lock the cohort again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CohortError(f"{name} is no lockfile: its 'format' is not {FORMAT!r}; name one that mover.lock() wrote")
+        raise CohortError(f"{name} is no lockfile: its 'format' is not {FORMAT!r}", "name one that mover.lock() wrote")
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
         raise CohortError(
-            f"{name} has version {version}, this dicomover reads up to {VERSION}; a newer one wrote it: upgrade"
+            f"{name} has version {version}, this dicomover reads up to {VERSION}", "a newer one wrote it: upgrade"
         )
     if content.get("checksum") != _checksum(content):
         raise CohortError(
-            f"{name} was edited or damaged after it was written: its checksum does not fit; "
-            "take an untouched copy, or lock the cohort again"
+            f"{name} was edited or damaged after it was written: its checksum does not fit",
+            "take an untouched copy, or lock the cohort again",
         )
     try:
         document = Document.from_json(content)
         whole = document.as_json() == content
     except (AttributeError, ConfigurationError, KeyError, TypeError, ValueError) as error:
-        raise CohortError(f"{name} cannot be read ({type(error).__name__}: {error}); lock the cohort again") from error
+        raise CohortError(
+            f"{name} cannot be read ({type(error).__name__}: {error})", "lock the cohort again"
+        ) from error
     if not whole:
-        raise CohortError(f"{name} does not hold what its hash says; take an untouched copy, or lock the cohort again")
+        raise CohortError(
+            f"{name} does not hold what its hash says", "take an untouched copy, or lock the cohort again"
+        )
     return document

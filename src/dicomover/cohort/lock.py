@@ -91,6 +91,6 @@ def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort
         return Cohort(earlier.document, cohort.locked)
     raise CohortError(
         f"{Path(path).name} was locked on {earlier.created:%Y-%m-%d} and says otherwise than the requests and the "
-        "archive do now; verify it to see what has changed in the archive, or lock anew under another name or with "
-        "overwrite=True"
+        "archive do now",
+        "verify it to see what has changed in the archive, or lock anew under another name or with overwrite=True",
     )

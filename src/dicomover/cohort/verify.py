@@ -24,12 +24,12 @@ def check_readable(cohort: Cohort, look_again: bool) -> None:
     """
     if not isinstance(cohort, Cohort):
         raise ConfigurationError(
-            f"verify() takes a Cohort, not {type(cohort).__name__}; read a lockfile with Cohort.load(path)"
+            f"verify() takes a Cohort, not {type(cohort).__name__}", "read a lockfile with Cohort.load(path)"
         )
     if look_again and not cohort.is_readable:
         raise ConfigurationError(
-            "the keys of this cohort are hashed, so its requests cannot be looked up again; load it with "
-            "secret=, or compare only what was locked with look_again=False"
+            "the keys of this cohort are hashed, so its requests cannot be looked up again",
+            "load it with secret=, or compare only what was locked with look_again=False",
         )
 
 

@@ -86,9 +86,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
 def _look(path: Path) -> None:
     """Look at the file without SQLite, which would take what lies beside it for a part of it."""
     if not path.parent.is_dir():
-        raise ConfigurationError(f"journal {str(path)!r} has no folder to lie in; create {str(path.parent)!r}")
+        raise ConfigurationError(f"journal {str(path)!r} has no folder to lie in", f"create {str(path.parent)!r}")
     if path.exists() and not path.is_file():
-        raise ConfigurationError(f"journal {str(path)!r} is no file; name a file such as 'cohort.db'")
+        raise ConfigurationError(f"journal {str(path)!r} is no file", "name a file such as 'cohort.db'")
     try:
         with path.open("rb") as file:
             head = file.read(100)
@@ -96,16 +96,16 @@ def _look(path: Path) -> None:
         head = b""
     except OSError as error:
         raise ConfigurationError(
-            f"journal {str(path)!r} cannot be read ({error.strerror}); mend that, or name another file"
+            f"journal {str(path)!r} cannot be read ({error.strerror})", "mend that, or name another file"
         ) from error
     log = path.with_name(path.name + "-wal")
     if not head and log.exists() and log.stat().st_size:
         raise ConfigurationError(
-            f"journal {str(path)!r} is gone, but {log.name!r} with its last records is there; "
-            "put the journal back beside it, or move that file away to begin anew"
+            f"journal {str(path)!r} is gone, but {log.name!r} with its last records is there",
+            "put the journal back beside it, or move that file away to begin anew",
         )
     if head and not head.startswith(_MAGIC):
-        raise ConfigurationError(f"journal {str(path)!r} is no SQLite file, or a damaged one; name another file")
+        raise ConfigurationError(f"journal {str(path)!r} is no SQLite file, or a damaged one", "name another file")
     owner = int.from_bytes(head[68:72], "big")
     if owner not in (0, APPLICATION_ID):
         raise _foreign(path)
@@ -124,11 +124,11 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
         raise _foreign(path)
     if version > SCHEMA_VERSION:
         raise ConfigurationError(
-            f"journal {str(path)!r} has schema {version}, this dicomover knows up to {SCHEMA_VERSION}; "
-            "upgrade dicomover, or name another file"
+            f"journal {str(path)!r} has schema {version}, this dicomover knows up to {SCHEMA_VERSION}",
+            "upgrade dicomover, or name another file",
         )
     if version < 1 or not tables:
-        raise ConfigurationError(f"journal {str(path)!r} has no schema of a journal; name another file")
+        raise ConfigurationError(f"journal {str(path)!r} has no schema of a journal", "name another file")
     return False
 
 
@@ -202,7 +202,7 @@ def select(connection: sqlite3.Connection, query: str, keys: Iterable[str]) -> I
 
 
 def _foreign(path: Path) -> ConfigurationError:
-    return ConfigurationError(f"journal {str(path)!r} is the database of another program; name another file")
+    return ConfigurationError(f"journal {str(path)!r} is the database of another program", "name another file")
 
 
 def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
@@ -218,4 +218,4 @@ def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
         why, mend = "cannot grow, the disk is full", "make room, then run it again"
     else:
         why, mend = "cannot be used", "mend that, or name another file"
-    return ConfigurationError(f"journal {str(path)!r} {why} ({error}); {mend}")
+    return ConfigurationError(f"journal {str(path)!r} {why} ({error})", mend)

@@ -99,9 +99,9 @@ class Journal:
     ) -> None:
         check_privacy(privacy, secret)
         if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease < float("inf"):
-            raise ConfigurationError(f"lease={lease!r} is no number of seconds above 0; give one such as 120")
+            raise ConfigurationError(f"lease={lease!r} is no number of seconds above 0", "give one such as 120")
         if sync not in get_args(Sync):
-            raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'; choose one")
+            raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'", "choose one")
         self.path = Path(path).absolute()
         self._privacy, self._secret = privacy, secret
         self._lease, self._sync, self._version = lease, sync, version
@@ -341,7 +341,7 @@ class Journal:
     # --- behind them
 
     def _not_open(self) -> JournalError:
-        return JournalError(f"journal {str(self.path)!r} is not open; use it in a `with` block")
+        return JournalError(f"journal {str(self.path)!r} is not open", "use it in a `with` block")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -352,11 +352,12 @@ class Journal:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise JournalError(str(database.unusable(self.path, error))) from error
+                found = database.unusable(self.path, error)
+                raise JournalError(found.what, found.mend) from error
             except DamagedRecord as error:
                 raise JournalError(
-                    f"journal {str(self.path)!r} has a record that cannot be read ({error}); "
-                    "restore a copy of it, or keep it aside and name another file"
+                    f"journal {str(self.path)!r} has a record that cannot be read ({error})",
+                    "restore a copy of it, or keep it aside and name another file",
                 ) from error
 
     @contextlib.contextmanager

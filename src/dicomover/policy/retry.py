@@ -91,23 +91,24 @@ class Retry:
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
             raise ConfigurationError(
-                f"retry attempts={self.attempts!r} is not a whole number above 0; 1 is the first attempt and no retry"
+                f"retry attempts={self.attempts!r} is not a whole number above 0",
+                "1 is the first attempt and no retry",
             )
         for name in ("first_wait", "longest_wait"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise ConfigurationError(f"retry {name}={value!r} is not a number of seconds above 0; give, say, 30")
+                raise ConfigurationError(f"retry {name}={value!r} is not a number of seconds above 0", "give, say, 30")
         if self.first_wait > self.longest_wait:
             raise ConfigurationError(
-                f"retry first_wait={self.first_wait!r} is longer than longest_wait={self.longest_wait!r}; "
-                "raise longest_wait"
+                f"retry first_wait={self.first_wait!r} is longer than longest_wait={self.longest_wait!r}",
+                "raise longest_wait",
             )
         known = [str(status) for status in RETRIABLE]
         given = self.on if isinstance(self.on, Collection) and not isinstance(self.on, str) else (self.on,)
         for status in given:
             if status not in known:
                 raise ConfigurationError(
-                    f"retry on={status!r} is no verdict that a retry can change; choose from {', '.join(known)}"
+                    f"retry on={status!r} is no verdict that a retry can change", f"choose from {', '.join(known)}"
                 )
         object.__setattr__(self, "on", tuple(status for status in known if status in given))
 
@@ -153,7 +154,8 @@ class Retry:
         if str(value) in named:
             return named[str(value)]
         raise ConfigurationError(
-            f"retry={value!r} cannot be read; give a Retry, a number of attempts, 'none', 'interactive' or 'overnight'"
+            f"retry={value!r} cannot be read",
+            "give a Retry, a number of attempts, 'none', 'interactive' or 'overnight'",
         )
 
 

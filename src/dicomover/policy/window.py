@@ -143,8 +143,8 @@ class Window:
 
 def _unreadable(text: object, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"window {text!r} cannot be read: {why}; write, for example, '19:00-07:00' or "
-        "'mon-fri 19:00-07:00; sat,sun 00:00-24:00 Europe/Berlin'"
+        f"window {text!r} cannot be read: {why}",
+        "write, for example, '19:00-07:00' or 'mon-fri 19:00-07:00; sat,sun 00:00-24:00 Europe/Berlin'",
     )
 
 

@@ -196,7 +196,7 @@ def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | N
 
             if _shell() is None:
                 raise ConfigurationError(
-                    "progress 'notebook' needs an IPython kernel and there is none here; give 'auto' or 'terminal'"
+                    "progress 'notebook' needs an IPython kernel and there is none here", "give 'auto' or 'terminal'"
                 )
             return NotebookView(on_cancel=on_cancel, label=label)
         views: dict[str, Callable[[], View]] = {
@@ -210,7 +210,7 @@ def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | N
         return progress
     names = ", ".join(map(repr, _NAMES))
     raise ConfigurationError(
-        f"progress {progress!r} is not a way to show progress; give {names} or an object with show() and close()"
+        f"progress {progress!r} is not a way to show progress", f"give {names} or an object with show() and close()"
     )
 
 

@@ -103,7 +103,8 @@ def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object)
         if verdicts and all(verdict[keyword] is None for verdict in verdicts):
             raise QueryRefused(
                 f"{archive} answered {len(answers)} times without {keyword}: it seems to ignore that key, "
-                "so its answers cannot be trusted; ask by another key"
+                "so its answers cannot be trusted",
+                mend="ask by another key",
             )
     kept = [answer for answer, verdict in zip(answers, verdicts, strict=True) if all(verdict.values())]
     return kept, len(answers) - len(kept)

@@ -213,7 +213,8 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
         by_uid.setdefault(str(answer.get(level.unique_key) or ""), answer)
     if "" in by_uid:
         raise QueryRefused(
-            f"{archive} answered without {level.unique_key}, so what matches cannot be moved; ask its administrator"
+            f"{archive} answered without {level.unique_key}, so what matches cannot be moved",
+            mend="ask its administrator",
         )
     return by_uid
 

@@ -135,7 +135,7 @@ class _Search:
         except QueryRefused as error:
             if self._split == "none" or not _says_too_much(error):
                 raise
-            raise QueryRefused(f"{error}; if too much matches, {_ADVICE}", error.status) from error
+            raise QueryRefused(error, error.status, mend=f"if too much matches, {_ADVICE}") from error
         self._keep(kept)
         if self._split != "none" and self._looks_capped(came):
             self._doubts.append(f"{self._just(came)}; {_ADVICE}, or say split='none' if that is all")

@@ -31,7 +31,7 @@ def check_network(text: str) -> str:
     ('10.1.2.0/24', '10.1.2.3/32', '::1/128')
     """
     if not isinstance(text, str):
-        raise ConfigurationError(f"peer address {text!r} is no text; write it as '10.1.2.3' or '10.1.2.0/24'")
+        raise ConfigurationError(f"peer address {text!r} is no text", "write it as '10.1.2.3' or '10.1.2.0/24'")
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:
@@ -40,9 +40,10 @@ def check_network(text: str) -> str:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
         mend = "give an IP address such as 10.1.2.3, or a network such as 10.1.2.0/24; names are not looked up"
-        raise ConfigurationError(f"peer address {text!r} is neither an IP address nor a network; {mend}") from None
+        raise ConfigurationError(f"peer address {text!r} is neither an IP address nor a network", mend) from None
     raise ConfigurationError(
-        f"peer address {text!r} names a host and a network at once; give {str(meant)!r} or {text.partition('/')[0]!r}"
+        f"peer address {text!r} names a host and a network at once",
+        f"give {str(meant)!r} or {text.partition('/')[0]!r}",
     )
 
 

@@ -113,10 +113,11 @@ class Layout:
 
     def __init__(self, template: str = DEFAULT_LAYOUT) -> None:
         if not isinstance(template, str) or not template:
-            raise ConfigurationError(f"layout {template!r} is not a text; the default is {DEFAULT_LAYOUT!r}")
+            raise ConfigurationError(f"layout {template!r} is not a text", f"the default is {DEFAULT_LAYOUT!r}")
         if template.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", template):
             raise ConfigurationError(
-                f"layout {template!r} is an absolute path; give the folder separately and let the layout begin below it"
+                f"layout {template!r} is an absolute path",
+                "give the folder separately and let the layout begin below it",
             )
         self.template = template
         self._parts = [self._parse(part) for part in template.split("/")]
@@ -127,8 +128,8 @@ class Layout:
         self._folders: dict[tuple[str, ...], str] = {}
         if "SOPInstanceUID" not in self.keywords:
             raise ConfigurationError(
-                f"layout {template!r} has no {{SOPInstanceUID}}, so instances would be filed over one another; "
-                "add it to the file name"
+                f"layout {template!r} has no {{SOPInstanceUID}}, so instances would be filed over one another",
+                "add it to the file name",
             )
         self._extension = os.path.splitext(template.rsplit("/", 1)[-1])[1]  # noqa: PTH122 - not a path yet
         if "{" in self._extension or "}" in self._extension:
@@ -143,32 +144,33 @@ class Layout:
         try:
             pieces = list(string.Formatter().parse(part))
         except ValueError as error:
-            raise ConfigurationError(f"{problem} cannot be read ({error}); write keywords as {{Keyword}}") from error
+            raise ConfigurationError(f"{problem} cannot be read ({error})", "write keywords as {Keyword}") from error
         parsed = []
         for literal, keyword, spec, conversion in pieces:
             if not _HARMLESS_LITERAL.fullmatch(literal):
                 raise ConfigurationError(
-                    f"{problem} has a character that not every file system takes; "
-                    "use letters, digits, and space _ . + = @ , ( ) -"
+                    f"{problem} has a character that not every file system takes",
+                    "use letters, digits, and space _ . + = @ , ( ) -",
                 )
             if keyword is None:
                 parsed.append((literal, ""))
                 continue
             if spec or conversion:
-                raise ConfigurationError(f"{problem} has a format or conversion; write the keyword alone in braces")
+                raise ConfigurationError(f"{problem} has a format or conversion", "write the keyword alone in braces")
             if keyword not in tags_by_keyword():
                 near = difflib.get_close_matches(keyword, tags_by_keyword(), 1)
                 hint = f"did you mean {{{near[0]}}}?" if near else "give a keyword such as {StudyDate} or {Modality}"
                 raise ConfigurationError(
                     f"{problem}: {{{keyword}}} is not the keyword of a text attribute at or before "
-                    f"Series Instance UID (0020,000E); {hint}"
+                    f"Series Instance UID (0020,000E)",
+                    hint,
                 )
             parsed.append((literal, keyword))
         text = "".join(literal if not keyword else f"{literal}x" for literal, keyword in parsed)
         if not _is_harmless(text[:_LONGEST].rstrip(" .") if len(text) > _LONGEST else text):
             raise ConfigurationError(
-                f"{problem} is empty, begins or ends with a dot or a space, or is a reserved name; "
-                "folders are separated by one /"
+                f"{problem} is empty, begins or ends with a dot or a space, or is a reserved name",
+                "folders are separated by one /",
             )
         return parsed
 

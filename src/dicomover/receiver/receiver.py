@@ -175,7 +175,7 @@ class Receiver:
         """
         with self._lock:
             if self._engine is not None:
-                raise ReceiverError(f"the receiver on port {self._engine.port} runs already; stop it first")
+                raise ReceiverError(f"the receiver on port {self._engine.port} runs already", "stop it first")
             engine = self._new_engine()
             try:
                 engine.start()
@@ -253,7 +253,7 @@ class Receiver:
 
     def _running(self) -> _Engine:
         if self._engine is None:
-            raise ReceiverError("the receiver does not run; call start() first")
+            raise ReceiverError("the receiver does not run", "call start() first")
         if self._engine.failure is not None:
             raise self._engine.failure
         return self._engine
@@ -269,10 +269,10 @@ class Receiver:
 def _check_workers(workers: int, own_process: bool) -> None:
     if not can_share():
         raise ConfigurationError(
-            f"workers={workers}: processes cannot share a port on this platform; leave workers at 1"
+            f"workers={workers}: processes cannot share a port on this platform", "leave workers at 1"
         )
     if not own_process:
         raise ConfigurationError(
-            f"workers={workers} are processes of their own, which own_process=False and tls rule out; "
-            "leave workers at 1, or leave those out"
+            f"workers={workers} are processes of their own, which own_process=False and tls rule out",
+            "leave workers at 1, or leave those out",
         )

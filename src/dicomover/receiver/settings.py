@@ -68,14 +68,14 @@ class ReceiverSettings:
 
     def __post_init__(self) -> None:
         if not self.folder:
-            raise ConfigurationError(f"folder {self.folder!r} is empty; give the folder that shall hold the files")
+            raise ConfigurationError(f"folder {self.folder!r} is empty", "give the folder that shall hold the files")
         object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "our AE title"))
         if self.port is not None:
             check_port(self.port, lowest=0)
         Layout(self.layout)
         if self.existing not in ("keep", "replace", "error"):
             near = difflib.get_close_matches(str(self.existing), ("keep", "replace", "error"), 1)
-            raise ConfigurationError(f"existing={self.existing!r} is unknown; give {near[0] if near else 'keep'!r}")
+            raise ConfigurationError(f"existing={self.existing!r} is unknown", f"give {near[0] if near else 'keep'!r}")
         titles = tuple(check_ae_title(title, "calling AE title") for title in self.calling_ae_titles)
         object.__setattr__(self, "calling_ae_titles", titles)
         object.__setattr__(self, "addresses", tuple(map(check_network, self.addresses)))
@@ -99,7 +99,7 @@ class ReceiverSettings:
             ("addresses", addresses, "addresses"),
         ):
             if isinstance(given, str):
-                raise ConfigurationError(f"{name}={given!r} is one text; give a list of {what}")
+                raise ConfigurationError(f"{name}={given!r} is one text", f"give a list of {what}")
         folder = os.path.abspath(folder)  # noqa: PTH100
         return cls(folder=folder, calling_ae_titles=tuple(calling_ae_titles), addresses=tuple(addresses), **others)
 

@@ -57,8 +57,8 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
     missing = [column.name for column in SCHEMA if column.name not in summary.columns]
     if missing:
         raise ConfigurationError(
-            f"a report is made of a summary, and this table has no column {', '.join(map(repr, missing))}; "
-            "give what move() or job.summary() returns, all columns of it"
+            f"a report is made of a summary, and this table has no column {', '.join(map(repr, missing))}",
+            "give what move() or job.summary() returns, all columns of it",
         )
     ours: dict[str, Any] = {}
     for column in SCHEMA:

@@ -86,7 +86,7 @@ def requests_around(
     first, last = _moved(before, -1, "before"), _moved(after, 1, "after")
     day = Date(2024, 1, 1)
     if first(day) > last(day):
-        raise ConfigurationError(f"before={before!r} and after={after!r} leave no day between them; let them overlap")
+        raise ConfigurationError(f"before={before!r} and after={after!r} leave no day between them", "let them overlap")
     fixed = _fixed(keys)
     _check_columns(table, patient, date, fixed)
     problems: list[Problem] = []
@@ -150,7 +150,7 @@ def _moved(reach: Reach, sign: int, name: str) -> Callable[[Date], Date]:
     """Return what moves a day by so much."""
     is_number = isinstance(reach, numbers.Real) or (isinstance(reach, str) and reach.strip().isdigit())
     why = "is not a number of whole days" + (": its unit is missing" if is_number else "")
-    wrong = ConfigurationError(f"{name}={reach!r} {why}; write '7D', or DateOffset(months=6)")
+    wrong = ConfigurationError(f"{name}={reach!r} {why}", "write '7D', or DateOffset(months=6)")
     if isinstance(reach, pd.DateOffset):
         offset = reach
 

@@ -113,7 +113,7 @@ def parse_requests(
     [('STUDY', {'AccessionNumber': '00123'}), ('STUDY', {'StudyInstanceUID': '1.2.3'})]
     """
     if invalid not in get_args(Invalid):
-        raise ConfigurationError(f"invalid={invalid!r} is neither 'raise' nor 'record'; choose one")
+        raise ConfigurationError(f"invalid={invalid!r} is neither 'raise' nor 'record'", "choose one")
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)
     given, rows = _rows(requests, keys)

@@ -117,7 +117,7 @@ class Association:
                 raise AssociationLost(message, LostBy.TIMEOUT) from error
             if isinstance(error, ProtocolError):
                 said = f"what listens at {self.node} does not answer in DICOM ({error})"
-                raise ProtocolError(f"{said}; check host and port") from error
+                raise ProtocolError(said, "check host and port") from error
             raise
         self._connection = connection
         self._by_sop_class = {context.abstract_syntax: context for context in connection.contexts.values()}
@@ -323,8 +323,8 @@ class Association:
         if context is None:
             name = _SERVICE_NAMES[sop_class]
             raise ContextRejected(
-                f"{self.node} accepted the association, but does not offer {name} to {self.ae_title!r}; "
-                "try the other model, or ask its administrator to allow it"
+                f"{self.node} accepted the association, but does not offer {name} to {self.ae_title!r}",
+                "try the other model, or ask its administrator to allow it",
             )
         return context
 

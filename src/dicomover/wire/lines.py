@@ -156,7 +156,9 @@ class Line:
         except OSError as error:  # no descriptor is left, or no memory
             self.close()
             why = f"this machine cannot open another connection ({error.strerror or error})"
-            raise NodeUnreachable(f"{self._pool.node}: {why}; close what is not needed, or raise its limits") from error
+            raise NodeUnreachable(
+                f"{self._pool.node}: {why}", "close what is not needed, or raise its limits"
+            ) from error
         except BaseException:
             self.close()
             raise

@@ -136,7 +136,7 @@ def _rejection(node: Node, ae_title: str, result: int, source: int, reason: int)
         f"or it does not know ours, {ae_title!r}: some archives say so then",
     }.get((source, reason), "try again later" if result == 2 else "ask its administrator what it allows")
     kind = "for now" if result == 2 else "for good"
-    return AssociationRejected(f"{node} rejected the association {kind}: {words}; {mend}", result, source, reason)
+    return AssociationRejected(f"{node} rejected the association {kind}: {words}", result, source, reason, mend=mend)
 
 
 def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:

@@ -35,8 +35,8 @@ def connect(
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it cannot be a name"
         mend = "check how it is written; some names are known only in the hospital's network or its VPN"
-        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why}); {mend}") from error
-    why = "no address"
+        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why})", mend) from error
+    why, code = "no address", 0
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
@@ -49,9 +49,8 @@ def connect(
         else:
             why = os.strerror(code) if code not in (0, *_IN_PROGRESS) else f"no answer within {seconds:g} s"
         sock.close()
-    raise NodeUnreachable(
-        f"{node}: no TCP connection ({why}); check host and port, and whether a firewall lets this machine through"
-    )
+    mend = "check host and port, and whether a firewall lets this machine through"
+    raise NodeUnreachable(f"{node}: no TCP connection ({why})", mend, code or None)
 
 
 def _wait_connected(sock: socket.socket, limit: float | None, waker: Waker | None, until: Until) -> bool:
@@ -83,4 +82,4 @@ def _wrap_tls(sock: socket.socket, node: Node, limit: float | None) -> socket.so
         return node.tls.wrap_socket(sock, server_hostname=node.host)
     except OSError as error:
         sock.close()
-        raise NodeUnreachable(f"{node}: no TLS connection ({error}); check the certificates on both sides") from error
+        raise NodeUnreachable(f"{node}: no TLS connection ({error})", "check the certificates on both sides") from error

@@ -116,7 +116,7 @@ class _Child:
         try:
             service.start()
         except ReceiverError as error:
-            self._answer(frame["id"], error=str(error))
+            self._answer(frame["id"], error=[error.what, error.mend])
             return
         self._service = service
         self._outbox.start()
@@ -129,7 +129,7 @@ class _Child:
         try:
             self._service.sync()
         except ReceiverError as error:
-            self._answer(number, error=str(error))
+            self._answer(number, error=[error.what, error.mend])
         else:
             self._answer(number)
 

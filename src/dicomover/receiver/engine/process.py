@@ -125,7 +125,7 @@ class ProcessEngine:
         except OSError as error:
             self._errors.close()
             raise ReceiverError(
-                f"no process can be started for the receiver ({error.strerror}); own_process=False does without"
+                f"no process can be started for the receiver ({error.strerror})", "own_process=False does without"
             ) from error
         assert process.stdin is not None
         self._process = process
@@ -195,14 +195,16 @@ class ProcessEngine:
         try:
             self._writer.write(frame)
         except (OSError, ValueError) as error:
-            raise self.failure or ReceiverError("the receiver's process has ended; start the receiver again") from error
+            raise self.failure or ReceiverError(
+                "the receiver's process has ended", "start the receiver again"
+            ) from error
 
     def order(self, what: str, **more: Any) -> Reply:
         """Send an order; `answer` waits for the answer to it."""
         reply = Reply(what)
         with self._lock:
             if self._ended:
-                raise self.failure or ReceiverError("the receiver has been stopped; start it again")
+                raise self.failure or ReceiverError("the receiver has been stopped", "start it again")
             self._last_number += 1
             reply.number = self._last_number
             self._replies[reply.number] = reply
@@ -219,11 +221,13 @@ class ProcessEngine:
             came = reply.came.wait(seconds)
             self._forget(reply)
             if not came:
-                raise ReceiverError(f"the receiver's process does not answer ({reply.what}); start the receiver again")
+                raise ReceiverError(
+                    f"the receiver's process does not answer ({reply.what})", "start the receiver again"
+                )
         if reply is None or not reply.frame:
-            raise self.failure or ReceiverError("the receiver's process has ended; start the receiver again")
+            raise self.failure or ReceiverError("the receiver's process has ended", "start the receiver again")
         if "error" in reply.frame:
-            raise ReceiverError(reply.frame["error"])
+            raise ReceiverError(*reply.frame["error"])
         return reply.frame
 
     def _forget(self, reply: Reply) -> None:
@@ -283,7 +287,7 @@ class ProcessEngine:
         else:
             count = self._together.count
             why = f"one of the receiver's {count} processes ended unexpectedly, {how}, and the others end with it"
-        self.failure = ReceiverError(f"{why}; nothing can arrive until the receiver is started again")
+        self.failure = ReceiverError(why, "nothing can arrive until the receiver is started again")
         logger.error("%s", why)
 
     def _last_words(self) -> str:

@@ -96,7 +96,7 @@ class Service:
             filing.check_space()
         except OSError as error:
             raise ReceiverError(
-                f"folder {settings.folder!r}: {error.strerror}; free some space, or choose another folder"
+                f"folder {settings.folder!r}: {error.strerror}", "free some space, or choose another folder"
             ) from error
         self.storage = Storage(settings, filing, self.admissions, self._tell)
         self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
@@ -113,8 +113,8 @@ class Service:
             self.storage.filing.sync()
         except OSError as error:
             raise ReceiverError(
-                f"folder {self.settings.folder!r}: what was received could not be made durable "
-                f"({error.strerror}); check the disk"
+                f"folder {self.settings.folder!r}: what was received could not be made durable ({error.strerror})",
+                "check the disk",
             ) from None  # its text names files, and so may name patients
 
     def admit(self, admission: Admission) -> None:
@@ -268,7 +268,8 @@ def _usable(folder: str) -> str:
             pass
     except OSError as error:
         raise ReceiverError(
-            f"folder {folder!r} cannot be written ({error.strerror}); give a folder of yours, or mend its permissions"
+            f"folder {folder!r} cannot be written ({error.strerror})",
+            "give a folder of yours, or mend its permissions",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -309,7 +310,7 @@ def _listen(bind: str | None, port: int) -> socket.socket:
         }.get(error.errno or 0, "check the address and the port")
         # Python's own text for bind() repeats the address; the system's does not.
         why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ReceiverError(f"{where} cannot be listened on ({why}): {mend}") from error
+        raise ReceiverError(f"{where} cannot be listened on ({why})", mend) from error
 
 
 def _listen_everywhere(port: int) -> socket.socket:
