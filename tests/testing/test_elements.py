@@ -1,0 +1,37 @@
+"""Flat data sets there and back, as pydicom reads them."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from pydicom import Dataset
+
+from dicomover.testing._elements import IMPLICIT, decode, encode
+from testing_kit import EXPLICIT
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_elements_there_and_back(syntax: str) -> None:
+    """Text, lists, numbers and other scripts survive; a nested data set reads as pydicom reads it."""
+    values = {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "StudyDate": "",
+        "ModalitiesInStudy": "CT\\MR",
+        "PatientName": "Müller^Jörg",
+        "Rows": "512",
+    }
+    assert decode(encode(values, syntax), syntax) == values
+    nested = Dataset()
+    nested.QueryRetrieveLevel, nested.StudyDate = "STUDY", "20240101"
+    nested.RequestAttributesSequence = [Dataset()]
+    nested.RequestAttributesSequence[0].RequestedProcedureID = "1"
+    for undefined in (False, True):
+        nested["RequestAttributesSequence"].is_undefined_length = undefined
+        buffer = BytesIO()
+        nested.save_as(buffer, implicit_vr=syntax == IMPLICIT, little_endian=True)
+        expected = {"QueryRetrieveLevel": "STUDY", "StudyDate": "20240101", "RequestAttributesSequence": ""}
+        assert decode(buffer.getvalue(), syntax) == expected
+    for broken in (b"\x08", b"\x08\x00\x52\x00CS\xff\x7fSTUDY"):
+        with pytest.raises(ValueError, match=r"element|claims"):
+            decode(broken, syntax)
