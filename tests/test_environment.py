@@ -39,3 +39,13 @@ def test_no_dependency_has_an_upper_bound() -> None:
     extras = [item for extra in PROJECT["optional-dependencies"].values() for item in extra]
     for requirement in [*PROJECT["dependencies"], *extras, *CONDA]:
         assert not re.search(r"[<~=]=|<|~", requirement.split(";")[0].replace(">=", "")), requirement
+
+
+def test_every_python_that_is_named_is_tried() -> None:
+    """The classifiers name the Pythons that the tests run on, beginning with the oldest that works."""
+    named = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
+    assert f">={named[0]}" == PROJECT["requires-python"]
+    workflow = ROOT / ".github" / "workflows" / "ci.yml"
+    if not workflow.exists():
+        pytest.skip("a source distribution has no workflow")
+    assert yaml.safe_load(workflow.read_text())["jobs"]["run"]["strategy"]["matrix"]["python-version"] == named

@@ -46,6 +46,11 @@ STILL_TO_BE_CUT = {
 """What the contract of layers lets pass beside the front door; it only becomes less."""
 
 
+def read(name: str) -> str:
+    """Return a file of the checkout."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 def test_exported_names() -> None:
     """The exported names are a sorted list, and each can be had."""
     assert dicomover.__all__ == sorted(dicomover.__all__)
@@ -94,6 +99,17 @@ def test_typed_and_versioned() -> None:
     assert dicomover.__version__ == importlib.metadata.version("dicomover")
 
 
+def test_the_papers_name_the_version() -> None:
+    """The changelog begins with this version, and the citation names it, with the title and licence of the package."""
+    cited = pytest.importorskip("yaml").safe_load(read("CITATION.cff"))
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    assert cited["version"] == project["version"] == dicomover.__version__
+    assert cited["license"] == project["license"]
+    assert [author["name"] for author in cited["authors"]] == [author["name"] for author in project["authors"]]
+    versions = re.findall(r"^## \[(.+?)\] - (\d{4}-\d\d-\d\d|Unreleased)$", read("CHANGELOG.md"), re.MULTILINE)
+    assert versions[0][0] == dicomover.__version__
+
+
 def test_it_logs_to_itself_and_prints_nothing() -> None:
     """The library has a logger of its own with a NullHandler, and configures nobody else's."""
     code = "import logging, dicomover\nroot = logging.getLogger()\nassert not root.handlers\n"
@@ -114,9 +130,7 @@ def test_arrows_point_down() -> None:
 
 def test_the_contract_lets_the_front_door_pass_alone() -> None:
     """Nothing but the front door is excepted from the layers, and every room stands on one floor."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
     (layers,) = [contract for contract in contracts if contract["type"] == "layers"]
     assert set(layers["ignore_imports"]) - {"dicomover -> dicomover.**"} <= STILL_TO_BE_CUT
     assert sorted(room for floor in HOUSE.floors for room in floor) == sorted(HOUSE.rooms)
@@ -133,7 +147,9 @@ def test_the_house_is_small_enough_to_know() -> None:
 
 def test_every_module_has_the_test_file_of_its_name() -> None:
     """The tests mirror the packages: `wire/lines.py` is tested by `tests/wire/test_lines.py`."""
-    modules = [path.relative_to(SOURCE) for path in HOUSE.paths.values() if path.stem not in ("__init__", "__main__")]
+    modules = [
+        path.relative_to(HOUSE.source) for path in HOUSE.paths.values() if path.stem not in ("__init__", "__main__")
+    ]
     missing = [m for m in modules if not (ROOT / "tests" / m.with_name(f"test_{m.stem.strip('_')}.py")).exists()]
     assert len(missing) <= UNTESTED, f"without a test file of their name: {', '.join(map(str, missing))}"
 
