@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomover.cohort.content import Digest, LockedRequest
 from dicomover.cohort.drift import Kind
-from dicomover.dicomfile import Head, HeadError
+from dicomover.dicomfile import Head, HeadError, read_file_meta
 from dicomover.errors import NoSuchFileError
 
 __all__ = [
@@ -40,8 +39,6 @@ CHECK_COLUMNS = ("request", "kind", "StudyInstanceUID", "SeriesInstanceUID", "SO
 _SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
 _WANTED = frozenset((_SOP, _STUDY, _SERIES))
 _FIRST, _MORE = 1 << 13, 1 << 20  # bytes: most heads end within the first
-_ELEMENT = struct.Struct("<HH2sH")
-_LONG_VRS = (b"OB", b"UN", b"OW", b"SQ", b"UT")
 _BLOCK = 1 << 20
 _THREADS = 4
 _IMPLICIT = str(ImplicitVRLittleEndian)
@@ -131,7 +128,7 @@ def read_file(path: str) -> DicomFile | None:
         data = stream.read(_FIRST)
         if data[128:132] != b"DICM":
             return None
-        syntax, start = _meta(data)
+        syntax, start = read_file_meta(data)
         if not syntax or syntax in _BY_PYDICOM:
             return _read_by_pydicom(path)
         head = Head(syntax == _IMPLICIT, _WANTED, _SERIES)
@@ -150,23 +147,6 @@ def _make_file(path: str, sop: str, series: str, study: str, syntax: str, start:
     if not sop:
         raise HeadError("it has no SOP Instance UID")
     return DicomFile(path, sop, series, study, syntax, start)
-
-
-def _meta(data: bytes) -> tuple[str, int]:
-    """Return the transfer syntax, and where the data set begins; empty and 0 if that is not said in the usual way."""
-    if len(data) < 144 or data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
-        return "", 0
-    end, offset, syntax = 144 + int.from_bytes(data[140:144], "little"), 144, ""
-    while offset + 8 <= min(end, len(data)):
-        group, element, vr, length = _ELEMENT.unpack_from(data, offset)
-        offset += 8
-        if vr in _LONG_VRS:
-            length = int.from_bytes(data[offset : offset + 4], "little")
-            offset += 4
-        if (group, element) == (0x0002, 0x0010):
-            syntax = data[offset : offset + length].decode("ascii", "replace").strip("\0 ")
-        offset += length
-    return (syntax, end) if offset == end else ("", 0)
 
 
 def _read_by_pydicom(path: str) -> DicomFile:
