@@ -17,6 +17,7 @@ from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
 from dicomover.text.listing import facts, listing, terminal_width
 from dicomover.text.sentences import count_of
+from dicomover.text.writing import replace_file
 
 __all__ = [
     "as_json",
@@ -381,16 +382,11 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        kind = path.suffix.lower()
+    kind = path.suffix.lower()
+    with replace_file(path) as part:
         if kind == ".csv":
             table.to_csv(part, index=False)
         elif kind == ".json":
             part.write_text(as_json(table) + "\n", encoding="utf-8")
         else:
             table.to_parquet(part, index=False)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

@@ -21,6 +21,7 @@ from dicomover.cohort.content import Digest, LockedRequest, canonical, content_h
 from dicomover.cohort.frame import Frame
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
+from dicomover.text.writing import replace_file
 
 __all__ = ["FIELDS", "VERSION", "Document", "Field", "read", "schema_table", "software", "write"]
 
@@ -174,16 +175,8 @@ def write(document: Document, path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     text = json.dumps(document.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replace_file(target) as part:
+        part.write_text(text + "\n", encoding="utf-8", errors="surrogatepass", newline="\n")
 
 
 def read(path: str | os.PathLike[str]) -> Document:

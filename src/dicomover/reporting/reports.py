@@ -12,6 +12,7 @@ from dicomover.reporting import figures
 from dicomover.reporting.page import document, fragment
 from dicomover.reporting.words import Names, Run, heading, plain, telling
 from dicomover.text.listing import terminal_width
+from dicomover.text.writing import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,13 +116,8 @@ class Report:
         """
         shown = self._show_keys if show_keys is None else show_keys
         target = Path(path)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
+        with replace_file(target) as part:
             part.write_text(document(*self._parts(shown)), encoding="utf-8")
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
         return target
 
     def plot(self) -> Figure:
