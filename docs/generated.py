@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 
 import drawing
-from dicomover import cohort
 from dicomover.cli import cli, option_table
 from dicomover.cli.options import HELP_NAMES
+from dicomover.cohort import FIELDS
 from dicomover.summary import schema_table
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
 
@@ -133,10 +133,16 @@ def _purpose(path: Path) -> str:
     return re.sub(r"`([^`]+)`", lambda code: "`" + code[1].replace("\\", "") + "`", "<br>".join(told))
 
 
+def lockfile() -> str:
+    """Return the fields of a lockfile."""
+    lines = ["| field | type | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*lines, *(f"| `{field.path}` | {field.type} | {field.meaning} |" for field in FIELDS)])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "behaviours": behaviours,
     "commands": commands,
-    "lockfile": cohort.schema_table,
+    "lockfile": lockfile,
     "misbehaviours": misbehaviours,
     "rooms": rooms,
     "summary": schema_table,

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from dicomover import Cohort, Mover, Node
-from dicomover.cohort.content import Digest, LockedRequest, LockedSeries, LockedStudy, State
+from dicomover.cohort.content import Digest, LockedRequest, LockedSeries, LockedStudy, LockState
 from dicomover.cohort.document import Document
-from dicomover.cohort.frame import rows_of
+from dicomover.cohort.frame import split_table
 from dicomover.identifier import Level, Model
 from dicomover.testing import DemoPacs
 
@@ -25,10 +25,10 @@ def study(uid: str, series: Mapping[str, Sequence[str]]) -> LockedStudy:
     return LockedStudy(uid, tuple(LockedSeries(name, "CT", tuple(uids)) for name, uids in series.items()))
 
 
-def locked(*studies: LockedStudy, label: Any = 0, state: State | None = None, **rest: Any) -> LockedRequest:
+def locked(*studies: LockedStudy, label: Any = 0, state: LockState | None = None, **rest: Any) -> LockedRequest:
     """Make a locked request by accession number."""
     keys = {"AccessionNumber": "1"}
-    was = state or (State.FOUND if studies else State.NOT_FOUND)
+    was = state or (LockState.FOUND if studies else LockState.NOT_FOUND)
     values = {"level": Level.STUDY, "model": Model.STUDY, "keys": keys, "given": keys, **rest}
     return LockedRequest(label, state=was, studies=studies, **values)
 
@@ -36,7 +36,7 @@ def locked(*studies: LockedStudy, label: Any = 0, state: State | None = None, **
 def cohort_of(*requests: LockedRequest, digests: Mapping[str, Digest] | None = None) -> Cohort:
     """Make a cohort that was never at an archive."""
     table = pd.DataFrame([request.given for request in requests], index=[request.label for request in requests])
-    frame, _, _ = rows_of(table)
+    frame, _, _ = split_table(table)
     node = Node("pacs.example.org", 104, ae_title="ARCHIVE")
     query = {"level": "auto", "model": "auto", "max_matches": 100}
     moment, versions = datetime(2026, 1, 2, tzinfo=UTC), {"dicomover": "0.1.0"}

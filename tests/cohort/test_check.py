@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from cohort_kit import cohort_of, locked
 from dicomover import Cohort, CohortError, Mover
 from dicomover.cohort.content import LockedSeries, LockedStudy
-from dicomover.cohort.folder import digest_of, index_folder, read_file
+from dicomover.cohort.folder import digest_file, index_folder, read_file
 from dicomover.testing import DemoPacs, Study, made_study, sample_studies
 
 A = made_study("A", series=2, instances=2)
@@ -252,7 +252,7 @@ def test_heads_are_read_as_pydicom_reads_them(tmp_path: Path, each: Study) -> No
         assert found.study == data.get("StudyInstanceUID", "")
         assert found.series == data.get("SeriesInstanceUID", "")
         assert found.transfer_syntax == data.file_meta.TransferSyntaxUID
-        assert digest_of(found).size == len(instance.data_set_bytes())
+        assert digest_file(found).size == len(instance.data_set_bytes())
 
 
 @pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cohort_kit import SECRET, kinds, locked, study
 from dicomover import Cohort, ConfigurationError, Mover, NodeUnreachable
-from dicomover.cohort.content import LockedRequest, State
+from dicomover.cohort.content import LockedRequest, LockState
 from dicomover.cohort.drift import Change, Kind, compare, drift_table
 from dicomover.identifier import Level
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
@@ -31,8 +31,8 @@ def test_a_path_is_no_cohort() -> None:
         Mover("DEMO@127.0.0.1:1").verify("cohort.lock.json")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.FOUND])
-def test_the_same_is_no_change(state: State) -> None:
+@pytest.mark.parametrize("state", [state for state in LockState if state is not LockState.FOUND])
+def test_the_same_is_no_change(state: LockState) -> None:
     """Whatever a request came to, coming to it again is no change, although the note says otherwise."""
     assert compare(locked(A, B), locked(A, B, note="x"), {}) == []
     assert compare(locked(state=state), locked(state=state, note="x"), {}) == []
@@ -88,29 +88,34 @@ def test_everything_at_once() -> None:
             {},
             [("gained", "STUDY", "2", "", (), 0, 1)],
         ),
-        (locked(A), locked(state=State.TOO_MANY, more_than=1), {"1": A}, [("ambiguous", "STUDY", "", "", (), 3, None)]),
         (
             locked(A),
-            locked(state=State.TOO_MANY, more_than=1),
+            locked(state=LockState.TOO_MANY, more_than=1),
+            {"1": A},
+            [("ambiguous", "STUDY", "", "", (), 3, None)],
+        ),
+        (
+            locked(A),
+            locked(state=LockState.TOO_MANY, more_than=1),
             {},
             [("ambiguous", "STUDY", "", "", (), 3, None), ("lost", "STUDY", "1", "", (), 3, 0)],
         ),
-        (locked(state=State.TOO_MANY, more_than=1), locked(A), {}, [("changed", "STUDY", "", "", (), None, 3)]),
-        (locked(state=State.REFUSED), locked(A), {}, [("changed", "STUDY", "", "", (), None, 3)]),
-        (locked(A), locked(state=State.REFUSED, note="no"), {}, [("unknown", "STUDY", "", "", (), None, None)]),
+        (locked(state=LockState.TOO_MANY, more_than=1), locked(A), {}, [("changed", "STUDY", "", "", (), None, 3)]),
+        (locked(state=LockState.REFUSED), locked(A), {}, [("changed", "STUDY", "", "", (), None, 3)]),
+        (locked(A), locked(state=LockState.REFUSED, note="no"), {}, [("unknown", "STUDY", "", "", (), None, None)]),
         (
             locked(A),
-            locked(study("1", {"1.1": ["1.1.1", "9"], "1.2": ["1.2.1"]}), state=State.CUT_SHORT, note="capped"),
+            locked(study("1", {"1.1": ["1.1.1", "9"], "1.2": ["1.2.1"]}), state=LockState.CUT_SHORT, note="capped"),
             {},
             [("gained", "IMAGE", "1", "1.1", ("9",), 2, 2), ("unknown", "STUDY", "", "", (), None, None)],
         ),
         (
             locked(A),
-            locked(A, state=State.CUT_SHORT, note="capped"),
+            locked(A, state=LockState.CUT_SHORT, note="capped"),
             {},
             [("unknown", "STUDY", "", "", (), None, None)],
         ),
-        (locked(A, state=State.CUT_SHORT), locked(A), {}, []),
+        (locked(A, state=LockState.CUT_SHORT), locked(A), {}, []),
     ],
 )
 def test_what_a_request_leads_to(

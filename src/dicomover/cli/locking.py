@@ -22,7 +22,7 @@ from dicomover.cli.asked import (
     talking,
     timeouts_given,
 )
-from dicomover.cohort import Cohort, Kind, State
+from dicomover.cohort import Cohort, Kind, LockState
 from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.text.listing import facts, listing, terminal_width
@@ -67,7 +67,7 @@ def run_lock(**given: Unpack[LockGiven]) -> int:
                 overwrite=given["overwrite"],
             )
         table = cohort.requests
-        found = table["state"] == str(State.FOUND)
+        found = table["state"] == str(LockState.FOUND)
         if given["as_records"]:
             click.echo(report.as_json(table))
         if not given["quiet"]:
@@ -149,7 +149,7 @@ def _lock_text(cohort: Cohort, path: Path) -> str:
         ("Instances", f"{cohort.instances['SOPInstanceUID'].nunique():,}"),
     ]
     text = f"Cohort\n{facts(pairs, width=terminal_width())}"
-    rest = table[table["state"] != str(State.FOUND)]
+    rest = table[table["state"] != str(LockState.FOUND)]
     if len(rest):
         cells = [[label, *values] for label, *values in rest[["state", "instances", "note"]].head(_SHOWN).itertuples()]
         rows = listing(["row", "state", "instances", "why"], cells, width=terminal_width())

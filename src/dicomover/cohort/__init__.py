@@ -6,8 +6,8 @@ Never here: how a batch runs, and what became of a C-MOVE.
 """
 
 from dicomover.cohort.cohort import Cohort
-from dicomover.cohort.content import State
-from dicomover.cohort.document import FIELDS, VERSION, schema_table
+from dicomover.cohort.content import LockState
+from dicomover.cohort.document import FIELDS, VERSION
 from dicomover.cohort.drift import Kind
 
-__all__ = ["FIELDS", "VERSION", "Cohort", "Kind", "State", "schema_table"]
+__all__ = ["FIELDS", "VERSION", "Cohort", "Kind", "LockState"]

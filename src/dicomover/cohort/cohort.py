@@ -11,10 +11,10 @@ from typing import Any, Self
 import pandas as pd
 
 from dicomover.cohort.content import Digest, LockedRequest, reveal
-from dicomover.cohort.document import Document, read, write
+from dicomover.cohort.document import Document, read_document, write_document
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.folder import check_table, compare_files
-from dicomover.cohort.frame import table_of
+from dicomover.cohort.frame import join_table
 from dicomover.cohort.resolver import PinnedResolver
 from dicomover.errors import CohortError, ConfigurationError
 from dicomover.node import Node
@@ -100,7 +100,7 @@ class Cohort:
         ConfigurationError
             If the secret is another one, or none was needed.
         """
-        return cls.of(read(path), secret, os.path.basename(os.fspath(path)))  # noqa: PTH119
+        return cls.of(read_document(path), secret, os.path.basename(os.fspath(path)))  # noqa: PTH119
 
     @classmethod
     def of(cls, document: Document, secret: str | bytes | None = None, name: str = "the lockfile") -> Self:
@@ -124,7 +124,7 @@ class Cohort:
         OSError
             If it cannot be written.
         """
-        write(self.document, path)
+        write_document(self.document, path)
 
     # --- what it says
 
@@ -181,7 +181,7 @@ class Cohort:
         """The rows as they were given; with hashed keys and no secret, their keys as far as they can be read."""
         labels = [request.label for request in self.locked]
         if self.is_readable:
-            return table_of(self.document.frame, labels, [request.given for request in self.locked])
+            return join_table(self.document.frame, labels, [request.given for request in self.locked])
         keys = pd.DataFrame(
             [dict(request.keys) for request in self.locked], index=pd.Index(labels, tupleize_cols=False)
         )

@@ -13,10 +13,20 @@ from typing import Any
 from dicomover.identifier import Level, Model, Request
 from dicomover.privacy import Hashed
 
-__all__ = ["Digest", "LockedRequest", "LockedSeries", "LockedStudy", "State", "content_hash", "hide", "reveal"]
+__all__ = [
+    "Digest",
+    "LockState",
+    "LockedRequest",
+    "LockedSeries",
+    "LockedStudy",
+    "content_hash",
+    "encode_canonical",
+    "hide",
+    "reveal",
+]
 
 
-class State(StrEnum):
+class LockState(StrEnum):
     """What became of a request when it was locked."""
 
     FOUND = "found"  # it came to something, and all of that is named
@@ -83,7 +93,7 @@ class LockedRequest:
     model: Model
     keys: Mapping[str, str] = field(repr=False)
     given: Mapping[str, Any] = field(repr=False)
-    state: State
+    state: LockState
     studies: tuple[LockedStudy, ...] = ()
     more_than: int | None = None
     note: str = ""
@@ -97,7 +107,7 @@ class LockedRequest:
     @property
     def matches(self) -> int | None:
         """How many studies (series, instances) it came to, by its level; None where that is not known."""
-        if self.state in (State.TOO_MANY, State.REFUSED):
+        if self.state in (LockState.TOO_MANY, LockState.REFUSED):
             return None
         if self.level is Level.IMAGE:
             return self.count
@@ -182,7 +192,7 @@ class LockedRequest:
             Model(content["model"]),
             {_text(key): _text(value) for key, value in content["keys"].items()},
             dict(content["given"]),
-            State(content["state"]),
+            LockState(content["state"]),
             studies,
             content.get("more_than"),
             content.get("note", ""),
@@ -208,7 +218,7 @@ def _text(value: object) -> str:
     return value
 
 
-def canonical(content: object) -> bytes:
+def encode_canonical(content: object) -> bytes:
     """Return JSON that is the same for the same content."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
@@ -217,16 +227,16 @@ def canonical(content: object) -> bytes:
 
 def content_hash(requests: Iterable[LockedRequest]) -> str:
     """Return the SHA-256 of the requests and what they came to, without the notes, which are for people."""
-    whole = hashlib.sha256()
+    sha = hashlib.sha256()
     for request in requests:
-        whole.update(canonical(replace(request, note="").as_json()) + b"\n")
-    return f"sha256:{whole.hexdigest()}"
+        sha.update(encode_canonical(replace(request, note="").as_json()) + b"\n")
+    return f"sha256:{sha.hexdigest()}"
 
 
 def hide(request: LockedRequest, position: int, keeper: Hashed) -> LockedRequest:
     """Put keyed hashes where the request may name a patient: in its keys that are no UIDs, its row and its label."""
-    content = canonical([_listed(request.label), dict(request.keys), dict(request.given)])
-    label = position if request.label == position else keeper.digest("label", _listed(request.label))
+    content = encode_canonical([_as_list(request.label), dict(request.keys), dict(request.given)])
+    label = position if request.label == position else keeper.digest("label", _as_list(request.label))
     return replace(
         request,
         label=label,
@@ -248,5 +258,5 @@ def reveal(request: LockedRequest, keeper: Hashed) -> LockedRequest:
     return replace(request, label=tuple(label) if isinstance(label, list) else label, keys=keys, given=given, sealed="")
 
 
-def _listed(label: object) -> object:
+def _as_list(label: object) -> object:
     return list(label) if isinstance(label, Sequence) and not isinstance(label, str) else label

@@ -1,7 +1,7 @@
 """The lockfile: what stands in it, field by field, and how it is written and read.
 
 It is JSON, made to be read and compared by people: one value a line, in an order that depends on the requests and on
-nothing else. `FIELDS` documents it; `schema_table()` prints that as a table.
+nothing else. `FIELDS` documents it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from dicomover.cohort.content import Digest, LockedRequest, canonical, content_hash
+from dicomover.cohort.content import Digest, LockedRequest, content_hash, encode_canonical
 from dicomover.cohort.frame import Frame
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
 from dicomover.text.writing import replace_file
 
-__all__ = ["FIELDS", "VERSION", "Document", "Field", "read", "schema_table", "software", "write"]
+__all__ = ["FIELDS", "VERSION", "Document", "Field", "list_versions", "read_document", "write_document"]
 
 FORMAT = "dicomover cohort"
 VERSION = 1
@@ -80,13 +80,6 @@ FIELDS = (
     Field("digests.*.TransferSyntaxUID", "text", "in which they were received"),
     Field("checksum", "text", "`sha256:` and the SHA-256 of all the other fields: any edit shows"),
 )
-
-
-def schema_table() -> str:
-    """Return the schema as a Markdown table, for the documentation."""
-    lines = ["| field | type | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{field.path}` | {field.type} | {field.meaning} |" for field in FIELDS]
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +145,18 @@ class Document:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in content.items() if name != "checksum"}
-    return f"sha256:{hashlib.sha256(canonical(rest)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(encode_canonical(rest)).hexdigest()}"
 
 
-def software() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Return the versions of Python, of dicomover and of what it depends on."""
-    import dicomover
-
-    versions = {"python": python_version(), "dicomover": dicomover.__version__}
+    versions = {"python": python_version(), "dicomover": metadata.version("dicomover")}
     for name in ("numpy", "pandas", "pydicom", "pynetdicom"):
         versions[name] = metadata.version(name)
     return versions
 
 
-def write(document: Document, path: str | os.PathLike[str]) -> None:
+def write_document(document: Document, path: str | os.PathLike[str]) -> None:
     """Write a lockfile; an older one stays whole until the new one is.
 
     Raises
@@ -179,7 +170,7 @@ def write(document: Document, path: str | os.PathLike[str]) -> None:
         part.write_text(text + "\n", encoding="utf-8", errors="surrogatepass", newline="\n")
 
 
-def read(path: str | os.PathLike[str]) -> Document:
+def read_document(path: str | os.PathLike[str]) -> Document:
     """Read a lockfile.
 
     Raises

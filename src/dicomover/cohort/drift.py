@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dicomover.cohort.content import LockedRequest, LockedStudy, State
+from dicomover.cohort.content import LockedRequest, LockedStudy, LockState
 from dicomover.identifier import Level
 from dicomover.text.sentences import count_of
 
@@ -96,44 +96,46 @@ def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str,
     list of Change
         Empty if nothing has.
     """
-    if found.state is State.REFUSED:
-        same = locked.state is State.REFUSED
+    if found.state is LockState.REFUSED:
+        same = locked.state is LockState.REFUSED
         return [] if same else [Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note)]
-    if State.TOO_MANY in (locked.state, found.state) or locked.state is State.REFUSED:
-        changes = _of_state(locked, found)
+    if LockState.TOO_MANY in (locked.state, found.state) or locked.state is LockState.REFUSED:
+        changes = _compare_states(locked, found)
     else:
-        changes = [*_of_matches(locked, found, elsewhere)]
+        changes = [*_compare_matches(locked, found, elsewhere)]
     now = {study.uid: study for study in found.studies}
     inside: list[Change] = []
     for study in locked.studies:
         there = now.get(study.uid) or elsewhere.get(study.uid)
         if there is not None:
-            inside += _of_study(locked, study, there)
+            inside += _compare_study(locked, study, there)
         elif not any(study.uid == change.study for change in changes):
-            changes.append(_lost_study(locked, study))
+            changes.append(_tell_lost(locked, study))
     lost = any(change.kind is Kind.LOST for change in inside)
-    if found.state is State.CUT_SHORT and (lost or locked.state is not State.CUT_SHORT):
+    if found.state is LockState.CUT_SHORT and (lost or locked.state is not LockState.CUT_SHORT):
         inside = [change for change in inside if change.kind is not Kind.LOST]
         inside.append(Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note))
     return changes + inside
 
 
-def _of_state(locked: LockedRequest, found: LockedRequest) -> list[Change]:
+def _compare_states(locked: LockedRequest, found: LockedRequest) -> list[Change]:
     """Compare where one of the two does not say what matches."""
     if locked.state is found.state:
         return []
     kind, was = Kind.CHANGED, "the archive would not say what it comes to when it was locked"
-    if found.state is State.TOO_MANY:
+    if found.state is LockState.TOO_MANY:
         kind, was = Kind.AMBIGUOUS, f"it came to {locked.count} instances when it was locked"
-    elif locked.state is State.TOO_MANY:
+    elif locked.state is LockState.TOO_MANY:
         was = f"more than {locked.more_than} {locked.level.plural} matched when it was locked"
-    now = found.note if found.state is State.TOO_MANY else f"now {found.matches} {found.level.plural} match"
+    now = found.note if found.state is LockState.TOO_MANY else f"now {found.matches} {found.level.plural} match"
     expected = locked.count if locked.studies else None
-    number = None if found.state is State.TOO_MANY else found.count
+    number = None if found.state is LockState.TOO_MANY else found.count
     return [Change(locked.label, locked.level, kind, expected=expected, found=number, note=f"{was}; {now}")]
 
 
-def _of_matches(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str, LockedStudy]) -> Iterator[Change]:
+def _compare_matches(
+    locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str, LockedStudy]
+) -> Iterator[Change]:
     """Compare which studies the request leads to."""
     before, now = {study.uid for study in locked.studies}, {study.uid for study in found.studies}
     strayed = [study for study in locked.studies if study.uid not in now and study.uid in elsewhere]
@@ -157,14 +159,14 @@ def _of_matches(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[
         yield Change(locked.label, Level.STUDY, kind, study.uid, expected=0, found=study.count, note=note)
 
 
-def _lost_study(locked: LockedRequest, study: LockedStudy) -> Change:
+def _tell_lost(locked: LockedRequest, study: LockedStudy) -> Change:
     note = "the archive no longer has this study"
     if locked.level in (Level.SERIES, Level.IMAGE):
         note = f"the archive no longer has what was locked of this study at level {locked.level}"
     return Change(locked.label, Level.STUDY, Kind.LOST, study.uid, expected=study.count, found=0, note=note)
 
 
-def _of_study(locked: LockedRequest, before: LockedStudy, now: LockedStudy) -> Iterator[Change]:
+def _compare_study(locked: LockedRequest, before: LockedStudy, now: LockedStudy) -> Iterator[Change]:
     """Compare one study, series by series."""
     was, there = before.by_series, now.by_series
     home = {uid: series for series, uids in was.items() for uid in uids}

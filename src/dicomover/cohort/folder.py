@@ -27,8 +27,8 @@ __all__ = [
     "Folder",
     "check_table",
     "compare_files",
+    "digest_file",
     "digest_files",
-    "digest_of",
     "index_folder",
     "read_file",
 ]
@@ -67,7 +67,7 @@ class Folder:
     unreadable: list[str] = field(default_factory=list)
 
 
-_LEFT = re.compile(r"\.(part|changed-\d+)$")
+_LEFTOVER = re.compile(r"\.(part|changed-\d+)$")
 
 
 def index_folder(folder: str | os.PathLike[str]) -> Folder:
@@ -111,7 +111,7 @@ def _list_paths(folder: str) -> Iterator[str]:
         entered.add((seen.st_dev, seen.st_ino))
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        yield from (entry.path for entry in entries if entry.is_file() and not _LEFT.search(entry.name))
+        yield from (entry.path for entry in entries if entry.is_file() and not _LEFTOVER.search(entry.name))
         waiting += reversed([entry.path for entry in entries if entry.is_dir()])
 
 
@@ -163,7 +163,7 @@ def _read_by_pydicom(path: str) -> DicomFile:
     return _make_file(path, sop, series, study, syntax, 0)
 
 
-def digest_of(file: DicomFile) -> Digest:
+def digest_file(file: DicomFile) -> Digest:
     """Return the size and the SHA-256 of a data set, without the file meta information where that can be told apart."""
     sha, size = hashlib.sha256(), 0
     with open(file.path, "rb") as stream:  # noqa: PTH123
@@ -179,7 +179,7 @@ def digest_files(files: Iterable[DicomFile]) -> Iterator[tuple[DicomFile, Digest
 
     def read(file: DicomFile) -> tuple[DicomFile, Digest | None]:
         try:
-            return file, digest_of(file)
+            return file, digest_file(file)
         except OSError:
             return file, None
 

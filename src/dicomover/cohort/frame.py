@@ -12,7 +12,7 @@ import pandas as pd
 
 from dicomover.errors import Problem, RequestError
 
-__all__ = ["Frame", "rows_of", "table_of"]
+__all__ = ["Frame", "join_table", "split_table"]
 
 _PLAIN = ("string", "object", "bool", "boolean", "int64", "Int64", "float64", "Float64")
 
@@ -25,7 +25,7 @@ class Frame:
     index: tuple[str | None, ...] = (None,)
 
 
-def rows_of(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]]:
+def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]]:
     """Take a table apart.
 
     Parameters
@@ -62,8 +62,8 @@ def rows_of(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]
     return Frame(columns, index), [_label(label) for label in table.index], rows
 
 
-def table_of(frame: Frame, labels: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Put a table together again; see `rows_of`."""
+def join_table(frame: Frame, labels: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put a table together again; see `split_table`."""
     if len(frame.index) > 1:
         index: pd.Index = pd.MultiIndex.from_tuples(list(labels), names=list(frame.index))
     elif list(labels) == list(range(len(labels))):

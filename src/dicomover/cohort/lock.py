@@ -11,8 +11,8 @@ from typing import Any
 
 from dicomover.cohort.cohort import Cohort
 from dicomover.cohort.content import LockedRequest, hide
-from dicomover.cohort.document import Document, software
-from dicomover.cohort.frame import rows_of
+from dicomover.cohort.document import Document, list_versions
+from dicomover.cohort.frame import split_table
 from dicomover.cohort.lookup import Contents, look_up
 from dicomover.errors import CohortError
 from dicomover.identifier import Request
@@ -52,7 +52,7 @@ def lock_requests(
         If the archive cannot be reached any more.
     """
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
-    frame, labels, rows = rows_of(table)
+    frame, labels, rows = split_table(table)
     contents = Contents(lines.find, archive)
 
     def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
@@ -68,7 +68,7 @@ def lock_requests(
         requests = tuple(hide(request, position, keeper) for position, request in enumerate(known))
     node = Node(archive.host, archive.port, ae_title=archive.ae_title)
     now = datetime.now(UTC).replace(microsecond=0)
-    return Cohort(Document(requests, frame, node, query, now, software(), kept), tuple(known))
+    return Cohort(Document(requests, frame, node, query, now, list_versions(), kept), tuple(known))
 
 
 def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None) -> Cohort:

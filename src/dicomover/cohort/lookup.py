@@ -8,14 +8,14 @@ from typing import Any
 
 from pydicom import Dataset
 
-from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, State
+from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, LockState
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.instances import Find, studies_of
 from dicomover.query.matching import select
 from dicomover.query.resolve import Target, TooManyMatches, no_match, resolve
 
-__all__ = ["Contents", "held_of", "identifier_of", "look_up"]
+__all__ = ["Contents", "find_held", "identify_study", "look_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Contents:
             answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
             if not answers:
                 return None
-            counted = _number(answers[0], counts)
+            counted = _read_count(answers[0], counts)
         parts = self._parts(identifier)
         series = tuple(sorted((part for part, _ in parts), key=lambda part: part.uid))
         study = LockedStudy(identifier.study, series)
@@ -80,7 +80,7 @@ class Contents:
             images = self.find(Level.IMAGE, model, {**keys, "SeriesInstanceUID": uid}, (), None)
             instances = sorted({str(image.get("SOPInstanceUID") or "") for image in images} - {""})
             part = LockedSeries(uid, str(answer.get("Modality") or ""), tuple(instances))
-            parts.append((part, len(instances) >= _number(answer, counts)))
+            parts.append((part, len(instances) >= _read_count(answer, counts)))
         return parts
 
 
@@ -105,29 +105,29 @@ def look_up(
     NodeError
         If the archive cannot be reached any more. What it says about this one request is a state.
     """
-    none = LockedRequest(request.label, request.level, request.model, request.keys, given or {}, State.NOT_FOUND)
+    none = LockedRequest(request.label, request.level, request.model, request.keys, given or {}, LockState.NOT_FOUND)
     things = request.level.plural
     try:
         resolution = resolve(request, contents.find, archive=contents.archive, count=False, max_matches=max_matches)
-        parts, absent, whole = _looked_into(resolution.targets, contents)
+        parts, absent, whole = _look_into(resolution.targets, contents)
     except TooManyMatches:
         note = f"more than {max_matches} {things} match"
-        return replace(none, state=State.TOO_MANY, more_than=max_matches, note=note)
+        return replace(none, state=LockState.TOO_MANY, more_than=max_matches, note=note)
     except (QueryRefused, ContextRejected, ProtocolError) as error:
-        return replace(none, state=State.REFUSED, note=str(error))
+        return replace(none, state=LockState.REFUSED, note=str(error))
     if not parts:
         return replace(none, note=resolution.note or no_match(request.level))
-    state, notes = State.FOUND, [resolution.note]
+    state, notes = LockState.FOUND, [resolution.note]
     if absent:
-        state = State.INCOMPLETE
+        state = LockState.INCOMPLETE
         notes.append(f"{absent} of the {things} that it names are not in the archive")
     if not whole:
-        state = State.CUT_SHORT
+        state = LockState.CUT_SHORT
         notes.append("the archive counts more instances than it names; ask its administrator whether it caps answers")
-    return replace(none, state=state, studies=_merged(parts), note="; ".join(filter(None, notes)))
+    return replace(none, state=state, studies=_merge(parts), note="; ".join(filter(None, notes)))
 
 
-def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[LockedStudy], int, bool]:
+def _look_into(targets: Iterable[Target], contents: Contents) -> tuple[list[LockedStudy], int, bool]:
     """Return what stands behind targets, how many named things are not there, and whether all that is was named."""
     parts: list[LockedStudy] = []
     absent, whole = 0, True
@@ -135,7 +135,7 @@ def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[Lo
         identifier = target.identifier
         if identifier.level is Level.PATIENT:
             studies = (Target(study) for study in studies_of(identifier, contents.find))
-            more, gone, complete = _looked_into(studies, contents)
+            more, gone, complete = _look_into(studies, contents)
             parts, absent, whole = parts + more, absent + gone, whole and complete
             continue
         if identifier.level is Level.STUDY:
@@ -144,7 +144,7 @@ def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[Lo
             held = contents.series(identifier)
         if identifier.level is Level.IMAGE:
             wanted = identifier.uids(Level.IMAGE)
-            part = None if held is None else _only(held.study, wanted)
+            part = None if held is None else _restrict(held.study, wanted)
             absent += len(wanted) - (part.count if part else 0)
             if part is not None and part.count:
                 parts.append(part)
@@ -156,7 +156,7 @@ def _looked_into(targets: Iterable[Target], contents: Contents) -> tuple[list[Lo
     return parts, absent, whole
 
 
-def identifier_of(locked: LockedRequest, study: LockedStudy) -> Identifier:
+def identify_study(locked: LockedRequest, study: LockedStudy) -> Identifier:
     """Return how to ask for a locked study: in Patient Root only if that was the model and the patient is known."""
     keys, model = {"StudyInstanceUID": study.uid}, Model.STUDY
     if locked.model is Model.PATIENT and locked.is_readable and "PatientID" in locked.keys:
@@ -164,9 +164,9 @@ def identifier_of(locked: LockedRequest, study: LockedStudy) -> Identifier:
     return Identifier.of(Level.STUDY, model, keys)
 
 
-def held_of(locked: LockedRequest, study: LockedStudy, contents: Contents) -> LockedStudy | None:
+def find_held(locked: LockedRequest, study: LockedStudy, contents: Contents) -> LockedStudy | None:
     """Return what the archive has of a locked study now, at the level at which it was locked; None if nothing."""
-    identifier = identifier_of(locked, study)
+    identifier = identify_study(locked, study)
     if locked.level in (Level.PATIENT, Level.STUDY):
         held = contents.study(identifier)
         return None if held is None else held.study
@@ -176,12 +176,12 @@ def held_of(locked: LockedRequest, study: LockedStudy, contents: Contents) -> Lo
         held = contents.series(Identifier.of(Level.SERIES, identifier.model, keys))
         if held is not None:
             wanted = frozenset(series.instances)
-            parts.append(held.study if locked.level is Level.SERIES else _only(held.study, wanted))
-    there = _merged(part for part in parts if part.series)
+            parts.append(held.study if locked.level is Level.SERIES else _restrict(held.study, wanted))
+    there = _merge(part for part in parts if part.series)
     return there[0] if there else None
 
 
-def _only(study: LockedStudy, wanted: frozenset[str]) -> LockedStudy:
+def _restrict(study: LockedStudy, wanted: frozenset[str]) -> LockedStudy:
     """Leave some instances of a study."""
     series = (
         LockedSeries(part.uid, part.modality, tuple(uid for uid in part.instances if uid in wanted))
@@ -190,7 +190,7 @@ def _only(study: LockedStudy, wanted: frozenset[str]) -> LockedStudy:
     return LockedStudy(study.uid, tuple(part for part in series if part.instances))
 
 
-def _merged(parts: Iterable[LockedStudy]) -> tuple[LockedStudy, ...]:
+def _merge(parts: Iterable[LockedStudy]) -> tuple[LockedStudy, ...]:
     """Put together what was found in pieces, in ascending order of the UIDs."""
     studies: dict[str, dict[str, LockedSeries]] = {}
     for study in parts:
@@ -203,7 +203,7 @@ def _merged(parts: Iterable[LockedStudy]) -> tuple[LockedStudy, ...]:
     )
 
 
-def _number(answer: Dataset, keyword: str) -> int:
+def _read_count(answer: Dataset, keyword: str) -> int:
     """Return a count, 0 where the archive does not say."""
     try:
         return int(answer.get(keyword))

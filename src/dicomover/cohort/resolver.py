@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dicomover.cohort.content import LockedRequest, LockedStudy, State
-from dicomover.cohort.lookup import identifier_of
+from dicomover.cohort.content import LockedRequest, LockedStudy, LockState
+from dicomover.cohort.lookup import identify_study
 from dicomover.errors import QueryRefused
 from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Request
 from dicomover.outcome import Verify
@@ -49,10 +49,10 @@ class PinnedResolver:
             If more than was allowed matched when it was locked.
         """
         locked = self.requests[request.position]
-        if locked.state is State.TOO_MANY:
+        if locked.state is LockState.TOO_MANY:
             limit = locked.more_than or 0
             raise TooManyMatches(locked.level, limit, limit + 1)
-        if locked.state is State.REFUSED:
+        if locked.state is LockState.REFUSED:
             raise QueryRefused(
                 f"when the cohort was locked the archive would not say what this comes to: {locked.note}"
             )
@@ -61,53 +61,55 @@ class PinnedResolver:
         targets: list[Target] = []
         gone = 0
         for study in locked.studies:
-            identifier = identifier_of(locked, study)
+            identifier = identify_study(locked, study)
             whole = locked.level in (Level.PATIENT, Level.STUDY) and self.verify not in ("instances", "destination")
-            unchanged = self._unchanged(identifier, study, find) if whole else None
+            unchanged = self._find_unchanged(identifier, study, find) if whole else None
             if unchanged is not None:
                 targets.append(unchanged)
                 continue
-            for target in _asked_for(identifier, study, instances_of(identifier, find)):
+            for target in _ask_for_study(identifier, study, instances_of(identifier, find)):
                 targets.append(target)
                 gone += 0 if target.found else target.expected or 0
         note = f"the archive no longer has {gone} of the locked instances" if gone else ""
         return Resolution(tuple(targets), locked.matches, note)
 
-    def _unchanged(self, identifier: Identifier, study: LockedStudy, find: Find) -> Target | None:
+    def _find_unchanged(self, identifier: Identifier, study: LockedStudy, find: Find) -> Target | None:
         """Return the C-MOVE of a whole study that the archive counts as it was locked, or no longer has."""
         asked = find(Level.STUDY, identifier.model, identifier.keys(), (_COUNTS,), None)
         answers, _ = select(asked, {"StudyInstanceUID": study.uid}, self.archive)
-        whole = Target(identifier, bool(answers), study.count, len(study.series), _modalities(study), study.by_series)
+        whole = Target(
+            identifier, bool(answers), study.count, len(study.series), _list_modalities(study), study.by_series
+        )
         if not answers or not study.count:
             return whole
         return whole if str(answers[0].get(_COUNTS) or "") == str(study.count) else None
 
 
-def _asked_for(identifier: Identifier, study: LockedStudy, now: Mapping[str, Sequence[str]]) -> Iterator[Target]:
+def _ask_for_study(identifier: Identifier, study: LockedStudy, now: Mapping[str, Sequence[str]]) -> Iterator[Target]:
     """Ask for what was locked of a study and no more, where the archive has it now; what is gone is asked for too."""
     home = {uid: series.uid for series in study.series for uid in series.instances}
     model, keys = identifier.model, identifier.keys()
     if {series: set(uids) for series, uids in now.items()} == {
         each: set(uids) for each, uids in study.by_series.items()
     }:
-        yield Target(identifier, True, study.count, len(study.series), _modalities(study), study.by_series)
+        yield Target(identifier, True, study.count, len(study.series), _list_modalities(study), study.by_series)
         return
     modalities = {series.uid: (series.modality,) if series.modality else () for series in study.series}
-    placed: set[str] = set()
+    asked: set[str] = set()
     for series, uids in sorted(now.items()):
-        wanted = [uid for uid in sorted(set(uids)) if uid in home and uid not in placed]
-        placed.update(wanted)
+        wanted = [uid for uid in sorted(set(uids)) if uid in home and uid not in asked]
+        asked.update(wanted)
         if wanted and set(uids) == set(study.by_series.get(series, ())):
             one = Identifier.of(Level.SERIES, model, {**keys, "SeriesInstanceUID": series})
             yield Target(one, True, len(wanted), 1, modalities.get(series, ()), {series: wanted})
         else:
-            yield from _images(identifier, series, wanted, modalities.get(series, ()), found=True)
+            yield from _ask_for_images(identifier, series, wanted, modalities.get(series, ()), found=True)
     for series, instances in study.by_series.items():
-        gone = [uid for uid in instances if uid not in placed]
-        yield from _images(identifier, series, gone, modalities[series], found=False)
+        gone = [uid for uid in instances if uid not in asked]
+        yield from _ask_for_images(identifier, series, gone, modalities[series], found=False)
 
 
-def _images(
+def _ask_for_images(
     identifier: Identifier, series: str, uids: Sequence[str], modalities: tuple[str, ...], *, found: bool
 ) -> Iterator[Target]:
     for start in range(0, len(uids), UIDS_AT_ONCE):
@@ -117,5 +119,5 @@ def _images(
         yield Target(one, found, len(chunk), 1, modalities, {series: chunk})
 
 
-def _modalities(study: LockedStudy) -> tuple[str, ...]:
+def _list_modalities(study: LockedStudy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(series.modality for series in study.series if series.modality))

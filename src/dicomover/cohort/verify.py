@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dicomover.cohort.cohort import Cohort
-from dicomover.cohort.content import LockedRequest, State
+from dicomover.cohort.content import LockedRequest, LockState
 from dicomover.cohort.drift import Change, Kind, compare
-from dicomover.cohort.lookup import Contents, held_of, look_up
+from dicomover.cohort.lookup import Contents, find_held, look_up
 from dicomover.errors import ConfigurationError, ContextRejected, ProtocolError, QueryRefused
 from dicomover.wire.lines import Lines
 
@@ -71,10 +71,10 @@ def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: boo
 
 def _compare_request(locked: LockedRequest, found: LockedRequest, contents: Contents, look_again: bool) -> list[Change]:
     now = {study.uid for study in found.studies}
-    if found.state is State.REFUSED:
+    if found.state is LockState.REFUSED:
         return compare(locked, found, {})
     strayed = [study for study in locked.studies if not look_again or study.uid not in now]
-    held = {study.uid: held_of(locked, study, contents) for study in strayed}
+    held = {study.uid: find_held(locked, study, contents) for study in strayed}
     there = {uid: study for uid, study in held.items() if study is not None}
     if look_again:
         return compare(locked, found, there)

@@ -8,18 +8,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
-from dicomover import __version__
 from dicomover.errors import ConfigurationError, JournalError
 from dicomover.identifier import Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
 from dicomover.journal.leases import NOBODY, Leases, Owner
 from dicomover.journal.manifest import Details, pack, unpack
-from dicomover.journal.rows import COLUMNS, Entry, entry_of, row_of
+from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
 from dicomover.outcome import Status
 from dicomover.privacy import (
     Asked,
@@ -62,7 +62,7 @@ class Journal:
         `record`: what was recorded outlives a power cut. `renew`: it outlives a kill at once, and a power cut from the
         next `renew` or `flush` on; for batches of thousands of small requests on a slow disk.
     version
-        What writes.
+        Of dicomover, which stands beside each record; the installed one by default.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class Journal:
         secret: str | bytes | None = None,
         lease: float = 120.0,
         sync: Sync = "record",
-        version: str = __version__,
+        version: str | None = None,
     ) -> None:
         check_privacy(privacy, secret)
         if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease < float("inf"):
@@ -104,7 +104,7 @@ class Journal:
             raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'", "choose one")
         self.path = Path(path).absolute()
         self._privacy, self._secret = privacy, secret
-        self._lease, self._sync, self._version = lease, sync, version
+        self._lease, self._sync, self._version = lease, sync, version or metadata.version("dicomover")
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._keeper: Keeper = Plain()
@@ -245,7 +245,7 @@ class Journal:
                 outdone = {key for key in claimed if self._is_outdone(connection, key, result)}
                 for each in both:
                     if each.key not in outdone:
-                        connection.execute(_RECORD, row_of(each, result, self._version, self._keeper))
+                        connection.execute(_RECORD, pack_row(each, result, self._version, self._keeper))
                         if packed is not None:
                             connection.execute(_RECORD_DETAILS, (each.key, self._keeper.seal(packed)))
                 self._leases.give_back(connection, claimed)
@@ -253,10 +253,10 @@ class Journal:
         return asked.key not in outdone
 
     def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result) -> bool:
-        if is_verified(result) or self._leases.mine(connection, [key]):
+        if is_verified(result) or self._leases.find_mine(connection, [key]):
             return False
         rows = database.select(connection, f"{_ENTRIES} WHERE key", [key])
-        return any(is_verified(entry_of(row, self._keeper).result) for row in rows)
+        return any(is_verified(unpack_row(row, self._keeper).result) for row in rows)
 
     def entries(self, keys: Iterable[str] | None = None) -> dict[str, Entry]:
         """Return what is recorded of these requests, by key; of all if none are named.
@@ -266,7 +266,7 @@ class Journal:
         with self._reading() as connection:
             everything = connection.execute(_ENTRIES) if keys is None else None
             rows = everything or database.select(connection, f"{_ENTRIES} WHERE key", keys or ())
-            return {row[0]: entry_of(row, self._keeper) for row in rows}
+            return {row[0]: unpack_row(row, self._keeper) for row in rows}
 
     def details(self, keys: Iterable[str]) -> dict[str, Details]:
         """Return what is recorded beyond the results of these requests, by key; those without any are left out."""
@@ -310,7 +310,7 @@ class Journal:
                 return frozenset()
             with self._writing(durable=True) as connection:
                 self._leases.sign_on(connection, now)
-                lost = self._held - self._leases.mine(connection, self._held)
+                lost = self._held - self._leases.find_mine(connection, self._held)
             self._held -= lost
             self._renewed = now
             return frozenset(lost)
@@ -336,7 +336,7 @@ class Journal:
     def holders(self, keys: Iterable[str]) -> dict[str, str]:
         """Return who else holds these requests, for a message: `process 4711 on workstation`."""
         with self._reading() as connection:
-            return {key: str(owner) for key, owner in self._leases.others(connection, keys).items()}
+            return {key: str(owner) for key, owner in self._leases.find_others(connection, keys).items()}
 
     # --- behind them
 

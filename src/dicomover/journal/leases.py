@@ -109,14 +109,14 @@ class Leases:
                 self._remove(connection, token)
         pairs = ((key, self._owner.token) for key in keys)
         connection.executemany("INSERT OR IGNORE INTO leases (key, owner) VALUES (?, ?)", pairs)
-        return self.mine(connection, keys)
+        return self.find_mine(connection, keys)
 
-    def mine(self, connection: sqlite3.Connection, keys: Iterable[str]) -> frozenset[str]:
+    def find_mine(self, connection: sqlite3.Connection, keys: Iterable[str]) -> frozenset[str]:
         """Return those that are ours."""
         rows = select(connection, "SELECT key, owner FROM leases WHERE key", keys)
         return frozenset(key for key, owner in rows if owner == self._owner.token)
 
-    def others(self, connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Owner]:
+    def find_others(self, connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Owner]:
         """Return who else holds what."""
         query = "SELECT key, token, host, place, pid, began FROM leases JOIN owners ON owner = token WHERE key"
         owners = {key: Owner(*columns) for key, *columns in select(connection, query, keys)}

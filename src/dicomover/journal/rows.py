@@ -12,7 +12,7 @@ from dicomover.outcome import Counters, Status
 from dicomover.privacy import Asked, DamagedRecord, Keeper
 from dicomover.summary import Result
 
-__all__ = ["COLUMNS", "Entry", "entry_of", "row_of"]
+__all__ = ["COLUMNS", "Entry", "pack_row", "unpack_row"]
 
 COLUMNS = (
     "key, asked, recorded, version, status, status_code, matches, expected, completed, failed, warning, remaining, "
@@ -53,7 +53,7 @@ class Entry:
         return dict(json.loads(self.asked)["keys"])
 
 
-def row_of(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[object, ...]:
+def pack_row(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[object, ...]:
     """Return the values of `COLUMNS`, recorded now."""
     counters = result.counters
     return (
@@ -82,7 +82,7 @@ def row_of(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[
 _counters = lru_cache(10_000)(Counters)  # most of a batch are the same few
 
 
-def entry_of(row: tuple[Any, ...], keeper: Keeper) -> Entry:
+def unpack_row(row: tuple[Any, ...], keeper: Keeper) -> Entry:
     """Read the values of `COLUMNS`.
 
     Raises

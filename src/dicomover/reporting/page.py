@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from html import escape
+from importlib import metadata
 
 import pandas as pd
 
-from dicomover import __version__
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
@@ -66,7 +66,7 @@ def document(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
     """Return the report as a page that needs nothing else."""
     title = f"dicomover: {words.heading(summary, run)}"
     body = fragment(summary, run, names, steps)
-    return _PAGE.format(title=escape(title), body=body, version=__version__, now=datetime.now(UTC))
+    return _PAGE.format(title=escape(title), body=body, version=metadata.version("dicomover"), now=datetime.now(UTC))
 
 
 def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
