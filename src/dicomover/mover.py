@@ -1,14 +1,12 @@
-"""The verbs: echo, find, plan, move, start. It knows both sides, the archive and where the images arrive."""
+"""The verbs of a Mover: echo, find, diagnose, plan, move, start, lock, verify. What outlives one is in its session."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -27,7 +25,6 @@ from dicomover.cohort.lock import lock_requests, write_lockfile
 from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
-from dicomover.events import Arrival, Refusal
 from dicomover.journal import Journal
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.outcome import Verify
@@ -40,8 +37,7 @@ from dicomover.query.resolve import Resolve, Resolver
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
-from dicomover.wire.lines import Line, Lines, Pool, open_lines
-from dicomover.wire.stop import Controls
+from dicomover.session import Session
 
 __all__ = ["Mover"]
 
@@ -148,7 +144,6 @@ class Mover:
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
         self._destination_node = destination if isinstance(destination, Node) else None
-        self._destination_pool = None if self._destination_node is None else Pool(self._destination_node, self.ae_title)
         if isinstance(destination, Node):
             destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
@@ -165,8 +160,6 @@ class Mover:
             check_port(port, lowest=0)
         self._port = port
         self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
-        self._workers = workers
-        self._layout = layout
         self._defaults: Options = {
             "level": level,
             "model": model,
@@ -187,28 +180,20 @@ class Mover:
         if self.receive is not None:
             self._defaults["destination"] = self.ae_title
         check_options(self._defaults, self._destination_node)
-        self._pool = Pool(self.node, self.ae_title)
-        self._receiver = None if self.receive is None else self._new_receiver()
+        self._session = Session(self.node, self.ae_title, self._destination_node)
+        self._receiver: Receiver | None = None
+        if self.receive is not None:
+            self._receiver = self._session.receiver = Receiver(
+                self.receive,
+                ae_title=self.ae_title,
+                on_event=self._session.deliver,
+                port=port,
+                bind=self._bind,
+                workers=workers,
+                layout=layout,
+            )
         self._journal = journal
         self._answers = Answers()
-        self._jobs: list[Job] = []
-        self._lock = threading.Lock()  # of the jobs
-        self._life = threading.Lock()  # of starting and stopping; what waits for a stop never needs it
-        self._users = 0
-        self._listeners = 0
-        self._is_open = False
-
-    def _new_receiver(self) -> Receiver:
-        assert self.receive is not None
-        return Receiver(
-            self.receive,
-            ae_title=self.ae_title,
-            on_event=self._arrived,
-            port=self._port,
-            bind=self._bind,
-            workers=self._workers,
-            layout=self._layout,
-        )
 
     def __repr__(self) -> str:
         where = (
@@ -231,22 +216,12 @@ class Mover:
         ReceiverError
             If we cannot listen or write.
         """
-        if not self._is_open:
-            self._use(listening=True)
-            self._is_open = True
+        self._session.open()
         return self
 
     def close(self) -> None:
         """Cancel what still runs, release the associations and stop listening; the end of `with` does the same."""
-        with self._lock:
-            jobs = list(self._jobs)
-        for job in jobs:
-            job.cancel()
-        for job in jobs:
-            job.wait()
-        if self._is_open:
-            self._is_open = False
-            self._leave(listening=True)
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -256,38 +231,10 @@ class Mover:
     ) -> None:
         self.close()
 
-    def _use(self, *, listening: bool) -> None:
-        with self._life:
-            if listening and self._receiver is not None:
-                if self._listeners == 0:
-                    self._receiver.start()
-                self._listeners += 1
-            self._users += 1
-
-    def _leave(self, *, listening: bool) -> None:
-        with self._life:
-            self._users -= 1
-            if self._users == 0:
-                for pool in filter(None, (self._pool, self._destination_pool)):
-                    pool.close()
-            if listening and self._receiver is not None:
-                self._listeners -= 1
-                if self._listeners == 0:
-                    self._receiver.stop()
-
-    @contextlib.contextmanager
-    def _in_use(self, *, listening: bool = False) -> Iterator[None]:
-        """Keep associations, and listen if asked to, for as long as this lasts."""
-        self._use(listening=listening)
-        try:
-            yield
-        finally:
-            self._leave(listening=listening)
-
     @property
     def port(self) -> int | None:
         """Where we listen, while we do; None when a third party receives."""
-        return self._receiver.port if self._receiver is not None and self._listeners else None
+        return self._session.port
 
     # --- verbs
 
@@ -312,7 +259,7 @@ class Mover:
         True
         """
         begun = time.monotonic()
-        with self._asking(self._defaults["timeouts"]) as line:
+        with self._session.lend_line(self._defaults["timeouts"]) as line:
             line.echo()
         return time.monotonic() - begun
 
@@ -379,7 +326,7 @@ class Mover:
         query = parse_query(keys, level=level or self._defaults["level"], model=model or self._defaults["model"])
         columns = returned_keys(query.level, query.keys, parse_returned(returned))
         check_split(split)
-        with self._asking(timeouts or self._defaults["timeouts"]) as line:
+        with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
             line.connect()
 
             def ask(part: Mapping[str, str], most: int | None) -> list[Dataset]:
@@ -419,13 +366,13 @@ class Mover:
             bind=self._bind,
         )
         try:
-            with self._in_use(listening=True):
-                return self._examined(replace(setup, port=self.port))
+            with self._session.use(listening=True):
+                return self._examine(replace(setup, port=self.port))
         except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
-            return self._examined(replace(setup, port=self._port, trouble=error))
+            return self._examine(replace(setup, port=self._port, trouble=error))
 
-    def _examined(self, setup: Setup) -> pd.DataFrame:
-        return findings_table(diagnose(setup, self._pool.next_message_id))
+    def _examine(self, setup: Setup) -> pd.DataFrame:
+        return findings_table(diagnose(setup, self._session.pool.next_message_id))
 
     def plan(
         self,
@@ -480,7 +427,7 @@ class Mover:
         options = self._options(overrides)
         batch, resolve = self._read(requests, keys, invalid, options)
         resumption = self._resumption(options.get("destination", ""), only_old=True)
-        with self._asking(options["timeouts"]) as line, resumption or contextlib.nullcontext():
+        with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
             planned = make_plan(batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"])
         return tabulate_plan(batch, planned)
@@ -669,7 +616,7 @@ class Mover:
         batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys)
         earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
         query = {name: options[name] for name in ("level", "model", "max_matches")}
-        with self._lines(options, len(batch)) as lines:
+        with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch))) as lines:
             cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
         return cohort if path is None else write_lockfile(cohort, path, earlier)
 
@@ -723,7 +670,7 @@ class Mover:
         """
         check_readable(cohort, look_again)
         options = self._options({} if timeouts is None else {"timeouts": timeouts})
-        with self._lines(options, len(cohort)) as lines:
+        with self._session.lend_lines(options["timeouts"], min(options["associations"], len(cohort))) as lines:
             return drift_table(find_drift(cohort, lines, archive=self.node, look_again=look_again))
 
     # --- behind them
@@ -751,7 +698,7 @@ class Mover:
         label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
         view = choose(options["progress"], on_cancel=cancel if cancel_button else None, label=label)
         verify = options["verify"]
-        destination_pool = self._destination_pool if verify == "destination" else None
+        destination_pool = self._session.destination_pool if verify == "destination" else None
         settings = BatchSettings(
             destination=destination,
             names_missing=verify != "none",
@@ -764,13 +711,13 @@ class Mover:
         run = BatchRun.of(
             batch,
             settings,
-            pool=self._pool,
+            pool=self._session.pool,
             pace=make_pace(options),
             scp=self._receiver,
             destination_pool=destination_pool,
             resumption=resumption,
         )
-        job = Job(run, view, self._begins, self._ends)
+        job = Job(run, view, self._session.begin_job, self._session.end_job)
         return job
 
     def _resumption(self, destination: str, *, recheck: bool = False, only_old: bool = False) -> Resumption | None:
@@ -787,27 +734,6 @@ class Mover:
         sync = (lambda: None) if receiver is None else receiver.sync
         return Resumption(journal, self.node.ae_title, third, self.receive, sync, recheck=recheck)
 
-    def _begins(self, job: Job) -> None:
-        with self._lock:
-            self._jobs.append(job)
-        try:
-            self._use(listening=True)
-        except BaseException:
-            with self._lock:
-                self._jobs.remove(job)
-            raise
-
-    def _ends(self, job: Job) -> None:
-        with self._lock:
-            self._jobs.remove(job)
-        self._leave(listening=True)
-
-    def _arrived(self, event: Arrival | Refusal) -> None:
-        with self._lock:
-            jobs = list(self._jobs)
-        for job in jobs:
-            job.arrived(event)
-
     def _options(self, overrides: Options) -> Options:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
             raise ConfigurationError("this Mover receives itself", "make another one for a third party")
@@ -823,13 +749,3 @@ class Mover:
             return requests.batch(keys), requests.resolver(self.node, options["verify"])
         batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
         return batch, Resolver(self.node, options["verify"], options["max_matches"])
-
-    @contextlib.contextmanager
-    def _asking(self, timeouts: Timeouts, controls: Controls | None = None) -> Iterator[Line]:
-        """Lend a line to the archive for as long as this lasts."""
-        with self._in_use(), Line(self._pool, timeouts, controls or Controls(lambda _: None)) as line:
-            yield line
-
-    def _lines(self, options: Options, size: int) -> contextlib.AbstractContextManager[Lines]:
-        """Lend as many lines as may work side by side on so many requests."""
-        return open_lines(partial(self._asking, options["timeouts"]), min(options["associations"], size))

@@ -1,0 +1,168 @@
+"""The life behind the verbs: who listens, which associations are kept, which jobs run; and how all of that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+from dicomover.events import Arrival, Refusal
+from dicomover.node import Node, Timeouts
+from dicomover.wire.lines import Line, Lines, Pool, open_lines
+from dicomover.wire.stop import Controls
+
+__all__ = ["Session"]
+
+
+class Listener(Protocol):
+    """As much of our receiver as has to do with its life; see `Receiver`."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    def start(self) -> None:
+        """Listen. Raises ReceiverError."""
+
+    def stop(self) -> None:
+        """Listen no more."""
+
+
+class RunningJob(Protocol):
+    """A batch under way; see `Job`."""
+
+    def arrived(self, event: Arrival | Refusal) -> None:
+        """Take what the receiver reports."""
+
+    def cancel(self) -> None:
+        """Let it end soon; returns at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end."""
+
+
+class Session:
+    """Keeps what a Mover's verbs share for as long as one of them, or a `with`, needs it.
+
+    Every verb uses the session while it works. With the last user the idle associations are released; with the last one
+    that listens the receiver stops. Two locks: `_life` is held while the receiver starts and stops, which takes
+    seconds and ends with the receiver's last events; `_jobs_lock` is taken to deliver those events. So nothing may wait
+    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`.
+
+    Attributes
+    ----------
+    pool
+        Associations with the archive.
+    destination_pool
+        The same with a Move Destination that can be asked; None without one.
+    receiver
+        Ours; None if a third party receives. Set before the first use.
+    """
+
+    def __init__(self, node: Node, ae_title: str, destination: Node | None = None) -> None:
+        self.pool = Pool(node, ae_title)
+        self.destination_pool = None if destination is None else Pool(destination, ae_title)
+        self.receiver: Listener | None = None
+        self._jobs: list[RunningJob] = []
+        self._jobs_lock = threading.Lock()
+        self._life = threading.Lock()
+        self._users = 0
+        self._listening = 0
+        self._is_open = False
+
+    @property
+    def port(self) -> int | None:
+        """Where we listen, while we do; None when a third party receives."""
+        return self.receiver.port if self.receiver is not None and self._listening else None
+
+    # --- as long as somebody has it open
+
+    def open(self) -> None:
+        """Listen, if we receive, and keep associations until `close`; raises ReceiverError."""
+        if not self._is_open:
+            self._enter(listening=True)
+            self._is_open = True
+
+    def close(self) -> None:
+        """Cancel what still runs, release the associations and stop listening."""
+        with self._jobs_lock:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            job.wait()
+        if self._is_open:
+            self._is_open = False
+            self._leave(listening=True)
+
+    # --- as long as a verb needs it
+
+    @contextlib.contextmanager
+    def use(self, *, listening: bool = False) -> Iterator[None]:
+        """Keep associations, and listen if asked to, for as long as this lasts; raises ReceiverError."""
+        self._enter(listening=listening)
+        try:
+            yield
+        finally:
+            self._leave(listening=listening)
+
+    @contextlib.contextmanager
+    def lend_line(self, timeouts: Timeouts, controls: Controls | None = None) -> Iterator[Line]:
+        """Lend a line to the archive for as long as this lasts."""
+        with self.use(), Line(self.pool, timeouts, controls or Controls(lambda _: None)) as line:
+            yield line
+
+    def lend_lines(self, timeouts: Timeouts, most: int) -> contextlib.AbstractContextManager[Lines]:
+        """Lend as many lines as may work side by side, `most` at most; raises NodeError if there is none."""
+        return open_lines(partial(self.lend_line, timeouts), most)
+
+    # --- as long as a job runs
+
+    def begin_job(self, job: RunningJob) -> None:
+        """Listen for a job and deliver to it, until `end_job`; raises ReceiverError."""
+        with self._jobs_lock:
+            self._jobs.append(job)  # before it listens: nothing that arrives may find no job
+        try:
+            self._enter(listening=True)
+        except BaseException:
+            self._forget(job)
+            raise
+
+    def end_job(self, job: RunningJob) -> None:
+        """Let go of what a job needed; on its last worker's thread."""
+        self._forget(job)
+        self._leave(listening=True)
+
+    def deliver(self, event: Arrival | Refusal) -> None:
+        """Give to every job what the receiver reports; on the receiver's thread."""
+        with self._jobs_lock:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.arrived(event)
+
+    # --- behind them
+
+    def _forget(self, job: RunningJob) -> None:
+        with self._jobs_lock:
+            self._jobs.remove(job)
+
+    def _enter(self, *, listening: bool) -> None:
+        with self._life:
+            if listening and self.receiver is not None:
+                if self._listening == 0:
+                    self.receiver.start()
+                self._listening += 1
+            self._users += 1
+
+    def _leave(self, *, listening: bool) -> None:
+        with self._life:
+            self._users -= 1
+            if self._users == 0:
+                for pool in filter(None, (self.pool, self.destination_pool)):
+                    pool.close()
+            if listening and self.receiver is not None:
+                self._listening -= 1
+                if self._listening == 0:
+                    self.receiver.stop()

@@ -1,0 +1,160 @@
+"""A session: who listens, which associations are kept, which jobs run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicomover import Mover, Node, ReceiverError
+from dicomover.events import Refusal
+from dicomover.session import Session
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from peers import wait_until
+
+NOTHING = Refusal(0.0, "nothing")
+
+
+class Ear:
+    """A receiver that only counts."""
+
+    port = 104
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.log: list[str] = []
+        self.fails = fails
+
+    def start(self) -> None:
+        """Note it, or fail."""
+        if self.fails:
+            raise ReceiverError("no port")
+        self.log.append("start")
+
+    def stop(self) -> None:
+        """Note it."""
+        self.log.append("stop")
+
+
+class Errand:
+    """A job that does nothing."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.log: list[str] = []
+
+    def arrived(self, event: object) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def cancel(self) -> None:
+        """Note it."""
+        self.log.append("cancel")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note it."""
+        self.log.append("wait")
+        return True
+
+
+def session_of(ear: Ear | None) -> Session:
+    """Return a session with this receiver; nothing listens at its node."""
+    session = Session(Node("127.0.0.1", 1, ae_title="ARCHIVE"), "ME")
+    session.receiver = ear
+    return session
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run an archive with two studies."""
+    with DemoPacs([made_study("00123"), made_study("00124")]) as archive:
+        yield archive
+
+
+def test_the_receiver_listens_from_the_first_user_to_the_last() -> None:
+    """Jobs, verbs and `open` share one receiver; it starts once, and stops with the last of them."""
+    ear, job = Ear(), Errand()
+    session = session_of(ear)
+    session.open()
+    session.open()
+    session.begin_job(job)
+    session.close()
+    assert (ear.log, session.port) == (["start"], 104)
+    with session.use(listening=True):
+        session.end_job(job)
+        assert ear.log == ["start"]
+    assert (ear.log, session.port) == (["start", "stop"], None)
+    session.close()
+    assert ear.log == ["start", "stop"]
+
+
+def test_what_does_not_listen_starts_no_receiver() -> None:
+    """A C-ECHO or C-FIND needs no port; nor does a session without a receiver."""
+    ear = Ear()
+    with session_of(ear).use():
+        assert ear.log == []
+    with session_of(None).use(listening=True):
+        pass
+
+
+def test_a_job_hears_what_arrives_while_it_runs() -> None:
+    """Every job that runs is told, and none that has ended."""
+    session, one, two = session_of(Ear()), Errand(), Errand()
+    session.begin_job(one)
+    session.begin_job(two)
+    session.deliver(NOTHING)
+    session.end_job(one)
+    session.deliver(NOTHING)
+    assert (len(one.events), len(two.events)) == (1, 2)
+    session.end_job(two)
+
+
+def test_a_receiver_that_cannot_listen() -> None:
+    """The job that needed it is not kept, and the next start tries again."""
+    ear, job = Ear(fails=True), Errand()
+    session = session_of(ear)
+    with pytest.raises(ReceiverError):
+        session.begin_job(job)
+    session.deliver(NOTHING)
+    assert job.events == []
+    ear.fails = False
+    with session.use(listening=True):
+        assert ear.log == ["start"]
+
+
+def test_closing_cancels_and_waits() -> None:
+    """What runs when the session is closed is cancelled first, all of it, and then waited for."""
+    session, one, two = session_of(None), Errand(), Errand()
+    session.begin_job(one)
+    session.begin_job(two)
+    session.close()
+    assert one.log == two.log == ["cancel", "wait"]
+
+
+def test_associations_are_kept_for_as_long_as_somebody_needs_them(pacs: DemoPacs) -> None:
+    """Two verbs in a `with` use one association; after it none is open."""
+    with Mover(pacs.node) as mover:
+        mover.echo()
+        mover.echo()
+        assert len(pacs.associations) == 1
+        assert pacs.open_associations == 1
+    wait_until(lambda: pacs.open_associations == 0)
+
+
+def test_events_are_delivered_while_another_starts(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What arrives for one job is not held up by a second one that begins, nor by one that ends."""
+    pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.05)
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        job = mover.start({"AccessionNumber": "00123"})
+        begun = time.monotonic()
+        others = [threading.Thread(target=mover.move, args=({"AccessionNumber": "00124"},)) for _ in range(3)]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join(30)
+        assert job.wait(30)
+    assert job.summary().status.tolist() == ["success"]
+    assert time.monotonic() - begun < 30
