@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydicom.datadict import keyword_dict
 
@@ -77,7 +75,7 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
     return read
 
 
-def _repeats(summary: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _repeats(summary: pd.DataFrame) -> pd.Series[bool]:
     """Tell of each row whether another one asks for the same, and is the one of these of which most has moved.
 
     Rows ask for the same if all their keys are equal. A column with the name of a DICOM attribute may have been a key.
@@ -88,7 +86,7 @@ def _repeats(summary: pd.DataFrame) -> npt.NDArray[np.bool_]:
     keys = pd.DataFrame(texts, index=range(len(summary)))
     order = moved(summary).reset_index(drop=True).fillna(-1).sort_values(ascending=False, kind="stable").index
     again = keys.loc[order].duplicated().sort_index() & (keys != "").any(axis="columns")
-    return again.to_numpy(dtype=bool)
+    return again.set_axis(summary.index)
 
 
 def _may_be_key(name: str) -> bool:
