@@ -19,14 +19,14 @@ import drawing
 from dicomover.cli import cli, option_table
 from dicomover.cli.options import HELP_NAMES
 from dicomover.cohort import FIELDS
-from dicomover.summary import schema_table
+from dicomover.summary import SCHEMA
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from behaviours import BEHAVIOURS, Row
 from house import House
 
-__all__ = ["DRAWINGS", "PARTS", "fill"]
+__all__ = ["DRAWINGS", "PARTS", "fill", "summary_columns"]
 
 _DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -139,13 +139,22 @@ def lockfile() -> str:
     return "\n".join([*lines, *(f"| `{field.path}` | {field.type} | {field.meaning} |" for field in FIELDS)])
 
 
+def summary_columns() -> str:
+    """Return a table of the summary's columns: their dtypes, and what they mean."""
+    lines = ["| column | dtype | meaning |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{c.name}` | {'ordered category' if c.dtype == 'category' else c.dtype} | {c.meaning} |" for c in SCHEMA
+    ]
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "behaviours": behaviours,
     "commands": commands,
     "lockfile": lockfile,
     "misbehaviours": misbehaviours,
     "rooms": rooms,
-    "summary": schema_table,
+    "summary": summary_columns,
 }
 
 DRAWINGS: dict[str, Callable[[], str]] = {"images/house.svg": lambda: drawing.draw_house(House())}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 
 from dicomover.cli import cli, option_table
 from dicomover.outcome import Status
-from dicomover.summary import schema_table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+from generated import summary_columns
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 SECTIONS: dict[str, Callable[[], str]] = {
-    "summary": schema_table,
+    "summary": summary_columns,
     "move options": lambda: option_table(cli.commands["move"]),
 }
 

@@ -22,7 +22,6 @@ __all__ = [
     "build",
     "exit_code",
     "failures",
-    "schema_table",
 ]
 
 
@@ -201,12 +200,3 @@ def exit_code(summary: pd.DataFrame) -> int:
     claimed = summary["completed"].fillna(0) + summary["warning"].fillna(0)
     moved = summary["received"].fillna(claimed) > 0  # what is not here has not moved, whatever was claimed
     return 1 if complete.any() or moved.any() else 2
-
-
-def schema_table() -> str:
-    """Return the schema as a Markdown table, for the README."""
-    lines = ["| column | dtype | meaning |", "| --- | --- | --- |"]
-    lines += [
-        f"| `{c.name}` | {'ordered category' if c.dtype == 'category' else c.dtype} | {c.meaning} |" for c in SCHEMA
-    ]
-    return "\n".join(lines)
