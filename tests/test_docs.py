@@ -253,6 +253,30 @@ def test_a_drawing_is_what_the_code_says(name: str) -> None:
     assert any(f"]({name})" in read(page) for page in PAGES)
 
 
+@pytest.mark.parametrize("page", ["architecture.md", "development.md"])
+def test_places_in_the_code_are_there(page: str) -> None:
+    """What a page names as `room/file.py: Class.method` is defined in that file."""
+    text = re.sub(r"\s+", " ", by_hand(page))
+    places = re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)(?:: ([A-Za-z_.]+))?`", text)
+    assert places
+    for file, name in places:
+        found = [path for path in (ROOT / "src" / "dicomover" / file, ROOT / file) if path.exists()]
+        assert found, f"{page}: there is no {file}"
+        tree: ast.AST = ast.parse(found[0].read_text(encoding="utf-8"))
+        for part in filter(None, name.split(".")):
+            inner = [node for node in ast.iter_child_nodes(tree) if part in _defined(node)]
+            assert inner, f"{page}: {file} defines no {name}"
+            tree = inner[0]
+
+
+def _defined(node: ast.AST) -> set[str]:
+    """Return the names that a statement defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
 def test_generated_tables_name_everything() -> None:
     """Columns, misbehaviours, behaviours and commands are all there, each row with as many cells as its head."""
     made = {name: make() for name, make in generated.PARTS.items()}
