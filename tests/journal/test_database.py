@@ -1,0 +1,134 @@
+"""The file of a journal: which are refused, and how one is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from dicomover.errors import ConfigurationError
+from dicomover.journal import Details, Journal, JournalError, Manifest, database
+from dicomover.journal.database import allows_wal
+from journal_kit import DONE, FULL, Other, asked, files
+
+
+def _foreign(path: Path) -> None:
+    with Other(path) as other:
+        other.execute("CREATE TABLE patients (name)")
+
+
+def _foreign_by_id(path: Path) -> None:
+    with Other(path) as other:
+        other.execute("PRAGMA application_id = 7")
+        other.execute("CREATE TABLE patients (name)")
+
+
+def _newer(path: Path) -> None:
+    Journal(path).open().close()
+    with Other(path) as other:
+        other.execute("PRAGMA user_version = 99")
+
+
+def _torn(path: Path) -> None:
+    _filled(path)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _without_tables(path: Path) -> None:
+    with Other(path) as other:
+        other.execute("PRAGMA application_id = 0x64634D76")
+
+
+def _filled(path: Path) -> None:
+    with Journal(path, sync="renew") as journal:
+        for number in range(300):
+            journal.record(asked(journal, number), FULL, Details((), Manifest(files(*map(str, range(20))))))
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_foreign, "is the database of another program; name another file"),
+        (_foreign_by_id, "is the database of another program; name another file"),
+        (_newer, "has schema 99, this dicomover knows up to 1; upgrade"),
+        (_without_tables, "has no schema of a journal"),
+        (lambda path: path.write_bytes(b"AccessionNumber\n00123\n"), "is no SQLite file, or a damaged one"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 16), "another program|is damaged"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0"), "is damaged|cannot be used"),
+        (_torn, "is damaged .*; restore a copy of it, or keep it aside"),
+        (lambda path: path.mkdir(), "is no file; name a file"),
+        (
+            lambda path: Path(f"{path}-wal").write_bytes(b"records"),
+            "is gone, but 'cohort.db-wal' .*put the journal back",
+        ),
+    ],
+)
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(path: Path, make, why: str) -> None:
+    """Foreign, newer, damaged: one clear error with the file, why and the mend; not a byte is changed."""
+    make(path)
+    before = {each.name: each.read_bytes() for each in path.parent.iterdir() if each.is_file()}
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        Journal(path).open()
+    assert "cohort.db" in str(caught.value)
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir() if each.is_file()} == before
+
+
+def test_an_empty_file_becomes_a_journal(path: Path) -> None:
+    """A process killed before it wrote anything leaves an empty file, which is nobody's."""
+    path.touch()
+    with Journal(path) as journal:
+        assert len(journal) == 0
+
+
+def test_damage_in_the_middle_is_an_error_when_it_is_read(path: Path) -> None:
+    """A journal whose pages were overwritten never answers with half of what it knew."""
+    _filled(path)
+    with path.open("r+b") as file:
+        file.seek(4096 * 4)
+        file.write(b"\xff" * 4096 * 12)
+    with (
+        pytest.raises((JournalError, ConfigurationError), match=r"is damaged|cannot be read"),
+        Journal(path) as journal,
+    ):
+        journal.details(journal.entries())
+
+
+def test_the_log_is_used_on_local_disks_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network file system the journal does without shared memory, and works all the same."""
+    if sys.platform == "linux":
+        assert allows_wal(path) in (True, False)
+    monkeypatch.setattr("dicomover.journal.database.allows_wal", lambda path: False)
+    with Journal(path) as journal:
+        assert journal._connection is not None
+        assert journal._connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+        assert journal.claim(["k"])
+        journal.record(asked(journal), DONE)
+        assert not Path(f"{path}-wal").exists()
+    monkeypatch.setattr("dicomover.journal.database.allows_wal", lambda path: True)
+    with Journal(path) as journal:
+        assert len(journal) == 1
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_a_schema_that_another_run_writes_meanwhile(tmp_path: Path, moment: int) -> None:
+    """Whoever looks while another run begins the journal sees it without a schema or with all of it, never half."""
+    path = tmp_path / "journal.db"
+    looking, writing = (sqlite3.connect(path, timeout=0, isolation_level=None) for _ in range(2))
+    seen: list[str] = []
+
+    def write(statement: str) -> None:
+        seen.append(statement)
+        if len(seen) == moment + 1:
+            with contextlib.suppress(sqlite3.OperationalError):  # it has to wait for the one who looks
+                writing.execute("BEGIN IMMEDIATE")
+                database.create(writing, {"privacy": "plain"})
+                writing.execute("COMMIT")
+
+    with contextlib.closing(looking), contextlib.closing(writing):
+        looking.set_trace_callback(write)
+        assert database.check_schema(looking, path) in (True, False)
+    assert len(seen) > moment

@@ -1,0 +1,76 @@
+"""Which files a request brought, and whether they still lie there as they came."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dicomover.events import Arrival
+from dicomover.journal import File, FileCheck, Manifest, check_files
+from journal_kit import files
+
+
+def _lay(folder: Path, names: str) -> Manifest:
+    """Put files into a folder, and take them down as arrivals."""
+    kept = []
+    for name in names:
+        path = folder / "P" / f"{name}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"DICM" + name.encode())
+        arrival = Arrival(path, "1.2.840.10008.5.1.4.1.1.2", f"1.2.{name}", "1", "1.2", "P", "1.2", 1, "A")
+        kept.append(File.of(arrival, folder))
+    return Manifest(tuple(kept))
+
+
+def test_files_that_are_untouched_are_intact(tmp_path: Path) -> None:
+    """An arrival is taken down relative to the folder, with the size of the file, and found again."""
+    manifest = _lay(tmp_path, "abc")
+    assert manifest.files[0][:5] == ("P/a.dcm", "1.2.a", "1.2", "1", 5)
+    assert manifest.bytes == 15
+    assert check_files(manifest, tmp_path) == FileCheck(manifest)
+    moved = tmp_path.with_name(tmp_path.name + "-moved")
+    tmp_path.rename(moved)
+    assert check_files(manifest, moved) == FileCheck(manifest)
+
+
+def test_deleted_and_changed_files_are_noticed(tmp_path: Path) -> None:
+    """Gone, another size, another time, or a folder in its place: each is seen."""
+    manifest = _lay(tmp_path, "abcde")
+    (tmp_path / "P" / "a.dcm").unlink()
+    (tmp_path / "P" / "b.dcm").write_bytes(b"longer than before")
+    os.utime(tmp_path / "P" / "c.dcm", ns=(0, manifest.files[2].mtime_ns + 1))
+    (tmp_path / "P" / "d.dcm").unlink()
+    (tmp_path / "P" / "d.dcm").mkdir()
+    check = check_files(manifest, tmp_path)
+    assert [file.sop for file in check.missing] == ["1.2.a"]
+    assert [file.sop for file in check.changed] == ["1.2.b", "1.2.c", "1.2.d"]
+    assert check.intact.instances == {"1.2.e"}
+
+
+def test_a_folder_that_is_a_file_now_has_lost_its_files(tmp_path: Path) -> None:
+    """A path through something that is no folder is missing, not an error."""
+    manifest = _lay(tmp_path, "a")
+    (tmp_path / "P" / "a.dcm").unlink()
+    (tmp_path / "P").rmdir()
+    (tmp_path / "P").touch()
+    assert check_files(manifest, tmp_path).missing == manifest.files
+
+
+def test_a_file_outside_of_the_folder_is_not_taken_down(tmp_path: Path) -> None:
+    """A path that is not below the folder could not be found again."""
+    (tmp_path / "a.dcm").touch()
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ValueError, match="is not in the subpath"):
+        File.of(Arrival(tmp_path / "a.dcm", "", "", "", "", "", "", 1, "A"), tmp_path / "in")
+
+
+def test_later_files_replace_those_with_their_path_or_instance() -> None:
+    """A manifest that takes in a retry has each instance where it lies now."""
+    first = Manifest(files("1", "2", "3"))
+    moved = files("2")[0]._replace(path="elsewhere/2.dcm")
+    overwritten = files("4")[0]._replace(path="P/1/3.dcm")
+    merged = first.merge([moved, overwritten])
+    assert merged.files == (*files("1"), moved, overwritten)
+    assert first.merge([]) == first
