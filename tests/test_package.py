@@ -33,17 +33,8 @@ LONGER = {
 }
 """Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
 MODULES_IN_THE_ROOT = 14
-LONGEST_CHAIN = 20  # to become 16
-CIRCLES = 1  # to become 0
-UNTESTED = 80  # modules without the test file of their name; to become 0
-STILL_TO_BE_CUT = {
-    "dicomover.batch.* -> dicomover.receiver",
-    "dicomover.cohort.verbs -> dicomover.batch.settings",
-    "dicomover.privacy -> dicomover.requests.check",
-    "dicomover.query.resolve -> dicomover.requests.check",
-    "dicomover.wire.line -> dicomover.policy.retry",
-}
-"""What the contract of layers lets pass beside the front door; it only becomes less."""
+LONGEST_CHAIN = 16
+UNTESTED = 60  # modules without the test file of their name; to become 0
 
 
 def read(name: str) -> str:
@@ -132,7 +123,7 @@ def test_the_contract_lets_the_front_door_pass_alone() -> None:
     """Nothing but the front door is excepted from the layers, and every room stands on one floor."""
     contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
     (layers,) = [contract for contract in contracts if contract["type"] == "layers"]
-    assert set(layers["ignore_imports"]) - {"dicomover -> dicomover.**"} <= STILL_TO_BE_CUT
+    assert layers["ignore_imports"] == ["dicomover -> dicomover.**"]
     assert sorted(room for floor in HOUSE.floors for room in floor) == sorted(HOUSE.rooms)
 
 
@@ -141,8 +132,9 @@ def test_the_house_is_small_enough_to_know() -> None:
     assert len([path for path in SOURCE.glob("*.py") if path.name != "__init__.py"]) <= MODULES_IN_THE_ROOT
     chain = find_longest_chain(HOUSE.imports)
     assert len(chain) - 1 <= LONGEST_CHAIN, " > ".join(chain)
-    assert len(find_circles(HOUSE.imports)) <= CIRCLES
+    assert not find_circles(HOUSE.imports)
     assert not find_circles(HOUSE.rooms)
+    assert not HOUSE.upwards
 
 
 def test_every_module_has_the_test_file_of_its_name() -> None:
