@@ -8,8 +8,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import pytest
 
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node
-from dicomover.receiver import Receiver
+from dicomover.receiver import Limits, Receiver
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, WITH_DATA_SET
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
-from dicomover.wire.pdus import P_DATA, PDU_HEAD
+from dicomover.wire.pdus import ABORT, P_DATA, PDU_HEAD
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -34,6 +34,8 @@ if os.name == "posix":
     ENGINES["workers"] = {"own_process": True, "workers": 2}
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
 HANDFUL = (Context(1, CT, (EXPLICIT,)), Context(3, CT, (IMPLICIT,)), Context(5, VERIFICATION, (IMPLICIT,)))
+
+HASTY = Limits(opening=0.5, pdu=0.5, idle=2.0, closing=0.3, finishing=1.0)
 
 
 def need(program: str) -> str:
@@ -276,3 +278,44 @@ def running(tmp_path: Path, own_process: bool, *, ends_broken: bool = False, **s
             f"{children() - processes}"
         )
         time.sleep(0.01)
+
+
+Start = Callable[..., AbstractContextManager[Run]]
+"""What the fixtures `start` and `start_one` give: `running`, for each kind of engine."""
+
+
+def raw_connection(port: int) -> socket.socket:
+    """Connect, and say nothing."""
+    return socket.create_connection(("127.0.0.1", port), timeout=8)
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Return everything until the other side closes or resets."""
+    received = bytearray()
+    try:
+        while chunk := sock.recv(4096):
+            received += chunk
+    except ConnectionError:
+        pass
+    return bytes(received)
+
+
+def is_abort(raw: bytes) -> bool:
+    """Tell whether this is an A-ABORT PDU."""
+    return len(raw) == 10 and raw[0] == ABORT
+
+
+def wait_for(what: Callable[[], object], seconds: float = 8) -> None:
+    """Wait until a callable returns something true."""
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

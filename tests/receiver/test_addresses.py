@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli_kit import Process, free_port, wait_until
-from dicomover.errors import ConfigurationError, ReceiverError
+from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.receiver import Receiver
 from dicomover.receiver.addresses import Doorkeeper
-from receiver_kit import ENGINES, Run, running
-
-Start = Callable[..., AbstractContextManager[Run]]
-
-
-@pytest.fixture(params=ENGINES, ids=ENGINES)
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
-    """Start a receiver in this process, in its own, or in two that share the port."""
-    return partial(running, tmp_path, **ENGINES[request.param])
+from receiver_kit import Start
 
 
 def test_a_stranger_is_cut_off_and_told_of_once(start: Start) -> None:
@@ -117,27 +106,3 @@ def test_an_address_that_is_none_ends_with_2(tmp_path: Path) -> None:
     assert ran.code == 2
     assert "neither an IP address nor a network" in ran.err
     assert len(ran.err.splitlines()) == 1
-
-
-@pytest.mark.parametrize("bind", ["127.0.0.1", None], ids=["address", "every-address"])
-def test_a_taken_port_is_named_once(tmp_path: Path, bind: str | None) -> None:
-    """The message has the address and the port once each; the system's own text would repeat them."""
-    with socket.create_server(("127.0.0.1" if bind else "", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ReceiverError) as caught:
-            Receiver(tmp_path, ae_title="ME", on_event=print, port=port, bind=bind, own_process=False).start()
-    assert str(caught.value).count(str(port)) == 1
-    assert str(caught.value).count("127.0.0.1") == (1 if bind else 0)
-    assert "(Address already in use): another program listens there" in str(caught.value)
-
-
-def test_a_name_that_is_not_known_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the resolver says stands in the message, not the number of its error."""
-
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr("dicomover.receiver.scp.service.socket.getaddrinfo", unknown)
-    receiver = Receiver(tmp_path, ae_title="ME", on_event=print, port=0, bind="no.such.name", own_process=False)
-    with pytest.raises(ReceiverError, match="Name or service not known"):
-        receiver.start()

@@ -7,22 +7,16 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 
 import pydicom
-import pynetdicom.sop_class as known
 import pytest
 from pydicom.data import get_testdata_file
 from pynetdicom import AE
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID
-from dicomover.receiver.scp.contexts import is_storage, is_supported_transfer_syntax
-from receiver_kit import Run, body_of, need, running
-
-Start = Callable[..., AbstractContextManager[Run]]
+from dicomover.receiver.scp.contexts import is_supported_transfer_syntax
+from receiver_kit import Start, body_of, need
 
 # All of them are inside pydicom's wheel.
 SAMPLES = [
@@ -50,12 +44,6 @@ OPTIONS = {
     "1.2.840.10008.1.2.4.91": ["-xw"],
     "1.2.840.10008.1.2.5": ["-xr"],
 }
-
-
-@pytest.fixture(params=[False, True], ids=["threads", "process"])
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
-    """Start a receiver in this process, or in its own."""
-    return partial(running, tmp_path, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +92,13 @@ def by_dcmtk(program: str, port: int, paths: list[Path], options: list[str]) -> 
 
 @pytest.mark.parametrize("nodelay", [True, False], ids=["nodelay", "nagle"])
 def test_storescu_arrives_unchanged(
-    start: Start, settled: dict[str, list[Path]], nodelay: bool, monkeypatch: pytest.MonkeyPatch
+    start_one: Start, settled: dict[str, list[Path]], nodelay: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What storescu sends, compressed or not, lies on disk byte by byte, and pydicom reads it."""
     if nodelay:
         monkeypatch.setenv("TCP_NODELAY", "1")
     sent: list[Path] = []
-    with start() as run:
+    with start_one() as run:
         for syntax, paths in settled.items():
             by_dcmtk("storescu", run.port, paths, OPTIONS[syntax])
             sent += paths
@@ -129,20 +117,20 @@ def test_storescu_arrives_unchanged(
             assert data.get("PatientID", "") == arrival.patient_id
 
 
-def test_dcmsend_arrives_unchanged(start: Start, settled: dict[str, list[Path]]) -> None:
+def test_dcmsend_arrives_unchanged(start_one: Start, settled: dict[str, list[Path]]) -> None:
     """The program dcmsend stores all files in one association; what is implicit it makes explicit."""
     paths = [path for syntax, group in settled.items() if syntax != "1.2.840.10008.1.2" for path in group]
-    with start() as run:
+    with start_one() as run:
         by_dcmtk("dcmsend", run.port, paths, [])
         run.wait(len(paths))
         assert {arrival.sop_instance_uid: body_of(arrival.path) for arrival in run.arrivals} == instances(paths)
 
 
-def test_pynetdicom_arrives_byte_by_byte(start: Start, samples: dict[str, list[Path]]) -> None:
+def test_pynetdicom_arrives_byte_by_byte(start_one: Start, samples: dict[str, list[Path]]) -> None:
     """Pynetdicom sends files as they are: every data set is identical, whatever its transfer syntax."""
     paths = [path for group in samples.values() for path in group]
     paths = [path for path in paths if is_supported_transfer_syntax(pydicom.dcmread(path).file_meta.TransferSyntaxUID)]
-    with start() as run:
+    with start_one() as run:
         ae = AE(ae_title="YOU")
         for path in paths:
             data = pydicom.dcmread(path, stop_before_pixels=True)
@@ -159,14 +147,14 @@ def test_pynetdicom_arrives_byte_by_byte(start: Start, samples: dict[str, list[P
 
 
 def test_orthanc_arrives_unchanged(
-    start: Start, settled: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory
+    start_one: Start, settled: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What Orthanc is given it stores to the receiver unchanged."""
     orthanc = need("Orthanc")
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         http, dicom = one.getsockname()[1], two.getsockname()[1]
     home = tmp_path_factory.mktemp("orthanc")
-    with start() as run:
+    with start_one() as run:
         settings = {
             "StorageDirectory": str(home / "db"),
             "IndexDirectory": str(home / "db"),
@@ -205,15 +193,3 @@ def test_orthanc_arrives_unchanged(
             server.wait(20)
         run.wait(len(paths))
         assert {arrival.sop_instance_uid: body_of(arrival.path) for arrival in run.arrivals} == instances(paths)
-
-
-def test_every_storage_class_that_pynetdicom_knows_is_taken() -> None:
-    """Our rule agrees with the list of the Standard's storage SOP Classes, and refuses the other services."""
-    assert [uid for uid in known._STORAGE_CLASSES.values() if not is_storage(uid)] == []
-    groups = ("_QR_CLASSES", "_BASIC_WORKLIST_CLASSES", "_PRINT_MANAGEMENT_CLASSES", "_STORAGE_COMMITMENT_CLASSES")
-    groups += ("_UNIFIED_PROCEDURE_STEP_CLASSES", "_PROCEDURE_STEP_CLASSES", "_VERIFICATION_CLASSES")
-    others = [uid for group in groups for uid in getattr(known, group).values()]
-    assert others
-    assert [uid for uid in others if is_storage(uid)] == []
-    assert not is_storage("")
-    assert not is_storage("not a uid")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
-from types import SimpleNamespace as Namespace
-from typing import Any
 
 import pytest
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
-from dicomover.receiver import Limits, Receiver
-from dicomover.receiver.engine.child import _Child
-from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
-from receiver_kit import Peer, body_of, command, data_set, pdu, pdv, running
-
-HASTY = Limits(closing=0.3, finishing=0.5)
+from dicomover.receiver import Receiver
+from receiver_kit import (
+    HASTY,
+    Peer,
+    command,
+    data_set,
+    pdu,
+    pdv,
+    running,
+    wait_for,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -32,22 +31,6 @@ def pid_of(receiver: Receiver) -> int:
     process = receiver._engine._process  # type: ignore[union-attr]
     assert process is not None
     return int(process.pid)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(what: object, seconds: float = 8) -> None:
-    """Wait until a callable returns something true."""
-    limit = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
@@ -76,39 +59,6 @@ def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> No
         with run.peer() as peer:
             assert peer.store("1.3") == 0
             peer.release()
-
-
-PARENT = """
-import sys, time
-from dicomover.receiver import Limits, Receiver
-
-if __name__ != "never":  # no guard is needed
-    receiver = Receiver(sys.argv[1], ae_title="ME", on_event=print, port=0, bind="127.0.0.1", restrict=False,
-                        limits=Limits(closing=0.3, finishing=0.5))
-    receiver.start()
-    print(receiver.port, receiver._engine._process.pid, flush=True)
-    time.sleep(float(sys.argv[2]))
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None], ids=["kill", "terminate", "exit"])
-def test_the_process_ends_with_its_parent(tmp_path: Path, how: signal.Signals | None) -> None:
-    """If the parent is killed, or just ends, the receiver ends too, and no half file is left."""
-    folder = tmp_path / "cohort"
-    line = [sys.executable, "-c", PARENT, str(folder), "60" if how else "1"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        port, pid = map(int, parent.stdout.readline().split())
-        with Peer(port) as peer:
-            assert peer.store("1.2") == 0
-            peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
-            wait_for(lambda: list(folder.rglob("*.part")))
-            if how is not None:
-                parent.send_signal(how)
-            wait_for(lambda: not is_alive(pid))
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert [path.name for path in files] == ["1.2.dcm"]
-    assert body_of(files[0]) == data_set("1.2")
 
 
 def test_an_interrupt_does_not_reach_the_process(tmp_path: Path) -> None:
@@ -169,28 +119,6 @@ def test_a_slow_listener_loses_nothing(tmp_path: Path) -> None:
     assert told == [f"1.2.{number}" for number in range(200)]
 
 
-def test_events_are_bounded_by_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process says no more than the parent can keep, and goes on when the parent has caught up."""
-    monkeypatch.setattr("dicomover.receiver.engine.child.UNDELIVERED", 1500)
-    written = io.BytesIO()
-    child = _Child(io.BytesIO(), Writer(written))
-    child._service = Namespace(last_activity=1.0)  # type: ignore[assignment]
-    batch: list[Any] = [Refusal(0.0, "no", number) for number in range(10_000)]
-    thread = threading.Thread(target=child._deliver, args=(batch,))
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive(), "nobody has acknowledged anything"
-    assert child._undelivered == 2000
-    for _ in range(9):
-        child._obey({"do": "acknowledge", "count": 1000})
-    thread.join(5)
-    assert not thread.is_alive()
-    written.seek(0)
-    frames = iter(lambda: read_frame(written), None)
-    told = [unpack_event(event) for frame in frames for event in frame["events"]]
-    assert told == batch
-
-
 @pytest.mark.parametrize("own_process", [False, True], ids=["threads", "process"])
 def test_a_listener_may_call_the_receiver(tmp_path: Path, own_process: bool) -> None:
     """`on_event` may admit, sync and even stop."""
@@ -210,11 +138,3 @@ def test_a_listener_may_call_the_receiver(tmp_path: Path, own_process: bool) -> 
         peer.connection.close()
     assert done.wait(10)
     receiver.stop()
-
-
-def test_the_process_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Neither pandas nor IPython nor a widget is loaded to receive."""
-    heavy = "[name for name in ('pandas', 'IPython', 'ipywidgets') if name in sys.modules]"
-    code = f"import sys, dicomover.receiver.engine.child; print({heavy})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

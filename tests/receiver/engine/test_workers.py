@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,18 +15,22 @@ import pytest
 
 from dicomover.errors import AssociationRejected, ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
-from dicomover.mover import Mover
-from dicomover.receiver import Limits, Receiver
+from dicomover.receiver import Receiver
 from dicomover.receiver.engine.process import ProcessEngine
-from dicomover.receiver.layout import Layout
-from dicomover.receiver.scp.filing import Filing
-from dicomover.receiver.shared import Shared, way_to_give
-from dicomover.testing import DemoPacs, made_study
-from receiver_kit import Peer, Run, body_of, command, data_set, pdu, pdv, running
+from receiver_kit import (
+    HASTY,
+    Peer,
+    Run,
+    body_of,
+    command,
+    data_set,
+    pdu,
+    pdv,
+    running,
+    wait_for,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes that inherit a socket")
-
-HASTY = Limits(closing=0.3, finishing=0.5)
 
 
 def several(tmp_path: Path, workers: int = 2, **settings: Any) -> AbstractContextManager[Run]:
@@ -40,14 +41,6 @@ def several(tmp_path: Path, workers: int = 2, **settings: Any) -> AbstractContex
 def pids_of(run: Run) -> list[int]:
     """Return the processes of a receiver."""
     return [engine._process.pid for engine in run.receiver._engine._engines]  # type: ignore[union-attr]
-
-
-def wait_for(what: object, seconds: float = 8) -> None:
-    """Wait until a callable returns something true."""
-    limit = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def owner(pids: list[int], peer: Peer) -> int:
@@ -228,72 +221,3 @@ def test_where_sockets_are_not_inherited_there_is_one_process(tmp_path: Path, mo
     with pytest.raises(ConfigurationError, match="cannot share a port on this platform"):
         Receiver(tmp_path, ae_title="ME", on_event=print, workers=2)
     Receiver(tmp_path, ae_title="ME", on_event=print)
-
-
-@pytest.fixture
-def locks(tmp_path: Path) -> Iterator[int]:
-    """Return the descriptor of an empty file."""
-    with (tmp_path / "locks").open("w+b") as file:
-        yield file.fileno()
-
-
-def test_places_of_a_process_that_dies_are_free_again(locks: int) -> None:
-    """What a killed process had taken need not be given back by anybody."""
-    with socket.socket() as listener:
-        shared = Shared(listener, locks, 2)
-        code = (
-            "import socket, sys; from dicomover.receiver.shared import Shared; "
-            f"print(Shared(socket.socket(), {locks}, 2).take_place(), flush=True); sys.stdin.read()"
-        )
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen([sys.executable, "-c", code], pass_fds=(locks,), **pipes) as other:  # type: ignore[call-overload]
-            assert other.stdout.readline() == b"0\n"
-            assert (shared.take_place(), shared.take_place()) == (1, None)
-            other.kill()
-        assert (shared.take_place(), shared.take_place()) == (0, None)
-        shared.give_back(1)
-        assert shared.take_place() == 1
-
-
-def test_without_hard_links_the_turn_is_taken(tmp_path: Path, locks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system without hard links names are given one process at a time: nothing is overwritten."""
-
-    def no_links(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "link", no_links)
-    root = tmp_path / "root"
-    root.mkdir()
-    with socket.socket() as listener:
-        turn = Shared(listener, locks, 1).filing
-        filing = Filing(str(root), Layout("{SOPInstanceUID}.dcm"), turn=turn)
-        for text in (b"one", b"two"):
-            part, final = filing.begin({"SOPInstanceUID": "1.2"})
-            part.write([text])
-            filing.publish(part, final)
-    assert sorted(path.name for path in root.iterdir()) == ["1.2.conflict-1.dcm", "1.2.dcm"]
-
-
-def test_who_has_more_to_do_gives_way_longer() -> None:
-    """A process without connections takes a new one at once; nobody waits for long."""
-    ways = [way_to_give(count) for count in range(100)]
-    assert ways[0] == 0
-    assert ways == sorted(ways)
-    assert ways[1] > 0
-    assert ways[-1] <= 0.005
-
-
-def test_a_mover_receives_with_several(tmp_path: Path) -> None:
-    """`Mover(workers=2)` moves what it is asked for; without receive= the number has no meaning."""
-    with (
-        DemoPacs([made_study(f"S{number}", instances=4) for number in range(4)]) as pacs,
-        Mover(pacs.node, receive=tmp_path, port=0, workers=2, journal=None, progress="none") as mover,
-    ):
-        pacs.destinations["MOVESCU"] = mover.port or 0
-        summary = mover.move([{"StudyInstanceUID": study.study_instance_uid} for study in pacs.studies])
-        assert set(summary["status"]) == {"success"}
-        assert summary["received"].sum() == len(list(tmp_path.rglob("*.dcm"))) == 16
-    with pytest.raises(ConfigurationError, match="name a folder with receive="):
-        Mover(pacs.node, destination="WORKSTATION", workers=2)
-    with pytest.raises(ConfigurationError, match="workers=0"):
-        Mover(pacs.node, receive=tmp_path, workers=0)

@@ -1,0 +1,73 @@
+"""Only what a running C-MOVE has asked for is let in."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from dicomover.events import Admission, Refusal
+from dicomover.receiver.admissions import Admissions
+from receiver_kit import (
+    STUDY,
+    Start,
+    data_set,
+)
+
+
+def test_only_what_was_asked_for_is_let_in(start: Start) -> None:
+    """Restricted, instances come in by Move Originator or by identifiers, and nothing else does."""
+    with start(restrict=True) as run, run.peer() as peer:
+        ours = {"MoveOriginatorApplicationEntityTitle": "ME", "MoveOriginatorMessageID": 9}
+        assert peer.store("1.2.3.1.1.1") == 0x0124
+        run.receiver.admit(Admission(1, study_uids=frozenset({STUDY})))
+        assert peer.store("1.2.3.1.1.1") == 0
+        run.receiver.admit(Admission(2, study_uids=frozenset({"1.9"}), patient_ids=frozenset({"4712"})))
+        other = data_set("1.2.4", study="1.9")
+        assert peer.store("1.2.4", other) == 0x0124
+        run.receiver.admit(Admission(3, message_id=9))
+        assert peer.store("1.2.4", other, **{**ours, "MoveOriginatorApplicationEntityTitle": "YOU"}) == 0x0124
+        assert peer.store("1.2.4", other, **ours) == 0
+        run.receiver.dismiss(3)
+        run.receiver.dismiss(3)
+        assert peer.store("1.2.5", data_set("1.2.5", study="1.9"), **ours) == 0x0124
+        run.receiver.dismiss(1)
+        assert peer.store("1.2.6") == 0x0124
+        peer.release()
+        assert [event.status for event in run.wait(7) if isinstance(event, Refusal)] == [0x0124] * 5
+        refusal = run.refusals[0]
+        assert (refusal.calling_ae_title, refusal.sop_instance_uid, refusal.study_instance_uid) == (
+            "YOU",
+            "1.2.3.1.1.1",
+            STUDY,
+        )
+        assert not any("4711" in refusal.why for refusal in run.refusals)
+        assert len(run.files()) == 2
+
+
+def test_matching_does_not_grow_with_the_number_of_admissions(tmp_path: Path) -> None:
+    """With 100,000 admissions an instance is matched as quickly as with one."""
+    admissions = Admissions()
+    for move in range(100_000):
+        admissions.admit(Admission(move, message_id=move % 65536, study_uids=frozenset({f"1.2.{move}"})))
+    begun = time.perf_counter()
+    for move in range(0, 100_000, 100):
+        assert admissions.lets_in("", f"1.2.{move}", "1.2", "1.3")
+        assert not admissions.lets_in("", f"1.3.{move}", "1.2", "1.3")
+    assert (time.perf_counter() - begun) / 2000 < 0.0001
+    for move in range(100_000):
+        admissions.dismiss(move)
+    assert len(admissions) == 0
+    assert not admissions.originated(7)
+    assert not admissions.lets_in("", "1.2.0", "1.2", "1.3")
+
+
+def test_many_admissions_do_not_slow_the_process(start: Start) -> None:
+    """Admitting is in force at once, also when an admission names very many instances."""
+    many = frozenset(f"1.2.{number}" for number in range(20_000))
+    with start(restrict=True) as run, run.peer() as peer:
+        run.receiver.admit(Admission(1, sop_uids=many))
+        assert peer.store("1.2.77") == 0
+        assert peer.store("1.3") == 0x0124
+        for move in range(2, 300):
+            run.receiver.admit(Admission(move, message_id=move))
+        peer.release()
