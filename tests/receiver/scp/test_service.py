@@ -161,7 +161,7 @@ def test_a_taken_port_is_named_once(tmp_path: Path, bind: str | None) -> None:
             Receiver(tmp_path, ae_title="ME", on_event=print, port=port, bind=bind, own_process=False).start()
     assert str(caught.value).count(str(port)) == 1
     assert str(caught.value).count("127.0.0.1") == (1 if bind else 0)
-    assert "(Address already in use): another program listens there" in str(caught.value)
+    assert "(Address already in use); another program listens there" in str(caught.value)
 
 
 def test_a_name_that_is_not_known_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
