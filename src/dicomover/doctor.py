@@ -27,6 +27,7 @@ from dicomover.errors import (
 from dicomover.identifier import Identifier, Level, Model, query_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Ended, describe
+from dicomover.text.face import advise
 from dicomover.wire.association import Association
 from dicomover.wire.responses import MoveEnd
 
@@ -361,7 +362,9 @@ def _third_party(setup: Setup, node: Node) -> Check:
 
 def _move(setup: Setup, archive: _Archive) -> Check:
     if setup.destination is None:
-        return Check("C-MOVE", "skipped", "nobody is named to receive", "name who receives: a destination, or us")
+        return Check(
+            "C-MOVE", "skipped", "nobody is named to receive", advise("name who receives: a destination, or us")
+        )
     try:
         model = Model.STUDY
         try:

@@ -38,6 +38,7 @@ from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.session import Session
+from dicomover.text.face import setting
 
 __all__ = ["Mover"]
 
@@ -147,13 +148,14 @@ class Mover:
         if isinstance(destination, Node):
             destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
+        name_it = f"name a folder with {setting('receive')}"
         if self.receive is None and (port is not None or bind is not None):
-            raise ConfigurationError("port= and bind= are for receiving", "name a folder with receive=")
+            raise ConfigurationError(f"{setting('port')} and {setting('bind')} are for receiving", name_it)
         if self.receive is None and workers != 1:
-            raise ConfigurationError(f"workers={workers!r} is for receiving", "name a folder with receive=")
+            raise ConfigurationError(f"{setting('workers', workers)} is for receiving", name_it)
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
-                f"destination={destination!r} and receive= cannot both be",
+                f"{setting('destination', destination)} and {setting('receive')} cannot both be",
                 f"when we receive, the Move Destination is our own AE title {self.ae_title!r}",
             )
         if port is not None:

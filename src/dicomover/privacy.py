@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_VR
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
+from dicomover.text.face import advise
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -199,7 +200,7 @@ def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
     if secret is not None and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(
             f"a secret of {len(secret)} characters can be guessed by whoever has the file",
-            f"give at least {_SHORTEST_SECRET}, such as secrets.token_hex(16)",
+            f"give at least {_SHORTEST_SECRET}, {advise('such as secrets.token_hex(16)')}",
         )
 
 

@@ -13,7 +13,6 @@ from cli_kit import Process, Shell, peer, wait_until
 from dicomover.cli import cli
 from dicomover.cli.options import HELP_NAMES
 from dicomover.cli.report import move_summary
-from dicomover.cli.wording import in_options
 from dicomover.identifier import Level
 from dicomover.outcome import Counters, Status
 from dicomover.progress import State
@@ -73,34 +72,6 @@ def test_sentences_of_rows_name_options(run: Shell, tmp_path: Path) -> None:
     for text in (empty.out, many.out, plan.read_text().partition("\n")[2]):
         assert "find()" not in text
         assert "max_matches" not in text
-
-
-@pytest.mark.parametrize(
-    ("python", "spoken"),
-    [
-        ("mend the line or name sep=", "mend the line"),
-        ("put it in quotes, or name sep=", "put it in quotes"),
-        ("the archive has more of it now; recheck=True moves that too", "--recheck moves that too"),
-        ("destination='WS' and receive= cannot both be", "-aem WS and -od cannot both be"),
-        ("it looks capped; ask for less, or say split='none' if that is all", "say --split none if that is all"),
-        ("no process (too many); own_process=False does without", "no process (too many)"),
-    ],
-)
-def test_advice_for_python_is_put_into_options(python: str, spoken: str) -> None:
-    """Advice that a command cannot follow is left out, all other names its options."""
-    assert in_options(python).endswith(spoken)
-    assert not PYTHON.findall(in_options(python))
-
-
-def test_what_is_no_argument_stays() -> None:
-    """Other text with an equals sign is left alone."""
-    for text in (
-        "write -k PatientID=4711",
-        "the file port=3.csv is gone",
-        "a 'level=' in quotes",
-        "StudyDate=20240101-",
-    ):
-        assert in_options(text).replace("--port 3", "port=3") == text
 
 
 def summary_of(results: list[Result]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dicomover.outcome import SUCCESS, Status, describe
+from dicomover.text.face import advise, call
 from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Situation", "explain"]
@@ -97,7 +98,7 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
         return "the archive reports success without any count: nothing shows that anything moved; check the destination"
     return (
         "the archive reports success, but moved nothing: it found no match for the identifier, or was busy; "
-        "run it again, or check with find()"
+        f"run it again, or check with {call('find')}"
     )
 
 
@@ -133,7 +134,7 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
         return ": the archive is short of resources; run it again later, with fewer associations"
     if code in (0xA900, 0x0120):
         named = f" {end.offending}" if end.offending else ""
-        return f": the archive does not accept these keys{named} at this level; try the other model"
+        return f": the archive does not accept these keys{named} at this level; {advise('try the other model')}"
     if code in (0x0122, 0x0124):
         return ": ask the archive's administrator to allow C-MOVE from our AE title"
     if code >> 12 == 0xC and not end.counters.moved and not situation.received:

@@ -14,6 +14,7 @@ from dicomover.identifier import Identifier, Level, Request
 from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS
+from dicomover.text.face import setting
 from dicomover.wire.lines import Line
 from dicomover.wire.stop import Stop
 
@@ -158,7 +159,7 @@ def _ask_journal(
     has_grown = taken.has_grown(resolution)
     if taken.skip is not None and not (recheck and has_grown):
         planned.decision = "skip"
-        said.append("the archive has more of it now; recheck=True moves that too" if has_grown else None)
+        said.append(f"the archive has more of it now; {setting('recheck', True)} moves that too" if has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None
 
 

@@ -14,6 +14,7 @@ from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
 from dicomover.progress import View
 from dicomover.query.resolve import Resolve
+from dicomover.text.face import advise, setting
 
 __all__ = ["BatchSettings", "Options", "Progress", "check_options", "make_pace"]
 
@@ -72,19 +73,21 @@ def check_options(options: Options, destination: Node | None = None) -> None:
         if value is None and name == "max_matches":
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name}={value!r} is not a whole number above 0", "give one")
+            raise ConfigurationError(f"{setting(name, value)} is not a whole number above 0", "give one")
     for switch in ("recheck", "show_keys"):
         if not isinstance(options[switch], bool):
-            raise ConfigurationError(f"{switch}={options[switch]!r} is neither True nor False", "choose one")
+            raise ConfigurationError(f"{setting(switch, options[switch])} is neither True nor False", "choose one")
     if options["verify"] not in get_args(Verify):
-        raise ConfigurationError(f"verify={options['verify']!r} is none of {', '.join(get_args(Verify))}", "choose one")
+        raise ConfigurationError(
+            f"{setting('verify', options['verify'])} is none of {', '.join(get_args(Verify))}", "choose one"
+        )
     if options["verify"] == "destination" and (
         destination is None or destination.ae_title != options.get("destination")
     ):
         raise ConfigurationError(
-            "verify='destination' asks the destination what has arrived: give destination= as a Node, which says where "
-            "it listens",
-            "if we receive, take verify='instances'",
+            f"{setting('verify', 'destination')} asks the destination what has arrived: "
+            f"{advise('give destination= as a Node, which says where it listens')}",
+            f"if we receive, take {setting('verify', 'instances')}",
         )
     if not isinstance(options["timeouts"], Timeouts):
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")

@@ -17,6 +17,7 @@ import click
 from dicomover.cli.commands import cli
 from dicomover.cli.table import option_table
 from dicomover.errors import DicomoverError
+from dicomover.text.face import at_a_shell
 
 __all__ = ["cli", "main", "option_table"]
 
@@ -45,9 +46,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     from dicomover.cli.screen import Interrupts
     from dicomover.cli.spellings import explained
-    from dicomover.cli.wording import in_options
 
-    with Interrupts() as interrupts:
+    with at_a_shell(), Interrupts() as interrupts:
         try:
             code = cli.main(args, prog_name="dicomover", standalone_mode=False, obj=interrupts)
             sys.stdout.flush()
@@ -64,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
             if isinstance(error, click.ClickException):
                 explained(error, sys.argv[1:] if args is None else args).show()
             else:
-                click.echo(f"Error: {in_options(str(error))}", err=True)
+                click.echo(f"Error: {error}", err=True)
             return 2
 
 

@@ -30,7 +30,6 @@ from dicomover.cli.given import model_of
 from dicomover.cli.keys import keys_of, level_among, level_of_find
 from dicomover.cli.locking import load_cohort
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
-from dicomover.cli.wording import in_options_of
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
@@ -125,7 +124,7 @@ def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
             where = str(destination or f"{given['aetitle']}, here, port {mover.port}, into {folder}")
             with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
                 job.run()
-        table = in_options_of(job.summary(), "error")
+        table = job.summary()
         code = exit_code(table) if interrupts.number is None else interrupts.exit_code
         code = saved(table, given["summary"], code)
         if given["page"] is not None:
@@ -227,7 +226,7 @@ def _findings(given: DoctorGiven, destination: str | Node | None, folder: Path |
         port=given["listen"],
         timeouts=timeouts_given(given),
     )
-    return in_options_of(mover.diagnose(), "found", "advice")
+    return mover.diagnose()
 
 
 # --- behind them
@@ -294,7 +293,7 @@ def _mover(given: MoveGiven, level: str, destination: str | Node | None, folder:
 def _show_plan(given: LockedGiven, mover: Mover, requests: Any, output: Path | None) -> int:
     warn_of_columns(given, requests, PLAN_COLUMNS)
     with readable(given):
-        plan = in_options_of(mover.plan(requests, invalid=given["invalid"]), "error")
+        plan = mover.plan(requests, invalid=given["invalid"])
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])
     code = saved(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0)
     if given["as_records"]:

@@ -16,7 +16,6 @@ from dicomover.cli import report
 from dicomover.cli.given import model_of, node_of, timeouts_of
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.screen import say, verbosity
-from dicomover.cli.wording import in_options
 from dicomover.errors import RequestError
 from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.mover import Mover
@@ -170,7 +169,7 @@ def readable(given: QueryGiven) -> Iterator[None]:
         if given.get("csv_file") is not None:
             raise
         problems = [replace(problem, row="", position=-1) for problem in error.problems]
-        raise click.UsageError(in_options("\n       ".join(map(str, problems)))) from error
+        raise click.UsageError("\n       ".join(map(str, problems))) from error
 
 
 def saved(table: pd.DataFrame, path: Path | None, code: int) -> int:

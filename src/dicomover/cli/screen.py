@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import click
 
-from dicomover.cli.wording import in_options
 from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
@@ -89,7 +88,7 @@ def verbosity(verbose: bool, debug: bool, quiet: bool) -> Iterator[None]:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"Warning: {in_options(str(message))}")
+    say(f"Warning: {message}")
 
 
 def _hush(*_: Any, **__: Any) -> None:

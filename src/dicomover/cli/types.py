@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dicomover.cli.wording import in_options
 from dicomover.errors import ConfigurationError
 from dicomover.node import Node, check_ae_title
 
@@ -143,7 +142,7 @@ class Text(_TextType):
         try:
             self._read(value)
         except ConfigurationError as error:
-            self.fail(in_options(str(error)), param, ctx)
+            self.fail(str(error), param, ctx)
         return str(value)
 
 

@@ -21,6 +21,7 @@ from dicomover.node import Node
 from dicomover.outcome import Verify
 from dicomover.privacy import DamagedRecord, Hashed, check_privacy, open_keeper
 from dicomover.requests.parse import Batch
+from dicomover.text.face import advise
 
 __all__ = ["Cohort"]
 
@@ -343,7 +344,11 @@ class Cohort:
         if wrong:
             kinds = [str(change.kind) for change in wrong]
             counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-            hint = "move the cohort again, or say partial=True" if set(kinds) == {"missing"} else "check() names them"
+            hint = (
+                advise("move the cohort again, or say partial=True")
+                if set(kinds) == {"missing"}
+                else advise("check() names them")
+            )
             raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}", hint)
         return type(self)(replace(self.document, digests={**digests, **taken}), self.locked)
 

@@ -21,6 +21,7 @@ from dicomover.cohort.content import Digest, LockedRequest, content_hash, encode
 from dicomover.cohort.frame import Frame
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
+from dicomover.text.face import call
 from dicomover.text.writing import replace_file
 
 __all__ = ["FIELDS", "VERSION", "Document", "Field", "list_versions", "read_document", "write_document"]
@@ -188,7 +189,9 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     except ValueError as error:
         raise CohortError(f"{name} is no lockfile or is damaged ({error})", "lock the cohort again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CohortError(f"{name} is no lockfile: its 'format' is not {FORMAT!r}", "name one that mover.lock() wrote")
+        raise CohortError(
+            f"{name} is no lockfile: its 'format' is not {FORMAT!r}", f"name one that {call('mover.lock')} wrote"
+        )
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
         raise CohortError(

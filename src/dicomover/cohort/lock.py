@@ -20,6 +20,7 @@ from dicomover.node import Node
 from dicomover.privacy import Hashed, Privacy
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
+from dicomover.text.face import setting
 from dicomover.wire.lines import Lines
 
 __all__ = ["lock_requests", "write_lockfile"]
@@ -92,5 +93,6 @@ def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort
     raise CohortError(
         f"{Path(path).name} was locked on {earlier.created:%Y-%m-%d} and says otherwise than the requests and the "
         "archive do now",
-        "verify it to see what has changed in the archive, or lock anew under another name or with overwrite=True",
+        "verify it to see what has changed in the archive, or lock anew under another name or with "
+        f"{setting('overwrite', True)}",
     )

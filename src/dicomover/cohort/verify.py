@@ -9,6 +9,7 @@ from dicomover.cohort.content import LockedRequest, LockState
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.lookup import Contents, find_held, look_up
 from dicomover.errors import ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.text.face import setting
 from dicomover.wire.lines import Lines
 
 __all__ = ["check_readable", "find_drift"]
@@ -29,7 +30,7 @@ def check_readable(cohort: Cohort, look_again: bool) -> None:
     if look_again and not cohort.is_readable:
         raise ConfigurationError(
             "the keys of this cohort are hashed, so its requests cannot be looked up again",
-            "load it with secret=, or compare only what was locked with look_again=False",
+            f"load it with {setting('secret')}, or compare only what was locked with {setting('look_again', False)}",
         )
 
 

@@ -18,6 +18,7 @@ from dicomover.errors import AssociationRejected, ConfigurationError, NodeError
 from dicomover.outcome import Status
 from dicomover.policy.retry import DISK_FULL, Tried, is_out_of_resources
 from dicomover.policy.window import Window, name_weekday
+from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 
 __all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "read_sign"]
@@ -79,7 +80,7 @@ class Utilization:
 def _number(name: str, value: float, most: float, example: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most or value == float("inf"):
         limit = "" if most == float("inf") else f" and at most {most:g}"
-        raise ConfigurationError(f"{name}={value!r} is not a number above 0{limit}", f"give, say, {example}")
+        raise ConfigurationError(f"{setting(name, value)} is not a number above 0{limit}", f"give, say, {example}")
     return value
 
 
@@ -152,7 +153,7 @@ class AdaptiveAssociations:
 
     def __post_init__(self) -> None:
         if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:
-            raise ConfigurationError(f"associations={self.most!r} is not a whole number above 0", "give one")
+            raise ConfigurationError(f"{setting('associations', self.most)} is not a whole number above 0", "give one")
         object.__setattr__(self, "limit", max(1, min(self.limit, self.most)))
 
     def after(self, sign: Sign, *, begun: float, now: float, working: int) -> AdaptiveAssociations:

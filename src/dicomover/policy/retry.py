@@ -16,6 +16,7 @@ from dicomover.errors import (
     QueryRefused,
 )
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, Status, is_warning
+from dicomover.text.face import advise, setting
 
 __all__ = [
     "DISK_FULL",
@@ -91,7 +92,7 @@ class Retry:
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
             raise ConfigurationError(
-                f"retry attempts={self.attempts!r} is not a whole number above 0",
+                f"{setting('retry attempts', self.attempts)} is not a whole number above 0",
                 "1 is the first attempt and no retry",
             )
         for name in ("first_wait", "longest_wait"):
@@ -154,8 +155,8 @@ class Retry:
         if str(value) in named:
             return named[str(value)]
         raise ConfigurationError(
-            f"retry={value!r} cannot be read",
-            "give a Retry, a number of attempts, 'none', 'interactive' or 'overnight'",
+            f"{setting('retry', value)} cannot be read",
+            advise("give a Retry, a number of attempts, 'none', 'interactive' or 'overnight'"),
         )
 
 

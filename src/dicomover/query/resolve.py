@@ -12,6 +12,7 @@ from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, Request
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, says_all, studies_of
 from dicomover.query.matching import is_round, select
+from dicomover.text.face import advise, setting
 
 __all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "no_match", "resolve"]
 
@@ -33,8 +34,8 @@ class TooManyMatches(Exception):
     def __init__(self, level: Level, limit: int, matches: int) -> None:
         self.matches = matches
         super().__init__(
-            f"more than max_matches={limit} {level.plural} match; nothing was moved; "
-            "ask more narrowly, or raise max_matches"
+            f"more than {setting('max_matches', limit)} {level.plural} match; nothing was moved; "
+            f"ask more narrowly, or {advise('raise max_matches')}"
         )
 
 

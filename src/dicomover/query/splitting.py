@@ -20,6 +20,7 @@ from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError,
 from dicomover.identifier import UNIQUE_KEYS, Level
 from dicomover.query.matching import agrees, is_round, select
 from dicomover.query.span import Span
+from dicomover.text.face import setting
 
 __all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
 
@@ -42,7 +43,9 @@ def check_split(split: Split) -> Split:
     """Return it, or raise a ConfigurationError if it cannot be meant."""
     if split in ("auto", "none") or (isinstance(split, int) and not isinstance(split, bool) and split > 0):
         return split
-    raise ConfigurationError(f"split={split!r} is neither 'auto' nor 'none' nor the most that the archive answers")
+    raise ConfigurationError(
+        f"{setting('split', split)} is neither 'auto' nor 'none' nor the most that the archive answers"
+    )
 
 
 def find_all(
@@ -138,7 +141,7 @@ class _Search:
             raise QueryRefused(error, error.status, mend=f"if too much matches, {_ADVICE}") from error
         self._keep(kept)
         if self._split != "none" and self._looks_capped(came):
-            self._doubts.append(f"{self._just(came)}; {_ADVICE}, or say split='none' if that is all")
+            self._doubts.append(f"{self._just(came)}; {_ADVICE}, or say {setting('split', 'none')} if that is all")
 
     def _part(self, span: Span) -> set[object]:
         """Ask for a part, and for its halves if that may have been too much; return what was found."""

@@ -25,6 +25,7 @@ from dicomover.receiver.scp.filing import Existing
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
+from dicomover.text.face import setting
 
 __all__ = ["Receiver"]
 
@@ -269,10 +270,10 @@ class Receiver:
 def _check_workers(workers: int, own_process: bool) -> None:
     if not can_share():
         raise ConfigurationError(
-            f"workers={workers}: processes cannot share a port on this platform", "leave workers at 1"
+            f"{setting('workers', workers)}: processes cannot share a port on this platform", "leave workers at 1"
         )
     if not own_process:
         raise ConfigurationError(
-            f"workers={workers} are processes of their own, which own_process=False and tls rule out",
+            f"{setting('workers', workers)} are processes of their own, which own_process=False and tls rule out",
             "leave workers at 1, or leave those out",
         )

@@ -13,6 +13,7 @@ from dicomover.node import check_ae_title, check_port
 from dicomover.receiver.addresses import check_network
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
 from dicomover.receiver.scp.filing import Existing
+from dicomover.text.face import setting
 
 __all__ = ["Limits", "ReceiverSettings"]
 
@@ -83,7 +84,7 @@ class ReceiverSettings:
         for name, lowest in lowest_of.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise ConfigurationError(f"{name}={value!r} is no whole number of at least {lowest}")
+                raise ConfigurationError(f"{setting(name, value)} is no whole number of at least {lowest}")
 
     @classmethod
     def of(

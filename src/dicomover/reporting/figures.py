@@ -13,6 +13,7 @@ from dicomover.errors import ConfigurationError
 from dicomover.identifier import KEY
 from dicomover.outcome import Status
 from dicomover.summary import SCHEMA
+from dicomover.text.face import advise
 from dicomover.text.sentences import kind_of, merge
 
 __all__ = [
@@ -56,7 +57,7 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise ConfigurationError(
             f"a report is made of a summary, and this table has no column {', '.join(map(repr, missing))}",
-            "give what move() or job.summary() returns, all columns of it",
+            advise("give what move() or job.summary() returns, all columns of it"),
         )
     ours: dict[str, Any] = {}
     for column in SCHEMA:

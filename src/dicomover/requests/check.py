@@ -17,6 +17,7 @@ from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request, is_uid, level_of, levels
 from dicomover.requests.damage import left_over, no_date, rewritten
 from dicomover.text.cells import is_missing
+from dicomover.text.face import advise
 
 __all__ = ["Numeric", "Row", "RowCheck", "keyword_of", "nearest"]
 
@@ -166,7 +167,7 @@ class RowCheck:
             self.problem("key", shown, why, mend)
             return None
         if keyword in _OURS or tag_for_keyword(keyword) < 0x00080000:  # type: ignore[operator]
-            mend = _OURS.get(keyword, "leave it out; in a list of dicts each dict is a request")
+            mend = advise(_OURS.get(keyword, "") or "leave it out; in a list of dicts each dict is a request")
             self.problem("key", shown, "is no attribute to ask by", mend)
             return None
         return keyword
@@ -175,11 +176,14 @@ class RowCheck:
         """Return the value as it goes onto the wire, or note what is wrong with it."""
         if dictionary_VR(keyword) == "SQ":
             self.problem(
-                keyword, "a sequence", "cannot be a key of a request", "leave it out and filter what find() returns"
+                keyword,
+                "a sequence",
+                "cannot be a key of a request",
+                advise("leave it out and filter what find() returns"),
             )
             return None
         if isinstance(value, Numeric):
-            mend = "read it as text, with read_requests(path) or read_csv(path, dtype=str)"
+            mend = advise("read it as text, with read_requests(path) or read_csv(path, dtype=str)")
             self.problem(keyword, value.value, "comes from a numeric column, where leading zeros are lost", mend)
             return None
         if isinstance(value, list | tuple | set | frozenset):
@@ -223,7 +227,10 @@ class RowCheck:
             self.problem(keyword, text, *found)
         elif keyword in UNIQUE_KEYS and ("*" in text or "?" in text):
             self.problem(
-                keyword, text, "has a wildcard, which a C-MOVE must not have", "use find() and move what it returns"
+                keyword,
+                text,
+                "has a wildcard, which a C-MOVE must not have",
+                advise("use find() and move what it returns"),
             )
         elif vr == "DA" and (found := no_date(text)):
             self.problem(keyword, text, *found)
@@ -267,7 +274,7 @@ class RowCheck:
         order = levels(model)
         if level not in order:
             self.problem(
-                "level", str(level), "does not exist in Study Root", "use the Patient Root model or level STUDY"
+                "level", str(level), "does not exist in Study Root", advise("use the Patient Root model or level STUDY")
             )
             return
         self._check_depth(keys, level)
@@ -334,7 +341,7 @@ class RowCheck:
             model = Model.PATIENT if level is Level.PATIENT else Model.STUDY
         order = levels(model)
         if level not in order:
-            self.problem("level", str(level), "does not exist in Study Root", "use model='patient'")
+            self.problem("level", str(level), "does not exist in Study Root", advise("use model='patient'"))
             return level, model
         self._check_depth(keys, level)
         for above in order[: order.index(level)]:

@@ -16,6 +16,7 @@ from dicomover.errors import NoSuchFileError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, UNIQUE_KEYS
 from dicomover.requests.check import keyword_of, nearest
 from dicomover.summary import PLAN_COLUMNS
+from dicomover.text.face import advise
 
 __all__ = ["placed", "read_requests"]
 
@@ -68,7 +69,7 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
     try:
         _check_cells(path, text, separator)
     except csv.Error as error:
-        raise _file_error(path, "", f"cannot be read: {error}", "mend the line or name sep=") from error
+        raise _file_error(path, "", f"cannot be read: {error}", advise("mend the line or name sep=")) from error
     try:
         table = pd.read_csv(
             StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
@@ -90,9 +91,8 @@ def _decoded(path: str | os.PathLike[str], encoding: str | None) -> str:
     except FileNotFoundError as error:
         raise NoSuchFileError(path) from error
     if raw.startswith(_SPREADSHEETS):
-        mend = (
-            "save it as CSV, or read it with pandas.read_excel(path, dtype=str); its leading zeros may be lost already"
-        )
+        mend = advise("save it as CSV, or read it with pandas.read_excel(path, dtype=str)")
+        mend += "; its leading zeros may be lost already"
         raise _file_error(path, "", "is a spreadsheet, not a CSV", mend)
     if encoding is None and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
@@ -132,7 +132,7 @@ def _check_cells(path: str | os.PathLike[str], text: str, separator: str) -> Non
                 path,
                 f"line {line}",
                 f"has {len(cells)} cells, the header has {len(header)}",
-                "put a text that holds a separator in quotes, or name sep=",
+                advise("put a text that holds a separator in quotes, or name sep="),
             )
 
 

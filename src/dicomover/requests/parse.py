@@ -22,6 +22,7 @@ from dicomover.requests.check import Numeric, Row, RowCheck, keyword_of, nearest
 from dicomover.requests.csvfile import placed, read_requests
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
+from dicomover.text.face import advise, setting
 
 __all__ = [
     "Batch",
@@ -113,7 +114,7 @@ def parse_requests(
     [('STUDY', {'AccessionNumber': '00123'}), ('STUDY', {'StudyInstanceUID': '1.2.3'})]
     """
     if invalid not in get_args(Invalid):
-        raise ConfigurationError(f"invalid={invalid!r} is neither 'raise' nor 'record'", "choose one")
+        raise ConfigurationError(f"{setting('invalid', invalid)} is neither 'raise' nor 'record'", "choose one")
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)
     given, rows = _rows(requests, keys)
@@ -243,7 +244,7 @@ def _no_key(table: pd.DataFrame) -> Problem | None:
     if not columns:
         return None
     names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
-    mend = f"rename one to {names}, or {KEY}StudyDate or the like, or name it in keys=[...]"
+    mend = f"rename one to {names}, or {KEY}StudyDate or the like{advise(', or name it in keys=[...]')}"
     is_plain = all(_NO_DATA.fullmatch(name.replace("_", "")) for name in columns)
     shown = ", ".join(columns[:_NAMES_SHOWN] + ["…"] * (len(columns) > _NAMES_SHOWN))
     return Problem("", "columns", shown, "name no key", mend, private=not is_plain)

@@ -19,6 +19,7 @@ from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolE
 from dicomover.identifier import Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
+from dicomover.text.face import advise
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
 from dicomover.wire.identifiers import decode_identifier, encode_identifier, read_failed_uids
@@ -324,7 +325,7 @@ class Association:
             name = _SERVICE_NAMES[sop_class]
             raise ContextRejected(
                 f"{self.node} accepted the association, but does not offer {name} to {self.ae_title!r}",
-                "try the other model, or ask its administrator to allow it",
+                f"{advise('try the other model')}, or ask its administrator to allow it",
             )
         return context
 

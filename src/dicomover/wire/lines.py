@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import itertools
 import queue
 import secrets
@@ -251,7 +252,7 @@ class Lines:
         """Return what `work` makes of each item, in their order; what stops one of them stops all at once."""
         with ThreadPoolExecutor(self._size, "dicomover lookup") as pool:
             try:
-                futures = [pool.submit(work, item) for item in items]
+                futures = [pool.submit(contextvars.copy_context().run, work, item) for item in items]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:

@@ -23,6 +23,7 @@ from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
+from dicomover.text.face import advise
 
 __all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
 
@@ -125,7 +126,8 @@ class ProcessEngine:
         except OSError as error:
             self._errors.close()
             raise ReceiverError(
-                f"no process can be started for the receiver ({error.strerror})", "own_process=False does without"
+                f"no process can be started for the receiver ({error.strerror})",
+                advise("own_process=False does without"),
             ) from error
         assert process.stdin is not None
         self._process = process
