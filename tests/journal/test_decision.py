@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomover.journal import Decision, FileCheck, Manifest, Missing, decide, is_verified, missing
+from dicomover.journal import Decision, FileCheck, Manifest, Missing, decide, is_verified, list_missing
 from dicomover.outcome import Counters, Status
 from dicomover.summary import Result
 from journal_kit import DONE, files
@@ -140,7 +140,7 @@ def test_nothing_is_skipped_that_is_not_verified_and_untouched() -> None:
 )
 def test_what_is_missing_is_asked_for_by_series_or_by_instance(here: str, archive: dict[str, str], asks: list) -> None:
     """A series of which most is missing is asked for as a whole, another by its instances, not too many at once."""
-    assert missing(set(here), archive, at_once=2) == tuple(Missing(s, tuple(uids), n) for s, uids, n in asks)
+    assert list_missing(set(here), archive, at_once=2) == tuple(Missing(s, tuple(uids), n) for s, uids, n in asks)
 
 
 @settings(deadline=None)
@@ -152,7 +152,7 @@ def test_what_is_missing_is_asked_for_by_series_or_by_instance(here: str, archiv
 )
 def test_what_is_asked_for_covers_what_is_missing(here: set[str], archive: dict, most: float, at_once: int) -> None:
     """Everything that is missing is asked for, and by instance nothing that is here."""
-    asks = missing(here, archive, most=most, at_once=at_once)
+    asks = list_missing(here, archive, most=most, at_once=at_once)
     brought = set()
     for ask in asks:
         assert ask.count > 0

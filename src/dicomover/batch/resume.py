@@ -14,7 +14,7 @@ from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
-from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, missing
+from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, list_missing
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
 from dicomover.query.resolve import Resolution, Target
@@ -292,7 +292,7 @@ def narrow_to_missing(resolution: Resolution, kept: Manifest, instances: Instanc
             continue
         counted |= here & {uid for uids in found.values() for uid in uids}
         keys = identifier.keys()
-        for part in missing(here, found):
+        for part in list_missing(here, found):
             level = Level.IMAGE if part.instances else Level.SERIES
             lower = {**keys, "SeriesInstanceUID": part.series, "SOPInstanceUID": "\\".join(part.instances)}
             size = part.count if part.instances else len(set(found[part.series]))

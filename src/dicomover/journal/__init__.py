@@ -7,7 +7,7 @@ Never here: the network, and a verdict of its own; complete is what `outcome` ca
 """
 
 from dicomover.errors import JournalError
-from dicomover.journal.decision import Decision, Missing, decide, is_verified, missing
+from dicomover.journal.decision import Decision, Missing, decide, is_verified, list_missing
 from dicomover.journal.journal import Journal, Sync
 from dicomover.journal.manifest import Details, File, FileCheck, Manifest, check_files
 from dicomover.journal.rows import Entry
@@ -29,5 +29,5 @@ __all__ = [
     "check_files",
     "decide",
     "is_verified",
-    "missing",
+    "list_missing",
 ]

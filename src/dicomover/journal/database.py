@@ -64,6 +64,8 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     ConfigurationError
         If it cannot be one: no folder, foreign, of a newer version, damaged, read-only.
     """
+    # In this order: SQLite, once it has opened a file, takes a log beside it for a part of it; and the journal's mode
+    # is written into the file, so it has to be known to be ours first.
     _look(path)
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -146,7 +148,7 @@ def _one_look(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def create(connection: sqlite3.Connection, about: Mapping[str, str]) -> None:
-    """Write the schema, in the transaction that is open."""
+    """Write the schema, in the transaction that is open: whoever looks sees all of it, or an empty file."""
     for statement in _TABLES:
         connection.execute(statement)
     connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())

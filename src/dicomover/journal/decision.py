@@ -11,7 +11,7 @@ from dicomover.journal.manifest import FileCheck
 from dicomover.outcome import SUCCESS, Status
 from dicomover.summary import Result
 
-__all__ = ["Decision", "Missing", "decide", "is_verified", "missing"]
+__all__ = ["Decision", "Missing", "decide", "is_verified", "list_missing"]
 
 
 class Decision(StrEnum):
@@ -116,7 +116,7 @@ class Missing:
     count: int
 
 
-def missing(
+def list_missing(
     here: Collection[str], archive: Mapping[str, Collection[str]], *, most: float = 0.5, at_once: int = UIDS_AT_ONCE
 ) -> tuple[Missing, ...]:
     """Return what to ask for, so that what the archive has of one study is here.
@@ -134,7 +134,7 @@ def missing(
 
     Examples
     --------
-    >>> missing({"1.1", "1.2"}, {"1": ["1.1", "1.2", "1.3"], "2": ["2.1"]})
+    >>> list_missing({"1.1", "1.2"}, {"1": ["1.1", "1.2", "1.3"], "2": ["2.1"]})
     (Missing(series='1', instances=('1.3',), count=1), Missing(series='2', instances=(), count=1))
     """
     have = frozenset(here)

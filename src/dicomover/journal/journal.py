@@ -105,12 +105,14 @@ class Journal:
         self.path = Path(path).absolute()
         self._privacy, self._secret = privacy, secret
         self._lease, self._sync, self._version = lease, sync, version or metadata.version("dicomover")
+        # Guards all below, in this process; SQLite's own lock, taken inside it, stands between processes. Every method
+        # that reads or writes holds it throughout, so that the connection is used by one thread at a time.
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._keeper: Keeper = Plain()
         self._leases = Leases(NOBODY, lease)
-        self._held: set[str] = set()
-        self._renewed = 0.0
+        self._held: set[str] = set()  # what the file says is ours; changes after the commit, never before
+        self._renewed = 0.0  # by the wall clock, which is what other processes compare with
         self._is_wal = self._is_unsynced = False
 
     def __repr__(self) -> str:
@@ -241,6 +243,8 @@ class Journal:
         both = [asked] if also is None else [asked, also]
         with self._lock:
             claimed = [each.key for each in both if each.key in self._held]
+            # One transaction: had somebody else recorded between the look and the write, the better record would be
+            # lost; were the claim given back in another one, a kill between them would leave it to expire.
             with self._writing(durable=self._sync == "record") as connection:
                 outdone = {key for key in claimed if self._is_outdone(connection, key, result)}
                 for each in both:
@@ -309,6 +313,7 @@ class Journal:
             if not (is_due or self._is_unsynced):
                 return frozenset()
             with self._writing(durable=True) as connection:
+                # Signed on, nobody may take what is ours from here on; so only now is what was lost known for certain.
                 self._leases.sign_on(connection, now)
                 lost = self._held - self._leases.find_mine(connection, self._held)
             self._held -= lost
@@ -364,7 +369,7 @@ class Journal:
     def _writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """Do all of it or nothing. What need not outlive a power cut is not synced, where a log keeps it whole."""
         with self._reading() as connection:
-            if self._is_wal:
+            if self._is_wal:  # before BEGIN: inside a transaction SQLite does not change it
                 connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
             try:
                 connection.execute("BEGIN IMMEDIATE")

@@ -53,6 +53,7 @@ class Owner:
             return False
         state, began = _state_of(self.pid)
         if state:
+            # A zombie moves nothing any more, and a process that began later only has the same number.
             return state in "ZX" or (bool(self.began) and began != self.began)
         try:
             os.kill(self.pid, 0)
@@ -74,6 +75,9 @@ NOBODY = Owner("", "", "", 0, "")
 
 class Leases:
     """The claims of one owner. Every method works in the transaction that is open.
+
+    It runs in whichever thread calls the journal, which holds its lock; what writes is called inside `BEGIN IMMEDIATE`,
+    so that no other process sees or changes anything between the first and the last statement of a method.
 
     Parameters
     ----------
@@ -101,10 +105,12 @@ class Leases:
     def claim(self, connection: sqlite3.Connection, keys: list[str], now: float) -> frozenset[str]:
         """Claim what nobody holds who is alive, and return what is ours."""
         self.sign_on(connection, now)
+        # The dead have to be gone before ours go in: what is inserted beside a lease that is still there is ignored.
         others = connection.execute(
             "SELECT token, host, place, pid, began, expires FROM owners WHERE token != ?", (self._owner.token,)
         )
         for token, host, place, pid, began, expires in others.fetchall():
+            # Expired means given up, even if it lives: it finds out at its next `renew`, or when it records.
             if expires < now or Owner(token, host, place, pid, began).is_dead():
                 self._remove(connection, token)
         pairs = ((key, self._owner.token) for key in keys)
@@ -134,6 +140,7 @@ class Leases:
 
 
 def _place(host: str) -> str:
+    """Return where a process id means something. Two containers of one machine may both have a process 7."""
     if sys.platform != "linux":
         return host
     try:
