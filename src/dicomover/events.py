@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from dicomover.outcome import Counters, Status
@@ -18,6 +19,7 @@ __all__ = [
     "MoveStarted",
     "Noted",
     "Refusal",
+    "Refused",
     "RequestDeferred",
     "RequestEnded",
     "RequestStarted",
@@ -213,11 +215,40 @@ class Arrival:
         return f"<Arrival: {', '.join([f'{self.size:,} bytes', UID(self.transfer_syntax_uid).name, *odd])}>"
 
 
+class Refused(StrEnum):
+    """What our Storage SCP has refused, the smallest thing first."""
+
+    INSTANCE = "instance"  # by a C-STORE status
+    CONTEXT = "context"  # one presentation context of an association that goes on
+    ASSOCIATION = "association"  # rejected, or aborted
+    CONNECTION = "connection"  # before it was an association: a stranger, or another protocol
+    EVERYTHING = "everything"  # the receiver has ended
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Our Storage SCP refused an instance or an association, or could not file it.
+    """Our Storage SCP refused something, or could not file it.
 
-    `status` is the C-STORE status we answered (0x0124, 0xA700, 0xA900, 0xC000), or None for an association.
+    Attributes
+    ----------
+    at
+        `time.monotonic()`.
+    why
+        What was found, in words that go on a sentence such as "we refused it: ...". No patient data.
+    status
+        The C-STORE status that we answered (0x0124, 0xA700, 0xA900, 0xC000); None for all that is no instance.
+    calling_ae_title
+        Of the peer; empty where it has not said, or not said properly.
+    sop_instance_uid, study_instance_uid
+        Of the instance, as far as they could be read; they may be no UIDs.
+    what
+        What was refused.
+    mend
+        What to do about it, and who can; empty where nobody knows.
+    peer
+        The address that it came from.
+    originator_ae_title, originator_message_id
+        Which C-MOVE the instance belongs to, if the peer says so.
     """
 
     at: float
@@ -226,3 +257,8 @@ class Refusal:
     calling_ae_title: str = ""
     sop_instance_uid: str = ""
     study_instance_uid: str = ""
+    what: Refused = Refused.INSTANCE
+    mend: str = ""
+    peer: str = ""
+    originator_ae_title: str = ""
+    originator_message_id: int | None = None
