@@ -97,7 +97,7 @@ def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
         if (group, element) == (0x0002, 0x0010):
             syntax = str(data[offset : offset + length], "ascii", "replace").strip("\0 ")
         offset += length
-    return (syntax, end) if offset == end else ("", 0)
+    return (syntax, end) if offset == end <= len(data) else ("", 0)
 
 
 class HeadError(ValueError):
