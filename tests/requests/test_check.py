@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dicomover.errors import RequestError, RequestWarning
 from dicomover.identifier import Request
-from dicomover.requests.check import keyword_of, nearest
+from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.requests.parse import parse_requests
 
 UID64 = "1." + "2" * 62
@@ -92,7 +92,7 @@ def test_any_name_is_a_keyword_or_a_key_error(name: object) -> None:
 )
 def test_usual_columns_are_nearly_nothing(name: str, near: str | None) -> None:
     """What people call their own columns is not mistaken for a key."""
-    assert nearest(name, ["PatientID", "StudyInstanceUID", "AccessionNumber"], cutoff=0.85) == near
+    assert find_nearest(name, ["PatientID", "StudyInstanceUID", "AccessionNumber"], cutoff=0.85) == near
 
 
 def test_a_key_twice() -> None:

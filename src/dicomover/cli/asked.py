@@ -20,7 +20,8 @@ from dicomover.errors import RequestError
 from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
-from dicomover.requests.parse import keyword_of, read_requests
+from dicomover.requests.names import keyword_of
+from dicomover.requests.parse import read_requests
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
 __all__ = [

@@ -15,7 +15,7 @@ from pydicom.filewriter import write_dataset
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, query_dataset
-from dicomover.requests.check import keyword_of
+from dicomover.requests.names import keyword_of
 
 __all__ = ["keys_of", "level_among", "level_of_find", "read_query_file"]
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY
-from dicomover.requests.check import RowCheck, nearest
-from dicomover.requests.csvfile import placed
-from dicomover.requests.parse import keyword_of
+from dicomover.requests.check import RowCheck
+from dicomover.requests.csvfile import locate
+from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.text.cells import is_missing
 
 __all__ = ["Reach", "requests_around"]
@@ -83,11 +83,11 @@ def requests_around(
     0  2024-03-10   a       move         3
     1  2024-06-01   b  not-found      <NA>
     """
-    first, last = _moved(before, -1, "before"), _moved(after, 1, "after")
+    first, last = _read_reach(before, -1, "before"), _read_reach(after, 1, "after")
     day = Date(2024, 1, 1)
     if first(day) > last(day):
         raise ConfigurationError(f"before={before!r} and after={after!r} leave no day between them", "let them overlap")
-    fixed = _fixed(keys)
+    fixed = _check_fixed(keys)
     _check_columns(table, patient, date, fixed)
     problems: list[Problem] = []
     ranges: list[str | None] = []
@@ -107,7 +107,7 @@ def requests_around(
             ranges.append(None)
             problems.append(Problem(label, date, when, "is beyond the calendar", "correct it", position))
     if problems:
-        raise RequestError(placed(problems, table))
+        raise RequestError(locate(problems, table))
     made = table.rename(columns={patient: "PatientID"})
     made[f"{KEY}StudyDate"] = pd.Series(ranges, index=table.index, dtype="string")
     for keyword, value in fixed.items():
@@ -146,7 +146,7 @@ def _text(day: Date) -> str:
     return f"{day.year:04d}{day.month:02d}{day.day:02d}"
 
 
-def _moved(reach: Reach, sign: int, name: str) -> Callable[[Date], Date]:
+def _read_reach(reach: Reach, sign: int, name: str) -> Callable[[Date], Date]:
     """Return what moves a day by so much."""
     is_number = isinstance(reach, numbers.Real) or (isinstance(reach, str) and reach.strip().isdigit())
     why = "is not a number of whole days" + (": its unit is missing" if is_number else "")
@@ -171,16 +171,16 @@ def _moved(reach: Reach, sign: int, name: str) -> Callable[[Date], Date]:
     return lambda day: day + days
 
 
-def _fixed(keys: dict[str, str]) -> dict[str, str]:
+def _check_fixed(keys: dict[str, str]) -> dict[str, str]:
     """Check the keys that are the same in all rows."""
     check = RowCheck(-1, "requests_around")
     fixed: dict[str, str] = {}
     for name, value in keys.items():
-        keyword = check.keyword(name)
+        keyword = check.read_key(name)
         if keyword in ("PatientID", "StudyDate"):
-            check.problem(keyword, None, "comes from the table", "leave it out")
+            check.note(keyword, None, "comes from the table", "leave it out")
         elif keyword is not None and (not isinstance(value, str) or not value.strip()):
-            check.problem(keyword, value, "is no text", "give the text that the archive knows")
+            check.note(keyword, value, "is no text", "give the text that the archive knows")
         elif keyword is not None:
             fixed[keyword] = value
     if check.problems:
@@ -207,7 +207,7 @@ def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str
         if name == patient:
             continue
         text = str(name)
-        if nearest(_keyword(text), IDENTIFYING, cutoff=0.85) or text in ours:
+        if find_nearest(_keyword(text), IDENTIFYING, cutoff=0.85) or text in ours:
             why = "would be a key too, beside the patient and the date"
             problems.append(Problem("", "column", text, why, "drop it, or give it a name of its own"))
     if problems:

@@ -14,11 +14,11 @@ import pandas as pd
 
 from dicomover.errors import NoSuchFileError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, UNIQUE_KEYS
-from dicomover.requests.check import keyword_of, nearest
+from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.text.face import advise
 
-__all__ = ["placed", "read_requests"]
+__all__ = ["locate", "read_requests"]
 
 _ORIGIN = "dicomover.read_from"
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods, .xls
@@ -140,14 +140,14 @@ def _is_key(name: str) -> bool:
     try:
         return keyword_of(name) in IDENTIFYING
     except KeyError:
-        return nearest(name, IDENTIFYING, cutoff=0.85) is not None
+        return find_nearest(name, IDENTIFYING, cutoff=0.85) is not None
 
 
 def _file_error(path: str | os.PathLike[str], where: str, why: str, mend: str) -> RequestError:
     return RequestError([Problem(os.fspath(path), where, None, why, mend)])
 
 
-def placed(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
+def locate(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
     """Say of problems on which line of the file their row stands, if the table was read from one.
 
     Only where the line still says what the row says: tables are sorted, filtered and renumbered.
@@ -163,10 +163,10 @@ def placed(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
     rows = table.iloc[[problem.position for problem in problems]][shared].astype(object)
     texts = rows.where(rows.notna(), "").to_numpy().tolist()
     where = [header.index(name) for name in shared]
-    return [_placed(problem, text, lines, where, origin["path"]) for problem, text in zip(problems, texts, strict=True)]
+    return [_locate(problem, text, lines, where, origin["path"]) for problem, text in zip(problems, texts, strict=True)]
 
 
-def _placed(
+def _locate(
     problem: Problem, text: list[str], lines: Sequence[tuple[int, list[str]]], where: Sequence[int], path: str
 ) -> Problem:
     label = problem.row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
-__all__ = ["left_over", "no_date", "rewritten"]
+__all__ = ["find_bad_date", "find_leftover", "find_rewriting"]
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATES = re.compile(r"(\d{8})-?|-(\d{8})|(\d{8})-(\d{8})")
@@ -21,15 +21,15 @@ Finding = tuple[str, str]
 """Why a text cannot be meant, and the mend."""
 
 
-def rewritten(text: str) -> Finding | None:
+def find_rewriting(text: str) -> Finding | None:
     """Return what is wrong with a text that a program has turned into a number and back; None if nothing is.
 
     Examples
     --------
-    >>> rewritten("123.0")
+    >>> find_rewriting("123.0")
     ('looks like a number that a program has rewritten', 'restore it from the source as text; spreadsheets and floats
      do this to numbers')
-    >>> rewritten("00123")
+    >>> find_rewriting("00123")
     """
     if _REWRITTEN.fullmatch(text):
         return (
@@ -39,14 +39,14 @@ def rewritten(text: str) -> Finding | None:
     return None
 
 
-def left_over(keyword: str, text: str) -> Finding | None:
+def find_leftover(keyword: str, text: str) -> Finding | None:
     """Return what is wrong with a cell of a table that holds what a program left there; None if nothing is.
 
     What stands in a dict was written by hand and is not looked at in this way.
 
     Examples
     --------
-    >>> why, mend = left_over("AccessionNumber", "#N/A")
+    >>> why, mend = find_leftover("AccessionNumber", "#N/A")
     >>> print(why)
     is what programs write where a value is missing
     >>> print(mend)
@@ -64,16 +64,16 @@ def left_over(keyword: str, text: str) -> Finding | None:
     return None
 
 
-def no_date(text: str) -> Finding | None:
+def find_bad_date(text: str) -> Finding | None:
     """Return what is wrong with a date or a range of dates; None if nothing is, or if it is no such thing at all.
 
     Examples
     --------
-    >>> no_date("20230199")
+    >>> find_bad_date("20230199")
     ('names a day that does not exist', 'check year, month and day: YYYYMMDD')
-    >>> no_date("20240201-20240101")
+    >>> find_bad_date("20240201-20240101")
     ('is a range that ends before it begins', 'write the earlier date first')
-    >>> no_date("20240101-")
+    >>> find_bad_date("20240101-")
     """
     if _ISO_DATE.search(text):
         return "is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range"

@@ -18,8 +18,10 @@ from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
-from dicomover.requests.check import Numeric, Row, RowCheck, keyword_of, nearest
-from dicomover.requests.csvfile import placed, read_requests
+from dicomover.requests.check import Entries, RowCheck
+from dicomover.requests.csvfile import locate, read_requests
+from dicomover.requests.names import NoKey, find_nearest, keyword_of
+from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise, setting
@@ -124,14 +126,14 @@ def parse_requests(
     by_row: dict[int, list[Problem]] = {}
     for position, (label, row) in enumerate(zip(given.index, rows, strict=True)):
         check = RowCheck(position, label)
-        request = check.request(row, wanted_level, wanted_model)
+        request = check.check_request(row, wanted_level, wanted_model)
         if check.problems:
             problems[position] = tuple(check.problems)
         else:
             assert request is not None
             parsed.append(request)
     if problems:
-        for problem in placed((problem for row in problems.values() for problem in row), given):
+        for problem in locate((problem for row in problems.values() for problem in row), given):
             by_row.setdefault(problem.position, []).append(problem)
         problems = {position: tuple(row) for position, row in by_row.items()}
     if problems and invalid == "raise":
@@ -139,7 +141,7 @@ def parse_requests(
     return Batch(tuple(parsed), given, problems)
 
 
-def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
+def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
     if isinstance(requests, pd.DataFrame):
         return _table_rows(requests, keys)
     if isinstance(requests, str | bytes | os.PathLike):
@@ -172,7 +174,7 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
         raise RequestError(problems)
     if kind is pd.Series:
         return _table_rows(pd.DataFrame([item.astype(object) for item in items]), keys)
-    rows = [Row([(key, value) for key, value in item.items()]) for item in items]
+    rows = [Entries([(key, value) for key, value in item.items()]) for item in items]
     given = _given_of(rows)
     if unknown := [name for name in ([keys] if isinstance(keys, str) else keys) if rows and name not in given.columns]:
         raise RequestError([Problem("", "keys", name, "is in none of the dicts", "leave it out") for name in unknown])
@@ -186,7 +188,7 @@ def _is_column(series: pd.Series) -> bool:
     name = series.name if isinstance(series.name, str) else ""
     with contextlib.suppress(KeyError):
         name = keyword_of(name)
-    return nearest(name, IDENTIFYING, cutoff=0.85) is not None or not any(
+    return find_nearest(name, IDENTIFYING, cutoff=0.85) is not None or not any(
         isinstance(label, str) for label in series.index
     )
 
@@ -198,7 +200,7 @@ def _column(series: pd.Series) -> pd.DataFrame:
     return series.to_frame()
 
 
-def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
+def _given_of(rows: Sequence[Entries]) -> pd.DataFrame:
     """Make the table of a list of dicts, with keywords for names and lists of UIDs as text."""
     records: list[dict[str, object]] = []
     for row in rows:
@@ -216,7 +218,7 @@ def _given_of(rows: Sequence[Row]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(texts, "string"))
 
 
-def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Row]]:
+def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
     named = [keys] if isinstance(keys, str) else list(keys)
     mapped, problems = _key_columns(table, named)
     if not mapped and not problems and (problem := _no_key(table)):
@@ -228,7 +230,7 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
     else:
         may_be_short = [False] * len(table)
     columns = [(name, table[name].tolist(), pd.api.types.is_numeric_dtype(table[name].dtype)) for name in mapped]
-    rows = [Row([], mapped, short) for short in may_be_short]
+    rows = [Entries([], mapped, short) for short in may_be_short]
     for name, values, is_numeric in columns:
         for row, value in zip(rows, values, strict=True):
             row.entries.append((name, Numeric(value) if is_numeric and not is_missing(value) else value))
@@ -237,7 +239,9 @@ def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
 
 def _no_key(table: pd.DataFrame) -> Problem | None:
     """Say of a table that none of its columns is a key; names are shown that cannot be data, as without a header."""
-    in_index = [name for name in table.index.names if isinstance(name, str) and nearest(name, IDENTIFYING, cutoff=0.85)]
+    in_index = [
+        name for name in table.index.names if isinstance(name, str) and find_nearest(name, IDENTIFYING, cutoff=0.85)
+    ]
     columns = list(map(str, table.columns))
     if in_index:
         return Problem("", "index", in_index[0], "is no column", "make it one first: table.reset_index()")
@@ -259,7 +263,7 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
         text = str(name)
         if text.startswith(KEY):
             check = RowCheck(-1, "column")
-            keyword = check.keyword(text.removeprefix(KEY)) or ""
+            keyword = check.read_key(text.removeprefix(KEY)) or ""
             problems += check.problems
             if keyword in mapped.values():
                 problems.append(Problem("", "column", text, "is there twice", f"keep one column for {keyword}"))
@@ -267,10 +271,10 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
             continue
         try:
             keyword = keyword_of(name) if isinstance(name, str | numbers.Integral) else ""
-        except KeyError as error:
+        except NoKey as error:
             keyword = ""
             if name in named:
-                problems.append(Problem("", "column", text, str(error.args[0]).split(";")[0], "rename it"))
+                problems.append(Problem("", "column", text, error.why, "rename it"))
                 continue
         if keyword in IDENTIFYING or (keyword and name in named):
             if keyword in mapped.values():
@@ -278,7 +282,7 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
                 problems.append(Problem("", "column", text, "is there twice", mend))
             mapped[name] = keyword
         elif not keyword and text not in SUMMARY_COLUMNS:
-            near = nearest(text, IDENTIFYING, cutoff=0.85)
+            near = find_nearest(text, IDENTIFYING, cutoff=0.85)
             if near:
                 why, mend = "is nearly a key, but not one", f"rename it to {near!r}, or to something else"
                 problems.append(Problem("", "column", text, why, mend))
@@ -321,14 +325,13 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
         raise RequestError([problem])
     check = RowCheck(-1, "find")
     if not keys:
-        check.problem("", None, "names no key", "to ask for everything on purpose, write {'PatientID': '*'}")
-    texts = check.query(keys)
+        check.note("", None, "names no key", "to ask for everything on purpose, write {'PatientID': '*'}")
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)
-    query = check.leveled_query(texts, wanted_level, wanted_model)
+    query = check.check_query(keys, wanted_level, wanted_model)
     if check.problems:
         raise RequestError(check.problems)
-    return Query(texts, *query)
+    return Query(*query)
 
 
 def parse_returned(names: Sequence[Any]) -> list[str]:
@@ -345,7 +348,7 @@ def parse_returned(names: Sequence[Any]) -> list[str]:
     ['StationName', 'ProcedureCodeSequence']
     """
     check = RowCheck(-1, "returned")
-    found = [check.keyword(name) for name in ([names] if isinstance(names, str | int) else names)]
+    found = [check.read_key(name) for name in ([names] if isinstance(names, str | int) else names)]
     if check.problems:
         raise RequestError(check.problems)
     return [keyword for keyword in found if keyword is not None]

@@ -1,0 +1,119 @@
+"""What keys are called: keywords and tags of DICOM's dictionary, and what was probably meant. No network."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pydicom.datadict import dictionary_has_tag, keyword_dict, keyword_for_tag, tag_for_keyword
+
+from dicomover.text.face import advise
+
+__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of"]
+
+_TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
+_OURS = {
+    "QueryRetrieveLevel": "say level= instead",
+    "SpecificCharacterSet": "leave it out; it is set where it is needed",
+}
+_ALIASES = {
+    "accession": "AccessionNumber",
+    "accessionno": "AccessionNumber",
+    "accessionnr": "AccessionNumber",
+    "mrn": "PatientID",
+    "patid": "PatientID",
+    "studyuid": "StudyInstanceUID",
+    "studyinstance": "StudyInstanceUID",
+    "seriesuid": "SeriesInstanceUID",
+    "instanceuid": "SOPInstanceUID",
+    "sopuid": "SOPInstanceUID",
+    "imageuid": "SOPInstanceUID",
+}
+
+
+class NoKey(KeyError):
+    """A name that no attribute has, or none to ask by.
+
+    Attributes
+    ----------
+    why, mend
+        What is wrong with it, and what to do.
+    """
+
+    def __init__(self, why: str, mend: str) -> None:
+        super().__init__(f"{why}; {mend}")
+        self.why, self.mend = why, mend
+
+
+def keyword_of(key: object) -> str:
+    """Return the DICOM keyword of a key given as keyword or as tag.
+
+    Parameters
+    ----------
+    key
+        `StudyInstanceUID`, `"0020,000D"`, `"(0020,000D)"`, `"0020000D"` or `0x0020000D`.
+
+    Raises
+    ------
+    NoKey
+        If DICOM's dictionary has none; the mend suggests the nearest one.
+
+    Examples
+    --------
+    >>> keyword_of("(0020,000D)"), keyword_of(0x00080050)
+    ('StudyInstanceUID', 'AccessionNumber')
+    """
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
+        tag = int(key)
+        if dictionary_has_tag(tag) and keyword_for_tag(tag):
+            return keyword_for_tag(tag)
+        raise NoKey("is no tag of DICOM's dictionary", "name it by its keyword")
+    text = str(key).strip()
+    if text and text in keyword_dict:  # the dictionary has elements without a keyword
+        return text
+    match = _TAG.fullmatch(text)
+    if match:
+        return keyword_of(int(match[1] + match[2], 16))
+    raise NoKey("is no DICOM keyword", _suggest(text))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@lru_cache(maxsize=1024)  # a search of 5,000 keywords, the same for every row
+def _suggest(name: str) -> str:
+    near = find_nearest(name, keyword_dict)
+    return (
+        f"did you mean {near!r}?"
+        if near
+        else "write it as in the Standard's dictionary (PS3.6), such as 'AccessionNumber'"
+    )
+
+
+def find_nearest(name: str, keywords: Iterable[str], cutoff: float = 0.8) -> str | None:
+    """Return the keyword that a name was probably meant to be."""
+    plain = _plain(name)
+    if plain in _ALIASES:
+        return _ALIASES[plain]
+    by_plain = {_plain(keyword): keyword for keyword in keywords}
+    found = difflib.get_close_matches(plain, by_plain, n=1, cutoff=cutoff)
+    return by_plain[found[0]] if found else None
+
+
+def key_of(name: object) -> str:
+    """Return the keyword of a key, which has to be an attribute to ask by.
+
+    Raises
+    ------
+    NoKey
+        If it is none.
+    """
+    keyword = keyword_of(name)
+    if keyword in _OURS or tag_for_keyword(keyword) < 0x00080000:  # type: ignore[operator]
+        mend = advise(_OURS.get(keyword, "") or "leave it out; in a list of dicts each dict is a request")
+        raise NoKey("is no attribute to ask by", mend)
+    return keyword
