@@ -729,3 +729,14 @@ def test_a_success_that_may_not_be_all(pacs: DemoPacs) -> None:
         row = quiet(many).move({"AccessionNumber": "MANY"}).loc[0]
     assert (row.status, row.matches, row.completed) == ("success", 100, 100)
     assert "there may be more" in row.error
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("archive", ["127.0.0.1", "::1", "localhost"])
+def test_an_archive_may_send_from_another_address_than_it_answers_on(tmp_path: Path, archive: str, host: str) -> None:
+    """A Mover listens on every address, IPv4 and IPv6, also where the archive is on this machine."""
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with Mover(Node(archive, 104), receive=tmp_path / "in", port=0, journal=None, progress="none") as mover:
+        assert mover.port is not None
+        socket.create_connection((host, mover.port), timeout=5).close()

@@ -140,6 +140,9 @@ class Admission:
         The Message ID of the C-MOVE, which a C-STORE may repeat as its Move Originator Message ID.
     patient_ids, study_uids, series_uids, sop_uids
         An instance must be in each of them that is not empty; where all are empty only the Message ID counts.
+    patient_study_uids
+        The studies that the archive lists for the patients: an instance of one of them is let in whatever its
+        PatientID says. Patients are merged, and archives add an issuer or write the ID in another case.
     """
 
     move: int
@@ -148,6 +151,7 @@ class Admission:
     study_uids: frozenset[str] = frozenset()
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
+    patient_study_uids: frozenset[str] = frozenset()
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an instance with these values is meant; what is empty here counts as any."""
@@ -155,7 +159,7 @@ class Admission:
             (not self.sop_uids or sop in self.sop_uids)
             and (not self.series_uids or series in self.series_uids)
             and (not self.study_uids or study in self.study_uids)
-            and (not self.patient_ids or patient_id in self.patient_ids)
+            and (not self.patient_ids or patient_id in self.patient_ids or study in self.patient_study_uids)
         )
 
 

@@ -61,7 +61,7 @@ class Mover:
         0 takes any free port, another one each time: open the Mover first (`with` or `open`), and `port` says which.
         The archive has to know it.
     bind
-        The address to listen on; every interface by default, loopback only if the node is on this machine.
+        The address to listen on; every one by default, since an archive may send from another than it answers on.
     workers
         How many processes share the port when we receive, for an archive that sends on several associations at once.
     layout
@@ -161,7 +161,7 @@ class Mover:
         if port is not None:
             check_port(port, lowest=0)
         self._port = port
-        self._bind = bind if bind is not None else "127.0.0.1" if self.node.is_loopback else None
+        self._bind = bind
         self._defaults: Options = {
             "level": level,
             "model": model,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from dicomover.events import Admission, Refusal
 from dicomover.receiver.admissions import Admissions
 from receiver_kit import (
@@ -42,6 +44,29 @@ def test_only_what_was_asked_for_is_let_in(start: Start) -> None:
         )
         assert not any("4711" in refusal.why for refusal in run.refusals)
         assert len(run.files()) == 2
+
+
+@pytest.mark.parametrize(
+    ("patient", "study", "let_in"),
+    [
+        ("4711", "1.2.1", True),
+        ("OLD", "1.2.1", True),
+        ("4711^^^HOSP", "1.2.2", True),
+        ("ab-4711", "1.2.2", True),
+        ("", "1.2.2", True),
+        ("4711", "1.2.9", True),  # new since the archive was asked
+        ("OLD", "1.2.9", False),
+    ],
+)
+def test_a_patients_study_vouches_for_its_images(patient: str, study: str, let_in: bool) -> None:
+    """At level PATIENT an image comes in by its PatientID or by its study, and by neither no longer than it runs."""
+    admissions = Admissions()
+    admissions.admit(
+        Admission(1, patient_ids=frozenset({"4711"}), patient_study_uids=frozenset({"1.2.1", "1.2.2"})),
+    )
+    assert admissions.lets_in(patient, study, "1.3", "1.4") is let_in
+    admissions.dismiss(1)
+    assert not admissions.lets_in(patient, study, "1.3", "1.4")
 
 
 def test_matching_does_not_grow_with_the_number_of_admissions(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from dicomover.events import Admission
 
@@ -32,8 +33,7 @@ class Admissions:
             listed.append(admission)
             if admission.message_id is not None:
                 self._message_ids[admission.message_id] = self._message_ids.get(admission.message_id, 0) + 1
-            level, values = _key(admission)
-            for value in values:
+            for level, value in _keys(admission):
                 self._index[level].setdefault(value, {})[admission] = None
 
     def dismiss(self, move: int) -> None:
@@ -44,9 +44,8 @@ class Admissions:
                     self._message_ids[admission.message_id] -= 1
                     if not self._message_ids[admission.message_id]:
                         del self._message_ids[admission.message_id]
-                level, values = _key(admission)
-                index = self._index[level]
-                for value in values:
+                for level, value in _keys(admission):
+                    index = self._index[level]
                     del index[value][admission]
                     if not index[value]:
                         del index[value]
@@ -65,10 +64,11 @@ class Admissions:
         return False
 
 
-def _key(admission: Admission) -> tuple[str, frozenset[str]]:
-    """Return the most specific level that the admission names, and its values."""
-    for level in _LEVELS:
-        values: frozenset[str] = getattr(admission, level)
-        if values:
-            return level, values
-    return _LEVELS[0], frozenset()
+def _keys(admission: Admission) -> Iterator[tuple[str, str]]:
+    """Yield the level and the value of everything that an admission is found by: its most specific identifiers."""
+    named = next((level for level in _LEVELS if getattr(admission, level)), _LEVELS[0])
+    for value in getattr(admission, named):
+        yield named, value
+    if named == "patient_ids":
+        for value in admission.patient_study_uids:
+            yield "study_uids", value

@@ -14,8 +14,8 @@ import warnings
 from typing import IO, Any, NoReturn
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal
-from dicomover.receiver.engine.frames import Writer, pack_event, read_frame
+from dicomover.events import Refusal
+from dicomover.receiver.engine.frames import Writer, pack_event, read_frame, unpack_admission
 from dicomover.receiver.engine.outbox import Outbox
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields
@@ -97,8 +97,7 @@ class _Child:
             threading.Thread(target=self._sync, args=(frame["id"],), daemon=True).start()
         elif kind == "admit":
             assert self._service is not None
-            sets = {name: frozenset(frame[name]) for name in ("patient_ids", "study_uids", "series_uids", "sop_uids")}
-            self._service.admit(Admission(frame["move"], frame["message_id"], **sets))
+            self._service.admit(unpack_admission(frame["admission"]))
             self._answer(frame["id"])
         elif kind == "dismiss":
             assert self._service is not None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from dataclasses import astuple, fields, replace
 from typing import IO, Any
 
-from dicomover.events import Refusal
+from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.scp.store import Fields
 
-__all__ = ["Writer", "pack_event", "read_frame", "unpack_event"]
+__all__ = ["Writer", "pack_admission", "pack_event", "read_frame", "unpack_admission", "unpack_event"]
 
 _LENGTH = struct.Struct(">L")
 _LONGEST = 1 << 28
@@ -54,20 +55,30 @@ def read_frame(stream: IO[bytes]) -> Frame | None:
     return frame
 
 
+def pack_admission(admission: Admission) -> dict[str, Any]:
+    """Make plain values of an admission."""
+    values = {field.name: getattr(admission, field.name) for field in fields(admission)}
+    return {name: list(value) if isinstance(value, frozenset) else value for name, value in values.items()}
+
+
+def unpack_admission(plain: dict[str, Any]) -> Admission:
+    """Undo `pack_admission`."""
+    values: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
+    return Admission(**values)
+
+
 def pack_event(event: Fields | Refusal) -> list[Any] | Fields:
     """Make plain values of an event: a mapping is an arrival, a list a refusal."""
     if isinstance(event, Refusal):
-        return [
-            event.at,
-            event.why,
-            event.status,
-            event.calling_ae_title,
-            event.sop_instance_uid,
-            event.study_instance_uid,
-        ]
+        return list(astuple(event))
     return event
 
 
 def unpack_event(plain: list[Any] | Fields) -> Fields | Refusal:
     """Undo `pack_event`."""
-    return Refusal(*plain) if isinstance(plain, list) else plain
+    if not isinstance(plain, list):
+        return plain
+    refusal = Refusal(*plain)
+    return replace(refusal, what=Refused(refusal.what))

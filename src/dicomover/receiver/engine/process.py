@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal
-from dicomover.receiver.engine.frames import Writer, read_frame, unpack_event
+from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
 from dicomover.receiver.engine.outbox import Delivery
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing
@@ -25,7 +25,7 @@ from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.text.face import advise
 
-__all__ = ["ProcessEngine", "Reply", "Together", "admission_order"]
+__all__ = ["ProcessEngine", "Reply", "Together"]
 
 # What the parent can import the child can too; but nothing in the working directory comes before the
 # standard library, as it would with `python -m`.
@@ -152,7 +152,7 @@ class ProcessEngine:
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force when this returns."""
-        self.answer(self.order("admit", **admission_order(admission)))
+        self.answer(self.order("admit", admission=pack_admission(admission)))
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""
@@ -328,15 +328,3 @@ class ProcessEngine:
         for stream in (self._process.stdout, self._errors):
             if stream is not None:
                 stream.close()
-
-
-def admission_order(admission: Admission) -> dict[str, Any]:
-    """Return an admission as plain values."""
-    return {
-        "move": admission.move,
-        "message_id": admission.message_id,
-        "patient_ids": list(admission.patient_ids),
-        "study_uids": list(admission.study_uids),
-        "series_uids": list(admission.series_uids),
-        "sop_uids": list(admission.sop_uids),
-    }

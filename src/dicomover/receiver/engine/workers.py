@@ -11,8 +11,9 @@ from typing import Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal
+from dicomover.receiver.engine.frames import pack_admission
 from dicomover.receiver.engine.outbox import Delivery
-from dicomover.receiver.engine.process import ProcessEngine, Together, admission_order
+from dicomover.receiver.engine.process import ProcessEngine, Together
 from dicomover.receiver.scp.service import listen
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
@@ -68,7 +69,7 @@ class WorkersEngine:
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force in all of them when this returns."""
-        self._ask("admit", **admission_order(admission))
+        self._ask("admit", admission=pack_admission(admission))
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""
