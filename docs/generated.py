@@ -110,14 +110,13 @@ def _row(row: Row) -> str:
 def rooms() -> str:
     """Return a table of the rooms, floor by floor: what belongs there and what never may, in the words of the code."""
     house = House()
-    lines = ["| floor | room | what belongs there | knows |", "| --- | --- | --- | --- |"]
+    lines = ["| floor | room | what belongs there |", "| --- | --- | --- |"]
     for number, floor in enumerate(house.floors):
         for room in sorted(floor):
             inner = sorted(path.parent.name for path in house.source.glob(f"{room}/*/__init__.py"))
-            known = ", ".join(f"`{other}`" for other in sorted(house.rooms[room]))
             for name in (room, *(f"{room}/{part}" for part in inner)):
                 said = _purpose(house.paths[f"dicomover.{name.replace('/', '.')}"])
-                lines.append(f"| {len(house.floors) - number} | `{name}` | {said} | {known if name == room else ''} |")
+                lines.append(f"| {len(house.floors) - number} | `{name}` | {said} |")
     return "\n".join(lines)
 
 
