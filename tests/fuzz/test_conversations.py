@@ -1,0 +1,228 @@
+"""Fuzzing whole conversations: whatever an archive says and sends, every request ends in time, in a row that is true.
+
+A real Mover asks a scripted archive over real sockets, and the archive sends to the Mover's own receiver or claims to
+send to a third party. Each PDU may be changed, cut, left out, held back, doubled, delayed, or followed by silence, and
+each element of a message replaced, doubled or left out.
+
+Some hundreds of conversations with every test run, at most for a minute. For as many as one likes::
+
+    DICOMOVER_FUZZ=20000 DICOMOVER_FUZZ_SEED=1 python -m pytest -n 0 --timeout 0 tests/fuzz/test_conversations.py
+
+One that failed is named `seed-number`; `DICOMOVER_FUZZ_FIRST=number DICOMOVER_FUZZ=1` begins with it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from conversation_kit import CANARY, Archive, Chest, Plan, make_chest
+from dicomover import Mover, Node, NodeError, Retry, Timeouts
+from dicomover.receiver import Receiver
+from receiver_kit import HASTY
+
+INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "400"))
+SEED = os.environ.get("DICOMOVER_FUZZ_SEED", "0")
+FIRST = int(os.environ.get("DICOMOVER_FUZZ_FIRST", "0"))
+SECONDS = 45.0 if "DICOMOVER_FUZZ" not in os.environ else float("inf")
+SIDE_BY_SIDE = 8
+LONGEST = 30.0  # seconds of one conversation, on a machine that is busy
+HURRIED = Timeouts(connect=2, acse=0.6, dimse=0.6, stall=0.6, progress=2, total=4)
+PATIENT = Timeouts(connect=10, acse=10, dimse=10, stall=10, total=20)
+STATUSES = {"success", "warning", "partial", "failure", "empty", "not-found", "lost", "cancelled", "skipped"}
+
+
+@pytest.fixture(autouse=True)
+def mistakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Shorten what a Mover waits for by itself, and collect what it logs as an error of its own."""
+    monkeypatch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 0.3)
+    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.02, 0.05))
+    found: list[str] = []
+
+    class Fails(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(self.format(record))
+
+    ours, handler = logging.getLogger("dicomover"), Fails(logging.ERROR)
+    before = ours.level, ours.propagate
+    ours.addHandler(handler)
+    ours.setLevel(logging.ERROR)
+    ours.propagate = False  # or pytest keeps each record
+    yield found
+    ours.removeHandler(handler)
+    ours.setLevel(before[0])
+    ours.propagate = before[1]
+
+
+def mover_at(archive: Archive, folder: Path | None, **options: Any) -> Mover:
+    """Return a Mover whose receiver runs on threads of this process."""
+    node = Node("127.0.0.1", archive.port, ae_title="ARCHIVE")
+    if folder is None:
+        return Mover(node, destination="ELSEWHERE", progress="none", **options)
+    mover = Mover(node, receive=folder, port=0, progress="none", **options)
+    mover._receiver = mover._session.receiver = Receiver(
+        folder,
+        ae_title="MOVESCU",
+        on_event=mover._session.deliver,
+        port=0,
+        bind="127.0.0.1",
+        own_process=False,
+        limits=HASTY,
+        free_space_floor=0,
+    )
+    return mover
+
+
+def asked_of(chance: Random, chests: list[Chest]) -> tuple[list[dict[str, Any]], list[set[str]]]:
+    """Return requests, and the instances that each stands for."""
+    rows: list[dict[str, Any]] = []
+    meant: list[set[str]] = []
+    for chest in chests:
+        everything = set(chest.images)
+        series, _ = chance.choice(list(chest.images.values()))
+        inside = chest.select(series, [])
+        some = chance.sample(inside, chance.randrange(1, len(inside) + 1))
+        row, sops = chance.choice(
+            [
+                ({"AccessionNumber": chest.accession}, everything),
+                ({"AccessionNumber": chest.accession}, everything),
+                ({"StudyInstanceUID": chest.study}, everything),
+                ({"StudyInstanceUID": chest.study, "SeriesInstanceUID": series}, set(inside)),
+                ({"StudyInstanceUID": chest.study, "SeriesInstanceUID": series, "SOPInstanceUID": some}, set(some)),
+            ]
+        )
+        rows.append(row)
+        meant.append(sops)
+    return rows, meant
+
+
+def files_below(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of a folder by the SOP Instance UID in their names, and see that none is a part."""
+    found: dict[str, list[Path]] = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("journal.db"):
+            assert path.name.endswith(".dcm"), f"{path.name} was left behind"
+            found.setdefault(path.name.removesuffix(".dcm"), []).append(path)
+    return found
+
+
+def check_rows(summary: pd.DataFrame, archive: Archive, meant: list[set[str]], folder: Path | None) -> None:
+    """See that each row says what is so."""
+    files = {} if folder is None else files_below(folder)
+    whole = {sop: data for chest in archive.chests for sop, (_, data) in chest.images.items()}
+    for row, sops in zip(summary.itertuples(), meant, strict=True):
+        status, error = str(row.status), "" if pd.isna(row.error) else str(row.error)
+        assert status in STATUSES
+        assert "internal error" not in error, error
+        assert CANARY not in error, error
+        assert "CANARY" not in error, error
+        assert status in ("success", "skipped", "warning") or error, f"a row is {status} and does not say why"
+        if status not in ("success", "warning"):
+            continue
+        numbers = {name: None if pd.isna(getattr(row, name)) else int(getattr(row, name)) for name in COUNTS}
+        due = max(numbers["expected"] or 0, numbers["completed"] or 0)
+        if folder is None:
+            assert not numbers["failed"]
+            assert (numbers["completed"] or 0) >= (numbers["expected"] or 1)
+            continue
+        assert numbers["received"], "a success without a file"
+        assert numbers["received"] >= due
+        assert len(files) >= numbers["received"]
+        if not archive.answers_altered:
+            assert sops <= set(files), f"a success without {len(sops - set(files))} of {len(sops)} files"
+            assert numbers["expected"] in (None, len(sops))
+        for sop in sops & set(files) - archive.altered:
+            assert any(path.read_bytes().endswith(whole[sop]) for path in files[sop]), "other bytes than were sent"
+
+
+COUNTS = ("expected", "completed", "failed", "received")
+
+
+def converse(number: int, root: Path) -> list[str]:
+    """Have one conversation, and return the statuses that it came to."""
+    seed = f"{SEED}-{number}"
+    chance = Random(seed)
+    plan = Plan(chance.choice([0, 0.03, 0.1, 0.3]), chance.choice([0, 0, 0.03, 0.1, 0.3]))
+    chests = [make_chest(chance, 2 * number + each) for each in range(chance.choice([1, 2, 2]))]
+    rows, meant = asked_of(chance, chests)
+    home = root / str(number)
+    home.mkdir()
+    folder = chance.choice([home / "in", home / "in", None])
+    options: dict[str, Any] = {
+        "verify": chance.choice(["counts", "counts", "instances", "none"]),
+        "associations": chance.choice([1, 2]),
+        "retry": chance.choice(["none", "none", Retry(attempts=2, first_wait=0.02, longest_wait=0.02)]),
+    }
+    keeps = folder is not None and chance.random() < 0.4
+    options["journal"] = "auto" if keeps else None
+    with Archive(seed, chests, plan) as archive:
+        with mover_at(archive, folder, timeouts=HURRIED, **options) as mover:
+            archive.destination = mover.port
+            try:
+                summary = mover.move(rows)
+                said = [str(status) for status in summary["status"]]
+            except NodeError:  # no association at all: nothing was asked
+                said = ["unreachable"]
+        if said != ["unreachable"]:
+            check_rows(summary, archive, meant, folder)
+        if keeps and folder is not None:
+            archive.plan = Plan()
+            with mover_at(archive, folder, timeouts=PATIENT, **{**options, "retry": "none"}) as mover:
+                archive.destination = mover.port
+                again = mover.move(rows)
+            check_rows(again, archive, meant, folder)
+            assert set(again["status"]) <= {"success", "skipped"}, f"the rerun came to {again[['status', 'error']]}"
+            left = set.union(*meant) - set(files_below(folder))
+            assert not left, f"the rerun leaves out {len(left)} instances"
+    assert {path.name for path in home.iterdir()} <= {"in"}, "something lies beside the folder"
+    shutil.rmtree(home)
+    return said
+
+
+def test_conversations(tmp_path: Path, mistakes: list[str]) -> None:
+    """No conversation hangs, raises, leaves a part or a file elsewhere, or ends in a row that is not true."""
+    numbers = itertools.count(FIRST)
+    said: Counter[str] = Counter()
+    wrong: list[str] = []
+    begun: dict[int, float] = {}
+    until = time.monotonic() + SECONDS
+
+    def work() -> None:
+        while not wrong and time.monotonic() < until and (number := next(numbers)) < FIRST + INPUTS:
+            begun[number] = time.monotonic()
+            try:
+                said.update(converse(number, tmp_path))
+            except BaseException as error:
+                wrong.append(f"{SEED}-{number}: {type(error).__name__}: {error}")
+                if not isinstance(error, AssertionError):
+                    raise
+            finally:
+                del begun[number]
+
+    crew = [threading.Thread(target=work, name=f"crew {each}", daemon=True) for each in range(SIDE_BY_SIDE)]
+    for thread in crew:
+        thread.start()
+    while any(thread.is_alive() for thread in crew):
+        time.sleep(0.1)
+        slow = [number for number, since in list(begun.items()) if time.monotonic() - since > LONGEST]
+        if slow:
+            faulthandler.dump_traceback()
+            pytest.fail(f"conversation {SEED}-{slow[0]} hangs")
+    sys.stdout.write(f"{dict(said)}\n")  # shown by -s, and where it fails
+    assert not wrong, "\n".join(wrong)
+    assert not mistakes, mistakes
+    assert said["success"] > said.total() / 20, f"hardly anything succeeds, so nothing is shown: {said}"
