@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dicomover import (
+    AnswerWarning,
     AssociationLost,
     AssociationRejected,
     ConfigurationError,
@@ -539,7 +540,8 @@ def test_a_refused_find_is_an_error(pacs: DemoPacs, name: str) -> None:
 def test_find_filters_what_the_archive_did_not(pacs: DemoPacs) -> None:
     """An archive that ignores keys returns everything; the table holds only what matches."""
     pacs.misbehave["*"] = "find-ignores-keys"
-    found = quiet(pacs).find({"AccessionNumber": "00123"})
+    with pytest.warns(AnswerWarning, match=r"\d answers left out that do not match what was asked$"):
+        found = quiet(pacs).find({"AccessionNumber": "00123"})
     assert found["AccessionNumber"].tolist() == ["00123"]
     pacs.misbehave["*"] = "find-omits-key"
     with pytest.raises(QueryRefused, match="cannot be trusted"):
@@ -557,7 +559,8 @@ def test_find_with_a_limit(pacs: DemoPacs) -> None:
 def test_find_with_a_limit_where_keys_are_ignored(pacs: DemoPacs) -> None:
     """An empty table means that nothing matches, also where the first answers do not."""
     pacs.misbehave["*"] = "find-ignores-keys"
-    found = quiet(pacs).find({"AccessionNumber": "ONE"}, limit=1)
+    with pytest.warns(AnswerWarning, match="left out"):
+        found = quiet(pacs).find({"AccessionNumber": "ONE"}, limit=1)
     assert found["AccessionNumber"].tolist() == ["ONE"]
 
 

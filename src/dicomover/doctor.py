@@ -24,7 +24,7 @@ from dicomover.errors import (
     QueryRefused,
     ReceiverError,
 )
-from dicomover.identifier import Identifier, Level, Model, query_dataset
+from dicomover.identifier import Identifier, Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Ended, describe
 from dicomover.text.face import advise
@@ -163,7 +163,7 @@ class _Archive:
         if model is Model.PATIENT:
             keys["PatientID"] = NOBODY
         association, number = self.associated()
-        return bool(list(association.find(query_dataset(Level.STUDY, keys), model, number, limit=2)))
+        return bool(list(association.find(find_dataset(Level.STUDY, keys), model, number, limit=2)))
 
     def move(self, model: Model, destination: str) -> MoveEnd:
         """Ask for what cannot exist: nothing moves, but the archive may look at the destination."""

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
-from pydicom import DataElement, Dataset
-from pydicom.config import IGNORE
-from pydicom.datadict import dictionary_VR
+from pydicom import Dataset
 
+from dicomover.attributes.attribute import attribute_of, put_value
 from dicomover.errors import ConfigurationError
 
 __all__ = [
@@ -23,6 +22,7 @@ __all__ = [
     "Level",
     "Model",
     "Request",
+    "find_dataset",
     "is_uid",
     "level_of",
     "levels",
@@ -142,14 +142,14 @@ _LEVEL_OF |= dict.fromkeys(_PATIENT_LEVEL.split(), Level.PATIENT)
 
 
 def level_of(keyword: str) -> Level | None:
-    """Return the level that an attribute belongs to, None if it is none of the usual ones.
+    """Return the level that an attribute, or the sequence that it is in, belongs to; None if it is no usual one.
 
     Examples
     --------
     >>> level_of("Modality")
     <Level.SERIES: 'SERIES'>
     """
-    return _LEVEL_OF.get(keyword)
+    return _LEVEL_OF.get(keyword.partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +254,14 @@ def query_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
     if not all(value.isascii() for value in keys.values()):
         dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.QueryRetrieveLevel = str(level)
-    for keyword, value in keys.items():
-        vr = dictionary_VR(keyword)
-        parts = [] if vr == "SQ" else value.split("\\") if "\\" in value else value
-        # pydicom would put a value that it does not like, which may be a birth date, into a warning.
-        dataset[keyword] = DataElement(keyword, vr, parts, validation_mode=IGNORE)
+    for name, value in keys.items():
+        put_value(dataset, attribute_of(name), value)
+    return dataset
+
+
+def find_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
+    """Return the identifier of a C-FIND, which asks for the character set of the answers too (PS3.4 C.4.1.1.3)."""
+    dataset = query_dataset(level, keys)
+    if "SpecificCharacterSet" not in dataset:
+        dataset.SpecificCharacterSet = ""
     return dataset

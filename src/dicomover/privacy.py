@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pydicom.datadict import dictionary_VR
-
+from dicomover.attributes.attribute import attribute_of
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
 from dicomover.text.face import advise
@@ -74,7 +73,7 @@ def _normalize(request: Request, archive: str, destination: str | None) -> tuple
 
 @lru_cache
 def _is_uid(keyword: str) -> bool:
-    return keyword.endswith("UID") and dictionary_VR(keyword) == "UI"
+    return keyword.endswith("UID") and attribute_of(keyword).vr == "UI"
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode

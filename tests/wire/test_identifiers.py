@@ -7,6 +7,7 @@ import logging
 import pytest
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_text, read_texts
 from dicomover.errors import (
     ProtocolError,
 )
@@ -109,6 +110,6 @@ def test_find_answers_are_plain_text(caplog: pytest.LogCaptureFixture) -> None:
 
     with peer(script) as node, associated(node) as association:
         (found,) = association.find(STUDY, Model.STUDY, 1)
-    got = {keyword: found.get(keyword) for keyword in values}
-    assert got == {**values, "ModalitiesInStudy": ["ct", "sr"]}
+    assert {keyword: read_text(found, keyword) for keyword in values} == values
+    assert read_texts(found, "ModalitiesInStudy") == ["ct", "sr"]
     assert "canary" not in caplog.text.lower()

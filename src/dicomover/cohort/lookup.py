@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_count, read_text, read_uid
 from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, LockState
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model, Request
@@ -54,7 +55,7 @@ class Contents:
             answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
             if not answers:
                 return None
-            counted = _read_count(answers[0], counts)
+            counted = read_count(answers[0], counts) or 0
         parts = self._parts(identifier)
         series = tuple(sorted((part for part, _ in parts), key=lambda part: part.uid))
         study = LockedStudy(identifier.study, series)
@@ -73,14 +74,14 @@ class Contents:
         keys = identifier.keys()
         found: dict[str, Dataset] = {}
         for answer in self.find(Level.SERIES, model, keys, ("Modality", counts), None):
-            found.setdefault(str(answer.get("SeriesInstanceUID") or ""), answer)
+            found.setdefault(read_uid(answer, "SeriesInstanceUID"), answer)
         found.pop("", None)
         parts = []
         for uid, answer in found.items():
             images = self.find(Level.IMAGE, model, {**keys, "SeriesInstanceUID": uid}, (), None)
-            instances = sorted({str(image.get("SOPInstanceUID") or "") for image in images} - {""})
-            part = LockedSeries(uid, str(answer.get("Modality") or ""), tuple(instances))
-            parts.append((part, len(instances) >= _read_count(answer, counts)))
+            instances = sorted({read_uid(image, "SOPInstanceUID") for image in images} - {""})
+            part = LockedSeries(uid, read_text(answer, "Modality"), tuple(instances))
+            parts.append((part, len(instances) >= (read_count(answer, counts) or 0)))
         return parts
 
 
@@ -201,11 +202,3 @@ def _merge(parts: Iterable[LockedStudy]) -> tuple[LockedStudy, ...]:
     return tuple(
         LockedStudy(uid, tuple(series for _, series in sorted(known.items()))) for uid, known in sorted(studies.items())
     )
-
-
-def _read_count(answer: Dataset, keyword: str) -> int:
-    """Return a count, 0 where the archive does not say."""
-    try:
-        return int(answer.get(keyword))
-    except (TypeError, ValueError):
-        return 0

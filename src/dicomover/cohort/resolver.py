@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dicomover.attributes.reading import read_count
 from dicomover.cohort.content import LockedRequest, LockedStudy, LockState
 from dicomover.cohort.lookup import identify_study
 from dicomover.errors import QueryRefused
@@ -82,7 +83,7 @@ class PinnedResolver:
         )
         if not answers or not study.count:
             return whole
-        return whole if str(answers[0].get(_COUNTS) or "") == str(study.count) else None
+        return whole if read_count(answers[0], _COUNTS) == study.count else None
 
 
 def _ask_for_study(identifier: Identifier, study: LockedStudy, now: Mapping[str, Sequence[str]]) -> Iterator[Target]:

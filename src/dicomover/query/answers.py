@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,17 +29,15 @@ from decimal import Decimal
 from typing import Any
 
 import pandas as pd
-from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_VM, dictionary_VR
-from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
+from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_dict, keyword_for_tag
 
+from dicomover.attributes.attribute import Attribute, attribute_of
+from dicomover.attributes.reading import Element, Unreadable, convert, list_elements, list_items
 from dicomover.errors import AnswerWarning
 from dicomover.identifier import Level
 
 __all__ = ["answers_table", "dtype_of", "returned_keys"]
-
-logger = logging.getLogger("dicomover.answers")
 
 _RETURNED = {
     Level.PATIENT: "PatientID PatientName PatientBirthDate PatientSex NumberOfPatientRelatedStudies",
@@ -56,7 +53,9 @@ _RETURNED = {
 }
 _INTEGERS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DECIMALS = frozenset({"DS", "FD", "FL"})
+_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _LARGEST = 2**63 - 1
+_DEEPEST = 64  # sequences within sequences
 
 
 def returned_keys(level: Level, keys: Mapping[str, str], wanted: Sequence[str]) -> list[str]:
@@ -72,7 +71,7 @@ def dtype_of(keyword: str) -> str:
     >>> dtype_of("NumberOfStudyRelatedInstances"), dtype_of("SliceThickness"), dtype_of("PixelSpacing")
     ('Int64', 'Float64', 'string')
     """
-    if dictionary_VM(keyword) != "1":
+    if keyword not in keyword_dict or dictionary_VM(keyword) != "1":
         return "string"
     choices = set(dictionary_VR(keyword).split(" or "))
     return "Int64" if choices <= _INTEGERS else "Float64" if choices <= _DECIMALS else "string"
@@ -103,9 +102,7 @@ def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.Data
     0            CT\SR                        <NA>
     """
     answers = list(answers)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the values that it does not like
-        texts = {keyword: _texts(answers, keyword) for keyword in columns}
+    texts = {keyword: _texts(answers, keyword) for keyword in columns}
     found: dict[str, pd.Series[Any]] = {}
     for keyword in columns:
         dtype = dtype_of(keyword)
@@ -159,39 +156,46 @@ def _read(texts: Sequence[str | None], read: Callable[[str], Any]) -> tuple[list
     return values, lost
 
 
-def _texts(answers: Iterable[Dataset], keyword: str) -> list[str | None]:
-    tag = Tag(keyword)
-    return [_text_of(answer, tag) if tag in answer else None for answer in answers]
+def _texts(answers: Iterable[Dataset], name: str) -> list[str | None]:
+    attribute = attribute_of(name)
+    return [_text_of(answer, attribute) for answer in answers]
 
 
-def _text_of(dataset: Dataset, tag: BaseTag) -> str | None:
+def _text_of(dataset: Dataset, attribute: Attribute) -> str | None:
     """Return a value as text, None if there is none."""
+    elements = list_elements(dataset, attribute) or ()
+    texts: list[str] = []
     try:
-        return _text(dataset[tag])
-    except Exception as error:  # noqa: BLE001 - whatever pydicom raises for bytes of another VR
-        logger.debug("%s: cannot be read (%s)", tag, type(error).__name__)
+        for around, element in elements:
+            texts += _write(element, attribute.vr, around, 0)
+    except Unreadable:
         return _UNREADABLE
+    return "\\".join(texts) if any(texts) else None
 
 
-def _text(element: DataElement) -> str | None:
-    """Return a value as text, None if there is none."""
-    value = element.value
-    if element.VR == "SQ":
-        return json.dumps([_item(item) for item in value], ensure_ascii=False) if value else None
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii") or None
-    if isinstance(value, MultiValue | list):
-        parts = ["" if part is None else str(part) for part in value]
-        return "\\".join(parts) if any(parts) else None
-    return None if value is None or str(value) == "" else str(value)
+def _write(element: Element, vr: str, around: Sequence[Dataset], depth: int) -> list[str]:
+    if element.VR == "SQ" or (vr == "SQ" and element.VR in (None, "UN")):
+        items = [_write_item(item, around, depth) for item in list_items(element)]
+        if element.value and not items:
+            raise Unreadable
+        return [json.dumps(items, ensure_ascii=False)] if items else []
+    if vr in _BINARY and isinstance(element.value, bytes):
+        return [base64.b64encode(element.value).decode("ascii")] if element.value else []
+    return convert(element, vr, around)
 
 
-def _item(item: Dataset) -> dict[str, Any]:
+def _write_item(item: Dataset, around: Sequence[Dataset], depth: int) -> dict[str, Any]:
     """Return an item of a sequence by keyword, or by tag where the dictionary has none."""
+    if depth > _DEEPEST:
+        raise Unreadable
     content: dict[str, Any] = {}
     for tag in sorted(item.keys()):
-        element = item[tag]
-        name = element.keyword or f"{element.tag.group:04X},{element.tag.element:04X}"
-        is_sequence = element.VR == "SQ"
-        content[name] = [_item(inner) for inner in element.value or ()] if is_sequence else _text(element)
+        element = item.get_item(tag)
+        assert element is not None
+        vr = dictionary_VR(tag) if dictionary_has_tag(tag) else element.VR or "UN"
+        name = keyword_for_tag(tag) or f"{tag.group:04X},{tag.element:04X}"
+        if element.VR == "SQ" or (vr == "SQ" and element.VR in (None, "UN")):
+            content[name] = [_write_item(inner, [item, *around], depth + 1) for inner in list_items(element)]
+        else:
+            content[name] = "\\".join(_write(element, vr, [item, *around], depth)) or None
     return content

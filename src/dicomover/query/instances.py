@@ -7,9 +7,10 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_texts, read_uid
 from dicomover.identifier import Identifier, Level, Model
 
-__all__ = ["Find", "instances_of", "says_all", "studies_of"]
+__all__ = ["Find", "instances_of", "read_unique_key", "says_all", "studies_of"]
 
 
 class Find(Protocol):
@@ -61,8 +62,20 @@ def _uids_below(level: Level, identifier: Identifier, keys: Mapping[str, str], f
     """Return the unique keys of what lies at a level below these keys, each once."""
     answers = find(level, identifier.model, keys, (), None)
     above = {key: value for key, value in keys.items() if key.endswith("UID")}
-    ours = (answer for answer in answers if all(str(answer.get(key) or uid) == uid for key, uid in above.items()))
-    return list(dict.fromkeys(uid for answer in ours if (uid := str(answer.get(level.unique_key) or ""))))
+    found: dict[str, None] = {}
+    for answer in answers:
+        uid = read_uid(answer, level.unique_key)
+        if uid and all(wanted in (read_texts(answer, key) or [wanted]) for key, wanted in above.items()):
+            found[uid] = None
+    return list(found)
+
+
+def read_unique_key(answer: Dataset, level: Level) -> str:
+    r"""Return what an answer names at its level, "" if that can be no unique key: several values, or a pattern."""
+    if level is not Level.PATIENT:
+        return read_uid(answer, level.unique_key)
+    values = read_texts(answer, level.unique_key) or ()
+    return values[0] if len(values) == 1 and not set("*?\\") & set(values[0]) else ""
 
 
 def says_all(found: Mapping[str, Sequence[str]], expected: int | None) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
-from pydicom.multival import MultiValue
 
+from dicomover.attributes.attribute import attribute_of
+from dicomover.attributes.reading import list_elements, list_readings
 from dicomover.errors import QueryRefused
 
 __all__ = ["agrees", "is_round", "select"]
@@ -35,16 +35,18 @@ def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
     >>> agrees(answer, "StudyDate", "20240101-20241231"), agrees(answer, "AccessionNumber", "1")
     (True, None)
     """
-    if keyword not in answer:
+    attribute = attribute_of(keyword)
+    if list_elements(answer, attribute) is None:
         return None
-    vr = dictionary_VR(keyword)
-    if not wanted or wanted == "*" or vr in _NOT_COMPARED:
+    if not wanted or wanted == "*" or attribute.vr in _NOT_COMPARED:
         return True
-    value = answer.get(keyword)
-    if value is None:
-        return False
-    values = [str(item) for item in value] if isinstance(value, MultiValue | list) else [str(value)]
-    return any(_agrees(vr, item.strip(" \0"), one) for item in values for one in wanted.split("\\"))
+    patterns = wanted.split("\\")
+    return any(
+        _agrees(attribute.vr, value, one)
+        for values in list_readings(answer, keyword)
+        for value in values
+        for one in patterns
+    )
 
 
 def _agrees(vr: str, value: str, wanted: str) -> bool:
@@ -98,6 +100,7 @@ def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object)
         If no answer carries one of the keys: then nothing can be told.
     """
     answers = list(answers)
+    keys = {keyword: wanted for keyword, wanted in keys.items() if not attribute_of(keyword).is_creator}
     verdicts = [{keyword: agrees(answer, keyword, wanted) for keyword, wanted in keys.items()} for answer in answers]
     for keyword in keys:
         if verdicts and all(verdict[keyword] is None for verdict in verdicts):

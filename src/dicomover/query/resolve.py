@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_count, read_text, read_texts, read_uid
 from dicomover.errors import QueryRefused
 from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, Request, level_of, levels
 from dicomover.outcome import Verify
-from dicomover.query.instances import Find, instances_of, says_all, studies_of
+from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.matching import is_round, select
 from dicomover.text.face import advise, setting
 
@@ -211,12 +212,11 @@ def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, 
     """Return the answers by their unique key, each once."""
     by_uid: dict[str, Dataset] = {}
     for answer in answers:
-        by_uid.setdefault(str(answer.get(level.unique_key) or ""), answer)
+        by_uid.setdefault(read_unique_key(answer, level), answer)
     if "" in by_uid:
-        raise QueryRefused(
-            f"{archive} answered without {level.unique_key}, so what matches cannot be moved",
-            mend="ask its administrator",
-        )
+        own = level.unique_key
+        said = f"with a {own} that can be none" if read_text(by_uid[""], own) else f"without {own}"
+        raise QueryRefused(f"{archive} answered {said}, so what matches cannot be moved", mend="ask its administrator")
     return by_uid
 
 
@@ -291,23 +291,14 @@ def _targets(request: Request, known: list[dict[str, str]], answers: list[Datase
 
 
 def _target(identifier: Identifier, answer: Dataset) -> Target:
-    modalities = answer.get("ModalitiesInStudy" if identifier.level is Level.STUDY else "Modality") or ()
+    modalities = read_texts(answer, "ModalitiesInStudy" if identifier.level is Level.STUDY else "Modality") or ()
     return Target(
         identifier,
         True,
-        _number(answer, _COUNTS.get(identifier.level, "")),
-        _number(answer, "NumberOfStudyRelatedSeries"),
-        (modalities,) if isinstance(modalities, str) else tuple(map(str, modalities)),
+        read_count(answer, _COUNTS[identifier.level]) if identifier.level in _COUNTS else None,
+        read_count(answer, "NumberOfStudyRelatedSeries"),
+        tuple(filter(None, modalities)),
     )
-
-
-def _number(answer: Dataset, keyword: str) -> int | None:
-    """Return a count; archives write blanks, and zero where they do not know."""
-    try:
-        number = int(answer.get(keyword))
-    except (TypeError, ValueError):
-        return None
-    return number if number > 0 else None
 
 
 def _returned(level: Level) -> list[str]:
@@ -331,7 +322,7 @@ def _count_below(identifier: Identifier, find: Find) -> int | None:
     below = list(Level)[list(Level).index(identifier.level) + 1]
     try:
         answers = find(below, identifier.model, identifier.keys(), _returned(below), None)
-        by_uid = {str(answer.get(below.unique_key, "")): answer for answer in answers}
+        by_uid = {read_uid(answer, below.unique_key): answer for answer in answers}
         by_uid.pop("", None)
         if below is Level.IMAGE:
             return len(by_uid) or None
@@ -339,7 +330,7 @@ def _count_below(identifier: Identifier, find: Find) -> int | None:
         for uid, answer in by_uid.items():
             keys = {**identifier.keys(), below.unique_key: uid}
             child = Identifier.of(below, identifier.model, keys)
-            parts.append(_number(answer, _COUNTS[below]) or _count_below(child, find))
+            parts.append(read_count(answer, _COUNTS[below]) or _count_below(child, find))
     except QueryRefused:
         return None
     return None if None in parts else sum(part for part in parts if part is not None) or None

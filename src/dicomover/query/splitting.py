@@ -16,11 +16,13 @@ from typing import Literal
 
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_text
 from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError, LostBy, NodeError, QueryRefused
 from dicomover.identifier import UNIQUE_KEYS, Level
 from dicomover.query.matching import agrees, is_round, select
 from dicomover.query.span import Span
 from dicomover.text.face import setting
+from dicomover.text.sentences import count_of
 
 __all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
 
@@ -107,6 +109,7 @@ class _Search:
         self._doubts: list[str] = []
         self._by_time: list[Span] = []  # days that had to be asked by StudyTime, where studies without one do not match
         self._queries, self._spent = 0, False
+        self._left_out = 0  # answers that do not match
 
     def run(self) -> list[Dataset]:
         span = Span.parse(self._keys.get("StudyDate", "")) if self._split != "none" else None
@@ -119,13 +122,15 @@ class _Search:
             days = f"{count} days from {first} on" if count > 1 else str(first)
             without = f"{self._level.plural} without one may be missing"
             self._doubts.append(f"for {days} it had to be asked by StudyTime, and {without}")
+        said: list[str] = []
         if self._doubts and not self._is_full():
             more = f" and {len(self._doubts) - 3} more parts" if len(self._doubts) > 3 else ""
-            warnings.warn(
-                f"{self._archive}: answers may be missing: {'; '.join(self._doubts[:3])}{more}",
-                AnswerWarning,
-                stacklevel=4,  # where find() was called
-            )
+            said.append(f"answers may be missing: {'; '.join(self._doubts[:3])}{more}")
+        if self._left_out:
+            said.append(f"{count_of(self._left_out, 'answer')} left out that do not match what was asked")
+        if said:
+            # It is told where find() was called.
+            warnings.warn(f"{self._archive}: {'; '.join(said)}", AnswerWarning, stacklevel=4)
         return list(self._found.values())[: self._limit]
 
     def _is_full(self) -> bool:
@@ -195,6 +200,7 @@ class _Search:
             self._queries += 1
             answers, left = self._ask(keys, None), None
             kept, dropped = select(answers, matched, self._archive)
+        self._left_out += dropped
         outside = dropped > 0 and any(
             agrees(answer, keyword, matched[keyword]) is False
             for answer in answers
@@ -243,9 +249,9 @@ def _of_part(error: QueryRefused | AssociationLost, span: Span) -> NodeError:
 
 def _identity(answer: Dataset, level: Level) -> object:
     """Return what tells an answer from all others; itself if it has no unique key."""
-    if not answer.get(level.unique_key):
+    if not read_text(answer, level.unique_key):
         return id(answer)
     names = [*UNIQUE_KEYS[: list(Level).index(level) + 1], "IssuerOfPatientID"]
     if level is Level.PATIENT:  # two patients may share an ID
         names += ["PatientName", "PatientBirthDate"]
-    return tuple(str(answer.get(name, "")) for name in names)
+    return tuple(read_text(answer, name) for name in names)

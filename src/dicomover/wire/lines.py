@@ -18,7 +18,7 @@ from pydicom import Dataset
 
 from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
-from dicomover.identifier import Level, Model, query_dataset
+from dicomover.identifier import Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.wire.association import Association
 from dicomover.wire.stop import Controls, Stop
@@ -203,7 +203,7 @@ class Line:
         self, level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
     ) -> list[Dataset]:
         """Send a C-FIND and return all answers; once more if an idle association turns out to be gone."""
-        dataset = query_dataset(level, {**dict.fromkeys([level.unique_key, *returned], ""), **keys})
+        dataset = find_dataset(level, {**dict.fromkeys([level.unique_key, *returned], ""), **keys})
         while True:
             association = self.connect_patiently()
             was_idle = association.served > 0

@@ -1,0 +1,164 @@
+"""An attribute by its name: a keyword, a tag with its VR, or a path through sequences; and how its value is put."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+from pydicom.valuerep import VR
+
+__all__ = ["FLOATS", "INTEGERS", "TEXTS", "Attribute", "NoKey", "attribute_of", "put_value"]
+
+TEXTS = frozenset(
+    {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+)
+"""The VRs whose values are written as text."""
+
+INTEGERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q"}
+FLOATS = {"FL": "f", "FD": "d"}
+
+_VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
+_TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?(?::([a-z]{2}))?", re.IGNORECASE)
+_MEND = "write it as in the Standard's dictionary (PS3.6), such as 'AccessionNumber'"
+_HOW = "name its VR, such as '0009,1001:LO'"
+
+
+class NoKey(KeyError):
+    """A name that no attribute has, or none to ask by.
+
+    Attributes
+    ----------
+    why, mend
+        What is wrong with it, and what to do.
+    """
+
+    def __init__(self, why: str, mend: str) -> None:
+        super().__init__(f"{why}; {mend}")
+        self.why, self.mend = why, mend
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Where an attribute stands, and how its value is written.
+
+    Attributes
+    ----------
+    name
+        Its one name: the keyword where DICOM's dictionary has one, else `gggg,eeee:VR`; of what is in a sequence, the
+        names of all on the way to it, joined by dots.
+    path
+        The tags on the way to it, its own the last.
+    vr
+        Its VR; the first where the dictionary leaves a choice.
+    """
+
+    name: str
+    path: tuple[int, ...]
+    vr: str
+
+    @property
+    def is_creator(self) -> bool:
+        """True if it reserves private elements (PS3.5 section 7.8.1), by which no archive matches."""
+        return bool(self.path[-1] >> 16 & 1) and 0x10 <= self.path[-1] & 0xFFFF <= 0xFF
+
+
+@lru_cache(maxsize=4096)
+def attribute_of(name: str) -> Attribute:
+    """Return the attribute of a name.
+
+    Parameters
+    ----------
+    name
+        A keyword, or a tag such as `0009,1001` or `(0009,1001)`, whose VR may follow after a colon; or several of them
+        on the way through sequences, joined by dots.
+
+    Raises
+    ------
+    NoKey
+        If it cannot be one.
+
+    Examples
+    --------
+    >>> attribute_of("(0008,0050)").name, attribute_of("0009,1001").name, attribute_of("0009,1001:LO").vr
+    ('AccessionNumber', '0009,1001:UN', 'LO')
+    >>> attribute_of("RequestAttributesSequence.0040,0009").name
+    'RequestAttributesSequence.ScheduledProcedureStepID'
+    """
+    steps = [_read_step(step.strip()) for step in name.split(".")]
+    for _, _, vr in steps[:-1]:
+        if vr != "SQ":
+            raise NoKey("leads through what is no sequence", "name a sequence before the dot")
+    return Attribute(".".join(step for step, _, _ in steps), tuple(tag for _, tag, _ in steps), steps[-1][2])
+
+
+def _read_step(text: str) -> tuple[str, int, str]:
+    """Return the name, the tag and the VR of one step."""
+    if text and text in keyword_dict:  # the dictionary has elements without a keyword
+        tag = keyword_dict[text]
+        return text, tag, dictionary_VR(tag).split(" or ")[0]
+    match = _TAG.fullmatch(text)
+    if match is None:
+        raise NoKey("is no DICOM keyword", _MEND)
+    tag, said = int(match[1] + match[2], 16), (match[3] or "").upper()
+    known = dictionary_has_tag(tag) and not tag >> 16 & 1 and keyword_for_tag(tag)
+    if known:
+        vr = dictionary_VR(tag)
+        if said and said not in vr.split(" or "):
+            raise NoKey(f"has VR {vr} in DICOM's dictionary, not {said}", "leave the VR out")
+        return known, tag, said or vr.split(" or ")[0]
+    if said and said not in _VRS:
+        raise NoKey(f"has a VR that DICOM does not know, {said!r}", _HOW)
+    if tag & 0xFFFF == 0 or tag >> 16 in (0xFFFE, 0xFFFF):
+        raise NoKey("is no attribute to ask by", "leave it out")
+    creator = tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF
+    vr = said or ("LO" if creator else "UN")
+    return f"{tag >> 16:04X},{tag & 0xFFFF:04X}:{vr}", tag, vr
+
+
+def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
+    r"""Put a value into a data set, and what is on the way to it; several are joined by a backslash, "" is none.
+
+    Raises
+    ------
+    ValueError
+        If its VR cannot hold it: a text where a number is due, or any where a sequence is.
+
+    Examples
+    --------
+    >>> identifier = Dataset()
+    >>> put_value(identifier, attribute_of("RequestAttributesSequence.ScheduledProcedureStepID"), "7")
+    >>> identifier.RequestAttributesSequence[0].ScheduledProcedureStepID
+    '7'
+    """
+    for tag in attribute.path[:-1]:
+        if tag not in dataset or not dataset[tag].value:
+            dataset[tag] = DataElement(tag, "SQ", Sequence([Dataset()]))
+        dataset = dataset[tag].value[0]
+    tag, vr = attribute.path[-1], attribute.vr
+    if vr == "SQ":
+        if value:
+            raise ValueError("a sequence has no value of its own")
+        if tag not in dataset:
+            dataset[tag] = DataElement(tag, "SQ", Sequence())
+        return
+    # pydicom would put a value that it does not like, which may be a birth date, into a warning.
+    if vr in TEXTS:
+        parts = value.split("\\") if "\\" in value else value
+        dataset[tag] = DataElement(tag, vr, parts, validation_mode=IGNORE, already_converted=vr in ("DS", "IS"))
+    else:
+        dataset[tag] = DataElement(tag, vr, _convert(vr, value), validation_mode=IGNORE)
+
+
+def _convert(vr: str, value: str) -> object:
+    if vr in INTEGERS or vr in FLOATS or vr == "AT":
+        read = float if vr in FLOATS else int if vr in INTEGERS else Tag
+        values = [read(part) for part in value.split("\\") if part]
+        return values[0] if len(values) == 1 else values or None
+    raw = value.encode()
+    return raw + b" " * (len(raw) % 2)
