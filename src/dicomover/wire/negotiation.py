@@ -1,17 +1,17 @@
-"""How an association begins (PS3.8 section 9.3): requested, accepted, rejected.
+"""How an association begins (PS3.8 section 9.3): requested, accepted, rejected, and a rejection in words.
 
-pynetdicom encodes and decodes the PDUs; here they become plain values, and rejections become words.
+What we send is strict; pynetdicom encodes our request. What peers send is read by `association_pdus`.
 """
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import UserInformationItem
+from pynetdicom.pdu import A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
@@ -21,8 +21,9 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicomover.errors import AssociationLost, AssociationRejected, LostBy
+from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
 from dicomover.node import Node
+from dicomover.wire.association_pdus import APPLICATION_CONTEXT, AssociationRequest, parse_answer, parse_request
 from dicomover.wire.connection import Connection, Until, wait_forever
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, PDU_HEAD
@@ -36,19 +37,11 @@ __all__ = [
     "request_association",
 ]
 
-_APPLICATION_CONTEXT = UID("1.2.840.10008.3.1.1.1")
+logger = logging.getLogger("dicomover.dimse")
+
 _MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationRequest:
-    """What an A-ASSOCIATE-RQ asks for (PS3.8 section 9.3.2)."""
-
-    called_ae_title: str
-    calling_ae_title: str
-    contexts: tuple[Context, ...]
-    max_pdu: int
-    implementation: str = ""
+_DEFAULT_MAX_PDU = 16384  # for a peer that does not say what it takes
+_UNLIMITED = 1 << 17  # for a peer that takes anything
 
 
 def _user_information(max_pdu: int) -> list[object]:
@@ -83,7 +76,7 @@ def request_association(
     """
     proposed = {context.id: context for context in contexts}
     primitive = A_ASSOCIATE()
-    primitive.application_context_name = _APPLICATION_CONTEXT
+    primitive.application_context_name = UID(APPLICATION_CONTEXT)
     primitive.calling_ae_title = ae_title
     primitive.called_ae_title = node.ae_title
     primitive.presentation_context_definition_list = [_presentation_context(item) for item in proposed.values()]
@@ -91,39 +84,30 @@ def request_association(
     connection.send(A_ASSOCIATE_RQ(primitive).encode())
 
     kind, body = connection.read_pdu(until)
-    raw = PDU_HEAD.pack(kind, len(body)) + bytes(body)
-    if kind == ASSOCIATE_RJ and len(body) == 4:
+    if kind == ASSOCIATE_RJ:
         connection.close()
-        raise _rejection(node, ae_title, *body[1:4])
+        raise _explain_rejection(node, ae_title, *bytes(body).ljust(4, b"\0")[1:4])
     if kind == ABORT:
         connection.close()
         raise AssociationLost(f"{node}: the peer aborted the association request", LostBy.ABORT)
     if kind != ASSOCIATE_AC:
         raise connection.refuse(f"a PDU of type {kind} as the answer to an association request", reason=2)
     try:
-        accepted = A_ASSOCIATE_AC()
-        accepted.decode(raw)
-        results = {item.context_id: item for item in accepted.presentation_context}
-        lengths = [
-            item.maximum_length_received
-            for item in accepted.user_information.user_data
-            if item.item_type == _MAXIMUM_LENGTH
-        ]
-    except Exception as error:
-        raise connection.refuse("an association acceptance that cannot be read", reason=6) from error
-    connection.peer_max_pdu = lengths[0] if lengths and lengths[0] else 1 << 17
-    connection.contexts = {
-        id_: Context(id_, proposed[id_].abstract_syntax, (str(item.transfer_syntax),))
-        for id_, item in results.items()
-        if id_ in proposed and item.result == 0
-    }
+        answer = parse_answer(body)
+    except ValueError as error:
+        raise connection.refuse(f"an association acceptance that cannot be read: {error}", reason=6) from error
+    logger.debug("%s accepted %s and refused %s", node, dict(answer.accepted), dict(answer.refused))
+    connection.peer_max_pdu = _DEFAULT_MAX_PDU if answer.max_pdu is None else answer.max_pdu or _UNLIMITED
+    connection.contexts = {}
+    for id_, syntaxes in answer.accepted.items():
+        context = proposed.get(id_)
+        # What the peer is going to speak is needed: a syntax that we did not propose is no agreement.
+        chosen = [] if context is None else [each for each in syntaxes if each in context.transfer_syntaxes]
+        if context is not None and chosen:
+            connection.contexts[id_] = replace(context, transfer_syntaxes=(chosen[0],))
 
 
-def _maximum_lengths(user_information: UserInformationItem) -> list[int]:
-    return [item.maximum_length_received for item in user_information.user_data if item.item_type == _MAXIMUM_LENGTH]
-
-
-def _rejection(node: Node, ae_title: str, result: int, source: int, reason: int) -> AssociationRejected:
+def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reason: int) -> AssociationRejected:
     pdu = A_ASSOCIATE_RJ()
     pdu.result, pdu.source, pdu.reason_diagnostic = result, source, reason
     try:
@@ -139,37 +123,6 @@ def _rejection(node: Node, ae_title: str, result: int, source: int, reason: int)
     return AssociationRejected(f"{node} rejected the association {kind}: {words}", result, source, reason, mend=mend)
 
 
-def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
-    """Read the body of an A-ASSOCIATE-RQ.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read.
-    """
-    try:
-        pdu = A_ASSOCIATE_RQ()
-        pdu.decode(PDU_HEAD.pack(ASSOCIATE_RQ, len(body)) + bytes(body))
-        items = pdu.user_information.user_data
-        lengths = _maximum_lengths(pdu.user_information)
-        names = [str(item.implementation_version_name) for item in items if item.item_type == _VERSION_NAME]
-        contexts = tuple(
-            Context(item.context_id, str(item.abstract_syntax or ""), tuple(str(uid) for uid in item.transfer_syntax))
-            for item in pdu.presentation_context
-        )
-        if not all(context.id % 2 for context in contexts):
-            raise ValueError("a presentation context has an even id")
-        return AssociationRequest(
-            str(pdu.called_ae_title).strip(),
-            str(pdu.calling_ae_title).strip(),
-            contexts,
-            lengths[0] if lengths else 0,
-            names[0] if names else "",
-        )
-    except Exception as error:
-        raise ValueError("the association request cannot be read") from error
-
-
 def read_request(connection: Connection, until: Until = wait_forever) -> AssociationRequest:
     """Read the A-ASSOCIATE-RQ that a connection begins with.
 
@@ -182,9 +135,14 @@ def read_request(connection: Connection, until: Until = wait_forever) -> Associa
     if kind != ASSOCIATE_RQ:
         raise connection.refuse(f"a PDU of type {kind} where an association request was due", reason=2)
     try:
-        return parse_request(body)
+        request = parse_request(body)
     except ValueError as error:
-        raise connection.refuse(f"an association request that cannot be read ({error})", reason=6) from error
+        raise connection.refuse(f"an association request that cannot be read: {error}", reason=6) from error
+    if request.rejection is not None:
+        connection.send(encode_reject(*request.rejection))
+        connection.close()
+        raise ProtocolError("the peer asked for an association of another kind than DICOM's; it was rejected")
+    return request
 
 
 def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int) -> bytes:
@@ -203,7 +161,7 @@ def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_
     max_pdu
         The largest P-DATA-TF PDU that we accept.
     """
-    items = [_item(0x10, _APPLICATION_CONTEXT.encode("ascii"))]
+    items = [_item(0x10, APPLICATION_CONTEXT.encode("ascii"))]
     for context in request.contexts:
         chosen = accepted.get(context.id)
         shown = chosen or next(iter(context.transfer_syntaxes), ImplicitVRLittleEndian)
@@ -217,9 +175,8 @@ def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_
             + _item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
         )
     )
-    names = (request.called_ae_title or "UNKNOWN", request.calling_ae_title or "UNKNOWN")
-    titles = [name.encode("ascii").ljust(16)[:16] for name in names]
-    body = struct.pack(">Hxx16s16s32x", 1, *titles) + b"".join(items)
+    # The AE titles as they came (PS3.8 Table 9-17), whatever they are.
+    body = struct.pack(">Hxx32s32x", 1, request.titles) + b"".join(items)
     return PDU_HEAD.pack(ASSOCIATE_AC, len(body)) + body
 
 

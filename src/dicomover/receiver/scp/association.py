@@ -169,6 +169,8 @@ class IncomingAssociation:
             raise _Broken(f"an association request with {len(request.contexts)} contexts", _INVALID_PARAMETER)
         settings = self._host.storage.settings
         self.calling_ae_title = clean_ae_title(request.calling_ae_title)
+        if request.rejection is not None:
+            self._reject(*request.rejection, "it asks for another protocol version or application context than DICOM's")
         if request.called_ae_title != settings.ae_title:
             self._reject(1, 1, 7, f"it calls {request.called_ae_title[:16]!r}, we are {settings.ae_title!r}")
         if settings.calling_ae_titles and request.calling_ae_title not in settings.calling_ae_titles:

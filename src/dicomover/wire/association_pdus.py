@@ -1,0 +1,198 @@
+"""A-ASSOCIATE-RQ and A-ASSOCIATE-AC (PS3.8 sections 9.3.2, 9.3.3) as peers really send them, read for what they mean.
+
+What nobody needs is passed over, whatever it is: unknown items and sub-items (section 9.3.1), version names, the
+implementation's UID. What is needed and cannot be read refuses the smallest thing: one presentation context. Only what
+does not hold together as items, or is shorter than its fixed part, cannot be read at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dicomover.wire.messages import Context
+
+__all__ = ["APPLICATION_CONTEXT", "AssociationAnswer", "AssociationRequest", "parse_answer", "parse_request"]
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+
+_ITEM = struct.Struct(">BxH")
+_FIXED = 68  # protocol version, AE titles, reserved
+_APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
+_MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55
+_UID = re.compile(r"[0-9.]{1,64}")
+_PADDING = " \0"
+_OTHER_APPLICATION, _OTHER_VERSION = (1, 1, 2), (1, 2, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What an A-ASSOCIATE-RQ asks for (PS3.8 section 9.3.2).
+
+    Attributes
+    ----------
+    called_ae_title, calling_ae_title
+        Without their padding; characters beyond ASCII as in ISO 8859-1.
+    contexts
+        Each once; what is no UID in one is left out of it, so that it is refused and no other.
+    max_pdu
+        The largest P-DATA-TF PDU that the peer accepts; 0 for no limit, or if it says nothing.
+    implementation
+        Its version name; empty if it says nothing.
+    rejection
+        Result, source and reason of the A-ASSOCIATE-RJ that the request has to be answered by, whoever we are.
+    titles
+        Both AE titles as they came: an acceptance repeats them.
+    """
+
+    called_ae_title: str
+    calling_ae_title: str
+    contexts: tuple[Context, ...]
+    max_pdu: int
+    implementation: str = ""
+    rejection: tuple[int, int, int] | None = None
+    titles: bytes = field(default=b"", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationAnswer:
+    """What an A-ASSOCIATE-AC says; its AE titles and application context are not to be looked at (PS3.8 Table 9-17).
+
+    Attributes
+    ----------
+    accepted
+        The transfer syntaxes of each accepted context, by its id; a well-behaved peer names one.
+    refused
+        The result of each of the others: 1 by its user, 2 without a reason, 3 and 4 for its syntaxes.
+    max_pdu
+        As in a request; None if the peer says nothing.
+    implementation
+        As in a request.
+    """
+
+    accepted: Mapping[int, tuple[str, ...]]
+    refused: Mapping[int, int]
+    max_pdu: int | None
+    implementation: str = ""
+
+
+def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
+    """Read the body of an A-ASSOCIATE-RQ.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold together.
+    """
+    raw = bytes(body)
+    names: list[str] = []
+    contexts: dict[int, Context] = {}
+    user: dict[int, bytes] = {}
+    for kind, value in _split_body(raw):
+        if kind == _APPLICATION_CONTEXT:
+            names.append(_read_text(value))
+        elif kind == _PROPOSED and value:
+            abstract, transfer = _read_syntaxes(value)
+            # An id has one meaning; what uses it again is not answered.
+            contexts.setdefault(value[0], Context(value[0], next(iter(abstract), ""), transfer))
+        elif kind == _USER:
+            user.update(_split_leniently(value))
+    rejection = None
+    if not raw[1] & 1:
+        rejection = _OTHER_VERSION
+    elif names and APPLICATION_CONTEXT not in names:
+        rejection = _OTHER_APPLICATION
+    return AssociationRequest(
+        _read_ae_title(raw[4:20]),
+        _read_ae_title(raw[20:36]),
+        tuple(contexts.values()),
+        _read_maximum_length(user) or 0,
+        _read_text(user.get(_VERSION_NAME, b"")),
+        rejection,
+        raw[4:36],
+    )
+
+
+def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
+    """Read the body of an A-ASSOCIATE-AC.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold together.
+    """
+    accepted: dict[int, tuple[str, ...]] = {}
+    refused: dict[int, int] = {}
+    user: dict[int, bytes] = {}
+    for kind, value in _split_body(bytes(body)):
+        if kind == _ANSWERED and len(value) >= 3:
+            if value[2]:
+                refused[value[0]] = value[2]  # its transfer syntax means nothing (PS3.8 section 9.3.3.2)
+            else:
+                accepted[value[0]] = _read_syntaxes(value)[1]
+        elif kind == _USER:
+            user.update(_split_leniently(value))
+    return AssociationAnswer(accepted, refused, _read_maximum_length(user), _read_text(user.get(_VERSION_NAME, b"")))
+
+
+def _split_body(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    if len(raw) < _FIXED:
+        raise ValueError(f"it has {len(raw)} bytes, its fixed part alone has {_FIXED}")
+    yield from _split(raw, _FIXED)
+
+
+def _split(raw: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield type and value of each item; what is too short for the head of an item is padding."""
+    while len(raw) - offset >= _ITEM.size:
+        kind, length = _ITEM.unpack_from(raw, offset)
+        offset += _ITEM.size
+        if length > len(raw) - offset:
+            raise ValueError(f"an item of type 0x{kind:02X} and {length} bytes, of which {len(raw) - offset} are there")
+        yield kind, raw[offset : offset + length]
+        offset += length
+
+
+def _split_leniently(raw: bytes) -> list[tuple[int, bytes]]:
+    """Return the sub-items up to the first one that does not fit in."""
+    found: list[tuple[int, bytes]] = []
+    with contextlib.suppress(ValueError):
+        for item in _split(raw):
+            found.append(item)  # noqa: PERF402 - those before the one that does not fit in stay
+    return found
+
+
+def _read_syntaxes(value: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the abstract and the transfer syntaxes of a context that are UIDs; none if its sub-items do not fit in."""
+    try:
+        items = list(_split(value, 4))
+    except ValueError:
+        return (), ()
+    abstract = tuple(uid for kind, raw in items if kind == _ABSTRACT and (uid := _read_uid(raw)))
+    return abstract, tuple(uid for kind, raw in items if kind == _TRANSFER and (uid := _read_uid(raw)))
+
+
+def _read_uid(raw: bytes) -> str:
+    text = _read_text(raw)
+    return text if _UID.fullmatch(text) else ""
+
+
+def _read_text(raw: bytes) -> str:
+    return raw.decode("latin-1").strip(_PADDING)
+
+
+def _read_ae_title(raw: bytes) -> str:
+    """Return an AE title without its padding; what follows a NUL is what some C program had in its memory."""
+    return _read_text(raw.split(b"\0")[0]) or _read_text(raw)
+
+
+def _read_maximum_length(user: Mapping[int, bytes]) -> int | None:
+    """Return the maximum length received (PS3.8 section D.1), 0 for no limit; None if it is not said.
+
+    Of eight bytes either half may be the number: the smaller one is safe.
+    """
+    value = user.get(_MAXIMUM_LENGTH, b"")
+    numbers = [int.from_bytes(value[at : at + 4], "big") for at in range(0, min(len(value), 8), 4)]
+    return min((number for number in numbers if number), default=0) if numbers else None
