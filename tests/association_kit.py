@@ -16,7 +16,7 @@ ECHO, CT, MR = b"1.2.840.10008.1.1", b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.100
 IMPLICIT, EXPLICIT = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1"
 
 Outcome = tuple[Any, ...]
-"""("accepted", {context id: result}, whether C-ECHO is answered), ("rejected", result, source, reason), or ("ended",)."""
+"""("accepted", {context id: result}, is C-ECHO answered), ("rejected", result, source, reason), or ("ended",)."""
 
 Parts = dict[str, Any]
 
@@ -27,7 +27,12 @@ def item(kind: int, value: bytes, reserved: int = 0) -> bytes:
 
 
 def context(
-    number: int, abstract: bytes | None = CT, *transfer: bytes, before: bytes = b"", after: bytes = b"", head: bytes = b""
+    number: int,
+    abstract: bytes | None = CT,
+    *transfer: bytes,
+    before: bytes = b"",
+    after: bytes = b"",
+    head: bytes = b"",
 ) -> bytes:
     """Encode a proposed presentation context."""
     syntaxes = b"".join(item(0x40, uid) for uid in transfer or (EXPLICIT, IMPLICIT))
@@ -148,7 +153,9 @@ VARIANTS: dict[str, Callable[[Parts], None]] = {
     "an unknown sub-item at a context's end": _more(context(5, MR, after=item(0x99, b"vendor"))),
     "a context with its reserved bytes set": _more(context(5, MR, head=b"\xff\xff\xff")),
     "a context without sub-items": _more(item(0x20, bytes([5, 0, 0, 0]))),
-    "items with their reserved byte set": _more(item(0x20, bytes([5, 0, 0, 0]) + item(0x30, CT, 7) + item(0x40, IMPLICIT, 7), 7)),
+    "items with their reserved byte set": _more(
+        item(0x20, bytes([5, 0, 0, 0]) + item(0x30, CT, 7) + item(0x40, IMPLICIT, 7), 7)
+    ),
     "no user information": _set(user=b""),
     "empty user information": _set(user=item(0x50, b"")),
     "user information twice": _set(user=user_information() + user_information()),
@@ -185,7 +192,9 @@ VARIANTS: dict[str, Callable[[Parts], None]] = {
     ),
     "a user identity": _user(more=item(0x58, b"\x01\0" + struct.pack(">H", 4) + b"user" + bytes(2))),
     "a user sub-item that is too long": _set(user=item(0x50, struct.pack(">BxH", 0x51, 4000) + b"\0\0\x40\0")),
-    "a context sub-item that is too long": _more(item(0x20, bytes([5, 0, 0, 0]) + struct.pack(">BxH", 0x30, 4000) + CT)),
+    "a context sub-item that is too long": _more(
+        item(0x20, bytes([5, 0, 0, 0]) + struct.pack(">BxH", 0x30, 4000) + CT)
+    ),
     "an item that is too long": _set(tail=struct.pack(">BxH", 0x60, 4000) + b"vendor"),
     "two bytes more than its items": _set(tail=bytes(2)),
     "four bytes of zero more than its items": _set(tail=bytes(4)),
@@ -207,7 +216,9 @@ def variants(count: int, seed: int = 1) -> dict[str, bytes]:
     return made
 
 
-def acceptance(contexts: bytes, user: bytes | None = None, *, application: bytes | None = None, tail: bytes = b"") -> bytes:
+def acceptance(
+    contexts: bytes, user: bytes | None = None, *, application: bytes | None = None, tail: bytes = b""
+) -> bytes:
     """Encode an A-ASSOCIATE-AC."""
     parts = {**good(), "contexts": [contexts], "tail": tail}
     parts["application"] = parts["application"] if application is None else application
@@ -215,7 +226,7 @@ def acceptance(contexts: bytes, user: bytes | None = None, *, application: bytes
     return request(parts, kind=2)
 
 
-def ask(port: int, raw: bytes, seconds: float = 4.0) -> Outcome:
+def ask(port: int, raw: bytes, seconds: float) -> Outcome:
     """Send an association request to a peer on loopback and return what comes of it; a C-ECHO on context 1 follows."""
     with socket.create_connection(("127.0.0.1", port), seconds) as sock:
         sock.sendall(raw)

@@ -103,7 +103,7 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
     rejection = None
     if not raw[1] & 1:
         rejection = _OTHER_VERSION
-    elif names and APPLICATION_CONTEXT not in names:
+    elif any(names) and APPLICATION_CONTEXT not in names:
         rejection = _OTHER_APPLICATION
     return AssociationRequest(
         _read_ae_title(raw[4:20]),
