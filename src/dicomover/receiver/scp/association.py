@@ -178,12 +178,8 @@ class IncomingAssociation:
         if not self._host.may_begin(self):
             self._reject(2, 3, 2, f"there are {settings.max_associations} associations already")
         accepted = accept_contexts(request.contexts)
-        try:
-            answer = encode_accept(request, accepted, settings.max_pdu)
-        except Exception as error:
-            raise _Broken("an association request with values that cannot be answered", _INVALID_PARAMETER) from error
         self._syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
-        self._send(answer)
+        self._send(encode_accept(request, accepted, settings.max_pdu))
         return bytes(received[wanted:])
 
     def _reject(self, result: int, source: int, reason: int, why: str) -> NoReturn:
