@@ -20,6 +20,7 @@ __all__ = ["APPLICATION_CONTEXT", "AssociationAnswer", "AssociationRequest", "pa
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
 _ITEM = struct.Struct(">BxH")
+_MOST_CONTEXTS = 128
 _FIXED = 68  # protocol version, AE titles, reserved
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
 _MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55
@@ -90,16 +91,20 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
     raw = bytes(body)
     names: list[str] = []
     contexts: dict[int, Context] = {}
+    proposed = 0
     user: dict[int, bytes] = {}
     for kind, value in _split_body(raw):
         if kind == _APPLICATION_CONTEXT:
             names.append(_read_text(value))
         elif kind == _PROPOSED and value:
+            proposed += 1
             abstract, transfer = _read_syntaxes(value)
             # An id has one meaning; what uses it again is not answered.
             contexts.setdefault(value[0], Context(value[0], next(iter(abstract), ""), transfer))
         elif kind == _USER:
             user.update(_split_leniently(value))
+    if proposed > _MOST_CONTEXTS:
+        raise ValueError(f"it proposes {proposed} presentation contexts, and there are {_MOST_CONTEXTS} ids")
     rejection = None
     if not raw[1] & 1:
         rejection = _OTHER_VERSION

@@ -26,7 +26,6 @@ __all__ = ["Host", "IncomingAssociation"]
 
 _UNRECOGNISED_OPERATION = 0x0211
 _ASSOCIATION_PDU_CAP = 1 << 20
-_MOST_CONTEXTS = 128  # their ids are odd and fit into a byte
 _COMMAND_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
@@ -165,8 +164,6 @@ class IncomingAssociation:
             request = parse_request(memoryview(received)[6:wanted])
         except ValueError as error:
             raise _Broken(str(error), _INVALID_PARAMETER) from error
-        if len(request.contexts) > _MOST_CONTEXTS:
-            raise _Broken(f"an association request with {len(request.contexts)} contexts", _INVALID_PARAMETER)
         settings = self._host.storage.settings
         self.calling_ae_title = clean_ae_title(request.calling_ae_title)
         if request.rejection is not None:
