@@ -90,18 +90,18 @@ class Spoiler:
     """
 
     def __init__(self, sock: socket.socket, chance: Random, rate: float, silence: float) -> None:
-        self._sock, self._chance, self._rate, self._silence = sock, chance, rate, silence
+        self._sock, self.chance, self._rate, self._silence = sock, chance, rate, silence
         self._held: bytes = b""
         self._is_mute = False
         self.touched = False
 
     def choose_size(self) -> int:
         """Return how many bytes of a data set go into a PDU."""
-        return self._chance.choice([1500, 1500, 16000, 100])
+        return self.chance.choice([1500, 1500, 16000, 100])
 
     def strikes(self, share: float = 1.0) -> bool:
         """Tell whether to spoil something now."""
-        struck = self._chance.random() < self._rate * share
+        struck = self.chance.random() < self._rate * share
         self.touched = self.touched or struck
         return struck
 
@@ -119,7 +119,7 @@ class Spoiler:
             raise Over from error
 
     def _spoil(self, raw: bytes) -> list[bytes]:
-        chance = self._chance
+        chance = self.chance
         match chance.randrange(16):
             case 0 | 1 | 2 | 3:
                 return [self.mutate(raw)]
@@ -161,7 +161,7 @@ class Spoiler:
 
     def mutate(self, raw: bytes) -> bytes:
         """Change, leave out or put in a few bytes."""
-        chance, found = self._chance, bytearray(raw)
+        chance, found = self.chance, bytearray(raw)
         for _ in range(chance.choice([1, 1, 1, 2, 4])):
             if not found:
                 break
@@ -183,9 +183,9 @@ class Spoiler:
         """Encode elements in Implicit VR Little Endian; one may be spoilt, and still ends where it says."""
         told = [(tag, value + b"\0" * (len(value) % 2)) for tag, value in elements]
         if told and self.strikes(0.7):
-            at = self._chance.randrange(len(told))
+            at = self.chance.randrange(len(told))
             tag, value = told[at]
-            match self._chance.randrange(6):
+            match self.chance.randrange(6):
                 case 0:
                     del told[at]
                 case 1:
@@ -195,9 +195,9 @@ class Spoiler:
                 case 3:
                     told[at] = tag, self._other_value(value)
                 case 4:
-                    told.insert(self._chance.randrange(len(told) + 1), (self._chance.choice(_STRANGE), b"\1\0"))
+                    told.insert(self.chance.randrange(len(told) + 1), (self.chance.choice(_STRANGE), b"\1\0"))
                 case _:
-                    self._chance.shuffle(told)
+                    self.chance.shuffle(told)
         raw = b"".join(struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value for tag, value in told)
         return struct.pack("<HHLL", 0, 0, 4, len(raw)) + raw if group_length else raw
 
@@ -205,9 +205,9 @@ class Spoiler:
         """Encode the items of an association PDU; one of them may be spoilt, and still ends where it says."""
         told = list(items)
         if self.strikes(0.7):
-            at = self._chance.randrange(len(told))
+            at = self.chance.randrange(len(told))
             kind, body = told[at]
-            match self._chance.randrange(5):
+            match self.chance.randrange(5):
                 case 0:
                     del told[at]
                 case 1:
@@ -215,14 +215,14 @@ class Spoiler:
                 case 2:
                     told[at] = kind, self.mutate(body)
                 case 3:
-                    strange = self._chance.choice([0, 0x10, 0x20, 0x21, 0x50, 0x5A, 0xFF]), self._chance.randbytes(9)
-                    told.insert(self._chance.randrange(len(told) + 1), strange)
+                    strange = self.chance.choice([0, 0x10, 0x20, 0x21, 0x50, 0x5A, 0xFF]), self.chance.randbytes(9)
+                    told.insert(self.chance.randrange(len(told) + 1), strange)
                 case _:
-                    self._chance.shuffle(told)
+                    self.chance.shuffle(told)
         return b"".join(item(kind, body) for kind, body in told)
 
     def _other_value(self, value: bytes) -> bytes:
-        chance = self._chance
+        chance = self.chance
         return chance.choice(
             [
                 b"",
@@ -241,6 +241,23 @@ class Spoiler:
         )
 
 
+_STATUSES = (
+    0,
+    1,
+    0x0107,
+    0x0110,
+    0x0122,
+    0x0211,
+    0xA700,
+    0xA702,
+    0xA801,
+    0xA900,
+    0xB000,
+    0xC000,
+    0xFE00,
+    0xFF00,
+    0xFF01,
+)
 _STRANGE = (0x00000901, 0x00000902, 0x00000903, 0x00001021, 0x00001023, 0x00080005, 0x00080058, 0x00091010, 0xFFFEE000)
 
 
@@ -458,19 +475,49 @@ class Archive:
         data: Elements | None = None,
         counts: Elements | None = None,
     ) -> None:
+        announced = data is not None
+        if spoiler.strikes(0.3):
+            chance = spoiler.chance
+            match chance.randrange(7):
+                case 0:
+                    announced = not announced
+                case 1:
+                    status = chance.choice(_STATUSES)
+                case 2:
+                    counts = []
+                case 3:
+                    counts = [
+                        (
+                            tag,
+                            chance.choice([struct.pack("<H", chance.choice([0, 1, 3, 0xFFFF])), bytes(4), b"\1\0\0\0"]),
+                        )
+                        for tag in (0x00001020, 0x00001021, 0x00001022, 0x00001023)
+                    ]
+                case 4:
+                    data = [(_FAILED, b"\\".join([text(self.chests[0].study)] * chance.choice([1, 2, 10_000])))]
+                case 5:
+                    self._respond(spoiler, message, status, data, counts)
+                case _:
+                    data = [(_LEVEL, b""), (_STUDY, text(f"1.2.{chance.randrange(9)}")), (_IN_STUDY, b"1 ")]
         command: Elements = [
             (0x00000002, message.command.get(0x00000002, b"")),
             (0x00000100, struct.pack("<H", number_of(message.command, 0x00000100) | 0x8000)),
             (0x00000120, message.command.get(0x00000110, b"")),
-            (0x00000800, struct.pack("<H", 0x0101 if data is None else 1)),
+            (0x00000800, struct.pack("<H", 1 if announced else 0x0101)),
             (0x00000900, struct.pack("<H", status)),
             *(counts or []),
         ]
         parts = [(1, spoiler.encode(command, group_length=True))]
         if data is not None:
             parts.append((0, spoiler.encode(data)))
-        values = [struct.pack(">LBB", len(raw) + 2, message.context, flag | 2) + raw for flag, raw in parts]
-        for raw in [b"".join(values)] if message.context % 2 and len(values) > 1 and status == PENDING else values:
+        size = spoiler.choose_size()
+        values = []
+        for flag, raw in parts:
+            pieces = [raw[start : start + size] for start in range(0, len(raw), size)] or [b""]
+            for at, piece in enumerate(pieces):
+                last = 2 if at == len(pieces) - 1 else 0
+                values.append(struct.pack(">LBB", len(piece) + 2, message.context, flag | last) + piece)
+        for raw in [b"".join(values)] if spoiler.chance.random() < 0.3 and len(values) < 9 else values:
             self._say(spoiler, pdu(4, raw))
 
     # --- C-FIND

@@ -31,7 +31,7 @@ import pandas as pd
 import pytest
 
 from conversation_kit import CANARY, Archive, Chest, Plan, make_chest
-from dicomover import Mover, Node, NodeError, Retry, Timeouts
+from dicomover import AnswerWarning, Mover, Node, NodeError, Retry, Timeouts
 from dicomover.receiver import Receiver
 from receiver_kit import HASTY
 
@@ -149,6 +149,30 @@ def check_rows(summary: pd.DataFrame, archive: Archive, meant: list[set[str]], f
             assert any(path.read_bytes().endswith(whole[sop]) for path in files[sop]), "other bytes than were sent"
 
 
+def look_only(mover: Mover, chance: Random, rows: list[dict[str, Any]]) -> str:
+    """Ask without moving; whatever comes, it is a table, a warning, or an error that names the node."""
+    verb = chance.choice(["echo", "find", "series", "plan", "lock", "diagnose"])
+    try:
+        match verb:
+            case "echo":
+                mover.echo()
+            case "find":
+                mover.find({**rows[0], "PatientID": "", "StudyDate": "", "NumberOfStudyRelatedInstances": ""})
+            case "series":
+                mover.find({"StudyInstanceUID": "1.2", "SeriesInstanceUID": "", "Modality": ""}, level="SERIES")
+            case "plan":
+                planned = mover.plan(rows)
+                assert not planned["error"].fillna("").str.contains("internal error|CANARY").any()
+            case "lock":
+                cohort = mover.lock(rows, path=None)
+                mover.verify(cohort)
+            case _:
+                mover.diagnose()
+    except (NodeError, AnswerWarning):
+        pass
+    return verb
+
+
 COUNTS = ("expected", "completed", "failed", "received")
 
 
@@ -172,20 +196,27 @@ def converse(number: int, root: Path) -> list[str]:
     with Archive(seed, chests, plan) as archive:
         with mover_at(archive, folder, timeouts=HURRIED, **options) as mover:
             archive.destination = mover.port
-            try:
-                summary = mover.move(rows)
-                said = [str(status) for status in summary["status"]]
-            except NodeError:  # no association at all: nothing was asked
-                said = ["unreachable"]
-        if said != ["unreachable"]:
+            summary = None
+            if chance.random() < 0.15:
+                said = [look_only(mover, chance, rows)]
+            else:
+                try:
+                    summary = mover.move(rows)
+                    said = [str(status) for status in summary["status"]]
+                except NodeError:  # no association at all: nothing was asked
+                    said = ["unreachable"]
+        if summary is not None:
             check_rows(summary, archive, meant, folder)
         if keeps and folder is not None:
-            archive.plan = Plan()
+            archive.plan, were_answers_altered = Plan(), archive.answers_altered
             with mover_at(archive, folder, timeouts=PATIENT, **{**options, "retry": "none"}) as mover:
                 archive.destination = mover.port
                 again = mover.move(rows)
             check_rows(again, archive, meant, folder)
             assert set(again["status"]) <= {"success", "skipped"}, f"the rerun came to {again[['status', 'error']]}"
+            if summary is not None and not were_answers_altered:
+                for status, then in zip(said, again["status"], strict=True):
+                    assert then == "skipped" or status not in ("success", "warning"), "the journal disbelieves it"
             left = set.union(*meant) - set(files_below(folder))
             assert not left, f"the rerun leaves out {len(left)} instances"
     assert {path.name for path in home.iterdir()} <= {"in"}, "something lies beside the folder"
