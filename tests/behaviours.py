@@ -59,6 +59,14 @@ class Behaviour:
         success although something is missing there.
     at_least
         True if more may have arrived than the row here says, before the archive saw that we had left.
+    also
+        What else the archive does at the same time.
+    letters
+        True if the accession number has a letter that is not ASCII.
+    patient
+        True if the patient is asked for, at level PATIENT.
+    changed
+        True if what arrives has other bytes, or other UIDs, than the archive holds.
     """
 
     name: str
@@ -71,6 +79,10 @@ class Behaviour:
     obstacle: bool = False
     believed: bool = False
     at_least: bool = False
+    also: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    letters: bool = False
+    patient: bool = False
+    changed: bool = False
 
 
 def _alike(name: str, why: str, status: str, code: str, completed: int | None, received: int | None, error: str = "",
@@ -96,6 +108,15 @@ def _unreachable(name: str, raises: str, error: str) -> Behaviour:
     return Behaviour(name, "no association comes about, so nothing can be said about any row", row, row)
 
 
+def _turned_away(name: str, why: str, *, there: bool = True) -> Behaviour:
+    here = Row("failure", "0xA702", 0, 0, "we refused")
+    reason = "what our receiver turns away is told in its words, and nobody else is blamed"
+    elsewhere = Row("success", "0x0000", 6) if there else Row("failure", "0xA702", 0, None, "could not send to")
+    return Behaviour(name, reason, replace(here, error=why), elsewhere, changed=True)
+
+
+_ALL_MOVED = ("success", "0x0000", 6, 6)
+_NOT_NEEDED = "an optional element that cannot be read takes nothing from the status"
 _NUMBERS = "what the counters say goes before the final status"
 _DISK = "everything is on our disk, which the archive's numbers cannot take back"
 _DIED = "the association died: what is still on its way is unknown"
@@ -273,4 +294,149 @@ BEHAVIOURS = (
     _unreachable("associate-congestion", "AssociationRejected", "for now: Temporary congestion; try again later"),
     _unreachable("associate-no-reason", "AssociationRejected", "for good: No reason given"),
     _unasked("associate-no-context", "the service is not offered", "failure", "", "does not offer C-FIND"),
+    # Details of responses
+    *(
+        _alike(name, "what is announced and what comes need not agree; the status and the counters do", *_ALL_MOVED)
+        for name in ("pending-announces-identifier", "final-announces-identifier", "unannounced-identifier")
+    ),
+    _alike("responses-in-one-pdu", "where a PDU ends says nothing", *_ALL_MOVED),
+    _refused("two-offending-elements", "0xA900", "does not accept these keys", _NOT_NEEDED),
+    _refused("empty-offending-element", "0xA900", "does not accept these keys", _NOT_NEEDED),
+    _refused("long-error-id", "0xA801", "ask the archive's administrator to add the AE title", _NOT_NEEDED),
+    _refused("empty-error-id", "0x0110", "processing failure", _NOT_NEEDED),
+    _alike("long-counters", "a number is a number, however long", *_ALL_MOVED),
+    Behaviour(
+        "unreadable-counters",
+        "what cannot be read was not said; our disk shows that everything arrived",
+        Row("success", "0x0000", None, 6),
+        Row("empty", "0x0000", None, None, "without any count"),
+    ),
+    Behaviour(
+        "empty-counters",
+        "what is empty was not said; our disk shows that everything arrived",
+        Row("success", "0x0000", None, 6),
+        Row("empty", "0x0000", None, None, "without any count"),
+    ),
+    *(
+        _alike(name, "a list of UIDs is one under any VR", "partial", "0xB000", 5, 5, "1 failed")
+        for name in ("failed-list-as-un", "failed-list-as-ob", "failed-list-very-long")
+    ),
+    # Counting
+    Behaviour(
+        "counters-wrap",
+        "a counter of 16 bits cannot say more; C-FIND and our disk can",
+        Row("partial", "0x0000", 65542, 6, "6 of 65542 moved"),
+        Row("success", "0x0000", 65542),
+        also={"find-counts-more": {"count": 65536}},
+        believed=True,
+    ),
+    Behaviour(
+        "counters-stop",
+        "a counter of 16 bits cannot say more; C-FIND and our disk can",
+        Row("partial", "0x0000", 65535, 6, "6 of 65542 moved"),
+        Row("success", "0x0000", 65535),
+        also={"find-counts-more": {"count": 65536}},
+        believed=True,
+    ),
+    Behaviour(
+        "sent-and-counted-twice",
+        "complete is when all that was listed is here",
+        Row("success", "0x0000", 7, 6),
+        Row("success", "0x0000", 7),
+    ),
+    Behaviour(
+        "sent-twice-with-other-bytes",
+        "complete is when all that was listed is here; both are kept",
+        Row("success", "0x0000", 7, 6, "both were kept"),
+        Row("success", "0x0000", 7),
+        changed=True,
+    ),
+    Behaviour(
+        "one-uid-in-two-series",
+        "complete is when all that was listed is here",
+        Row("success", "0x0000", 6, 6),
+        Row("success", "0x0000", 6),
+        changed=True,
+    ),
+    Behaviour(
+        "destination-unknown-after-sending",
+        "what arrived shows that the destination is known, whatever the status says",
+        Row("warning", "0xA801", 5, 6, "6 of 6 moved"),
+        Row("partial", "0xA801", 5, None, "5 of 6 moved"),
+    ),
+    # Details of C-FIND
+    *(
+        _alike(name, "what is announced and what comes need not agree", *_ALL_MOVED)
+        for name in ("find-announces-nothing", "find-final-announces-identifier", "find-ends-with-a-match")
+    ),
+    _alike("find-responses-in-one-pdu", "where a PDU ends says nothing", *_ALL_MOVED),
+    _unasked("find-two-offending-elements", _NOT_NEEDED, "failure", "0xA900", "refused the C-FIND"),
+    _unasked("find-two-study-uids", "an answer must name one study", "failure", "", "StudyInstanceUID"),
+    *(
+        _alike(name, "a count that cannot be was not said", *_ALL_MOVED)
+        for name in ("find-huge-count", "find-count-in-words", "find-count-below-zero")
+    ),
+    _unasked(
+        "find-key-of-another-vr",
+        "an answer that does not say cannot be trusted",
+        *("failure", "", "its answers cannot be trusted"),
+    ),
+    _alike("find-very-deep", "what nobody asked for is not looked at", *_ALL_MOVED),
+    *(
+        replace(_alike(name, "an answer that matches by its bytes matches", *_ALL_MOVED), letters=True)
+        for name in (
+            "find-utf8-undeclared",
+            "find-utf8-called-latin1",
+            "find-latin1-undeclared",
+            "find-charset-misspelt",
+        )
+    ),
+    # Details of what is sent to the destination
+    *(
+        _alike(name, "a detail that nobody needs ends no association", *_ALL_MOVED)
+        for name in (
+            "stores-with-padded-titles",
+            "stores-under-an-odd-title",
+            "stores-under-a-backslash",
+            "stores-under-no-title",
+            "stores-with-unknown-items",
+            "stores-without-user-information",
+            "stores-with-a-long-version",
+            "stores-with-odd-contexts",
+            "stores-with-an-even-context",
+        )
+    ),
+    _turned_away("stores-to-another-title", "it calls 'movescu'"),
+    *(
+        replace(_alike(name, "it is taken where nothing else is offered", *_ALL_MOVED), changed=True)
+        for name in ("stores-big-endian", "stores-deflated")
+    ),
+    _turned_away("stores-an-unknown-syntax", "transfer syntax"),
+    _turned_away("stores-in-long-pdus", "PDU", there=False),
+    _turned_away("stores-by-tls", "TLS", there=False),
+    *(
+        replace(_alike(name, "the file has one file meta information, which is true", *_ALL_MOVED), changed=True)
+        for name in ("stores-file-meta", "stores-untrue-file-meta")
+    ),
+    _turned_away("stores-whole-files", "could not be read"),
+    _turned_away("stores-cut-pixels", "could not be read"),
+    _turned_away("stores-noise", "could not be read"),
+    _turned_away("stores-without-study", "could not be read"),
+    *(
+        replace(_alike(name, "an image belongs to its study", *_ALL_MOVED), patient=True, changed=True)
+        for name in ("stores-merged-patient", "stores-issuer", "stores-patient-in-lower-case")
+    ),
+    # Details of associations
+    *(
+        _alike(name, "a detail that nobody needs ends no association", *_ALL_MOVED)
+        for name in (
+            "associate-unknown-items",
+            "associate-unknown-sub-items",
+            "associate-without-user-information",
+            "associate-long-maximum",
+            "associate-long-version",
+            "associate-padded-titles",
+            "associate-refused-context",
+        )
+    ),
 )

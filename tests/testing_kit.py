@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from dicomover.errors import AssociationLost, ProtocolError
+from dicomover.node import Node
 from dicomover.testing import DemoPacs, made_study
 from dicomover.testing._elements import decode, encode
 from dicomover.wire.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
-from dicomover.wire.negotiation import request_association
+from dicomover.wire.negotiation import encode_accept, parse_request, request_association
 from dicomover.wire.transport import connect
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -147,3 +149,25 @@ def client_of(pacs: DemoPacs) -> Iterator[Client]:
 def move_keys(pacs: DemoPacs, accession: str = ACCESSION) -> dict[str, str]:
     """Return the identifier of a study."""
     return {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": pacs.study(accession).study_instance_uid}
+
+
+def make_request() -> bytes:
+    """Return an A-ASSOCIATE-RQ with one context, as it should be."""
+    sent: list[bytes] = []
+
+    class Silent(Connection):
+        def send(self, raw: bytes | bytearray | memoryview, seconds: float = 0.0) -> None:
+            sent.append(bytes(raw))
+
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with suppress(AssociationLost):
+        request_association(
+            Silent(ours), Node("127.0.0.1", 104, ae_title="WORKSTATION"), "TESTER", [Context(1, MOVE, (EXPLICIT,))]
+        )
+    return sent[0]
+
+
+def make_acceptance(*, accepted: bool = True) -> bytes:
+    """Return an A-ASSOCIATE-AC with one context, as it should be."""
+    return encode_accept(parse_request(make_request()[6:]), {1: EXPLICIT} if accepted else {}, 1 << 16)

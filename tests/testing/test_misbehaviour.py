@@ -10,6 +10,8 @@ import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, NodeUnreachable, ProtocolError
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
+from dicomover.testing._courses import COURSES
+from dicomover.testing._details import DETAILS
 from dicomover.wire.command_set import C_FIND_RQ, C_MOVE_RQ
 from dicomover.wire.transport import connect
 from testing_kit import ACCESSION, Client, Seen, archive, client_of, move_keys
@@ -115,7 +117,8 @@ OTHERS = {
 
 def test_every_misbehaviour_is_tested_and_described() -> None:
     """No name is missing here, and each has one line of description."""
-    assert set(MISBEHAVIOURS) == set(FINALS) | set(BREAKS) | set(FINDS) | set(FIND_BREAKS) | OTHERS
+    assert set(COURSES) == set(FINALS) | set(BREAKS) | set(FINDS) | set(FIND_BREAKS) | OTHERS
+    assert set(MISBEHAVIOURS) == set(COURSES) | set(DETAILS)
     assert all(line and "\n" not in line for line in MISBEHAVIOURS.values())
 
 

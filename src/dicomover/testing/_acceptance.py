@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomover.testing._elements import IMPLICIT
+from dicomover.testing._script import Script
 from dicomover.testing._server import silence
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
@@ -24,7 +25,7 @@ SERVICES = {
 _SYNTAXES = (str(ExplicitVRLittleEndian), IMPLICIT)
 
 
-def accept(connection: Connection, request: AssociationRequest, models: Collection[str], how: str) -> bool:
+def accept(connection: Connection, request: AssociationRequest, models: Collection[str], script: Script) -> bool:
     """Answer an association request in the way of the script; tell whether there is an association now.
 
     Raises
@@ -32,6 +33,7 @@ def accept(connection: Connection, request: AssociationRequest, models: Collecti
     AssociationLost, ProtocolError
         If the script is to be silent, and the peer has had enough of it.
     """
+    how = script.breaks
     if how in ("silence", "garbage"):
         if how == "garbage":
             connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -47,6 +49,7 @@ def accept(connection: Connection, request: AssociationRequest, models: Collecti
         context.id: next((syntax for syntax in context.transfer_syntaxes if syntax in _SYNTAXES), "")
         for context in request.contexts
         if context.abstract_syntax in offered and how != "no-context"
+        if how != "no-verification" or context.abstract_syntax != _VERIFICATION
     }
     connection.peer_max_pdu = request.max_pdu or connection.peer_max_pdu
     connection.contexts = {
@@ -54,5 +57,6 @@ def accept(connection: Connection, request: AssociationRequest, models: Collecti
         for context in request.contexts
         if accepted.get(context.id)
     }
-    connection.send(encode_accept(request, accepted, connection.max_pdu))
+    raw = encode_accept(request, accepted, connection.max_pdu)
+    connection.send(raw if script.acceptance is None else script.acceptance(raw))
     return True

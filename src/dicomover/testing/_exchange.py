@@ -11,8 +11,10 @@ from typing import NoReturn, Protocol
 from dicomover.errors import AssociationLost, LostBy
 from dicomover.testing._archive import Archive
 from dicomover.testing._elements import decode
-from dicomover.testing._misbehaviour import Misbehaviours, Script
+from dicomover.testing._misbehaviour import Misbehaviours
+from dicomover.testing._raw import RawMessage, encode_fragments, encode_pdu, join_command, split_command
 from dicomover.testing._records import Records, Request
+from dicomover.testing._script import Script
 from dicomover.testing._server import LoopbackServer, pause, silence
 from dicomover.testing._storing import Destinations, StoreAssociation
 from dicomover.wire import command_set
@@ -73,14 +75,15 @@ class Link:
 class Exchange:
     """One request and the responses to it."""
 
-    def __init__(self, link: Link, message: Message) -> None:
+    def __init__(self, link: Link, message: Message, script: Script | None = None) -> None:
         self.link = link
         self.pacs = link.pacs
         self.connection = link.connection
         self.context_id = message.context_id
         self.message_id = int(message.command.get("MessageID", 0))
-        self.message_id_offset = 0
+        self.script = script or Script()
         self.before_final: Callable[[], None] = lambda: None
+        self._held: list[bytes] = []  # fragments that wait for the last response
         self._sop_class = str(message.command.get("AffectedSOPClassUID", ""))
         self._command_field = int(message.command["CommandField"]) | RESPONSE
 
@@ -91,7 +94,7 @@ class Exchange:
         return {
             "AffectedSOPClassUID": self._sop_class,
             "CommandField": self._command_field,
-            "MessageIDBeingRespondedTo": (self.message_id + self.message_id_offset) & 0xFFFF,
+            "MessageIDBeingRespondedTo": (self.message_id + self.script.message_id_offset) & 0xFFFF,
             "CommandDataSetType": WITH_DATA_SET if data else NO_DATA_SET,
             "Status": status,
             **(extra or {}),
@@ -101,9 +104,24 @@ class Exchange:
         self, status: int, extra: Mapping[str, int] | Mapping[str, int | str] | None = None, data: bytes = b""
     ) -> None:
         """Send a response; before a final one, whoever asked to be told is told."""
-        if status not in _PENDING:
+        is_final = status not in _PENDING
+        if is_final:
             self.before_final()
-        self.connection.send_message(self.context_id, self.response(status, extra, data=bool(data)), data)
+        command = self.response(status, extra, data=bool(data))
+        if self.script.response is None and not self.script.together:
+            self.connection.send_message(self.context_id, command, data)
+            return
+        message = RawMessage(split_command(command_set.encode(command)), data)
+        if self.script.response is not None:
+            message = self.script.response(message)
+        room = self.connection.peer_max_pdu - 6
+        self._held += encode_fragments(self.context_id, join_command(message.command), message.data, room)
+        if self.script.together and is_final:
+            self.connection.send(encode_pdu(P_DATA, b"".join(self._held)))
+        elif not self.script.together:
+            self.connection.send(b"".join(encode_pdu(P_DATA, fragment) for fragment in self._held))
+        if is_final or not self.script.together:
+            self._held.clear()
 
     def cancelled(self) -> bool:
         """Tell, without waiting, whether a C-CANCEL for this request has come.

@@ -7,7 +7,7 @@ from itertools import islice
 
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
-from dicomover.testing._misbehaviour import Script
+from dicomover.testing._script import Script
 from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, search
 from dicomover.wire.messages import Message
 
@@ -18,12 +18,12 @@ _COUNTS = ("NumberOfPatientRelatedInstances", "NumberOfStudyRelatedInstances", "
 
 def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: str) -> None:
     """Answer one C-FIND request."""
-    exchange = Exchange(link, message)
     pacs = link.pacs
     candidates = pacs._archive.candidates(keys)
     named = keys.get("AccessionNumber", "").split("\\")
     accessions = [*named, *(study.accession_number for study in candidates[:50] if len(candidates) <= 50)]
     script = pacs.misbehave.take(filter(None, accessions), "find")
+    exchange = Exchange(link, message, script)
     try:
         level = check_identifier(keys, model, strict=pacs.strict)
         if script.refuse:
@@ -68,12 +68,20 @@ def _send(exchange: Exchange, answers: Iterator[dict[str, str]], script: Script,
     for values in islice(answers, before):
         if exchange.wait(script.seconds) if script.slow else exchange.cancelled():
             return True
-        data = encode(values, syntax)
+        data = encode(values if script.charset is None else _encoded(values, *script.charset), syntax)
         for _ in range(script.each):
             exchange.answer(0xFF00, data=data)
     if before is not None:
         exchange.break_off(script.breaks, script.seconds)
     return exchange.cancelled()
+
+
+def _encoded(values: Mapping[str, str], label: str, codec: str) -> dict[str, str | bytes]:
+    """Encode the texts of an answer in a character set, whatever it says that it is."""
+    texts: dict[str, str | bytes] = {
+        keyword: value if value.isascii() else value.encode(codec) for keyword, value in values.items()
+    }
+    return texts | ({"SpecificCharacterSet": label} if label else {})
 
 
 def _answer(

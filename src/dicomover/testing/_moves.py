@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from dicomover.errors import AssociationLost
 from dicomover.node import Node
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
-from dicomover.testing._misbehaviour import Script
 from dicomover.testing._records import Request
+from dicomover.testing._script import Script
 from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
@@ -22,6 +23,7 @@ from dicomover.wire.messages import Message
 __all__ = ["answer_move"]
 
 _LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
+_STRIDE = 1 << 13  # from one response to the next, of those that count what was not sent
 _ZERO = {
     "NumberOfCompletedSuboperations": 0,
     "NumberOfFailedSuboperations": 0,
@@ -94,11 +96,15 @@ class Retrieval:
             for n, (study, instance) in enumerate((study, item) for study, items in parts for item in items)
         ]
         self._suboperations = Suboperations(exchange, request, script, len(self._steps))
+        self._steps += [(len(self._steps) + n, study, instance) for n, study, instance in self._steps[: script.again]]
+        if script.one_uid:
+            self._steps = _share_uid(self._steps)
+        self._before = 0  # how many count as sent although they were not
         self._failed: list[str] = []
         self._counts = {"completed": 0, "failed": 0, "warning": 0}
         self._peer_gone = False
         self._gave_up = False
-        exchange.message_id_offset = script.message_id_offset
+        exchange.script = script
 
     # --- responses
 
@@ -110,13 +116,19 @@ class Retrieval:
         if self.script.counters == "none":
             return {}
         counters: dict[str, int | str] = {
-            "NumberOfCompletedSuboperations": 0 if zero else min(self._counts["completed"], 0xFFFF),
-            "NumberOfFailedSuboperations": 0 if zero else min(self._counts["failed"], 0xFFFF),
-            "NumberOfWarningSuboperations": 0 if zero else min(self._counts["warning"], 0xFFFF),
+            "NumberOfCompletedSuboperations": 0 if zero else self._short(self._before + self._counts["completed"]),
+            "NumberOfFailedSuboperations": 0 if zero else self._short(self._counts["failed"]),
+            "NumberOfWarningSuboperations": 0 if zero else self._short(self._counts["warning"]),
         }
         if remaining:
-            counters["NumberOfRemainingSuboperations"] = min(self._remaining, 0xFFFF)
+            counters["NumberOfRemainingSuboperations"] = self._short(
+                self._remaining + self.script.counts_from - self._before
+            )
         return counters
+
+    def _short(self, number: int) -> int:
+        """Return what a counter of 16 bits says of a number."""
+        return number & 0xFFFF if self.script.wraps else min(number, 0xFFFF)
 
     def _pending(self) -> None:
         if self.script.pending and self.pacs.pending and not self._peer_gone:
@@ -231,6 +243,9 @@ class Retrieval:
         """Do the sub-operations, with a pending response after each; tell whether a C-CANCEL ended it."""
         script = self.script
         obeys = script.on_cancel != "ignore"
+        while self._before < script.counts_from:
+            self._pending()
+            self._before += min(_STRIDE, script.counts_from - self._before)
         with contextlib.closing(self._suboperations.run(stores, chain(foreign, self._steps))) as outcomes:
             while True:
                 if script.breaks and sum(self._counts.values()) >= min(script.after, len(self._steps)):
@@ -275,3 +290,19 @@ class Retrieval:
         self._counts[outcome] += 1
         if outcome == "failed":
             self._failed.append(instance.sop_instance_uid)
+
+
+def _share_uid(steps: Sequence[Step]) -> list[Step]:
+    """Give the first instance of the second series the SOP Instance UID of the first one of all."""
+    (_, _, first), *others = steps
+    after = next((n for n, (_, _, item) in enumerate(others, 1) if _series_of(item) != _series_of(first)), 0)
+    n, study, second = steps[after]
+    uid = first.sop_instance_uid
+    if len(uid) != len(second.sop_instance_uid):
+        raise ValueError(f"the instances of {study.accession_number!r} have UIDs of several lengths")
+    data = second.data_set_bytes().replace(second.sop_instance_uid.encode(), uid.encode())
+    return [*steps[:after], (n, study, replace(second, sop_instance_uid=uid, _raw=data)), *steps[after + 1 :]]
+
+
+def _series_of(instance: Instance) -> str:
+    return instance.sop_instance_uid.rpartition(".")[0]

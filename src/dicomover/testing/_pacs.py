@@ -16,10 +16,11 @@ from dicomover.testing._acceptance import SERVICES, accept
 from dicomover.testing._archive import Archive
 from dicomover.testing._exchange import Exchange, Link, read_identifier
 from dicomover.testing._finds import answer_find
-from dicomover.testing._misbehaviour import Misbehaviour, MisbehaviourLike, Misbehaviours, Script
+from dicomover.testing._misbehaviour import Misbehaviour, MisbehaviourLike, Misbehaviours
 from dicomover.testing._moves import answer_move
 from dicomover.testing._records import Association, Records, Request, Store
 from dicomover.testing._samples import Source, read_sources, sample_studies
+from dicomover.testing._script import Script
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._storing import Destinations
 from dicomover.testing._studies import Study
@@ -279,8 +280,8 @@ class DemoPacs:
     def _serve(self, connection: Connection) -> None:
         request = read_request(connection)
         link = Link(self, connection, 0, request.calling_ae_title)
-        how = self._on_associate.take((), "associate").breaks
-        rejected = self._admit(link, request, how)
+        how = self._on_associate.take((), "associate")
+        rejected = self._admit(link, request, how.breaks)
         try:
             if rejected is not None:
                 connection.send(encode_reject(*rejected))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections import UserDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dicomover.node import Node
+from dicomover.testing._raw import RawMessage, encode_fragments, encode_pdu, join_command, split_command
+from dicomover.testing._script import Storing
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
+from dicomover.wire import command_set
 from dicomover.wire.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
+from dicomover.wire.pdus import ASSOCIATE_RQ, P_DATA
 from dicomover.wire.transport import connect
 
 __all__ = ["Destinations", "StoreAssociation"]
@@ -39,6 +44,33 @@ def _destination(ae_title: str, address: int | tuple[str, int]) -> Node:
     return Node(host, port, ae_title=ae_title)
 
 
+class StoringConnection(Connection):
+    """A connection to a Move Destination, over which details go out in the way of the script."""
+
+    def __init__(self, sock: socket.socket, how: Storing) -> None:
+        super().__init__(sock)
+        self.how = how
+        self.is_repeated = False
+
+    def send(self, raw: bytes | bytearray | memoryview, seconds: float = 60.0) -> None:
+        """Write all bytes; an association request in the way of the script."""
+        if raw[0] == ASSOCIATE_RQ and self.how.request is not None:
+            raw = self.how.request(bytes(raw))
+        super().send(self.how.first_bytes or raw, seconds)
+
+    def send_message(self, context_id: int, command: Mapping[str, int | str], data: bytes = b"") -> None:
+        """Send a message in the way of the script."""
+        if self.how.instance is None and not self.how.excess:
+            super().send_message(context_id, command, data)
+            return
+        message = RawMessage(split_command(command_set.encode(command)), data, self.is_repeated)
+        if self.how.instance is not None:
+            message = self.how.instance(message)
+        room = self.peer_max_pdu - 6 + self.how.excess
+        fragments = encode_fragments(context_id, join_command(message.command), message.data, room)
+        self.send(b"".join(encode_pdu(P_DATA, fragment) for fragment in fragments))
+
+
 class StoreAssociation:
     """An association over which an archive stores instances at a Move Destination on loopback.
 
@@ -48,14 +80,17 @@ class StoreAssociation:
         If the destination does not answer, or rejects.
     """
 
-    def __init__(self, server: LoopbackServer, node: Node, ae_title: str, instances: Iterable[Instance]) -> None:
+    def __init__(
+        self, server: LoopbackServer, node: Node, ae_title: str, instances: Iterable[Instance], how: Storing
+    ) -> None:
         assert node.is_loopback, f"{node} is not on this machine; nothing is ever sent beyond it"
-        pairs = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in instances)
+        pairs = dict.fromkeys((item.sop_class_uid, _syntax_of(item, how)) for item in instances)
         contexts = [Context(2 * n + 1, sop_class, (syntax,)) for n, (sop_class, syntax) in enumerate(list(pairs)[:128])]
         self.node = node
         self._server = server
         self._message_id = 0
-        self.connection = Connection(connect(node, 5.0))
+        self._how = how
+        self.connection = StoringConnection(connect(node, 5.0), how)
         try:
             server.adopt(self.connection)
             request_association(self.connection, node, ae_title, contexts)
@@ -68,12 +103,12 @@ class StoreAssociation:
         }
         self._proposed = frozenset(pairs)
 
-    def fits(self, node: Node, instances: Iterable[Instance]) -> bool:
+    def fits(self, node: Node, instances: Iterable[Instance], how: Storing) -> bool:
         """Tell whether it is still open and good for these instances."""
-        wanted = {(item.sop_class_uid, item.transfer_syntax_uid) for item in instances}
-        return node == self.node and wanted <= self._proposed and not self.connection.is_stale()
+        wanted = {(item.sop_class_uid, _syntax_of(item, how)) for item in instances}
+        return node == self.node and how == self._how and wanted <= self._proposed and not self.connection.is_stale()
 
-    def store(self, instance: Instance, originator: tuple[str, int] | None) -> int | None:
+    def store(self, instance: Instance, originator: tuple[str, int] | None, *, is_repeated: bool = False) -> int | None:
         """Send one instance and return the status of the answer.
 
         It is None if no presentation context was accepted for it.
@@ -84,7 +119,7 @@ class StoreAssociation:
             If the association ends first.
         """
         self._message_id = self._message_id % 0xFFFF + 1
-        context_id = self._accepted.get((instance.sop_class_uid, instance.transfer_syntax_uid))
+        context_id = self._accepted.get((instance.sop_class_uid, _syntax_of(instance, self._how)))
         if context_id is None:
             return None
         command: dict[str, int | str] = {
@@ -97,7 +132,9 @@ class StoreAssociation:
         }
         if originator is not None:
             command["MoveOriginatorApplicationEntityTitle"], command["MoveOriginatorMessageID"] = originator
-        self.connection.send_message(context_id, command, instance.data_set_bytes())
+        data = instance.data_set_bytes()
+        self.connection.is_repeated = is_repeated
+        self.connection.send_message(context_id, command, data if self._how.encode is None else self._how.encode(data))
         while True:
             answer = self.connection.read_message().command
             if answer.get("CommandField") == C_STORE_RQ | RESPONSE:
@@ -111,3 +148,7 @@ class StoreAssociation:
     def _end(self) -> None:
         self.connection.close()
         self._server.forget(self.connection)
+
+
+def _syntax_of(instance: Instance, how: Storing) -> str:
+    return how.transfer_syntax or instance.transfer_syntax_uid

@@ -12,8 +12,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dicomover.errors import NodeError
 from dicomover.node import Node
 from dicomover.testing._exchange import Exchange
-from dicomover.testing._misbehaviour import Script
 from dicomover.testing._records import Request, Store
+from dicomover.testing._script import Script
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
 
@@ -58,10 +58,10 @@ class Suboperations:
         kept = self.exchange.link.stores
         while kept:
             store = kept.pop()
-            if store.fits(node, instances):
+            if store.fits(node, instances, self.script.storing):
                 return store
             store.close()
-        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances)
+        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances, self.script.storing)
 
     def give_back(self, stores: list[StoreAssociation]) -> None:
         """Release the associations, or keep them for the next C-MOVE, if the archive does."""
@@ -110,25 +110,27 @@ class Suboperations:
         """Do one sub-operation, or not, and return the counter that it goes into."""
         n, study, instance = step
         script, total = self.script, self.total
-        if n >= total - script.fail:
+        if total - script.fail <= n < total:
             return "failed"
-        if n >= total - script.skip or n >= total - script.late:
+        if total - script.skip <= n < total or total - script.late <= n < total:
             return "completed"
         assert store is not None
         status = None
         for _ in range(script.each):
-            status = self._store(store, study, instance)
+            status = self._store(store, study, instance, is_repeated=n >= total)
         if status == 0:
             return "warning" if n < script.warn else "completed"
         return "warning" if status is not None and status >> 12 == 0xB else "failed"
 
-    def _store(self, store: StoreAssociation, study: Study, instance: Instance) -> int | None:
+    def _store(
+        self, store: StoreAssociation, study: Study, instance: Instance, *, is_repeated: bool = False
+    ) -> int | None:
         if not store.connection.open:
             return None
         originator = (self.request.calling_ae_title, self.request.message_id) if self.pacs.originator else None
         status = None
         try:
-            status = store.store(instance, originator)
+            status = store.store(instance, originator, is_repeated=is_repeated)
         except NodeError:
             store.connection.close()
         self.pacs._records.note_store(

@@ -1,0 +1,150 @@
+"""Bytes below the encoders, which write nothing but what the Standard allows: items, elements and fragments by hand.
+
+A misbehaviour takes what the wire has encoded apart here, changes a detail, and puts it together again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dicomover.wire.pdus import PDU_HEAD
+
+__all__ = [
+    "BytesTwist",
+    "MessageTwist",
+    "RawMessage",
+    "encode_element",
+    "encode_fragments",
+    "encode_item",
+    "encode_pdu",
+    "join_command",
+    "join_items",
+    "put_element",
+    "split_command",
+    "split_data_set",
+    "split_items",
+]
+
+_FIXED = 74  # bytes of an association PDU before its first item: the PDU's head, version, AE titles, reserved
+_ITEM = struct.Struct(">BxH")
+_ELEMENT = struct.Struct("<HHL")
+_FRAGMENT = struct.Struct(">LBB")
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message on its way out.
+
+    Attributes
+    ----------
+    command
+        The bytes of each element of its command set, by element number; the group length is made anew.
+    data
+        Its data set.
+    is_repeated
+        True if the instance was sent before.
+    """
+
+    command: dict[int, bytes]
+    data: bytes
+    is_repeated: bool = False
+
+    @property
+    def status(self) -> int:
+        """The status of a response."""
+        return int.from_bytes(self.command.get(0x0900, b""), "little")
+
+    @property
+    def is_pending(self) -> bool:
+        """True if it is a response that another one follows."""
+        return self.status in (0xFF00, 0xFF01)
+
+
+BytesTwist = Callable[[bytes], bytes]
+"""Changes an encoded PDU."""
+
+MessageTwist = Callable[[RawMessage], RawMessage]
+"""Changes a message."""
+
+
+def encode_item(kind: int, value: bytes) -> bytes:
+    """Encode an item or sub-item of an association PDU."""
+    return _ITEM.pack(kind, len(value)) + value
+
+
+def encode_pdu(kind: int, body: bytes) -> bytes:
+    """Encode a PDU."""
+    return PDU_HEAD.pack(kind, len(body)) + body
+
+
+def split_items(raw: bytes, start: int = _FIXED) -> list[tuple[int, bytes]]:
+    """Return the items of an association PDU, or with `start=0` the sub-items of an item, as kind and value."""
+    items = []
+    while start < len(raw):
+        kind, length = _ITEM.unpack_from(raw, start)
+        items.append((kind, raw[start + 4 : start + 4 + length]))
+        start += 4 + length
+    return items
+
+
+def join_items(raw: bytes, items: Iterable[tuple[int, bytes]]) -> bytes:
+    """Return an association PDU with other items."""
+    return encode_pdu(raw[0], raw[6:_FIXED] + b"".join(encode_item(*item) for item in items))
+
+
+def split_command(raw: bytes | bytearray) -> dict[int, bytes]:
+    """Return the elements of a command set, without its group length."""
+    command, offset = {}, 0
+    while offset < len(raw):
+        _, element, length = _ELEMENT.unpack_from(raw, offset)
+        command[element] = bytes(raw[offset + 8 : offset + 8 + length])
+        offset += 8 + length
+    command.pop(0)
+    return command
+
+
+def join_command(command: dict[int, bytes]) -> bytes:
+    """Return a command set with its group length."""
+    body = b"".join(_ELEMENT.pack(0, element, len(value)) + value for element, value in sorted(command.items()))
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<L", len(body)) + body
+
+
+def encode_fragments(context_id: int, command: bytes, data: bytes, room: int) -> list[bytes]:
+    """Return a message as presentation data values of at most `room` bytes each."""
+    fragments = []
+    for is_command, part in ((1, command), (0, data)):
+        for start in range(0, len(part), room):
+            piece = part[start : start + room]
+            is_last = 2 if start + room >= len(part) else 0
+            fragments.append(_FRAGMENT.pack(len(piece) + 2, context_id, is_command | is_last) + piece)
+    return fragments
+
+
+def encode_element(tag: int, vr: str, value: bytes) -> bytes:
+    """Encode an element in Explicit VR Little Endian, whatever its value is; its length is made even."""
+    value += b"\0" * (len(value) % 2)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
+    length = "<2xL" if vr.encode("ascii") in _LONG_VRS else "<H"
+    return head + struct.pack(length, len(value)) + value
+
+
+def split_data_set(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the elements of a flat data set in Explicit VR Little Endian, each with its tag and whole."""
+    elements, offset = [], 0
+    while offset < len(data):
+        group, element, vr, length = struct.unpack_from("<HH2sH", data, offset)
+        end = offset + 8 + length
+        if vr in _LONG_VRS:
+            end = offset + 12 + int(struct.unpack_from("<L", data, offset + 8)[0])
+        elements.append((group << 16 | element, data[offset:end]))
+        offset = end
+    return elements
+
+
+def put_element(data: bytes, tag: int, element: bytes) -> bytes:
+    """Return a flat data set in Explicit VR Little Endian with one element more, or another one in its place."""
+    others = [(place, raw) for place, raw in split_data_set(data) if place != tag]
+    return b"".join(raw for _, raw in sorted([*others, (tag, element)]))

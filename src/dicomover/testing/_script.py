@@ -1,0 +1,69 @@
+"""How one exchange departs from the Standard: what a misbehaviour is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dicomover.testing._raw import BytesTwist, MessageTwist
+
+__all__ = ["Script", "Storing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """How the sending of instances departs from the Standard; the defaults are good manners."""
+
+    request: BytesTwist | None = None  # a detail of the A-ASSOCIATE-RQ
+    instance: MessageTwist | None = None  # a detail of each C-STORE request
+    transfer_syntax: str = ""  # the only one that is offered
+    encode: Callable[[bytes], bytes] | None = None  # from Explicit VR Little Endian to that one
+    excess: int = 0  # PDUs longer by so many bytes than the destination takes
+    first_bytes: bytes = b""  # sent instead of an association request
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How one exchange departs from the Standard; the defaults are good manners."""
+
+    service: Literal["move", "find", "associate"] = "move"
+    refuse: bool = False  # answer `status` before any sub-operation
+    status: int | None = None  # the final status, whatever happened
+    counters: Literal["true", "none", "zero", "zero-at-end"] = "true"
+    pending: bool = True
+    fail: int = 0  # the last so many are not sent and count as failed
+    skip: int = 0  # the last so many are not sent and count as completed
+    warn: int = 0  # the first so many count as warnings
+    listed: Literal["all", "none", "half"] = "all"  # the Failed SOP Instance UID List
+    breaks: str = ""  # what happens instead of the next response, after `after` sub-operations
+    after: int = 0
+    seconds: float = 0.0
+    late: int = 0  # the last so many are sent `seconds` after the final response
+    each: int = 1  # how often each instance is sent
+    foreign: bool = False  # one instance of another study is sent too
+    swapped: bool = False  # another study is sent instead
+    stops_at_failure: bool = False  # the first failed sub-operation ends it with 0xC000 and zero counters
+    message_id_offset: int = 0
+    slow: bool = False  # `seconds` pass before each sub-operation
+    slow_start: bool = False  # pending responses for `seconds` before the first one
+    on_cancel: Literal["obey", "ignore", "success"] = "obey"
+    sends_after_abort: bool = False
+    then: Literal["", "close", "again"] = ""  # after the final response: close, or send it again
+    comment: bool = False  # ErrorComment and OffendingElement come along
+    ignores_keys: bool = False
+    omits_keys: bool = False
+    counts_off: int | None = None  # added to the NumberOf… answers; None with omits_counts
+    omits_counts: bool = False
+    no_match: bool = False
+    most: int = 0  # no more answers than so many; 0 is no cap
+    over: Literal["", "final", "refuse", "close"] = ""  # what comes of the others; "" is silence about them
+    again: int = 0  # the first so many are sent, and counted, once more at the end
+    one_uid: bool = False  # the first instance of the second series has the SOP Instance UID of the first one of all
+    counts_from: int = 0  # counts as if so many had been sent before, beginning with pending responses that say so
+    wraps: bool = False  # the counters begin again after 65,535, else they stop there
+    together: bool = False  # all responses come in one PDU
+    charset: tuple[str, str] | None = None  # how texts of answers are labelled ("" is not at all) and encoded
+    acceptance: BytesTwist | None = None  # a detail of the A-ASSOCIATE-AC
+    response: MessageTwist | None = None  # a detail of each response
+    storing: Storing = Storing()  # details of what is sent to the destination
