@@ -16,11 +16,12 @@ from pathlib import Path
 import click
 
 import drawing
-from dicomover.cli import cli, option_table
+from dicomover.cli import cli
 from dicomover.cli.options import HELP_NAMES
 from dicomover.cohort import FIELDS
 from dicomover.summary import SCHEMA
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
+from option_table import option_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from behaviours import BEHAVIOURS, Row

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.cli import cli, option_table
+from dicomover.cli import cli
 from dicomover.outcome import Status
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 from generated import summary_columns
+from option_table import option_table
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -50,6 +51,26 @@ def test_a_generated_section_is_what_the_code_says(name: str) -> None:
     """The summary's columns and the options of `move` are those of the code."""
     written = section(README.read_text(encoding="utf-8"), name).group().strip("\n")
     assert written == SECTIONS[name](), "README.md is behind the code; run: python tests/test_readme.py"
+
+
+def test_the_option_table_has_every_option() -> None:
+    """The README's table comes from the commands themselves."""
+    table = option_table(cli.commands["move"])
+    for names in (
+        "`-aet`, `--aetitle AET` | MOVESCU |",
+        "`-aec`, `--call AET` | ANY-SCP |",
+        "`-to`, `--timeout S` | 60 |",
+        "`-ta`, `--acse-timeout S` | 60 |",
+        "`-td`, `--dimse-timeout S` | 0 |",
+        "`-k`, `--key KEY` |  |",
+        "`-od`, `--output-dir DIR` | ./downloads, when we receive |",
+        "`-p`, `--progress`, `--no-progress` | `--progress` |",
+        "`-h`, `--help` |  |",
+        "`--dry-run` |  |",
+        "`--invalid raise\\|record` | raise |",
+    ):
+        assert f"| {names}" in table
+    assert all(line.count(" | ") == 2 for line in table.splitlines())
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 import click
 
 from dicomover.cli.commands import cli
-from dicomover.cli.table import option_table
 from dicomover.errors import DicomoverError
 from dicomover.text.face import at_a_shell
 
-__all__ = ["cli", "main", "option_table"]
+__all__ = ["cli", "main"]
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 

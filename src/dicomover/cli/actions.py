@@ -25,10 +25,10 @@ from dicomover.cli.asked import (
     warn_of_columns,
     written,
 )
-from dicomover.cli.descending import find_below
+from dicomover.cli.drilldown import find_below
 from dicomover.cli.given import model_of
 from dicomover.cli.keys import keys_of, level_among, level_of_find
-from dicomover.cli.locking import load_cohort
+from dicomover.cli.lockfiles import load_cohort
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.identifier import Level
 from dicomover.mover import Mover

@@ -143,7 +143,7 @@ def lock(**given: Any) -> int:
     Example:
       dicomover lock --csv cohort.csv -o cohort.lock.json ARCHIVE@pacs:104
     """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.locking import run_lock
+    from dicomover.cli.lockfiles import run_lock
 
     return run_lock(**given)
 
@@ -186,7 +186,7 @@ def verify(**given: Any) -> int:
     Is everything here, and as it came?
       dicomover verify cohort.lock.json --folder downloads
     """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.locking import run_verify
+    from dicomover.cli.lockfiles import run_verify
 
     return run_verify(**given)
 
@@ -286,7 +286,7 @@ def receive(interrupts: Any, /, **given: Any) -> int:
     Example:
       dicomover receive --port 11112 -od incoming -aet STORE --calling-aet ARCHIVE
     """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.receiving import run_receive
+    from dicomover.cli.receive import run_receive
 
     return run_receive(interrupts, **given)
 

@@ -21,7 +21,7 @@ import pytest
 
 from cli_kit import Ran, Shell, free_port, wait_until
 from dicomover.cli import receiving
-from dicomover.cli.receiving import Desk, Sender
+from dicomover.cli.receive import Desk, Sender
 from dicomover.errors import AssociationLost, AssociationRejected
 from dicomover.events import Arrival, Refusal
 from dicomover.testing import made_study

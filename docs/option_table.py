@@ -1,4 +1,4 @@
-"""The options of a command as a Markdown table, for the README."""
+"""The options of a command as a Markdown table, for the README and the pages."""
 
 from __future__ import annotations
 
