@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from cli_kit import Shell, peer
-from dicomover.cli import actions, commands
-from dicomover.cli.given import model_of, node_of, timeouts_of
+from dicomover.cli import actions, cli, commands
+from dicomover.cli.arguments import Arguments, read_node
 from dicomover.cli.keys import keys_of, read_query_file
 from dicomover.node import Node, Timeouts
+from dicomover.policy.retry import Retry
+from dicomover.policy.window import Window
 from dicomover.testing import DemoPacs, made_study
 
 
@@ -36,8 +38,10 @@ def given(monkeypatch: pytest.MonkeyPatch, run: Shell) -> Any:
     """Return a function that says what `move` was given."""
     seen: dict[str, Any] = {}
 
-    def take(_: object, **options: Any) -> int:
-        seen.update(options)
+    names = [param.name for param in cli.commands["move"].params if param.expose_value]
+
+    def take(_: object, arguments: Arguments) -> int:
+        seen.update({name: getattr(arguments, name) for name in names if name})
         return 0
 
     monkeypatch.setattr(actions, "run_move", take)
@@ -109,8 +113,8 @@ SPELLINGS = [
     (["-aem", "WS@host:11112"], "move_dest", Node("host", 11112, ae_title="WS")),
     (["--journal", "cohort.db"], "journal", Path("cohort.db")),
     (["--no-journal"], "no_journal", True),
-    (["--retry", "overnight"], "retry", "overnight"),
-    (["--window", "19:00-07:00"], "window", "19:00-07:00"),
+    (["--retry", "overnight"], "retry", Retry.parse("overnight")),
+    (["--window", "19:00-07:00"], "window", Window.parse("19:00-07:00")),
     (["--max-per-minute", "20"], "max_per_minute", 20),
     (["--utilization", "0.5"], "utilization", 0.5),
     (["--dry-run"], "dry_run", True),
@@ -166,7 +170,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "recheck": False,
         "journal": None,
         "no_journal": False,
-        "retry": "interactive",
+        "retry": Retry.parse("interactive"),
         "window": None,
         "max_per_minute": None,
         "utilization": 1.0,
@@ -212,11 +216,11 @@ BAD = [
     (["-S", "-L", "PATIENT", "-k", "PatientID=1"], "does not exist in Study Root"),
     (["-q", "-v"], "-q cannot go with"),
     (["-qd"], "-q cannot go with"),
-    (["--port", "65536"], "out of range"),
-    (["--port", "-1"], "out of range"),
-    (["--port", "x"], "no whole number"),
-    (["--associations", "0"], "out of range"),
-    (["--max-matches", "-1"], "out of range"),
+    (["--port", "65536"], "not in the range 0<=x<=65535"),
+    (["--port", "-1"], "not in the range"),
+    (["--port", "x"], "not a valid integer"),
+    (["--associations", "0"], "not in the range"),
+    (["--max-matches", "-1"], "not in the range"),
     (["--invalid", "ignore"], "ignore"),
     (["-aem", "OTHER", "-od", "x", "-k", "PatientID=1"], "-aem OTHER and -od cannot both be"),
     (["-aem", "OTHER", "--port", "0", "-k", "PatientID=1"], "-aem OTHER and --port cannot both be"),
@@ -315,7 +319,7 @@ def test_our_own_title_may_be_named_as_destination(run: Shell, tmp_path: Path) -
 )
 def test_the_peer_can_be_written_in_two_ways(peer_text: str, port: int | None, call: str | None, node: Node) -> None:
     """PEER PORT with -aec, or ARCHIVE@host:port."""
-    assert node_of(peer_text, port, call) == node
+    assert read_node(peer_text, port, call) == node
 
 
 @pytest.mark.parametrize(
@@ -343,13 +347,15 @@ def test_a_peer_that_cannot_be_meant_is_said(run: Shell, args: list[str], words:
 
 def test_zero_seconds_are_no_limit() -> None:
     """0 is the word for no limit, for all four."""
-    assert timeouts_of(stall=0, progress=0) == Timeouts(stall=None, progress=None)
-    assert timeouts_of(connect=60, acse=60, dimse=0, stall=900, progress=7200, total=0) == Timeouts()
+    assert Arguments(timeout=60, acse_timeout=60).timeouts == Timeouts(stall=None, progress=None)
+    some = Arguments(timeout=60, acse_timeout=60, dimse_timeout=0, stall_timeout=900, progress_timeout=7200)
+    assert some.timeouts == Timeouts()
 
 
 def test_the_model_is_chosen_by_the_library_unless_it_is_named() -> None:
     """-P and -S are the library's `patient` and `study`."""
-    assert [model_of(*flags) for flags in ((False, False), (True, False), (False, True))] == [
+    flags = ((False, False), (True, False), (False, True))
+    assert [Arguments(patient_root=patient, study_root=study).model for patient, study in flags] == [
         "auto",
         "patient",
         "study",

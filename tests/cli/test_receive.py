@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from cli_kit import Ran, Shell, free_port, wait_until
-from dicomover.cli import receiving
-from dicomover.cli.receive import Desk, Sender
+from dicomover.cli import receive as receive_module
+from dicomover.cli.receive import Sender, Senders
 from dicomover.errors import AssociationLost, AssociationRejected
 from dicomover.events import Arrival, Refusal
 from dicomover.testing import made_study
@@ -228,27 +228,27 @@ class Ready(threading.Thread):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
         super().__init__()
         self._act = act
-        self._desk: Desk | None = None
+        self._senders: Senders | None = None
         self._receiver: Any = None
         self.error: BaseException | None = None
-        serve = receiving._serve
+        serve = receive_module._serve
 
-        def begin(receiver: Any, desk: Desk, tell: Any) -> None:
-            self._receiver, self._desk = receiver, desk
+        def begin(receiver: Any, senders: Senders, tell: Any) -> None:
+            self._receiver, self._senders = receiver, senders
             self.start()
-            serve(receiver, desk, tell)
+            serve(receiver, senders, tell)
 
-        monkeypatch.setattr(receiving, "_serve", begin)
+        monkeypatch.setattr(receive_module, "_serve", begin)
 
     def run(self) -> None:
         """Act, and end it."""
-        assert self._desk is not None
+        assert self._senders is not None
         try:
             self._act(self._receiver.port)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
         finally:
-            self._desk.cancel()
+            self._senders.cancel()
 
 
 @pytest.fixture
@@ -381,9 +381,9 @@ def test_quiet_says_nothing(receive: Any) -> None:
         (["--layout", "{NoKeyword}/{SOPInstanceUID}"], "NoKeyword"),
         (["--existing", "forget"], "forget"),
         (["--calling-aet", "A" * 17], "17 characters"),
-        (["--max-associations", "0"], "out of range"),
+        (["--max-associations", "0"], "not in the range"),
         (["-aet", ""], "is empty"),
-        (["--port", "x"], "no whole number"),
+        (["--port", "x"], "not a valid integer"),
         (["-od", "{taken}"], "is a file"),
         (["-od", "{taken}/below"], "cannot be written"),
         (["-od", "/proc/x"], "cannot be written"),
@@ -441,50 +441,52 @@ def arrival(at: float, title: str = "A", size: int = 1000, **more: Any) -> Arriv
 
 def test_a_sender_is_told_of_once_it_has_fallen_quiet() -> None:
     """Neither earlier, nor twice, nor with the next one's count."""
-    desk = Desk()
+    senders = Senders()
     for n in range(11):
-        desk.take(arrival(100 + n / 10))
-    desk.take(arrival(101.5, "B"))
-    assert desk.lines(101.6) == []
-    assert desk.lines(103.1) == ["A has sent 11 instances, 11.0 kB in 1 s (11/s, 11.0 kB/s)"]
-    assert desk.lines(104) == ["B has sent 1 instance, 1.0 kB"]
-    desk.take(arrival(110))
-    assert desk.lines(110.1) == []
-    assert desk.lines() == ["A has sent 1 instance, 1.0 kB"]
-    assert desk.lines() == []
-    assert desk.total().startswith("Received 13 instances (13.0 kB) from 2 senders in ")
+        senders.take(arrival(100 + n / 10))
+    senders.take(arrival(101.5, "B"))
+    assert senders.lines(101.6) == []
+    assert senders.lines(103.1) == ["A has sent 11 instances, 11.0 kB in 1 s (11/s, 11.0 kB/s)"]
+    assert senders.lines(104) == ["B has sent 1 instance, 1.0 kB"]
+    senders.take(arrival(110))
+    assert senders.lines(110.1) == []
+    assert senders.lines() == ["A has sent 1 instance, 1.0 kB"]
+    assert senders.lines() == []
+    assert senders.total().startswith("Received 13 instances (13.0 kB) from 2 senders in ")
 
 
 def test_a_sender_that_goes_on_is_told_of_now_and_then() -> None:
     """Every ten seconds a line, and one at the end that has all of it."""
-    desk = Desk()
+    senders = Senders()
     told = []
     for second in range(25):
-        desk.take(arrival(100.0 + second))
-        told += desk.lines(100.5 + second)
+        senders.take(arrival(100.0 + second))
+        told += senders.lines(100.5 + second)
     assert [line.partition(":")[0] for line in told] == ["A goes on", "A goes on"]
     assert told[0] == "A goes on: 11 instances, 11.0 kB in 10 s (1.1/s, 1.1 kB/s) so far"
-    assert desk.lines(130)[0].startswith("A has sent 25 instances")
+    assert senders.lines(130)[0].startswith("A has sent 25 instances")
 
 
 def test_what_is_odd_is_counted() -> None:
     """Duplicates, conflicts, refusals, rejections; the receiver's own end is none of them."""
-    desk = Desk()
-    desk.take(arrival(1, duplicate=True))
-    desk.take(arrival(1, conflict=True))
-    desk.take(Refusal(1, "the disk is full", 0xA700, "A", "1.2", "1.3"))
-    desk.take(Refusal(1, "association rejected: it calls 'X'", None, "A"))
-    desk.take(Refusal(1, "the receiver's process ended unexpectedly"))
-    (line,) = desk.lines()
+    senders = Senders()
+    senders.take(arrival(1, duplicate=True))
+    senders.take(arrival(1, conflict=True))
+    senders.take(Refusal(1, "the disk is full", 0xA700, "A", "1.2", "1.3"))
+    senders.take(Refusal(1, "association rejected: it calls 'X'", None, "A"))
+    senders.take(Refusal(1, "the receiver's process ended unexpectedly"))
+    (line,) = senders.lines()
     assert line == "A has sent 2 instances, 2.0 kB; 1 here already; 1 kept beside another of the same UID; 1 refused"
-    assert "(1 here already; 1 kept beside another of the same UID; 1 refused; 1 association rejected)" in desk.total()
+    assert (
+        "(1 here already; 1 kept beside another of the same UID; 1 refused; 1 association rejected)" in senders.total()
+    )
 
 
 def test_a_sender_without_a_title_has_a_word() -> None:
     """An AE title that is none is not printed."""
-    desk = Desk()
-    desk.take(arrival(1, ""))
-    assert desk.lines()[0].startswith("somebody has sent 1 instance")
+    senders = Senders()
+    senders.take(arrival(1, ""))
+    assert senders.lines()[0].startswith("somebody has sent 1 instance")
 
 
 def test_a_rate_needs_a_time() -> None:

@@ -5,301 +5,212 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any
 
 import click
 import pandas as pd
 
 from dicomover.cli import report
-from dicomover.cli.asked import (
-    BatchGiven,
-    EchoGiven,
-    QueryGiven,
-    asking,
-    node_given,
-    readable,
-    requests_of,
-    saved,
-    talking,
-    timeouts_given,
-    warn_of_columns,
-    written,
-)
+from dicomover.cli.arguments import DOWNLOADS, Arguments
 from dicomover.cli.drilldown import find_below
-from dicomover.cli.given import model_of
 from dicomover.cli.keys import keys_of, level_among, level_of_find
-from dicomover.cli.lockfiles import load_cohort
+from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
+from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
-from dicomover.outcome import Verify
-from dicomover.query.splitting import Split
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 from dicomover.text.sentences import count_of
 
 __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
 
-DOWNLOADS = Path("downloads")
-
-
-class FindGiven(QueryGiven):
-    """What `find` is given."""
-
-    limit: int | None
-    split: Split
-    output: Path | None
-
-
-class LockedGiven(BatchGiven):
-    """What `plan` and `move` are given, which take a lockfile too."""
-
-    invalid: Literal["raise", "record"]
-    lockfile: Path | None
-    secret_file: Path | None
-
-
-class PlanGiven(LockedGiven):
-    """What `plan` is given."""
-
-    output: Path | None
-
-
-class MoveGiven(LockedGiven):
-    """What `move` is given."""
-
-    move_dest: str | Node | None
-    output_dir: Path | None
-    listen: int | None
-    verify: Verify
-    recheck: bool
-    associations: int
-    workers: int
-    journal: Path | None
-    no_journal: bool
-    retry: str
-    window: str | None
-    max_per_minute: int | None
-    utilization: float
-    summary: Path | None
-    page: Path | None
-    dry_run: bool
-    progress: bool
-    ignore_pending: bool
-
-
-class DoctorGiven(EchoGiven):
-    """What `doctor` is given."""
-
-    move_dest: str | Node | None
-    output_dir: Path | None
-    listen: int | None
-    as_records: bool
-
-
 # --- the commands
 
 
-def run_move(interrupts: Interrupts | None, **given: Unpack[MoveGiven]) -> int:
+def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
     """Move, report, and return the exit code."""
-    with talking(given):
-        requests, level = _requests(given)
-        if given["dry_run"]:
-            if given["summary"] is not None:
+    with given.show_log():
+        requests, level = _read_requests(given)
+        if given.dry_run:
+            if given.summary is not None:
                 message = "--dry-run moves nothing, so there is no summary; use dicomover plan --output FILE"
                 raise click.UsageError(message)
-            return _show_plan(given, _mover(given, level, *_receiver(given)), requests, None)
-        if given["no_journal"] and given["journal"] is not None:
+            return _show_plan(given, _make_mover(given, level, *_find_receiver(given)), requests, None)
+        if given.no_journal and given.journal is not None:
             raise click.UsageError("--journal and --no-journal cannot both be; leave one out")
-        report.check_table_file(given["summary"], "--summary", keep=given["csv_file"])
-        report.check_page_file(given["page"], "--report")
+        check_table_file(given.summary, "--summary", keep=given.csv_file)
+        check_page_file(given.page, "--report")
         warn_of_columns(given, requests, SUMMARY_COLUMNS)
-        destination, folder = _destination(given)
-        mover = _mover(given, level, destination, folder)
-        watch = Watch(shown=given["progress"] and not given["quiet"], ignore_pending=given["ignore_pending"])
-        with readable(given):
-            job = mover.job(requests, invalid=given["invalid"], progress=watch)
+        destination, folder = _choose_receiver(given)
+        mover = _make_mover(given, level, destination, folder)
+        watch = Watch(shown=given.progress and not given.quiet, ignore_pending=given.ignore_pending)
+        with name_keys(given):
+            job = mover.job(requests, invalid=given.invalid, progress=watch)
         interrupts = interrupts or Interrupts()
         with mover:
-            where = str(destination or f"{given['aetitle']}, here, port {mover.port}, into {folder}")
+            where = str(destination or f"{given.aetitle}, here, port {mover.port}, into {folder}")
             with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
                 job.run()
         table = job.summary()
         code = exit_code(table) if interrupts.number is None else interrupts.exit_code
-        code = saved(table, given["summary"], code)
-        if given["page"] is not None:
-            code = written(job.report().write_html, given["page"], code)
+        code = save_table(table, given.summary, code)
+        if given.page is not None:
+            code = save_file(job.report().write_html, given.page, code)
         text = report.move_summary(
             table,
             watch.state,
             archive=str(mover.node),
             destination=where,
             levels=job.levels,
-            batch=given["csv_file"] is not None or given["lockfile"] is not None,
-            kept=given["summary"] is not None,
+            batch=given.csv_file is not None or given.lockfile is not None,
+            kept=given.summary is not None,
             here=destination is None,
-            verify=given["verify"],
+            verify=given.verify,
         )
-        if given["as_records"]:
-            click.echo(report.as_json(table))
-        if given["quiet"]:
+        if given.as_records:
+            click.echo(render_json(table))
+        if given.quiet:
             _name_troubled(table)
         else:
-            click.echo(text, err=given["as_records"])
+            click.echo(text, err=given.as_records)
         return code
 
 
-def run_plan(**given: Unpack[PlanGiven]) -> int:
+def run_plan(given: Arguments) -> int:
     """Print a plan and return the exit code."""
-    with talking(given):
-        requests, level = _requests(given)
-        report.check_table_file(given["output"], "--output", keep=given["csv_file"])
-        mover = asking(given, level)
-        return _show_plan(given, mover, requests, given["output"])
+    with given.show_log():
+        requests, level = _read_requests(given)
+        check_table_file(given.output, "--output", keep=given.csv_file)
+        return _show_plan(given, given.make_asker(level), requests, given.output)
 
 
-def run_find(**given: Unpack[FindGiven]) -> int:
+def run_find(given: Arguments) -> int:
     """Print what is found and return the exit code."""
-    with talking(given):
-        keys = keys_of(given["key"], given["query_file"], bare=True)
-        keys, level = level_among(keys, given["level"])
+    with given.show_log():
+        keys = keys_of(given.key, given.query_file, bare=True)
+        keys, level = level_among(keys, given.level)
         if not keys:
             message = "no key is given; write, say, -k StudyDate=20240101-, or -k 'PatientID=*' to ask for everything"
             raise click.UsageError(message)
-        report.check_table_file(given["output"], "--output")
-        model = model_of(given["patient_root"], given["study_root"])
-        mover = Mover(node_given(given), ae_title=given["aetitle"], timeouts=timeouts_given(given))
+        check_table_file(given.output, "--output")
+        mover = given.make_mover()
 
         def ask(part: Mapping[str, str], level: Level, most: int | None) -> pd.DataFrame:
-            return mover.find(part, level=str(level), model=model, limit=most, split=given["split"])
+            return mover.find(part, level=str(level), model=given.model, limit=most, split=given.split)
 
-        with readable(given), mover:
+        with name_keys(given), mover:
             asked_level = level_of_find(keys, level)
-            found = find_below(ask, keys, asked_level, given["limit"], with_patient=given["patient_root"])
-        code = saved(found, given["output"], 0 if len(found) else 1)
+            found = find_below(ask, keys, asked_level, given.limit, with_patient=given.patient_root)
+        code = save_table(found, given.output, 0 if len(found) else 1)
         words = count_of(len(found), asked_level.singular, asked_level.plural)
-        if len(found) == given["limit"]:
-            words += f" (--limit {given['limit']}; there may be more)"
-        if given["as_records"]:
-            click.echo(report.as_json(found))
+        if len(found) == given.limit:
+            words += f" (--limit {given.limit}; there may be more)"
+        if given.as_records:
+            click.echo(render_json(found))
         elif len(found):
             click.echo(report.find_text(found, asked_level, list(keys)))
-        if not given["quiet"]:
+        if not given.quiet:
             click.echo(f"{words} found at {mover.node}", err=True)
         return code
 
 
-def run_echo(**given: Unpack[EchoGiven]) -> int:
+def run_echo(given: Arguments) -> int:
     """Say whether the archive answers."""
-    with talking(given):
-        mover = Mover(node_given(given), ae_title=given["aetitle"], timeouts=timeouts_given(given))
+    with given.show_log():
+        mover = given.make_mover()
         seconds = mover.echo()
-        if not given["quiet"]:
+        if not given.quiet:
             click.echo(f"{mover.node} answered the C-ECHO of {mover.ae_title} in {seconds:.3f} s")
         return 0
 
 
-def run_doctor(**given: Unpack[DoctorGiven]) -> int:
+def run_doctor(given: Arguments) -> int:
     """Print what stands in the way of a move and return the exit code."""
-    with talking(given), tempfile.TemporaryDirectory() as scratch:
-        destination, folder = _receiver(given)
-        if folder is not None and given["output_dir"] is None:
+    with given.show_log(), tempfile.TemporaryDirectory() as scratch:
+        destination, folder = _find_receiver(given)
+        if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        findings = _findings(given, destination, folder)
+        findings = given.make_mover(destination=destination, receive=folder, port=given.listen).diagnose()
     failed = findings[findings["result"] == "failed"]
-    if given["as_records"]:
-        click.echo(report.as_json(findings))
-    if not given["quiet"]:
-        click.echo(report.findings_text(findings), err=given["as_records"])
+    if given.as_records:
+        click.echo(render_json(findings))
+    if not given.quiet:
+        click.echo(report.findings_text(findings), err=given.as_records)
     else:
         for check, _, found, advice in failed.fillna("").itertuples(index=False):
             say("; ".join(filter(None, [f"Error: {check!s}: {found!s}", advice])))
     return 2 if "association" in set(failed["check"]) else 1 if len(failed) else 0
 
 
-def _findings(given: DoctorGiven, destination: str | Node | None, folder: Path | None) -> pd.DataFrame:
-    mover = Mover(
-        node_given(given),
-        ae_title=given["aetitle"],
-        destination=destination,
-        receive=folder,
-        port=given["listen"],
-        timeouts=timeouts_given(given),
-    )
-    return mover.diagnose()
-
-
 # --- behind them
 
 
-def _requests(given: LockedGiven) -> tuple[Any, str]:
+def _read_requests(given: Arguments) -> tuple[Any, str]:
     """Return what is asked for: a locked cohort, one dict or a table; and the level."""
-    if given["lockfile"] is None:
-        return requests_of(given)
-    if given["key"] or given["query_file"] is not None or given["csv_file"] is not None:
+    if given.lockfile is None:
+        return read_input(given)
+    if given.key or given.query_file is not None or given.csv_file is not None:
         raise click.UsageError("--lock names what to ask for; leave -k, -f and --csv out")
-    return load_cohort(given["lockfile"], given["secret_file"]), "auto"
+    return load_cohort(given.lockfile, given.secret_file), "auto"
 
 
-def _destination(given: MoveGiven) -> tuple[str | Node | None, Path | None]:
+def _choose_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do; one of them there has to be."""
-    if given["move_dest"] is None and given["output_dir"] is None and given["listen"] is None:
+    if given.move_dest is None and given.output_dir is None and given.listen is None:
         message = "nobody is named to receive; give -aem AET for another machine, or -od DIR to receive here"
         raise click.UsageError(message)
-    return _receiver(given)
+    return _find_receiver(given)
 
 
-def _receiver(given: MoveGiven | DoctorGiven) -> tuple[str | Node | None, Path | None]:
+def _find_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do."""
-    named = given["move_dest"]
-    if given["output_dir"] is None and given["listen"] is None:
-        if named == given["aetitle"] and not given["quiet"]:
+    named = given.move_dest
+    if given.output_dir is None and given.listen is None:
+        if named == given.aetitle and not given.quiet:
             say(
                 f"Warning: -aem {named} is our own AE title, and this command does not listen; "
                 "give -od DIR to receive here"
             )
         return named, None
-    if named not in (None, given["aetitle"]):
+    if named not in (None, given.aetitle):
         raise click.UsageError(
-            f"-aem {named} and {'-od' if given['output_dir'] else '--port'} cannot both be: when we receive here, "
-            f"the Move Destination is our own AE title {given['aetitle']}; leave one out"
+            f"-aem {named} and {'-od' if given.output_dir else '--port'} cannot both be: when we receive here, "
+            f"the Move Destination is our own AE title {given.aetitle}; leave one out"
         )
-    return None, given["output_dir"] or DOWNLOADS
+    return None, given.output_dir or DOWNLOADS
 
 
-def _mover(given: MoveGiven, level: str, destination: str | Node | None, folder: Path | None) -> Mover:
-    return Mover(
-        node_given(given),
-        ae_title=given["aetitle"],
+def _make_mover(given: Arguments, level: str, destination: str | Node | None, folder: Path | None) -> Mover:
+    return given.make_mover(
         destination=destination,
         receive=folder,
-        port=given["listen"],
+        port=given.listen,
         level=level,
-        model=model_of(given["patient_root"], given["study_root"]),
-        associations=given["associations"],
-        workers=given["workers"],
-        timeouts=timeouts_given(given),
-        verify=given["verify"],
-        recheck=given["recheck"],
-        max_matches=given["max_matches"] or None,
-        journal=None if given["no_journal"] else given["journal"] or "auto",
-        retry=given["retry"],
-        window=given["window"],
-        max_per_minute=given["max_per_minute"],
-        utilization=given["utilization"],
+        model=given.model,
+        associations=given.associations,
+        workers=given.workers,
+        verify=given.verify,
+        recheck=given.recheck,
+        max_matches=given.max_matches or None,
+        journal=None if given.no_journal else given.journal or "auto",
+        retry=given.retry,
+        window=given.window,
+        max_per_minute=given.max_per_minute,
+        utilization=given.utilization,
     )
 
 
-def _show_plan(given: LockedGiven, mover: Mover, requests: Any, output: Path | None) -> int:
+def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | None) -> int:
     warn_of_columns(given, requests, PLAN_COLUMNS)
-    with readable(given):
-        plan = mover.plan(requests, invalid=given["invalid"])
+    with name_keys(given):
+        plan = mover.plan(requests, invalid=given.invalid)
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])
-    code = saved(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0)
-    if given["as_records"]:
-        click.echo(report.as_json(plan))
-    if not given["quiet"]:
-        click.echo(report.plan_text(plan), err=given["as_records"])
+    code = save_table(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0)
+    if given.as_records:
+        click.echo(render_json(plan))
+    if not given.quiet:
+        click.echo(report.plan_text(plan), err=given.as_records)
     return code
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from dicomover.cli.options import WORKERS
-from dicomover.cli.types import Destination, Share, Text, Whole, Worded
+from dicomover.cli.types import Parsed, Worded, read_destination
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
@@ -49,7 +49,7 @@ RECHECK = click.option(
 LIMITS = [
     click.option(
         "--max-matches",
-        type=Whole(0),
+        type=click.IntRange(0),
         default=100,
         metavar="N",
         help="A request that matches more studies (series, images) moves nothing; 0 = no limit.",
@@ -60,7 +60,7 @@ RECEIVING = [
     click.option(
         "-aem",
         "--move-dest",
-        type=Destination(),
+        type=Parsed(read_destination),
         default=None,
         metavar="AET",
         help="Move Destination: who receives. Needed unless we receive here (-od, --port), when it is -aet. "
@@ -79,7 +79,7 @@ RECEIVING = [
     click.option(
         "--port",
         "listen",
-        type=Whole(0, 65535),
+        type=click.IntRange(0, 65535),
         default=None,
         metavar="N",
         cls=Worded,
@@ -88,7 +88,7 @@ RECEIVING = [
     ),
     click.option(
         "--associations",
-        type=Whole(1),
+        type=click.IntRange(1),
         default=2,
         metavar="N",
         help="How many associations work side by side on a batch.",
@@ -109,7 +109,7 @@ PACE = [
     click.option("--no-journal", is_flag=True, help="Remember nothing and move everything."),
     click.option(
         "--retry",
-        type=Text(Retry.parse),
+        type=Parsed(Retry.parse),
         default="interactive",
         metavar="WHAT",
         help="Try again what may end otherwise: 'interactive' (three attempts within seconds), 'overnight' (ten within "
@@ -117,7 +117,7 @@ PACE = [
     ),
     click.option(
         "--window",
-        type=Text(Window.parse),
+        type=Parsed(Window.parse),
         default=None,
         metavar="WHEN",
         cls=Worded,
@@ -126,7 +126,7 @@ PACE = [
     ),
     click.option(
         "--max-per-minute",
-        type=Whole(1),
+        type=click.IntRange(1),
         default=None,
         metavar="N",
         cls=Worded,
@@ -135,7 +135,7 @@ PACE = [
     ),
     click.option(
         "--utilization",
-        type=Share(),
+        type=click.FloatRange(0, 1, min_open=True),
         default=1.0,
         metavar="SHARE",
         help="The share of the time in which an association may be kept busy, such as 0.5.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dicomover.cli.arguments import Arguments
 from dicomover.cli.batch_options import BATCH, LIMITS, PACE, RECEIVING, RECHECK, VERIFY
 from dicomover.cli.options import (
     ASSOCIATION,
@@ -23,7 +24,7 @@ from dicomover.cli.options import (
     VERSION,
     with_options,
 )
-from dicomover.cli.types import SplitName, Whole, Worded
+from dicomover.cli.types import Parsed, Worded, read_split
 
 __all__ = ["cli"]
 
@@ -95,7 +96,7 @@ def move(interrupts: Any, /, **given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_move
 
-    return run_move(interrupts, **given)
+    return run_move(interrupts, Arguments(**given))
 
 
 @cli.command(epilog="Exit codes: 0 everything would move, 1 some would not, 2 nothing would or the input was wrong.")
@@ -116,7 +117,7 @@ def plan(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_plan
 
-    return run_plan(**given)
+    return run_plan(Arguments(**given))
 
 
 @cli.command(
@@ -145,7 +146,7 @@ def lock(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.lockfiles import run_lock
 
-    return run_lock(**given)
+    return run_lock(Arguments(**given))
 
 
 @cli.command(
@@ -188,14 +189,14 @@ def verify(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.lockfiles import run_verify
 
-    return run_verify(**given)
+    return run_verify(Arguments(**given))
 
 
 @cli.command(epilog="Exit codes: 0 something was found, 1 nothing matches, 2 an error.")
 @with_options(PEER, KEYS, MODEL)
 @click.option(
     "--limit",
-    type=Whole(1),
+    type=click.IntRange(1),
     default=None,
     metavar="N",
     cls=Worded,
@@ -204,7 +205,7 @@ def verify(**given: Any) -> int:
 )
 @click.option(
     "--split",
-    type=SplitName(),
+    type=Parsed(read_split),
     default="auto",
     metavar="WHEN",
     show_default=True,
@@ -231,7 +232,7 @@ def find(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_find
 
-    return run_find(**given)
+    return run_find(Arguments(**given))
 
 
 @cli.command(epilog="Exit codes: 0 it answers, 2 it does not.")
@@ -245,7 +246,7 @@ def echo(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_echo
 
-    return run_echo(**given)
+    return run_echo(Arguments(**given))
 
 
 @cli.command(
@@ -267,7 +268,7 @@ def doctor(**given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.actions import run_doctor
 
-    return run_doctor(**given)
+    return run_doctor(Arguments(**given))
 
 
 @cli.command(
@@ -288,7 +289,7 @@ def receive(interrupts: Any, /, **given: Any) -> int:
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.receive import run_receive
 
-    return run_receive(interrupts, **given)
+    return run_receive(interrupts, Arguments(**given))
 
 
 @cli.command(short_help="Move a small batch out of a demo archive on this machine.")
@@ -313,7 +314,7 @@ def demo(output_dir: Path, keep: bool) -> int:
       dicomover demo
     """  # noqa: D301 - click wants the backspace itself
     from dicomover.cli.demo import run
-    from dicomover.cli.screen import verbosity
+    from dicomover.cli.screen import show_log
 
-    with verbosity(verbose=False, debug=False, quiet=False):
+    with show_log():
         return run(output_dir, keep=keep)

@@ -2,140 +2,85 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Unpack
 
 import click
 import pandas as pd
 
-from dicomover.cli import report
-from dicomover.cli.asked import (
-    BatchGiven,
-    EchoGiven,
-    asking,
-    node_given,
-    readable,
-    requests_of,
-    saved,
-    talking,
-    timeouts_given,
-)
+from dicomover.cli.arguments import Arguments
+from dicomover.cli.output_files import check_table_file, render_json, save_table
+from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read_input, read_secret
 from dicomover.cohort import Cohort, Kind, LockState
-from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.text.listing import facts, listing, terminal_width
 
-__all__ = ["load_cohort", "run_lock", "run_verify"]
+__all__ = ["run_lock", "run_verify"]
 
 _SHOWN = 20  # rows that are named
 
 
-class LockGiven(BatchGiven):
-    """What `lock` is given."""
-
-    output: Path
-    secret_file: Path | None
-    overwrite: bool
-
-
-class VerifyGiven(EchoGiven):
-    """What `verify` is given."""
-
-    lockfile: Path
-    folder: Path | None
-    seal: bool
-    locked_only: bool
-    secret_file: Path | None
-    output: Path | None
-    as_records: bool
-
-
-def run_lock(**given: Unpack[LockGiven]) -> int:
+def run_lock(given: Arguments) -> int:
     """Lock, say what was found, and return the exit code."""
-    with talking(given):
-        requests, level = requests_of(given)
-        secret = _secret(given["secret_file"])
-        mover = asking(given, level)
-        with readable(given), _about(given["output"]):
-            cohort = mover.lock(
+    with given.show_log():
+        requests, level = read_input(given)
+        secret = read_secret(given.secret_file)
+        path = given.output
+        assert path is not None
+        with name_keys(given), blame_file(path):
+            cohort = given.make_asker(level).lock(
                 requests,
-                given["output"],
+                path,
                 privacy="plain" if secret is None else "hashed",
                 secret=secret,
-                overwrite=given["overwrite"],
+                overwrite=given.overwrite,
             )
         table = cohort.requests
         found = table["state"] == str(LockState.FOUND)
-        if given["as_records"]:
-            click.echo(report.as_json(table))
-        if not given["quiet"]:
-            click.echo(_lock_text(cohort, given["output"]), err=given["as_records"])
+        if given.as_records:
+            click.echo(render_json(table))
+        if not given.quiet:
+            click.echo(_lock_text(cohort, path), err=given.as_records)
         return 0 if len(table) and found.all() else 1 if table["instances"].sum() else 2
 
 
-def run_verify(**given: Unpack[VerifyGiven]) -> int:
+def run_verify(given: Arguments) -> int:
     """Hold a lockfile against the archive, a folder, or both; say what has changed, and return the exit code."""
-    with talking(given):
-        folder = given["folder"]
-        if given["seal"] and folder is None:
+    with given.show_log():
+        folder, path = given.folder, given.lockfile
+        assert path is not None
+        if given.seal and folder is None:
             raise click.UsageError("--seal records what lies in a folder; name it with --folder DIR")
-        report.check_table_file(given["output"], "--output", keep=given["lockfile"])
-        cohort = load_cohort(given["lockfile"], given["secret_file"])
+        check_table_file(given.output, "--output", keep=path)
+        cohort = load_cohort(path, given.secret_file)
         parts = {}
-        if given["peer"] is not None or folder is None:
-            node = _node(given, cohort)
-            mover = Mover(node, ae_title=given["aetitle"], timeouts=timeouts_given(given))
-            parts["archive"] = mover.verify(cohort, look_again=not given["locked_only"])
+        if given.peer is not None or folder is None:
+            mover = given.make_mover(_choose_node(given, cohort))
+            parts["archive"] = mover.verify(cohort, look_again=not given.locked_only)
         if folder is not None:
-            with _about(folder):
-                if given["seal"]:
+            with blame_file(folder):
+                if given.seal:
                     cohort = cohort.seal(folder)
-                    cohort.save(given["lockfile"])
+                    cohort.save(path)
                 parts["folder"] = cohort.check(folder)
         drift = pd.concat([table.assign(where=where) for where, table in parts.items()], ignore_index=True)
         drift = drift[["where", *(name for name in drift.columns if name != "where")]]
         unknown = drift["kind"] == str(Kind.UNKNOWN)
-        code = saved(drift, given["output"], 0 if drift.empty else 2 if unknown.all() else 1)
-        if given["as_records"]:
-            click.echo(report.as_json(drift))
-        if not given["quiet"]:
-            click.echo(_drift_text(cohort, drift, parts), err=given["as_records"])
+        code = save_table(drift, given.output, 0 if drift.empty else 2 if unknown.all() else 1)
+        if given.as_records:
+            click.echo(render_json(drift))
+        if not given.quiet:
+            click.echo(_drift_text(cohort, drift, parts), err=given.as_records)
         return code
-
-
-def load_cohort(path: Path, secret_file: Path | None = None) -> Cohort:
-    """Read a lockfile that was named on the command line."""
-    secret = _secret(secret_file)
-    with _about(path):
-        return Cohort.load(path, secret=secret)
 
 
 # --- behind them
 
 
-def _secret(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    with _about(path):
-        return path.read_text(encoding="utf-8").strip()
-
-
-def _node(given: VerifyGiven, cohort: Cohort) -> Node:
-    if given["peer"] is not None:
-        return node_given(given)
+def _choose_node(given: Arguments, cohort: Cohort) -> Node:
+    if given.peer is not None:
+        return given.node
     archive = cohort.archive
-    return archive if given["call"] is None else Node(archive.host, archive.port, ae_title=given["call"])
-
-
-@contextlib.contextmanager
-def _about(path: Path) -> Iterator[None]:
-    """Say which file or folder it was that the system did not give or take."""
-    try:
-        yield
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from error
+    return archive if given.call is None else Node(archive.host, archive.port, ae_title=given.call)
 
 
 def _lock_text(cohort: Cohort, path: Path) -> str:

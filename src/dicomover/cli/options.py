@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from dicomover.cli.types import AETitle, Destination, LevelName, Seconds, Whole, Worded
+from dicomover.cli.types import Parsed, Worded, read_destination, read_level, read_seconds
+from dicomover.node import check_ae_title
 
 __all__ = [
     "ASSOCIATION",
@@ -44,7 +45,7 @@ def _unless_default(context: click.Context, param: click.Parameter, value: str) 
 VERSION = [click.version_option(package_name="dicomover", prog_name="dicomover", message="%(prog)s %(version)s")]
 
 OUR_TITLE = click.option(
-    "-aet", "--aetitle", type=AETitle(), default="MOVESCU", metavar="AET", help="What we call ourselves."
+    "-aet", "--aetitle", type=Parsed(check_ae_title), default="MOVESCU", metavar="AET", help="What we call ourselves."
 )
 
 TALK = [
@@ -64,7 +65,7 @@ ASSOCIATION = [
     click.option(
         "-aec",
         "--call",
-        type=AETitle(),
+        type=Parsed(check_ae_title),
         default=DEFAULT_AEC,
         callback=_unless_default,
         metavar="AET",
@@ -73,7 +74,7 @@ ASSOCIATION = [
     click.option(
         "-to",
         "--timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=60,
         metavar="S",
         help="Seconds for the TCP connection; 0 = no limit.",
@@ -81,7 +82,7 @@ ASSOCIATION = [
     click.option(
         "-ta",
         "--acse-timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=60,
         metavar="S",
         help="Seconds for the answer to an association request; 0 = no limit.",
@@ -89,28 +90,28 @@ ASSOCIATION = [
     click.option(
         "-td",
         "--dimse-timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=0,
         metavar="S",
         help="Seconds for each DIMSE response; 0 = no limit, since an archive on tape is silent for minutes.",
     ),
     click.option(
         "--stall-timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=900,
         metavar="S",
         help="Seconds without a response and without an arrival, after which a request is lost; 0 = no limit.",
     ),
     click.option(
         "--progress-timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=7200,
         metavar="S",
         help="The same where the archive goes on answering, but nothing moves; 0 = no limit.",
     ),
     click.option(
         "--total-timeout",
-        type=Seconds(),
+        type=Parsed(read_seconds),
         default=0,
         metavar="S",
         help="Seconds for one C-MOVE from its beginning to its end; 0 = no limit.",
@@ -130,7 +131,7 @@ MODEL = [
     click.option(
         "-L",
         "--level",
-        type=LevelName(),
+        type=Parsed(read_level),
         default=None,
         metavar="LEVEL",
         cls=Worded,
@@ -159,7 +160,7 @@ KEYS = [
 
 WORKERS = click.option(
     "--workers",
-    type=Whole(1),
+    type=click.IntRange(1),
     default=1,
     metavar="N",
     help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
@@ -169,7 +170,7 @@ EXAMINED = [
     click.option(
         "-aem",
         "--move-dest",
-        type=Destination(),
+        type=Parsed(read_destination),
         default=None,
         metavar="AET",
         help="Who should receive; written AET@host:port it is examined too.",
@@ -185,7 +186,7 @@ EXAMINED = [
     click.option(
         "--port",
         "listen",
-        type=Whole(0, 65535),
+        type=click.IntRange(0, 65535),
         default=None,
         metavar="N",
         cls=Worded,
@@ -198,7 +199,7 @@ LISTENING = [
     click.option(
         "--port",
         "listen",
-        type=Whole(0, 65535),
+        type=click.IntRange(0, 65535),
         required=True,
         metavar="N",
         help="The port to listen on; 0 = any free port, which is told.",
@@ -206,7 +207,7 @@ LISTENING = [
     OUR_TITLE,
     click.option(
         "--calling-aet",
-        type=AETitle(),
+        type=Parsed(check_ae_title),
         multiple=True,
         metavar="AET",
         cls=Worded,
@@ -232,7 +233,7 @@ LISTENING = [
     ),
     click.option(
         "--max-associations",
-        type=Whole(1),
+        type=click.IntRange(1),
         default=32,
         metavar="N",
         help="How many associations at a time; further ones are rejected for now.",

@@ -7,19 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypedDict, Unpack
 
 import click
 
-from dicomover.cli.screen import Interrupts, say, verbosity
+from dicomover.cli.arguments import Arguments
+from dicomover.cli.screen import Interrupts, say
 from dicomover.events import Arrival, Refusal
 from dicomover.progress.state import Rate
 from dicomover.progress.text import duration, size, speed
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.text.sentences import count_of
 
-__all__ = ["Desk", "Sender", "as_line", "run_receive"]
+__all__ = ["Sender", "Senders", "as_line", "run_receive"]
 
 _QUIET = 2.0  # seconds without an arrival, after which a sender has had its say
 _EVERY = 10.0  # seconds between two lines on a sender that goes on
@@ -27,67 +26,48 @@ _TICK = 0.5  # seconds
 _ENDING = "Ending: what is under way may finish; interrupt again to stop at once"
 
 
-class ReceiveGiven(TypedDict):
-    """What `receive` is given."""
-
-    listen: int
-    aetitle: str
-    calling_aet: tuple[str, ...]
-    addresses: tuple[str, ...]
-    bind: str | None
-    max_associations: int
-    workers: int
-    output_dir: Path
-    layout: str | None
-    existing: Literal["keep", "replace", "error"]
-    checksums: bool
-    as_records: bool
-    verbose: bool
-    debug: bool
-    quiet: bool
-
-
-def run_receive(interrupts: Interrupts | None, **given: Unpack[ReceiveGiven]) -> int:
+def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
     """Receive until a signal comes, and return the exit code."""
     interrupts = interrupts or Interrupts()
-    with verbosity(given["verbose"], given["debug"], given["quiet"]):
-        desk = Desk(records=given["as_records"])
-        folder, allowed = given["output_dir"], given["calling_aet"]
+    with given.show_log():
+        senders = Senders(records=given.as_records)
+        folder, allowed = given.output_dir, given.calling_aet
+        assert folder is not None
         receiver = Receiver(
             folder,
-            ae_title=given["aetitle"],
-            on_event=desk.take,
-            port=given["listen"],
-            bind=given["bind"],
-            layout=given["layout"] or DEFAULT_LAYOUT,
-            existing=given["existing"],
+            ae_title=given.aetitle,
+            on_event=senders.take,
+            port=given.listen,
+            bind=given.bind,
+            layout=given.layout or DEFAULT_LAYOUT,
+            existing=given.existing,
             restrict=False,
             calling_ae_titles=allowed,
-            addresses=given["addresses"],
-            max_associations=given["max_associations"],
-            workers=given["workers"],
-            checksums=given["checksums"],
+            addresses=given.addresses,
+            max_associations=given.max_associations,
+            workers=given.workers,
+            checksums=given.checksums,
         )
-        tell = _nothing if given["quiet"] else say
-        with interrupts.cancelling(desk, lambda: _ENDING):
+        tell = _nothing if given.quiet else say
+        with interrupts.cancelling(senders, lambda: _ENDING):
             receiver.start()
             try:
                 who = " and ".join(allowed) or "anybody"
-                who += f" at {' and '.join(given['addresses'])}" if given["addresses"] else ""
-                tell(f"{given['aetitle']}, port {receiver.port}: {who} may send, into {folder}; Ctrl-C ends it")
-                _serve(receiver, desk, tell)
+                who += f" at {' and '.join(given.addresses)}" if given.addresses else ""
+                tell(f"{given.aetitle}, port {receiver.port}: {who} may send, into {folder}; Ctrl-C ends it")
+                _serve(receiver, senders, tell)
             finally:
                 receiver.stop()
-                for line in desk.lines():
+                for line in senders.lines():
                     tell(line)
-                tell(f"{desk.total()}, into {folder}")
+                tell(f"{senders.total()}, into {folder}")
     return 0
 
 
-def _serve(receiver: Receiver, desk: Desk, tell: Callable[[str], None]) -> None:
-    """Tell who has sent how much until the desk is told to end, or cannot go on."""
-    while not desk.ended.wait(_TICK) and receiver.failed is None:
-        lines = desk.lines(time.monotonic())
+def _serve(receiver: Receiver, senders: Senders, tell: Callable[[str], None]) -> None:
+    """Tell who has sent how much until it is told to end, or cannot go on."""
+    while not senders.ended.wait(_TICK) and receiver.failed is None:
+        lines = senders.lines(time.monotonic())
         if lines:
             receiver.sync()  # nobody is to read of what a power cut could still take
         for line in lines:
@@ -95,8 +75,8 @@ def _serve(receiver: Receiver, desk: Desk, tell: Callable[[str], None]) -> None:
     if receiver.failed is not None:
         raise receiver.failed
     receiver.sync()
-    if desk.trouble is not None:
-        raise desk.trouble
+    if senders.trouble is not None:
+        raise senders.trouble
 
 
 @dataclass(slots=True)
@@ -121,7 +101,7 @@ class Sender:
         return "; ".join([" ".join(filter(None, parts)), *_oddities(self.already, self.beside, self.refused)])
 
 
-class Desk:
+class Senders:
     """Keeps count of what arrives, and knows when there is something to tell. No patient data.
 
     The receiver does not tell when an association ends: a sender from whom nothing has come for a while has had
@@ -215,6 +195,7 @@ def as_line(arrival: Arrival) -> str:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> print(as_line(Arrival(Path("a.dcm"), "1.2", "1.2.3", "1.4", "1.5", "", "1.2.840.10008.1.2", 8, "ARCHIVE")))
     {"path": "a.dcm", "SOPClassUID": "1.2", "SOPInstanceUID": "1.2.3", "StudyInstanceUID": "1.4",
      "SeriesInstanceUID": "1.5", "TransferSyntaxUID": "1.2.840.10008.1.2", "size": 8, "sha256": null,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import click
 import pandas as pd
 
 from dicomover.identifier import Level
@@ -17,19 +13,14 @@ from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
 from dicomover.text.listing import facts, listing, terminal_width
 from dicomover.text.sentences import count_of
-from dicomover.text.writing import replace_file
 
 __all__ = [
-    "as_json",
-    "check_page_file",
-    "check_table_file",
     "find_text",
     "findings_text",
     "move_summary",
     "outcome",
     "plan_text",
     "troubles",
-    "write_table",
 ]
 
 _SHOWN = 20  # rows of a batch that are named
@@ -316,77 +307,3 @@ def findings_text(findings: pd.DataFrame) -> str:
     counts = results.value_counts()
     words = ", ".join(f"{counts[name]} {name}" for name in ("ok", "failed", "unclear", "skipped") if name in counts)
     return f"{facts(pairs, width=terminal_width())}\n\n{words}; nothing was moved"
-
-
-# --- machine readable
-
-
-def as_json(table: pd.DataFrame) -> str:
-    """Return a table as a JSON array of one object for each row; what is unknown is null."""
-    text = table.to_json(orient="records", date_format="iso", indent=2, default_handler=str)
-    return str(text)
-
-
-def check_table_file(path: Path | None, option: str, *, keep: Path | None = None) -> None:
-    """Say what is in the way of writing a table there, before anything is sent.
-
-    Raises
-    ------
-    click.BadParameter
-        If its kind is unknown, its folder is missing, or it would overwrite `keep`.
-    """
-    if path is None:
-        return
-    why = ""
-    if path.suffix.lower() not in (".csv", ".json", ".parquet"):
-        why = f"{path} ends in {path.suffix or 'nothing'}; name a .csv, .json or .parquet file"
-    elif path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        why = "a .parquet file needs pyarrow, which is not installed: pip install 'dicomover[parquet]', or take .csv"
-    elif keep is not None and path.exists() and keep.exists() and path.samefile(keep):
-        why = f"{path} is the file that the requests come from; choose another name"
-    if why := why or _in_the_way(path):
-        raise click.BadParameter(why, param_hint=option)
-
-
-def check_page_file(path: Path | None, option: str) -> None:
-    """Say what is in the way of writing a page there, before anything is sent.
-
-    Raises
-    ------
-    click.BadParameter
-        If it is no .html file, or cannot be written.
-    """
-    if path is None:
-        return
-    is_page = path.suffix.lower() in (".html", ".htm")
-    why = _in_the_way(path) if is_page else f"{path} ends in {path.suffix or 'nothing'}; name a .html file"
-    if why:
-        raise click.BadParameter(why, param_hint=option)
-
-
-def _in_the_way(path: Path) -> str:
-    if path.is_dir():
-        return f"{path} is a folder; name a file"
-    if not path.absolute().parent.is_dir():
-        return f"the folder {path.absolute().parent} is not there; make it first"
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        return f"{path} cannot be written; choose another place"
-    return ""
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table by the ending of the file's name; an older file stays whole until the new one is.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    kind = path.suffix.lower()
-    with replace_file(path) as part:
-        if kind == ".csv":
-            table.to_csv(part, index=False)
-        elif kind == ".json":
-            part.write_text(as_json(table) + "\n", encoding="utf-8")
-        else:
-            table.to_parquet(part, index=False)

@@ -20,7 +20,7 @@ from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
 
-__all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "verbosity", "without_pending"]
+__all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "show_log", "without_pending"]
 
 logger = logging.getLogger("dicomover.cli")
 
@@ -60,11 +60,12 @@ class _Handler(logging.Handler):
 
 
 @contextlib.contextmanager
-def verbosity(verbose: bool, debug: bool, quiet: bool) -> Iterator[None]:
+def show_log(*, verbose: bool = False, debug: bool = False, quiet: bool = False) -> Iterator[None]:
     """Show the log of the library as far as a person wants it, for as long as this lasts."""
     if quiet and (verbose or debug):
         raise click.UsageError("-q cannot go with -v or -d; choose one of them")
-    level = logging.DEBUG if debug else logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    loud = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
+    level = logging.ERROR if quiet else loud
     handler = _Handler(debug)
     root, progress = logging.getLogger("dicomover"), logging.getLogger("dicomover.progress")
     before = root.level, progress.level, root.propagate
