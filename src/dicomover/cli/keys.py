@@ -20,7 +20,6 @@ from dicomover.requests.names import keyword_of
 __all__ = ["keys_of", "level_among", "level_of_find", "read_query_file"]
 
 _LEVEL = "QueryRetrieveLevel"
-_NOT_TEXT = ("AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OB", "OW", "OF", "OD", "UN")
 _NOTATION = "write Keyword=value, gggg,eeee=value or (gggg,eeee)=value"
 
 _DUMP = re.compile(r"\(\w{4},\w{4}\)\s+[A-Z]{2}\b")
@@ -102,9 +101,10 @@ def _key(text: str, where: str, option: str, bare: bool) -> _Key:
 
 def _is_writable(keyword: str, value: str) -> bool:
     """Tell whether a value can go onto the wire; only numbers and tags may fail, every text is one."""
-    if not value or dictionary_VR(keyword) not in _NOT_TEXT:
-        return True
+    read = {"IS": int, "DS": float}.get(dictionary_VR(keyword), str)
     try:
+        for part in filter(None, value.split("\\")):
+            read(part)
         buffer = DicomBytesIO()
         buffer.is_little_endian, buffer.is_implicit_VR = True, False
         write_dataset(buffer, query_dataset(Level.STUDY, {keyword: value}))
