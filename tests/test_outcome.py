@@ -16,6 +16,10 @@ def counted(completed: int | None = None, failed: int | None = 0, warning: int |
     return Counters(completed, failed, warning)
 
 
+TWICE = {"received": 3, "repeated": 1}
+LISTED = {"received": 3, "listed": True}
+LACKING = {"listed": True, "missing": 1}
+
 TRUTH = [
     # --- final 0x0000, a third party receives
     ("as it should be", SUCCESS, counted(3), {"expected": 3}, "success"),
@@ -51,6 +55,31 @@ TRUTH = [
     ("here, with a warning", SUCCESS, counted(2, warning=1), {"expected": 3, "received": 3}, "warning"),
     ("as many as promised, not those that were listed", SUCCESS, counted(3), {"received": 3, "missing": 1}, "partial"),
     ("zeros at the end after files have come", SUCCESS, counted(0), {"expected": 3, "received": 3}, "success"),
+    # --- counting: an image twice, counters of 16 bits, failures that are none
+    ("one came twice and is counted twice", SUCCESS, counted(4), {"expected": 3, **TWICE}, "success"),
+    ("the same, nobody counted beforehand", SUCCESS, counted(4), TWICE, "success"),
+    ("one came twice, another one is missing", SUCCESS, counted(5), TWICE, "partial"),
+    ("the same, as many as promised", SUCCESS, counted(5), {"expected": 3, **TWICE}, "partial"),
+    ("one came twice, fewer than promised", SUCCESS, counted(4), {"expected": 4, **TWICE}, "partial"),
+    ("all twice, counted once", SUCCESS, counted(3), {"expected": 3, "received": 3, "repeated": 3}, "success"),
+    ("70,000, counters stop", SUCCESS, counted(65535), {"expected": 70_000}, "success"),
+    ("70,000, counters stop, all here", SUCCESS, counted(65535), {"expected": 70_000, "received": 70_000}, "success"),
+    ("70,000, counters stop, some here", SUCCESS, counted(65535), {"expected": 70_000, "received": 69_999}, "partial"),
+    ("70,000, counters begin anew", SUCCESS, counted(4464), {"expected": 70_000}, "success"),
+    ("the same, one fewer", SUCCESS, counted(4463), {"expected": 70_000}, "partial"),
+    ("the same, some with a warning", SUCCESS, counted(4460, 0, 4), {"expected": 70_000}, "warning"),
+    ("the same, one failed", SUCCESS, counted(4463, 1), {"expected": 70_000}, "partial"),
+    ("140,000, counters began anew twice", SUCCESS, counted(8928), {"expected": 140_000}, "success"),
+    ("none of 65,536", SUCCESS, counted(0), {"expected": 65_536, "received": 0}, "empty"),
+    ("65,535, all", SUCCESS, counted(65535), {"expected": 65_535}, "success"),
+    ("nothing to compare, counters stop", SUCCESS, counted(65535), {}, "success"),
+    ("warnings counted as failed, all is there", 0xB000, counted(1, 2), {"expected": 3, **LISTED}, "warning"),
+    ("the same, all of them", 0xA702, counted(0, 3), {"expected": 3, **LISTED}, "warning"),
+    ("the same, with success", SUCCESS, counted(1, 2), {"expected": 3, **LISTED}, "warning"),
+    ("failed, and one is missing", 0xB000, counted(1, 2), {"received": 2, **LACKING}, "partial"),
+    ("failed, and as many others are there", 0xB000, counted(1, 2), {"received": 3, **LACKING}, "partial"),
+    ("failed, and nobody looked", 0xB000, counted(1, 2), {"expected": 3}, "partial"),
+    ("warnings counted as completed", SUCCESS, counted(3), {"expected": 3, **LISTED}, "success"),
     # --- 0xB000 and other warnings
     ("some failed", 0xB000, counted(2, failed=1), {"expected": 3}, "partial"),
     ("some failed, nobody counted beforehand", 0xB000, counted(2, failed=1), {}, "partial"),
@@ -213,6 +242,12 @@ def test_several_moves_are_complete_only_if_each_is(verdicts: list[Status]) -> N
         ([Counters(), Counters()], Counters()),
         ([Counters(remaining=4), Counters(remaining=3)], Counters(remaining=3)),
         ([Counters(2), Counters(failed=1)], Counters(2, 1)),
+        ([Counters(65000, 0, 0, 5000), Counters(1964, 0, 0, 2500), Counters(4464, 0, 0)], Counters(70_000, 0, 0)),
+        ([Counters(65535, 0, 0, 1), Counters(65535, 0, 0)], Counters(65535, 0, 0)),
+        ([Counters(65000, 0, 0), Counters(0, 0, 0)], Counters(65000, 0, 0)),
+        ([Counters(40_000, 0, 0, 9), Counters(30_000, 0, 0, 8)], Counters(40_000, 0, 0, 8)),
+        ([Counters(70_000, 0, 0, 9), Counters(70_009, 0, 0)], Counters(70_009, 0, 0)),
+        ([Counters(60_000), Counters(2_000), Counters(50_000), Counters(1_000)], Counters(132_072)),
     ],
     ids=[
         "final counts",
@@ -223,6 +258,12 @@ def test_several_moves_are_complete_only_if_each_is(verdicts: list[Status]) -> N
         "never",
         "only remaining",
         "by and by",
+        "begin anew",
+        "stop",
+        "zeros at the end of many",
+        "out of order",
+        "of 4 bytes",
+        "begin anew twice",
     ],
 )
 def test_the_largest_counters_are_kept(responses: list[Counters], merged: Counters) -> None:

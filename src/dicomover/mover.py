@@ -704,6 +704,7 @@ class Mover:
         settings = BatchSettings(
             destination=destination,
             names_missing=verify != "none",
+            bind=self._bind,
             timeouts=options["timeouts"],
             associations=options["associations"],
             resolve=resolve,

@@ -8,6 +8,7 @@ from typing import Literal
 
 __all__ = [
     "CANCELLED",
+    "MOST_COUNTED",
     "SUCCESS",
     "Counters",
     "Ended",
@@ -17,10 +18,17 @@ __all__ = [
     "is_warning",
     "judge",
     "judge_all",
+    "settle",
+    "weigh",
 ]
 
 SUCCESS = 0x0000
 CANCELLED = 0xFE00
+
+MOST_COUNTED = 0xFFFF
+"""What a counter of sub-operations can say at most."""
+
+_ROUND = MOST_COUNTED + 1
 
 Verify = Literal["counts", "instances", "destination", "none"]
 """What shows that all has arrived: how many instances, which ones, what the destination has of them, or nothing."""
@@ -62,6 +70,9 @@ class Counters:
     Completed, failed and warning keep the largest number seen, since some archives end with
     zeros after files have moved. `remaining` is what the last response said that counted at all; where it left that
     out, as a final one does, what had been counted before and is accounted for by nothing since.
+
+    On the wire they have 16 bits (PS3.7 section E.1): of more than 65,535 an archive stops counting there, or begins
+    anew at 0. Where it begins anew between two responses the count goes on here.
     """
 
     completed: int | None = None
@@ -82,9 +93,9 @@ class Counters:
     def merge(self, later: Counters) -> Counters:
         """Take in the counters of a later response to the same request."""
         merged = Counters(
-            _largest(self.completed, later.completed),
-            _largest(self.failed, later.failed),
-            _largest(self.warning, later.warning),
+            _count_on(self.completed, later.completed),
+            _count_on(self.failed, later.failed),
+            _count_on(self.warning, later.warning),
             self.remaining if later == Counters() else later.remaining,
         )
         return merged._leaving_open(self)
@@ -99,7 +110,8 @@ class Counters:
     def _leaving_open(self, earlier: Counters) -> Counters:
         """Call remaining what was counted earlier, as whatever, and is accounted for by nothing now."""
         left = earlier._counted - self._counted
-        return self if self.remaining is not None or left <= 0 else replace(self, remaining=left)
+        can_tell = self.remaining is None and (self.completed or 0) != MOST_COUNTED
+        return replace(self, remaining=left) if can_tell and left > 0 else self
 
     @property
     def _counted(self) -> int:
@@ -120,8 +132,14 @@ def _total(*numbers: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _largest(*numbers: int | None) -> int | None:
-    return max((number for number in numbers if number is not None), default=None)
+def _count_on(known: int | None, said: int | None) -> int | None:
+    """Return the larger one, or where 16 bits began anew at 0 in between, what is meant."""
+    if known is None or said is None:
+        return known if said is None else said
+    if 0 < said <= MOST_COUNTED:
+        rounds = known // _ROUND + (known % _ROUND - said > _ROUND // 2)
+        said += rounds * _ROUND
+    return max(known, said)
 
 
 _WORDS = {
@@ -169,7 +187,9 @@ def judge(
     *,
     expected: int | None = None,
     received: int | None = None,
+    repeated: int = 0,
     missing: int = 0,
+    listed: bool = False,
     ended: Ended = Ended.ANSWERED,
     cancelled: bool = False,
 ) -> Status:
@@ -186,8 +206,12 @@ def judge(
     received
         Distinct instances of this request that are there: on our disk, or at a destination that was asked. None if
         nobody has looked.
+    repeated
+        Sub-operations that brought what had come already: the same image, or other bytes under its UID.
     missing
         How many instances are not there of those that the archive listed by their UIDs.
+    listed
+        Whether it listed them all, so that `missing` says it all.
     ended
         How the exchange came to its end.
     cancelled
@@ -195,7 +219,9 @@ def judge(
 
     Notes
     -----
-    What arrived counts more than what the PACS claims, and the PACS counts more than its final status.
+    What arrived counts more than what the PACS claims, and the PACS counts more than its final status. Complete is when
+    all that was listed is there: then a sub-operation that the PACS counts as failed is one with a warning, as some
+    count those of a destination that warned.
     A final 0x0000 is believed only as far as something shows what moved: an archive that says success and
     gives no number, while a third party receives, is `empty`; one that last counted some as remaining is `partial`;
     and one that was asked to cancel is `cancelled`, unless all that C-FIND promised has moved.
@@ -212,10 +238,9 @@ def judge(
     if ended is Ended.UNSENT or status_code is None:
         return Status.CANCELLED if cancelled else Status.FAILURE
 
-    claimed = counters.moved
-    moved = claimed if received is None else received
-    wanted = max((n for n in (expected, counters.due) if n is not None), default=None)
-    incomplete = bool(counters.failed or missing) or (wanted is not None and moved is not None and moved < wanted)
+    moved, wanted = weigh(counters, expected=expected, received=received, repeated=repeated)
+    incomplete = missing > 0 or (bool(counters.failed) and not listed)
+    incomplete = incomplete or (wanted is not None and moved is not None and moved < wanted)
 
     if cancelled and (incomplete or not moved or expected is None or status_code != SUCCESS):
         return Status.CANCELLED  # it may end with 0x0000 all the same; only C-FIND's count shows that it was whole
@@ -224,7 +249,7 @@ def judge(
             return Status.FAILURE if counters.failed else Status.EMPTY
         if incomplete:
             return Status.PARTIAL
-        return Status.WARNING if counters.warning else Status.SUCCESS
+        return Status.WARNING if counters.warning or counters.failed else Status.SUCCESS
     if not moved:
         return Status.FAILURE
     if incomplete:
@@ -234,6 +259,43 @@ def judge(
         return Status.WARNING if counters.failed == 0 or expected is not None else Status.PARTIAL
     # A failure status after everything arrived: only a look at what is there can show that.
     return Status.WARNING if received is not None and expected is not None else Status.PARTIAL
+
+
+def weigh(
+    counters: Counters, *, expected: int | None = None, received: int | None = None, repeated: int = 0
+) -> tuple[int | None, int | None]:
+    """Return how many instances have moved, and how many should have, as far as anything says; facts as for `judge`.
+
+    Where counters of 16 bits cannot say what C-FIND counted, and say what they would say then, that is it.
+
+    Examples
+    --------
+    >>> weigh(Counters(completed=3, remaining=1), expected=3), weigh(Counters(completed=65535), expected=70_000)
+    ((3, 4), (70000, 70000))
+    """
+    claimed, due = counters.moved, counters.due
+    if claimed is not None and expected is not None and expected > MOST_COUNTED and not counters.failed:
+        stopped = counters.completed == MOST_COUNTED
+        if stopped or (claimed < expected and (expected - claimed) % _ROUND == 0):
+            claimed = due = expected
+    moved = claimed if received is None else received
+    if due is not None and received is not None:
+        due = max(due - repeated, 0)
+    return moved, max((number for number in (expected, due) if number is not None), default=None)
+
+
+def settle(counters: Counters, moved: int) -> Counters:
+    """Return the counters of what is complete as they are meant: each instance once, none failed, none left over.
+
+    The journal keeps these, and so believes what `judge` calls complete.
+
+    Examples
+    --------
+    >>> settle(Counters(completed=4, failed=0), moved=3)
+    Counters(completed=3, failed=0, warning=0, remaining=None)
+    """
+    warning = min(counters.warning or 0, moved)
+    return Counters(moved - warning, 0, warning)
 
 
 def judge_all(verdicts: list[Status]) -> Status:

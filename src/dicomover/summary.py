@@ -74,7 +74,8 @@ class Result:
     """What happened to one request; no status while it is not over.
 
     `missing` are the instances that the archive has and that are not there, as far as that was looked at. `unsent` says
-    that the batch stopped before anything was sent for it: it is as if nobody had asked.
+    that the batch stopped before anything was sent for it: it is as if nobody had asked. `settled` are the counters of
+    what is complete as the journal keeps them.
     """
 
     status: Status | None = None
@@ -91,6 +92,7 @@ class Result:
     failed_uids: tuple[str, ...] = ()
     missing: tuple[Instance, ...] = ()
     unsent: bool = False
+    settled: Counters | None = None
 
 
 _VALUES: dict[str, Callable[[Result], object]] = {

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dicomover.batch.arrivals import RunningMove, Tally
-from dicomover.events import Arrival, Refusal
+from dicomover.events import Arrival, Refusal, Refused
 from dicomover.identifier import Identifier, Level, Model
 
 
@@ -199,3 +199,115 @@ def test_many_threads() -> None:
         thread.join()
     assert (len(whole.sop_uids), whole.bytes) == (200 + 8 * 200, 100 * (200 + 8 * 200))
     assert (len(part.sop_uids), part.bytes) == (200, 100 * 200)
+
+
+# --- who it belongs to
+
+
+@pytest.mark.parametrize(
+    ("how", "counted"),
+    [
+        ({"patient_id": "merged into Q"}, True),
+        ({"patient_id": "p"}, True),
+        ({"patient_id": "P^^^ISSUER"}, True),
+        ({"patient_id": ""}, True),
+        ({"patient_id": "P", "study_instance_uid": "3"}, True),
+        ({"patient_id": "Q", "study_instance_uid": "3"}, False),
+        ({"patient_id": "Q", "study_instance_uid": ""}, False),
+    ],
+)
+def test_a_patients_studies_vouch_for_their_images(how: dict, counted: bool) -> None:
+    """At level PATIENT an image belongs to the move by its PatientID, or by a study that the archive has of him."""
+    move = running(level="PATIENT", study="", patient="P")
+    move.of_patient = frozenset({"1", "2"})
+    tally_of(move).add(arrival(**how))
+    assert move.received == counted
+
+
+def test_another_patients_image_is_foreign() -> None:
+    """What comes for our C-MOVE of a patient, of another one and of another study, does not count, but is noted."""
+    move = running(level="PATIENT", study="", patient="P")
+    move.of_patient = frozenset({"1"})
+    strange = arrival(patient_id="Q", study_instance_uid="9", originator_ae_title="ME", originator_message_id=7)
+    assert tally_of(move).add(strange) == []
+    assert (move.received, move.foreign) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "refused", "unclear"),
+    [
+        (Refusal(1.0, "no", 0x0124, "A", "1.1", "1"), 1, 0),
+        (Refusal(1.0, "no", 0x0124, "A", "1.1", "9"), 0, 0),
+        (Refusal(1.0, "no", 0xC000, "A", "1.1", ""), 0, 1),
+        (Refusal(1.0, "no", 0xC000, "A", "", "", originator_ae_title="ME", originator_message_id=7), 1, 0),
+        (Refusal(1.0, "no", 0xC000, "A", "", "9", originator_ae_title="ME", originator_message_id=7), 1, 0),
+        (Refusal(1.0, "no", 0xC000, "A", "", "", originator_ae_title="OTHER", originator_message_id=7), 0, 1),
+    ],
+)
+@pytest.mark.parametrize("level", ["STUDY", "PATIENT"])
+def test_what_we_refused_is_tied_as_far_as_it_says(refusal: Refusal, refused: int, unclear: int, level: str) -> None:
+    """By its Move Originator or its study; what could not be read is told without being tied."""
+    move = running(level=level, patient="P", study="1" if level == "STUDY" else "")
+    move.of_patient = frozenset({"1"})
+    tally_of(move).add_refusal(refusal)
+    assert (move.refused.total(), move.unclear.total()) == (refused, unclear)
+
+
+def test_a_patient_whose_studies_nobody_knows() -> None:
+    """Where the archive does not list a patient's studies, what we refused may have been of one."""
+    move = running(level="PATIENT", study="", patient="P")
+    tally_of(move).add_refusal(Refusal(1.0, "no", 0x0124, "A", "1.1", "1"))
+    assert move.unclear == {0x0124: 1}
+
+
+def test_associations_that_were_turned_away_are_kept_in_bounds() -> None:
+    """Why, how often, and how to mend it; not of a thousand kinds, and not that the receiver has ended."""
+    move = running()
+    tally = tally_of(move)
+    for number in range(1000):
+        tally.add_refusal(Refusal(1.0, f"kind {number}", what=Refused.ASSOCIATION))
+        tally.add_refusal(Refusal(1.0, "the same", what=Refused.CONTEXT, mend="do this"))
+    tally.add_refusal(Refusal(1.0, "it has ended", what=Refused.EVERYTHING))
+    assert move.turned_away[Refused.CONTEXT, "the same", "do this"] == 1000
+    assert len(move.turned_away) <= 20
+    assert Refused.EVERYTHING not in {what for what, _, _ in move.turned_away}
+
+
+# --- how many
+
+
+def test_one_uid_in_two_series_is_two_instances() -> None:
+    """Each counts, with its bytes; the same one again does not."""
+    move = running()
+    tally = tally_of(move)
+    for series in ("1.1", "1.2", "1.2", "1.3", "1.1"):
+        tally.add(arrival("1", series_instance_uid=series))
+    assert (move.received, move.bytes, move.repeated) == (3, 300, 2)
+
+
+def test_what_comes_again_in_another_attempt_is_no_repetition() -> None:
+    """Only what one attempt brings twice is counted twice by the archive."""
+    move = running()
+    tally = tally_of(move)
+    for instance in ("1", "2", "2"):
+        tally.add(arrival(instance))
+    assert (move.received, move.repeated) == (2, 1)
+    tally.end(move)
+    tally.begin(move)
+    for instance in ("1", "2", "3"):
+        tally.add(arrival(instance))
+    assert (move.received, move.repeated) == (3, 0)
+    tally.add(arrival("3"))
+    assert (move.received, move.repeated) == (3, 1)
+
+
+@pytest.mark.parametrize(("listed", "is_over"), [(2, True), (3, False), (None, False)])
+def test_waiting_for_what_came_twice(listed: int | None, is_over: bool) -> None:
+    """Two that came thrice are three only if no other one is due."""
+    move = running()
+    tally = tally_of(move)
+    for instance in ("1", "2", "2"):
+        tally.add(arrival(instance))
+    begun = time.monotonic()
+    tally.wait(move, 3, 0.2, listed)
+    assert (time.monotonic() - begun < 0.2) is is_over

@@ -43,7 +43,8 @@ def said(code: int | None, counters: Counters, situation: Situation, **end: obje
         (0x0000, Counters(4, 0, 0), HERE, ["2 of 4 moved"]),
         (0xB000, Counters(3, 1, 0), THIRD, ["0xB000", "3 of 4 moved, 1 failed; run it again"]),
         (0xA801, Counters(), THIRD, ["0xA801 (Move Destination unknown)", "add the AE title 'WORKSTATION'"]),
-        (0xA801, Counters(), HERE, ["this machine's address and port 11112"]),
+        (0xA801, Counters(), replace(HERE, received=0), ["this machine's address and port 11112"]),
+        (0xA801, Counters(), HERE, ["0xA801 (Move Destination unknown), 2 of 4 moved: the archive does know 'ME'"]),
         (0xA702, Counters(0, 4, 0), THIRD, ["could not send to 'WORKSTATION'", "firewall", "4 failed"]),
         (0xA702, Counters(3, 1, 0), THIRD, CANNOT),
         (0xA702, Counters(0, 0, 0), HERE, CANNOT),
@@ -161,7 +162,10 @@ def test_every_end_has_one_line(status: Status, end: MoveEnd, situation: Situati
 def test_the_sentence_cannot_know_the_request() -> None:
     """Neither the function nor its values can carry a key of the request."""
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
-    assert set(Situation.__slots__) == {"destination", "port", "expected", "received", "refused", "missing", "sends"}
+    assert set(Situation.__slots__) == {
+        *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends"),
+        *("repeated", "turned_away", "unclear"),
+    }
 
 
 @pytest.mark.parametrize("code", [0x0000, 0xA702, 0xB000, 0xC123, 0xFE00, 0x9999])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from dicomover.events import Arrival
-from dicomover.journal import File, FileCheck, Manifest, check_files
+from dicomover.journal import Decision, File, FileCheck, Manifest, check_files, decide
+from dicomover.outcome import Status
+from dicomover.summary import Result
 from journal_kit import files
 
 
@@ -74,3 +76,16 @@ def test_later_files_replace_those_with_their_path_or_instance() -> None:
     merged = first.merge([moved, overwritten])
     assert merged.files == (*files("1"), moved, overwritten)
     assert first.merge([]) == first
+
+
+def test_one_uid_in_two_series_is_two_instances() -> None:
+    """Both count, and neither replaces the other; other bytes in the same series do."""
+    here = Manifest((File("A/1.dcm", "1", "A", "0", 10, 5), File("B/1.dcm", "1", "B", "0", 10, 5)))
+    assert (here.count, sorted(here.instances)) == (2, ["1"])
+    again = here.merge([File("B/1~1.dcm", "1", "B", "0", 12, 6)])
+    assert [file.path for file in again.files] == ["A/1.dcm", "B/1~1.dcm"]
+    twice = Manifest((*here.files, File("B/1~1.dcm", "1", "B", "0", 12, 6)))
+    assert twice.count == 2, "the same instance twice is one"
+    done = Result(Status.SUCCESS, 0, expected=2, received=2)
+    assert decide(done, FileCheck(here)) is Decision.SKIP
+    assert decide(done, FileCheck(Manifest(here.files[:1]))) is Decision.RETRY

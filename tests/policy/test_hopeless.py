@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -50,7 +51,12 @@ ELSEWHERE = Tried(E, 0x0000, Counters(40, 0, 0), expected=40, received=0)
         ([GONE, UNKNOWN, GONE, UNKNOWN, GONE, UNKNOWN], False),
         ([UNKNOWN, GONE, UNKNOWN, UNKNOWN, GONE], True),  # only asked after what may be the proof
         ([UNKNOWN, UNKNOWN, GOOD, UNKNOWN], True),
-        ([GOOD, UNKNOWN, UNKNOWN, UNKNOWN], False),
+        ([GOOD, UNKNOWN, UNKNOWN, UNKNOWN], True),  # it has sent there, so it knows the way
+        ([replace(UNKNOWN, refused={0xC000: 1}), *[UNKNOWN] * 3], True),
+        ([replace(UNKNOWN, turned_away=1)] * 50, True),
+        ([replace(ORTHANC, turned_away=1)] * 50, True),
+        ([replace(ORTHANC, refused={0x0124: 40})] * 50, True),
+        ([*[ORTHANC] * 5, replace(ORTHANC, turned_away=2), ORTHANC], True),
         ([UNKNOWN, UNKNOWN, Tried(F, 0xA702), UNKNOWN], True),
         ([ORTHANC] * 5, True),
         ([ORTHANC] * 6, False),
@@ -68,6 +74,13 @@ ELSEWHERE = Tried(E, 0x0000, Counters(40, 0, 0), expected=40, received=0)
 def test_when_there_is_no_hope(tries: Sequence[Tried], hope: bool) -> None:
     """The batch stops for what no request can escape, and for nothing else."""
     assert (find_hopeless_cause(tries, PARTIES) is None) is hope
+
+
+@pytest.mark.parametrize("tried", [UNKNOWN, ORTHANC, ELSEWHERE], ids=["unknown", "unable", "elsewhere"])
+def test_what_came_long_ago_counts(tried: Tried) -> None:
+    """A destination that the archive has reached in this batch is not unknown to it, whatever came since."""
+    assert find_hopeless_cause([tried] * 100, PARTIES, reached=True) is None
+    assert find_hopeless_cause([tried] * 100, PARTIES) is not None
 
 
 @pytest.mark.parametrize(

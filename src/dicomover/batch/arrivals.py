@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from dicomover.errors import DicomoverError, ReceiverError
-from dicomover.events import Admission, Arrival, Refusal
+from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.identifier import NOTHING, Identifier, Level
 
 __all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "StorageSCP", "Tally"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
+
+_MOST_KINDS = 20  # of refusals that are kept for a C-MOVE: strangers may think of any number
 
 COUNTING_SECONDS = 0.1
 """The same where the archive says that it has sent nothing."""
@@ -52,9 +54,30 @@ class StorageSCP(Protocol):
 
 
 class RunningMove:
-    """One C-MOVE under way and the distinct instances that have arrived for it."""
+    """One C-MOVE under way and the distinct instances that have arrived for it.
+
+    Attributes
+    ----------
+    of_patient
+        The Study Instance UIDs of the patient who was asked for, as the archive has them; None until it was asked.
+    sop_uids
+        The SOP Instance UIDs that are here.
+    twins
+        Series and SOP Instance UID of each further instance under the UID of one in another series.
+    repeated
+        How many came again in the latest attempt: the same image, or other bytes under its UID.
+    conflicts, foreign
+        How many came with other bytes than a file that was here; and how many under UIDs that were not asked for.
+    refused
+        Instances that we refused, by the C-STORE status that we answered.
+    unclear
+        The same of instances that could not be tied to a C-MOVE: they may be anybody's.
+    turned_away
+        What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
+    """
 
     __slots__ = (
+        "_again",
         "_instances",
         "_patients",
         "_series",
@@ -67,21 +90,32 @@ class RunningMove:
         "last_arrival",
         "message_id",
         "number",
+        "of_patient",
         "refused",
+        "repeated",
         "sop_uids",
+        "turned_away",
+        "twins",
+        "unclear",
     )
 
     def __init__(self, number: int, identifier: Identifier) -> None:
         self.number = number
         self.identifier = identifier
         self.message_id = 0
-        self.sop_uids: dict[str, None] = {}  # a set that is empty takes three times as much
+        self.sop_uids: dict[str, str] = {}  # with the series; a set that is empty takes three times as much
+        self.of_patient: frozenset[str] | None = None
+        self.twins: set[tuple[str, str]] | None = None
+        self.repeated = 0
+        self._again: set[tuple[str, str]] | None = None  # what this attempt has brought, if it is not the first
         self.arrivals: list[Arrival] = []
         self.bytes = 0
         self.conflicts = 0
         self.foreign = 0
         self.last_arrival = 0.0
         self.refused: Counter[int] = Counter()
+        self.unclear: Counter[int] = Counter()
+        self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
         self._patients = self._studies = self._series = self._instances = NOTHING
 
     def begin(self) -> None:
@@ -91,15 +125,57 @@ class RunningMove:
         self._studies = identifier.uids(Level.STUDY)
         self._series = identifier.uids(Level.SERIES)
         self._instances = identifier.uids(Level.IMAGE)
+        self._again = set() if self.sop_uids else None
+        self.repeated = 0
+        for counter in (self.refused, self.unclear, self.turned_away):
+            counter.clear()
+
+    @property
+    def received(self) -> int:
+        """How many distinct instances are here."""
+        return len(self.sop_uids) + len(self.twins or ())
+
+    def has_enough(self, wanted: int, listed: int | None) -> bool:
+        """Tell whether as many have come, or been refused, as are wanted."""
+        came = self.received + self.refused.total()
+        return came >= wanted or (listed is not None and came >= listed and came + self.repeated >= wanted)
+
+    def take(self, arrival: Arrival) -> bool:
+        """Count an arrival; True if it was not here before."""
+        series, sop = arrival.series_instance_uid, arrival.sop_instance_uid
+        is_new = sop not in self.sop_uids
+        if is_new:
+            self.sop_uids[sop] = series
+        elif self.sop_uids[sop] != series and (series, sop) not in (self.twins or ()):
+            self.twins = set() if self.twins is None else self.twins
+            self.twins.add((series, sop))
+            is_new = True
+        if self._again is None:
+            self.repeated += not is_new
+        elif (series, sop) in self._again:
+            self.repeated += 1
+        else:
+            self._again.add((series, sop))
+        if is_new:
+            self.arrivals.append(arrival)
+            self.bytes += _size_of(arrival)
+        self.conflicts += arrival.conflict
+        self.last_arrival = arrival.at
+        return is_new
 
     def end(self) -> None:
         """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""
+        self._again = None
         self._patients = self._studies = self._series = self._instances = NOTHING
 
     def covers(self, arrival: Arrival) -> bool:
         """Tell whether an arrival is part of what was asked for."""
         return (
-            (not self._patients or arrival.patient_id in self._patients)
+            (
+                not self._patients
+                or arrival.patient_id in self._patients
+                or self._is_of_patient(arrival.study_instance_uid)
+            )
             and (not self._studies or arrival.study_instance_uid in self._studies)
             and (not self._series or arrival.series_instance_uid in self._series)
             and (not self._instances or arrival.sop_instance_uid in self._instances)
@@ -109,12 +185,20 @@ class RunningMove:
         """Let go of what has arrived."""
         self.arrivals.clear()
         self.sop_uids.clear()
+        self.twins = None
 
-    def covers_refused(self, refusal: Refusal) -> bool:
-        """Tell whether what we refused was part of what was asked for, as far as it says."""
+    def covers_refused(self, refusal: Refusal) -> bool | None:
+        """Tell whether what we refused was part of what was asked for; None if nothing tells."""
         if refusal.sop_instance_uid and self._instances:
             return refusal.sop_instance_uid in self._instances
-        return bool(refusal.study_instance_uid) and refusal.study_instance_uid in self._studies
+        study = refusal.study_instance_uid
+        if not study or (self._patients and self.of_patient is None):
+            return None
+        return study in self._studies or self._is_of_patient(study)
+
+    def _is_of_patient(self, study: str) -> bool:
+        """Tell whether a study is one that the archive has of the patient, whatever ID its images carry."""
+        return self.of_patient is not None and study in self.of_patient
 
 
 def _size_of(arrival: Arrival) -> int:
@@ -197,29 +281,34 @@ class Tally:
         """
         with self._changed:
             moves = [move for move in self._running.values() if move.covers(arrival)]
-            if not moves and arrival.originator_ae_title == self._ae_title:
+            if not moves:
                 for move in self._running.values():
-                    move.foreign += move.message_id == arrival.originator_message_id
-            new = [move.number for move in moves if arrival.sop_instance_uid not in move.sop_uids]
-            for move in moves:
-                if move.number in new:
-                    move.sop_uids[arrival.sop_instance_uid] = None
-                    move.arrivals.append(arrival)
-                    move.bytes += _size_of(arrival)
-                move.conflicts += arrival.conflict
-                move.last_arrival = arrival.at
+                    move.foreign += self._originates(move, arrival)
+            new = [move.number for move in moves if move.take(arrival)]
             self._changed.notify_all()
             return new
 
     def add_refusal(self, refusal: Refusal) -> None:
-        """Note that our receiver refused an instance."""
-        if refusal.status is None:
-            return
+        """Note what our receiver refused; what is no instance of ours may be anybody's."""
         with self._changed:
             for move in self._running.values():
-                if move.covers_refused(refusal):
-                    move.refused[refusal.status] += 1
+                if refusal.status is None:
+                    self._note(move, refusal)
+                    continue
+                is_covered = self._originates(move, refusal) or move.covers_refused(refusal)
+                if is_covered is not False:
+                    (move.refused if is_covered else move.unclear)[refusal.status] += 1
             self._changed.notify_all()
+
+    def _originates(self, move: RunningMove, event: Arrival | Refusal) -> bool:
+        """Tell whether the archive says that something is of a C-MOVE."""
+        return event.originator_ae_title == self._ae_title and event.originator_message_id == move.message_id
+
+    @staticmethod
+    def _note(move: RunningMove, refusal: Refusal) -> None:
+        kind = (refusal.what, refusal.why, refusal.mend)
+        if refusal.what is not Refused.EVERYTHING and (kind in move.turned_away or len(move.turned_away) < _MOST_KINDS):
+            move.turned_away[kind] += 1
 
     def last_sign(self, move: RunningMove) -> float:
         """Return the `time.monotonic()` at which something last came for a move.
@@ -230,11 +319,14 @@ class Tally:
             alone = len(self._running) == 1
         return max(move.last_arrival, self.scp.last_activity) if alone else move.last_arrival
 
-    def wait(self, move: RunningMove, wanted: int, quiet: float) -> None:
-        """Wait until so many instances have arrived, or until nothing has come for so many seconds."""
+    def wait(self, move: RunningMove, wanted: int, quiet: float, listed: int | None = None) -> None:
+        """Wait until so many instances have arrived, or until nothing has come for so many seconds.
+
+        What came twice counts as two only if all of the `listed` ones are here: an archive may have counted it once.
+        """
         begun = time.monotonic()
         with self._changed:
-            while len(move.sop_uids) + move.refused.total() < wanted:
+            while not move.has_enough(wanted, listed):
                 left = max(begun, self.last_sign(move)) + min(quiet, self._longest_quiet) - time.monotonic()
                 if left <= 0:
                     return

@@ -7,15 +7,18 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.node import Timeouts
+from dicomover.outcome import SUCCESS
 from dicomover.query.instances import instances_of
 from dicomover.query.resolve import Target
 from dicomover.summary import Instance
 from dicomover.wire.lines import Line, Pool
-from dicomover.wire.stop import Controls
+from dicomover.wire.responses import MoveEnd
+from dicomover.wire.stop import Controls, Stop
 
-__all__ = ["Evidence", "Witness"]
+__all__ = ["Evidence", "Witness", "has_sent"]
 
 _LOOKS = (0.0, 0.1, 0.2, 0.5, 1.0)  # seconds before each look; the last one over and over
 _QUIET = 5.0
@@ -34,11 +37,19 @@ class Evidence:
         Why nobody could, where it was wanted.
     passing
         Whether that may be otherwise next time.
+    twins
+        Further instances that are there, each under the UID of one in another series.
     """
 
     present: Collection[str] | None = None
     doubt: str = ""
     passing: bool = False
+    twins: int = 0
+
+    @property
+    def count(self) -> int | None:
+        """How many instances are there; None if nobody has looked."""
+        return None if self.present is None else len(self.present) + self.twins
 
     def missing(self, target: Target) -> tuple[Instance, ...]:
         """Return what the archive listed and is not there."""
@@ -51,6 +62,11 @@ class Evidence:
             for uid in uids
             if uid not in self.present
         )
+
+
+def has_sent(end: MoveEnd) -> bool:
+    """Tell whether the archive says that it has sent something, by a count or by a final success."""
+    return end.status_code == SUCCESS or bool(end.counters.moved)
 
 
 class Witness:
@@ -88,6 +104,22 @@ class Witness:
         """Hold nothing open while images are sent: many a Storage SCP takes one association at a time."""
         self._line.close()
         self._pool.close()
+
+    def look_after(self, target: Target, end: MoveEnd) -> Evidence:
+        """Look what the destination has after a C-MOVE; never raises: what cannot be told is a doubt."""
+        who = f"{self.node} could not be asked what has arrived"
+        if target.instances is None:
+            return Evidence(doubt=f"{who}: the archive does not list the instances, so nothing can be compared")
+        wanted = max(target.expected or 0, end.counters.moved or 0) if has_sent(end) else 0
+        try:
+            return Evidence(self.held(target, wanted))
+        except (QueryRefused, ContextRejected) as error:
+            return Evidence(doubt=f"{who}: {error}")
+        except (AssociationLost, ProtocolError) as error:
+            return Evidence(doubt=f"{who}: {error}; run it again", passing=True)
+        except Stop as stop:
+            why = "the batch was cancelled before" if self._controls.cancelled else str(stop)
+            return Evidence(doubt=f"{who}: {why}; run it again")
 
     def held(self, target: Target, wanted: int) -> frozenset[str]:
         """Return the SOP Instance UIDs that the destination has of what a C-MOVE asked for.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dicomover.outcome import SUCCESS, Status, describe
+from dicomover.events import Refused
+from dicomover.outcome import SUCCESS, Status, describe, weigh
 from dicomover.text.face import advise, call
+from dicomover.text.sentences import count_of
 from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Situation", "explain"]
@@ -30,6 +32,15 @@ class Situation:
         How many instances are not there of those that the archive listed.
     sends
         Whether the archive is known to send to this destination, since something of the batch has moved.
+    repeated
+        Sub-operations that brought what had come already.
+    unclear
+        Instances that our own receiver refused meanwhile and that could not be tied to a request, by C-STORE status.
+    turned_away
+        What else our own receiver refused meanwhile, why, and how to mend it, as often as it happened; it may have been
+        anybody's.
+    bind
+        The address that we listen on; None for every one.
     """
 
     destination: str
@@ -39,6 +50,15 @@ class Situation:
     refused: Mapping[int, int] = field(default_factory=dict)
     missing: int = 0
     sends: bool = False
+    repeated: int = 0
+    unclear: Mapping[int, int] = field(default_factory=dict)
+    turned_away: Mapping[tuple[Refused, str, str], int] = field(default_factory=dict)
+    bind: str | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the archive is known to reach this destination: images came, or our receiver refused something."""
+        return bool(self.sends or self.received or self.refused or self.unclear or self.turned_away)
 
 
 _REFUSED = {
@@ -48,6 +68,16 @@ _REFUSED = {
     0x0124: "nobody asked for them",
     0x0111: "another file under the same UID was there",
 }
+
+
+_NOUNS = {
+    Refused.INSTANCE: "instance",
+    Refused.CONTEXT: "presentation context",
+    Refused.ASSOCIATION: "association",
+    Refused.CONNECTION: "connection",
+    Refused.EVERYTHING: "sender",
+}
+_MOST_SAID = 3  # kinds of refusals
 
 
 def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
@@ -64,6 +94,12 @@ def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
     parts = [_main(status, end, situation)]
     for code, number in situation.refused.items():
         parts.append(f"we refused {number}: {_REFUSED.get(code, describe(code))}")
+    if not status.complete:
+        for code, number in situation.unclear.items():
+            said = _REFUSED.get(code, describe(code))
+            parts.append(f"we refused {number} meanwhile that do not say what they belong to: {said}")
+        for (what, why, mend), number in sorted(situation.turned_away.items(), key=lambda item: -item[1])[:_MOST_SAID]:
+            parts.append(f"we refused {count_of(number, _NOUNS[what])} meanwhile: {why}{mend and f' ({mend})'}")
     return "; ".join(part for part in parts if part) or None
 
 
@@ -89,10 +125,9 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
     if claimed and situation.received == 0:
         here = situation.port is not None
         where = "nothing arrived here" if here else f"{situation.destination!r} has none of it"
-        listening = f" (we listen on port {situation.port})" if here else ""
         return (
             f"the archive reports {claimed} moved, but {where}; ask its administrator which address "
-            f"and port it has for {situation.destination!r}{listening}"
+            f"and port it has for {situation.destination!r}{_listening(situation)}"
         )
     if claimed is None:
         return "the archive reports success without any count: nothing shows that anything moved; check the destination"
@@ -102,10 +137,19 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
     )
 
 
+def _listening(situation: Situation) -> str:
+    """Say where we listen, where nothing has come."""
+    if situation.port is None or situation.received:
+        return ""
+    where = "every address of this machine" if situation.bind is None else situation.bind
+    return f" (we listen on port {situation.port} of {where})"
+
+
 def _numbers(end: MoveEnd, situation: Situation) -> str:
     counters = end.counters
-    moved = counters.moved if situation.received is None else situation.received
-    wanted = max((n for n in (situation.expected, counters.due) if n is not None), default=None)
+    moved, wanted = weigh(
+        counters, expected=situation.expected, received=situation.received, repeated=situation.repeated
+    )
     said = []
     if moved is not None and wanted is not None and (moved < wanted or moved):
         said.append(f"{moved} of {wanted} moved" if moved <= wanted else f"{moved} moved")
@@ -120,16 +164,21 @@ def _numbers(end: MoveEnd, situation: Situation) -> str:
 
 def _advice(end: MoveEnd, situation: Situation) -> str:
     code = end.status_code or 0
+    is_reached = situation.is_reached or bool(end.counters.moved)
     title = f"the AE title {situation.destination!r}"
     where = "its address and port" if situation.port is None else f"this machine's address and port {situation.port}"
+    if code == 0xA801 and is_reached:
+        return f": the archive does know {situation.destination!r}, since it has reached it; run it again"
     if code == 0xA801:
         return f": ask the archive's administrator to add {title} with {where}"
-    if code == 0xA702 and (situation.sends or situation.received or end.counters.moved):
+    if code == 0xA702 and (situation.refused or situation.unclear or situation.turned_away):
+        return f": the archive does reach {situation.destination!r}"
+    if code == 0xA702 and is_reached:
         again = "run it again; if the same instances fail each time, it cannot send them"
         return f": the archive does send to {situation.destination!r}; {again}: give its administrator the UIDs"
     if code == 0xA702:
         check = f"check {where} there, the firewall, and that such images are accepted"
-        return f": the archive could not send to {situation.destination!r}; {check}"
+        return f": the archive could not send to {situation.destination!r}; {check}{_listening(situation)}"
     if 0xA700 <= code <= 0xA7FF:
         return ": the archive is short of resources; run it again later, with fewer associations"
     if code in (0xA900, 0x0120):
@@ -137,8 +186,9 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
         return f": the archive does not accept these keys{named} at this level; {advise('try the other model')}"
     if code in (0x0122, 0x0124):
         return ": ask the archive's administrator to allow C-MOVE from our AE title"
-    if code >> 12 == 0xC and not end.counters.moved and not situation.received:
-        return f": some archives say so when {title} is unknown to them or does not answer; check it, then their log"
+    if code >> 12 == 0xC and not is_reached:
+        check = f"check it, then their log{_listening(situation)}"
+        return f": some archives say so when {title} is unknown to them or does not answer; {check}"
     return ""
 
 

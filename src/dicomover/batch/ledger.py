@@ -20,7 +20,7 @@ from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier, Request
 from dicomover.journal import Manifest
-from dicomover.outcome import SUCCESS, Ended, Status, judge_all
+from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge_all
 from dicomover.policy.hopeless import Parties, find_hopeless_cause
 from dicomover.policy.retry import Retry, Tried, schedule_retry
 from dicomover.query.resolve import Resolution
@@ -76,6 +76,7 @@ class Ledger:
         self._later: list[tuple[float, int, OpenRow | SharedMove]] = []
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
+        self._moved_once = False
         self._todo: Iterator[Request] = iter(batch.requests)
         self._left = len(batch.requests)
         self._moves: dict[Identifier, SharedMove] = {}
@@ -169,20 +170,22 @@ class Ledger:
 
     @property
     def has_moved(self) -> bool:
-        """Whether something of this batch has moved lately: the archive does send there."""
+        """Whether something of this batch has moved: the archive does send there."""
         with self._lock:
-            return any(tried.moved for tried in self._recent)
+            return self._moved_once
 
     def hopeless(self, parties: Parties) -> str | None:
         """Say why nothing in this batch can work; None while there is hope."""
         with self._lock:
             recent = list(self._recent)
-        return find_hopeless_cause(recent, parties)
+            moved_once = self._moved_once
+        return find_hopeless_cause(recent, parties, reached=moved_once)
 
     def _put_off(self, work: OpenRow | SharedMove, tried: Tried) -> bool:
         work.tries.append(tried)
         with self._lock:
             self._recent.append(tried)
+            self._moved_once |= tried.moved
         when = schedule_retry(self._retry, work.tries, time.monotonic())
         if when is None:
             return False
@@ -297,14 +300,25 @@ def _sum_up(row: OpenRow) -> Result:
         failed_uids=tuple(uid for verdict in verdicts for uid in verdict.end.failed_uids),
         missing=tuple(instance for verdict in verdicts for instance in verdict.missing),
         unsent=all(verdict.unsent for verdict in verdicts),
+        settled=_settled(verdicts),
     )
+
+
+def _settled(verdicts: list[Verdict]) -> Counters | None:
+    """Sum the counters of what is complete; None if some is not."""
+    total = Counters()
+    for verdict in verdicts:
+        if verdict.settled is None:
+            return None
+        total += verdict.settled
+    return total
 
 
 def add_kept(result: Result, kept: Manifest) -> Result:
     """Add what was here before to the result of what was missing."""
     if not kept.files:
         return result
-    count = len(kept.instances)
+    count = kept.count
     nothing_new = result.status in (Status.FAILURE, Status.EMPTY, Status.NOT_FOUND)
     return replace(
         result,

@@ -155,7 +155,7 @@ def _ask_journal(
     """Take in what the journal says of a request."""
     taken = resumption.look(request, resolution)
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
-    planned.here = len(taken.kept.instances) or (None if taken.skip is None else taken.skip.received)
+    planned.here = taken.kept.count or (None if taken.skip is None else taken.skip.received)
     has_grown = taken.has_grown(resolution)
     if taken.skip is not None and not (recheck and has_grown):
         planned.decision = "skip"

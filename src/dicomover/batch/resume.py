@@ -186,6 +186,8 @@ class Resumption:
         elif result.unsent and not result.attempts:
             self._release(taken)
             return
+        if result.settled is not None:
+            result = replace(result, counters=result.settled)
         details = None
         if self._folder is not None:
             if result.status is not None and result.status.complete:

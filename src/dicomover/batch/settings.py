@@ -113,3 +113,4 @@ class BatchSettings:
     resolve: Resolve
     retry: Retry = Retry()  # noqa: RUF009 - frozen
     names_missing: bool = True
+    bind: str | None = None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dicomover.batch.arrivals import COUNTING_SECONDS, STRAGGLER_SECONDS
-from dicomover.batch.evidence import Evidence
+from dicomover.batch.evidence import Evidence, has_sent
 from dicomover.batch.explain import Situation, explain
 from dicomover.batch.work import SharedMove, Verdict
-from dicomover.outcome import SUCCESS, Ended, Status, judge
+from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge, settle, weigh
 from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Target
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["Facts", "bound_wait", "has_sent", "judge_exchange", "judge_move"]
+__all__ = ["Facts", "bound_wait", "judge_exchange", "judge_move"]
 
 _NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
 
@@ -26,8 +26,8 @@ class Facts:
     ----------
     destination
         The Move Destination's AE title.
-    port
-        Where we listen; None if a third party receives.
+    port, bind
+        Where we listen; no port if a third party receives, no address to bind to if on every one.
     trouble
         Why our receiver has ended; empty while all is well.
     cancelled
@@ -41,21 +41,29 @@ class Facts:
     trouble: str = ""
     cancelled: bool = False
     sends: bool = False
+    bind: str | None = None
 
 
-def judge_move(end: MoveEnd, move: SharedMove, attempts: int, evidence: Evidence, facts: Facts) -> Verdict:
+def judge_move(
+    end: MoveEnd, move: SharedMove, attempts: int, repeated: int, evidence: Evidence, facts: Facts
+) -> Verdict:
     """Say what a C-MOVE came to, after its last attempt."""
     target, running, is_ours = move.target, move.running, facts.port is not None
-    there = None if evidence.present is None else len(evidence.present)
+    there = evidence.count
     missing = evidence.missing(target)
-    if not is_ours and not has_sent(end):
-        there, missing = None, ()  # what a destination has although nothing was sent was there before
+    listed = there is not None and target.instances is not None
+    if not is_ours and not has_sent(end) and (missing or not listed or not end.counters.failed):
+        # What a destination has although nothing was sent was there before. If it has all of what is counted as failed,
+        # it has taken it: some archives count so what a destination answered with a warning.
+        there, missing, listed = None, (), False
     status = judge(
         end.status_code,
         end.counters,
         expected=target.expected,
         received=there,
+        repeated=repeated,
         missing=len(missing),
+        listed=listed,
         ended=end.ended,
         cancelled=facts.cancelled,
     )
@@ -65,19 +73,58 @@ def judge_move(end: MoveEnd, move: SharedMove, attempts: int, evidence: Evidence
     if is_doubted:
         status = Status.CANCELLED if facts.cancelled else Status.LOST
     refused = dict(running.refused)
-    situation = Situation(facts.destination, facts.port, target.expected, there, refused, len(missing), facts.sends)
+    situation = Situation(
+        facts.destination,
+        facts.port,
+        target.expected,
+        there,
+        refused,
+        len(missing),
+        sends=facts.sends,
+        repeated=repeated,
+        unclear=dict(running.unclear),
+        turned_away=dict(running.turned_away),
+        bind=facts.bind,
+    )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:
         said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
+    if running.twins:
+        said.append(f"{len(running.twins)} have the SOP Instance UID of another one in another series; all were kept")
     if running.foreign:
         said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
     if facts.trouble and not status.complete:
         said.append(facts.trouble)
     error = "; ".join(part for part in said if part) or None
     received, size = (there, running.bytes) if is_ours else (None, None)
-    tried = Tried(status, end.status_code, end.counters, end.ended, target.expected, there, refused)
+    tried = Tried(
+        status,
+        end.status_code,
+        end.counters,
+        end.ended,
+        target.expected,
+        there,
+        refused,
+        turned_away=running.turned_away.total() + running.unclear.total(),
+    )
     can_change = not is_doubted or evidence.passing
-    return Verdict(status, end, attempts, received, size, error, missing, tried if can_change else None)
+    return Verdict(
+        status,
+        end,
+        attempts,
+        received,
+        size,
+        error,
+        missing,
+        tried if can_change else None,
+        repeated=repeated,
+        settled=_settle(end, there, target.expected) if status.complete else None,
+    )
+
+
+def _settle(end: MoveEnd, there: int | None, expected: int | None) -> Counters | None:
+    moved, _ = weigh(end.counters, expected=expected, received=there)
+    return None if moved is None else settle(end.counters, moved)
 
 
 def judge_exchange(end: MoveEnd) -> Status:
@@ -85,14 +132,9 @@ def judge_exchange(end: MoveEnd) -> Status:
     return judge(end.status_code, end.counters, ended=end.ended)
 
 
-def has_sent(end: MoveEnd) -> bool:
-    """Tell whether the archive says that it has sent something, by a count or by a final success."""
-    return end.status_code == SUCCESS or bool(end.counters.moved)
-
-
 def bound_wait(end: MoveEnd, target: Target) -> tuple[int, float]:
     """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
-    claimed = end.counters.moved
+    claimed, _ = weigh(end.counters, expected=target.expected)
     if end.ended is Ended.LOST:
         return target.expected or 0, STRAGGLER_SECONDS
     if claimed is None and end.status_code == SUCCESS:

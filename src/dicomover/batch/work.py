@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from dicomover.batch.arrivals import RunningMove
 from dicomover.identifier import Request
 from dicomover.journal import Asked, Decision, File, Manifest, decide
-from dicomover.outcome import Status
+from dicomover.outcome import Counters, Status
 from dicomover.policy.retry import Tried
 from dicomover.query.resolve import Resolution, Target
 from dicomover.summary import Instance, Result
@@ -70,7 +70,9 @@ class Verdict:
     """What one C-MOVE came to: how its exchange ended (`end`), held against what is there.
 
     `tried` is the same for the policy of retries; None where another attempt could not help. `unsent` says that the
-    batch stopped before anything was sent. A row's `Result` is put together from the verdicts on its C-MOVEs.
+    batch stopped before anything was sent; `repeated` how many sub-operations of it brought what had come already;
+    `settled` are the counters of what is complete as the journal keeps them. A row's `Result` is put together from the
+    verdicts on its C-MOVEs.
     """
 
     status: Status
@@ -82,6 +84,8 @@ class Verdict:
     missing: tuple[Instance, ...] = ()
     tried: Tried | None = None
     unsent: bool = False
+    repeated: int = 0
+    settled: Counters | None = None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import add_kept
 from dicomover.batch.resume import Resumption, narrow_to_missing
 from dicomover.batch.run import BatchRun
-from dicomover.batch.verdict import Facts, bound_wait, has_sent, judge_exchange, judge_move
+from dicomover.batch.verdict import Facts, bound_wait, judge_exchange, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import (
     AssociationLost,
@@ -25,13 +25,13 @@ from dicomover.errors import (
     ReceiverError,
 )
 from dicomover.events import Admission, MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import NOTHING, Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.hopeless import Parties
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
-from dicomover.query.instances import instances_of
+from dicomover.query.instances import instances_of, studies_of
 from dicomover.query.resolve import Resolution, TooManyMatches, no_match
 from dicomover.summary import Result
 from dicomover.wire.association import Association
@@ -272,14 +272,14 @@ class Worker:
 
     def _move(self, move: SharedMove) -> Verdict:
         running = move.running
-        running.refused.clear()
         if self._tally is not None:
+            self._ask_for_studies(move)
             self._tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)
             if self._tally is not None:
                 wanted, quiet = bound_wait(end, move.target)
-                self._tally.wait(running, wanted, quiet)
+                self._tally.wait(running, wanted, quiet, move.target.expected)
                 if end.counters.failed:  # our receiver may be about to tell that it refused them
                     self._tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
         except ContextRejected as error:
@@ -287,12 +287,23 @@ class Worker:
         finally:
             if self._tally is not None:
                 self._tally.end(running)
-        earlier = move.latest
+        earlier, repeated = move.latest, running.repeated
         if earlier is not None:
             attempts += earlier.attempts
+            if (earlier.end.counters.moved or 0) > (end.counters.moved or 0):
+                repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
         evidence = self._evidence(move, end)
-        return judge_move(end, move, attempts, evidence, self._facts())
+        return judge_move(end, move, attempts, repeated, evidence, self._facts())
+
+    def _ask_for_studies(self, move: SharedMove) -> None:
+        """Learn which studies a patient has: their images may carry an ID that was merged, or is written otherwise."""
+        running, identifier = move.running, move.target.identifier
+        if identifier.level is not Level.PATIENT or running.of_patient is not None or not self._settings.names_missing:
+            return
+        with contextlib.suppress(QueryRefused, ContextRejected):
+            studies = studies_of(identifier, self._line.find, certain=True)
+            running.of_patient = frozenset(study.study for study in studies)
 
     def _facts(self) -> Facts:
         scp = None if self._tally is None else self._tally.scp
@@ -302,6 +313,7 @@ class Worker:
             trouble="" if scp is None or scp.failed is None else str(scp.failed),
             cancelled=self._controls.cancelled,
             sends=self._ledger.has_moved,
+            bind=self._settings.bind,
         )
 
     def _name_missing(self, move: SharedMove, verdict: Verdict) -> None:
@@ -315,27 +327,13 @@ class Worker:
     def _evidence(self, move: SharedMove, end: MoveEnd) -> Evidence:
         """Look at what is there, on our disk or at a destination that can be asked."""
         if self._tally is not None:
-            return Evidence(move.running.sop_uids.keys())
-        if self._witness is None:
-            return Evidence()
-        who = f"{self._witness.node} could not be asked what has arrived"
-        if move.target.instances is None:
-            return Evidence(doubt=f"{who}: the archive does not list the instances, so nothing can be compared")
-        wanted = max(move.target.expected or 0, end.counters.moved or 0) if has_sent(end) else 0
-        try:
-            return Evidence(self._witness.held(move.target, wanted))
-        except (QueryRefused, ContextRejected) as error:
-            return Evidence(doubt=f"{who}: {error}")
-        except (AssociationLost, ProtocolError) as error:
-            return Evidence(doubt=f"{who}: {error}; run it again", passing=True)
-        except Stop as stop:
-            why = "the batch was cancelled before" if self._controls.cancelled else str(stop)
-            return Evidence(doubt=f"{who}: {why}; run it again")
+            return Evidence(move.running.sop_uids.keys(), twins=len(move.running.twins or ()))
+        return Evidence() if self._witness is None else self._witness.look_after(move.target, end)
 
     def _exchange(self, move: SharedMove, running: RunningMove) -> tuple[int, MoveEnd]:
         """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
         attempts = 0
-        here = len(running.sop_uids)
+        here = running.received
         end: MoveEnd | None = None
         while True:
             try:
@@ -345,7 +343,7 @@ class Worker:
                     raise
                 return attempts, end  # it was sent: what came of it is known
             attempts += 1
-            untouched = end.lost_by in GONE and end.counters == Counters() and len(running.sop_uids) == here
+            untouched = end.lost_by in GONE and end.counters == Counters() and running.received == here
             if not (untouched and was_idle) or self._controls.cancelled:
                 return attempts, end
 
@@ -375,6 +373,7 @@ class Worker:
                     move.number,
                     running.message_id,
                     patient_ids=patients,
+                    patient_study_uids=running.of_patient or NOTHING,
                     study_uids=identifier.uids(Level.STUDY),
                     series_uids=identifier.uids(Level.SERIES),
                     sop_uids=identifier.uids(Level.IMAGE),

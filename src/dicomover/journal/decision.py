@@ -85,11 +85,11 @@ def decide(result: Result | None, files: FileCheck | None = None, *, expected: i
     if result is None:
         return Decision.MOVE
     if files is not None:
-        here = files.intact.instances
+        here = files.intact.count
         if not here and (files.missing or files.changed or is_verified(result)):
             return Decision.MOVE
         promised = max(result.expected or 0, result.received or 0)
-        if files.missing or files.changed or len(here) < promised:
+        if files.missing or files.changed or here < promised:
             return Decision.RETRY
     if not is_verified(result):
         return Decision.RETRY

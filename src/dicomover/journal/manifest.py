@@ -88,15 +88,20 @@ class Manifest:
         return frozenset(file.sop for file in self.files)
 
     @property
+    def count(self) -> int:
+        """How many instances are here; one SOP Instance UID in two series is two of them."""
+        return len({(file.series, file.sop) for file in self.files})
+
+    @property
     def bytes(self) -> int:
         """The size of all files."""
         return sum(file.size for file in self.files)
 
     def merge(self, later: Iterable[File]) -> Manifest:
-        """Take in files that came later: they replace what has their path or their SOP Instance UID."""
+        """Take in files that came later: they replace what has their path, or their UIDs down to the instance."""
         came = tuple(later)
-        paths, instances = {file.path for file in came}, {file.sop for file in came}
-        kept = (file for file in self.files if file.path not in paths and file.sop not in instances)
+        paths, instances = {file.path for file in came}, {(file.series, file.sop) for file in came}
+        kept = (file for file in self.files if file.path not in paths and (file.series, file.sop) not in instances)
         return Manifest((*kept, *came))
 
 

@@ -38,7 +38,9 @@ class Parties:
 _Cause = Literal["calling", "called", "destination", "unsent", "elsewhere"]
 
 
-def find_hopeless_cause(tries: Sequence[Tried], parties: Parties, *, least: int = 3) -> str | None:
+def find_hopeless_cause(
+    tries: Sequence[Tried], parties: Parties, *, least: int = 3, reached: bool = False
+) -> str | None:
     """Tell whether nothing in this batch can work, so that it stops with one sentence.
 
     Parameters
@@ -49,6 +51,8 @@ def find_hopeless_cause(tries: Sequence[Tried], parties: Parties, *, least: int 
         Whom to name.
     least
         How many in a row, with nothing moved in between, make it certain.
+    reached
+        Whether something of this batch has come to the destination before, however long ago.
 
     Returns
     -------
@@ -59,8 +63,9 @@ def find_hopeless_cause(tries: Sequence[Tried], parties: Parties, *, least: int 
     -----
     An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4) needs no second proof
     unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an unknown destination; that
-    takes twice as many, all for studies that C-FIND has found, and nothing moved before. So does an archive that counts
-    instances as moved of which none arrive here: they go to somebody else.
+    takes twice as many, all for studies that C-FIND has found. So does an archive that counts instances as moved of
+    which none arrive here: they go to somebody else. None of these is the cause where something has come to the same
+    destination in this batch, or our own receiver has refused something: then the archive knows the way.
 
     Examples
     --------
@@ -78,13 +83,13 @@ def find_hopeless_cause(tries: Sequence[Tried], parties: Parties, *, least: int 
             run += 1
         elif tried.moved or tried.status in RETRIABLE:
             break
-    ever = any(tried.moved for tried in tries)
+    ever = reached or any(tried.moved for tried in tries)
     if cause in ("calling", "called") and not ever:
         least = 1
-    elif cause in ("unsent", "elsewhere"):
-        least = 2 * least
-        if ever:
+    elif cause in ("destination", "unsent", "elsewhere"):
+        if ever or any(tried.has_reached_us for tried in tries):
             return None
+        least *= 1 if cause == "destination" else 2
     return _tell(cause, run, parties) if run >= least else None
 
 

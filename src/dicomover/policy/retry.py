@@ -176,6 +176,8 @@ class Tried:
         Instances as in the summary, and those that our own receiver refused, by C-STORE status.
     error
         What stood in the way, if it was not a C-MOVE response.
+    turned_away
+        How many associations our own receiver turned away meanwhile, and instances that belong to nobody.
     """
 
     status: Status
@@ -186,6 +188,12 @@ class Tried:
     received: int | None = None
     refused: Mapping[int, int] = field(default_factory=dict)
     error: NodeError | None = None
+    turned_away: int = 0
+
+    @property
+    def has_reached_us(self) -> bool:
+        """True if our own receiver has refused something meanwhile: the archive knows the way."""
+        return bool(self.refused or self.turned_away)
 
     @property
     def moved(self) -> bool:

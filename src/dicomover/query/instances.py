@@ -51,10 +51,26 @@ def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
     return found
 
 
-def studies_of(identifier: Identifier, find: Find) -> list[Identifier]:
-    """Return the studies behind a patient; raises NodeError if the archive refuses."""
+def studies_of(identifier: Identifier, find: Find, *, certain: bool = False) -> list[Identifier]:
+    """Return the studies behind a patient; raises NodeError if the archive refuses.
+
+    An answer that names another patient is left out, since some archives ignore a key; if it has to be `certain`, so is
+    one that names none.
+    """
     keys = identifier.keys()
-    studies = _uids_below(Level.STUDY, identifier, keys, find)
+    asked = identifier.patient.casefold()
+
+    def find_his(
+        level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        answers = ((read_texts(answer, "PatientID"), answer) for answer in find(level, model, keys, returned, limit))
+        return [
+            answer
+            for patients, answer in answers
+            if (asked in map(str.casefold, patients) if patients else not certain)
+        ]
+
+    studies = _uids_below(Level.STUDY, identifier, keys, find_his)
     return [Identifier.of(Level.STUDY, identifier.model, {**keys, "StudyInstanceUID": study}) for study in studies]
 
 
