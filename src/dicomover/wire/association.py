@@ -16,7 +16,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
-from dicomover.identifier import Model
+from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.text.face import advise
@@ -30,6 +30,7 @@ from dicomover.wire.responses import (
     Deadlines,
     MoveEnd,
     StopSign,
+    expect_data_set,
     read_counters,
     read_offending_element,
     read_status,
@@ -229,11 +230,13 @@ class Association:
                 except AssociationLost as error:
                     raise AssociationLost(wait.explain(error), error.by) from error
                 status = read_status(answer.command)
-                if status not in PENDING:
-                    done = True
+                done = status not in PENDING
+                if (limit is None or seen <= limit) and (not done or answer.data):
+                    match = decode_identifier(answer.data, context.transfer_syntaxes[0])
+                    if not done or _is_match(match, identifier):
+                        yield match
+                if done:
                     break
-                if limit is None or seen <= limit:
-                    yield decode_identifier(answer.data, context.transfer_syntaxes[0])
                 if seen == limit:
                     self._send_cancel(context, message_id)
         finally:
@@ -336,7 +339,7 @@ class Association:
             **command,
         }
         logger.debug("send %s, %d bytes of identifier", full, len(data))
-        self._wire.send_message(context.id, full, data)
+        self._wire.send_message(context.id, full, data, self._stop.give_up_at)
 
     def _send_cancel(self, context: Context, message_id: int) -> None:
         logger.info("C-CANCEL to %s", self.node)
@@ -345,13 +348,14 @@ class Association:
             "MessageIDBeingRespondedTo": message_id,
             "CommandDataSetType": cs.NO_DATA_SET,
         }
-        self._wire.send_message(context.id, command)
+        self._wire.send_message(context.id, command, until=self._stop.give_up_at)
 
     def _answer(self, context: Context, request: int, message_id: int, wait: Deadlines) -> Message:
         wait.begin()
         self.served += 1
+        expect = partial(expect_data_set, is_find=request == cs.C_FIND_RQ)
         while True:
-            message = self._wire.read_message(wait)
+            message = self._wire.read_message(wait, expect)
             command = message.command
             logger.debug("received %s, %d bytes of identifier", without_comment(command), len(message.data))
             if command.get("MessageIDBeingRespondedTo") not in self._answered or message_id in self._answered:
@@ -365,6 +369,11 @@ class Association:
         if read_status(message.command) not in PENDING:
             self._answered.append(message_id)
         return message
+
+
+def _is_match(answer: Dataset, asked: Dataset) -> bool:
+    """Tell whether the data set of a final response is one more match rather than something that it has no use for."""
+    return bool(answer.get(Level.parse(asked.QueryRetrieveLevel).unique_key))
 
 
 _SERVICE_NAMES = {

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Command = dict[str, int | str]
-"""Values by DICOM keyword; numbers are int, everything else is text without its padding."""
+"""Values by DICOM keyword; numbers and a single tag are int, everything else is text without its padding."""
 
 # CommandField, PS3.7 Table E.1-1; a response is its request with RESPONSE set.
 C_STORE_RQ: Final = 0x0001
@@ -60,6 +60,7 @@ _ELEMENTS = {
 _BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in _ELEMENTS.items()}
 _HEAD = struct.Struct("<HHL")
 _US = struct.Struct("<H")
+_TAG = struct.Struct("<HH")
 _PADDING = {"UI": b"\0", "AE": b" ", "LO": b" "}
 
 
@@ -91,7 +92,9 @@ def encode(command: Mapping[str, int | str]) -> bytes:
 
 
 def decode(raw: bytes | bytearray | memoryview) -> Command:
-    """Decode a command set; elements that are not used here are passed over.
+    r"""Decode a command set; elements that are not used here, or have no value that can be read, are passed over.
+
+    Several tags in OffendingElement (0000,0901) are a text of eight digits each, joined by `\`.
 
     Raises
     ------
@@ -113,12 +116,16 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
         if group != 0 or length > end - offset:
             raise ValueError(f"the command set has a bad element ({group:04X},{element:04X}) of {length} bytes")
         keyword, vr = _BY_ELEMENT.get(element, ("", ""))
-        if vr in ("US", "AT"):
-            if length == (2 if vr == "US" else 4):
-                number = _US.unpack_from(raw, offset)[0]
-                command[keyword] = number if vr == "US" else number << 16 | _US.unpack_from(raw, offset + 2)[0]
-            elif length:
-                raise ValueError(f"{keyword} has {length} bytes")
+        if vr == "US":
+            # Two bytes; some write four. Of several values, which no number of ours has, the first one stands.
+            if length:
+                command[keyword] = int.from_bytes(
+                    raw[offset : offset + (4 if length == 4 else min(length, 2))], "little"
+                )
+        elif vr == "AT":
+            tags = [first << 16 | second for first, second in _TAG.iter_unpack(raw[offset : offset + length // 4 * 4])]
+            if tags:
+                command[keyword] = tags[0] if len(tags) == 1 else "\\".join(f"{tag:08X}" for tag in tags)
         elif vr:
             command[keyword] = bytes(raw[offset : offset + length]).decode("ascii", "replace").strip(" \0")
         offset += length

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 
 from dicomover.errors import AssociationLost, LostBy, ProtocolError
 from dicomover.wire import command_set
-from dicomover.wire.messages import Assembly, Context, Message, Part, encode_message
+from dicomover.wire.command_set import Command
+from dicomover.wire.messages import Assembly, Context, Due, Message, Part, encode_message, expect_announced
 from dicomover.wire.pdus import (
     ABORT,
     ASSOCIATE_RQ,
@@ -32,6 +33,7 @@ __all__ = ["Connection", "Until", "Waker", "wait_forever"]
 _ASSOCIATION_PDU_CAP = 1 << 20
 _PDU_SECONDS = 60.0  # a PDU that has begun must end within this
 _READ = 1 << 18
+_SOON = 2.0  # seconds for a data set that a final response announces: many announce one and send none
 
 Until = Callable[[], float | None]
 """Asked whenever a wait begins or is woken: the `time.monotonic()` at which to give up, or None for never."""
@@ -40,6 +42,14 @@ Until = Callable[[], float | None]
 def wait_forever() -> float | None:
     """Wait without limit."""
     return None
+
+
+def _no_later_than(limit: float, until: Until) -> Until:
+    def whichever_is_first() -> float:
+        moment = until()
+        return limit if moment is None else min(moment, limit)
+
+    return whichever_is_first
 
 
 class Waker:
@@ -95,6 +105,7 @@ class Connection:
         self._waker = waker
         self._buffer = bytearray()
         self._assembly = Assembly()
+        self._may_owe_data = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
@@ -104,7 +115,11 @@ class Connection:
     # --- bytes
 
     def _wait(self, events: int, until: Until) -> None:
-        """Sleep until the socket is ready, asking `until` at the start and after every wake."""
+        if not self._sleep(events, until):
+            raise self.give_up("nothing came in time", LostBy.TIMEOUT)
+
+    def _sleep(self, events: int, until: Until) -> bool:
+        """Sleep until the socket is ready, asking `until` at the start and after every wake; tell whether it is."""
         # `until` is asked before each sleep and the waker is drained after it, never the other way round: a wish that
         # comes between the two leaves a byte in the waker, and the sleep ends at once.
         if events != self._events:
@@ -114,10 +129,10 @@ class Connection:
             limit = until()
             timeout = None if limit is None else limit - time.monotonic()
             if timeout is not None and timeout <= 0:
-                raise self.give_up("nothing came in time", LostBy.TIMEOUT)
+                return False
             for key, _ in self._selector.select(timeout):
                 if key.fileobj is self.sock:
-                    return
+                    return True
                 assert self._waker is not None
                 self._waker.drain()
 
@@ -139,17 +154,20 @@ class Connection:
             self._buffer += chunk
             return
 
-    def send(self, raw: bytes | bytearray | memoryview, seconds: float = _PDU_SECONDS) -> None:
-        """Write all bytes, or raise AssociationLost."""
+    def send(
+        self, raw: bytes | bytearray | memoryview, seconds: float = _PDU_SECONDS, until: Until = wait_forever
+    ) -> None:
+        """Write all bytes, or raise AssociationLost if the peer does not take them in time."""
         limit = time.monotonic() + seconds
+        until = _no_later_than(limit, until)
         view = memoryview(raw)
         while view:
             try:
                 view = view[self.sock.send(view) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                self._wait(selectors.EVENT_WRITE, lambda: limit)
+                self._wait(selectors.EVENT_WRITE, until)
             except ssl.SSLWantReadError:
-                self._wait(selectors.EVENT_READ, lambda: limit)
+                self._wait(selectors.EVENT_READ, until)
             except OSError as error:
                 raise self.give_up("the connection broke", LostBy.CLOSED) from error
 
@@ -171,14 +189,9 @@ class Connection:
         cap = self.max_pdu if kind == P_DATA else _ASSOCIATION_PDU_CAP
         if not ASSOCIATE_RQ <= kind <= ABORT or length > cap:
             raise self.refuse(f"a PDU of type {kind} and {length} bytes (allowed: {cap})", reason=1)
-        begun = time.monotonic()
-
-        def patient() -> float | None:
-            limit = until()
-            return begun + _PDU_SECONDS if limit is None else min(limit, begun + _PDU_SECONDS)
-
+        until = _no_later_than(time.monotonic() + _PDU_SECONDS, until)
         while len(self._buffer) < 6 + length:
-            self._receive(patient)
+            self._receive(until)
         body = bytes(memoryview(self._buffer)[6 : 6 + length])
         del self._buffer[: 6 + length]
         return kind, memoryview(body)
@@ -230,7 +243,7 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Tell, without waiting, whether the peer has left an idle association."""
-        if not self.open or self._buffer or self._assembly.parts:
+        if not self.open or self._buffer or not self._assembly.is_empty:
             return True
         try:
             chunk = self.sock.recv(_READ)
@@ -243,13 +256,22 @@ class Connection:
 
     # --- DIMSE messages
 
-    def send_message(self, context_id: int, command: Mapping[str, int | str], data: bytes = b"") -> None:
+    def send_message(
+        self, context_id: int, command: Mapping[str, int | str], data: bytes = b"", until: Until = wait_forever
+    ) -> None:
         """Send a command set and, if there is one, its data set, in as few writes as the peer's PDU size allows."""
         for raw in encode_message(context_id, command, data, self.peer_max_pdu):
-            self.send(raw)
+            self.send(raw, until=until)
 
-    def read_message(self, until: Until = wait_forever) -> Message:
+    def read_message(self, until: Until = wait_forever, expect: Callable[[Command], Due] = expect_announced) -> Message:
         """Return the next DIMSE message.
+
+        Parameters
+        ----------
+        until
+            When to give up.
+        expect
+            Asked, for each command set, whether its data set is waited for.
 
         Raises
         ------
@@ -259,33 +281,58 @@ class Connection:
             If what comes is not a DIMSE message.
         """
         part = self._read_part(until)
+        if not part.is_command and self._may_owe_data:  # that of the message before, which was not waited for
+            part = self._read_part(until)
         if not part.is_command:
             raise self.refuse("parts of a message out of order", reason=6)
         try:
             command = command_set.decode(part.data)
         except ValueError as error:
             raise self.refuse(f"a command set that cannot be read ({error})", reason=6) from error
-        if command.get("CommandDataSetType", command_set.NO_DATA_SET) == command_set.NO_DATA_SET:
+        due = expect(command)
+        self._may_owe_data = not (due is not Due.NEVER and self._has_data_set(due, until))
+        if self._may_owe_data:
             return Message(part.context_id, command)
-        data_set = self._read_part(until)
-        if data_set.is_command:
-            raise self.refuse("parts of a message out of order", reason=6)
-        return Message(data_set.context_id, command, bytes(data_set.data))
+        data_set = self._assembly.parts.popleft()
+        if data_set.context_id != part.context_id:
+            raise self.refuse("a data set in another presentation context than its command", reason=6)
+        return Message(part.context_id, command, bytes(data_set.data))
+
+    def _has_data_set(self, due: Due, until: Until) -> bool:
+        """Wait for the next part as long as it is due; tell whether it is a data set."""
+        parts = self._assembly.parts
+        if due is Due.NEXT:
+            while not parts:
+                self._read_fragments(until)
+        elif not parts:
+            # The message is whole: a connection that ends here, or goes on with nonsense, has been closed by whoever
+            # found out, and the next request does not go over it.
+            limit = time.monotonic() + (_SOON if due is Due.SOON else 0.0)
+            with contextlib.suppress(AssociationLost, ProtocolError):
+                while not parts and (self._buffer or self._has_bytes(limit, until)):
+                    self._read_fragments(until)
+        return bool(parts) and not parts[0].is_command
+
+    def _has_bytes(self, limit: float, until: Until) -> bool:
+        return not self._assembly.is_empty or self._sleep(selectors.EVENT_READ, _no_later_than(limit, until))
 
     def _read_part(self, until: Until) -> Part:
         while not self._assembly.parts:
-            kind, body = self.read_pdu(until)
-            if kind == P_DATA:
-                try:
-                    self._assembly.add(body)
-                except ValueError as error:
-                    raise self.refuse(str(error), reason=6) from error
-            elif kind == RELEASE_RQ:
-                self.answer_release()
-                raise AssociationLost("the peer released the association", LostBy.RELEASE)
-            elif kind == ABORT:
-                self.close()
-                raise AssociationLost("the peer aborted the association", LostBy.ABORT)
-            else:
-                raise self.refuse(f"a PDU of type {kind} where a message was due", reason=2)
+            self._read_fragments(until)
         return self._assembly.parts.popleft()
+
+    def _read_fragments(self, until: Until) -> None:
+        kind, body = self.read_pdu(until)
+        if kind == P_DATA:
+            try:
+                self._assembly.add(body)
+            except ValueError as error:
+                raise self.refuse(str(error), reason=6) from error
+        elif kind == RELEASE_RQ:
+            self.answer_release()
+            raise AssociationLost("the peer released the association", LostBy.RELEASE)
+        elif kind == ABORT:
+            self.close()
+            raise AssociationLost("the peer aborted the association", LostBy.ABORT)
+        else:
+            raise self.refuse(f"a PDU of type {kind} where a message was due", reason=2)

@@ -6,12 +6,13 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from dicomover.wire import command_set
-from dicomover.wire.command_set import Command
+from dicomover.wire.command_set import NO_DATA_SET, Command
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
-__all__ = ["Assembly", "Context", "Message", "Part", "encode_message"]
+__all__ = ["Assembly", "Context", "Due", "Message", "Part", "encode_message", "expect_announced"]
 
 _PDV_HEAD = struct.Struct(">LBB")
 _COMMAND, _LAST = 1, 2  # of the message control header
@@ -46,6 +47,20 @@ class Part:
     data: bytes | bytearray = field(repr=False)
 
 
+class Due(Enum):
+    """Whether a data set is waited for; peers announce what they do not send, and send what they did not announce."""
+
+    NEVER = "never"  # what comes all the same is passed over
+    AT_HAND = "at hand"  # if it has come already
+    SOON = "soon"  # for a moment: the message is whole without it
+    NEXT = "next"  # whatever comes next decides
+
+
+def expect_announced(command: Command) -> Due:
+    """Believe CommandDataSetType (0000,0800)."""
+    return Due.NEVER if command.get("CommandDataSetType", NO_DATA_SET) == NO_DATA_SET else Due.NEXT
+
+
 class Assembly:
     """Puts the fragments of P-DATA-TF PDUs together; `parts` are whole and wait to be taken, in their order."""
 
@@ -53,6 +68,11 @@ class Assembly:
         self.parts: deque[Part] = deque()
         self._begun = bytearray()
         self._is_command = True
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is waiting and nothing has begun."""
+        return not self.parts and not self._begun
 
     def add(self, body: memoryview) -> None:
         """Take in the presentation data values of one PDU.
@@ -85,7 +105,7 @@ class Assembly:
 def encode_message(context_id: int, command: Mapping[str, int | str], data: bytes, max_pdu: int) -> Iterator[bytearray]:
     """Yield a command set and, if there is one, its data set as P-DATA-TF PDUs, several in one piece of bytes."""
     raw = bytearray()
-    room = max(max_pdu - 6, 1 << 10)
+    room = max(max_pdu - 6 & ~1, 2)  # a fragment has an even number of bytes (PS3.8 Annex E.2)
     for is_command, part in ((_COMMAND, command_set.encode(command)), (0, data)):
         view = memoryview(part)
         while view:

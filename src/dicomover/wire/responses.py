@@ -10,6 +10,7 @@ from dicomover.errors import AssociationLost, LostBy, ProtocolError
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended
 from dicomover.wire.command_set import Command
+from dicomover.wire.messages import Due, expect_announced
 
 __all__ = [
     "CANCEL_GRACE",
@@ -17,6 +18,7 @@ __all__ = [
     "Deadlines",
     "MoveEnd",
     "StopSign",
+    "expect_data_set",
     "read_counters",
     "read_offending_element",
     "read_status",
@@ -165,6 +167,17 @@ class Deadlines:
         return str(error)
 
 
+def expect_data_set(command: Command, *, is_find: bool) -> Due:
+    """Say whether to wait for the data set of a response, whatever it announces.
+
+    A pending response to C-FIND is nothing without one; none of C-MOVE's has a use for one (PS3.4 section C.4.2.1.4).
+    A final response counts without one: what it announces and never sends is not waited for.
+    """
+    if command.get("Status") in PENDING:
+        return Due.NEXT if is_find else Due.NEVER
+    return Due.AT_HAND if expect_announced(command) is Due.NEVER else Due.SOON
+
+
 def read_status(command: Command) -> int:
     """Return the status of a response."""
     return int(command["Status"])
@@ -181,9 +194,10 @@ def read_counters(command: Command) -> Counters:
 
 
 def read_offending_element(command: Command) -> str:
-    """Return the tag that a response names as offending, such as `(0010,0020)`; empty if it names none."""
-    tag = command.get("OffendingElement")
-    return "" if tag is None else f"({int(tag) >> 16:04X},{int(tag) & 0xFFFF:04X})"
+    """Return the tags that a response names as offending, such as `(0010,0020)`; empty if it names none."""
+    tags = command.get("OffendingElement", "")
+    digits = [f"{tags:08X}"] if isinstance(tags, int) else tags.split("\\") if tags else []
+    return ", ".join(f"({each[:4]},{each[4:]})" for each in digits)
 
 
 def without_comment(command: Command) -> Command:
