@@ -13,7 +13,7 @@ from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
-from dicomover.wire.connection import Connection
+from dicomover.wire.connection import Connection, Until, wait_forever
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
 from dicomover.wire.pdus import ASSOCIATE_RQ, P_DATA
@@ -52,16 +52,18 @@ class StoringConnection(Connection):
         self.how = how
         self.is_repeated = False
 
-    def send(self, raw: bytes | bytearray | memoryview, seconds: float = 60.0) -> None:
+    def send(self, raw: bytes | bytearray | memoryview, seconds: float = 60.0, until: Until = wait_forever) -> None:
         """Write all bytes; an association request in the way of the script."""
         if raw[0] == ASSOCIATE_RQ and self.how.request is not None:
             raw = self.how.request(bytes(raw))
-        super().send(self.how.first_bytes or raw, seconds)
+        super().send(self.how.first_bytes or raw, seconds, until)
 
-    def send_message(self, context_id: int, command: Mapping[str, int | str], data: bytes = b"") -> None:
+    def send_message(
+        self, context_id: int, command: Mapping[str, int | str], data: bytes = b"", until: Until = wait_forever
+    ) -> None:
         """Send a message in the way of the script."""
         if self.how.instance is None and not self.how.excess:
-            super().send_message(context_id, command, data)
+            super().send_message(context_id, command, data, until)
             return
         message = RawMessage(split_command(command_set.encode(command)), data, self.is_repeated)
         if self.how.instance is not None:
