@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,8 +52,8 @@ class Attribute:
     Attributes
     ----------
     name
-        Its one name: the keyword where DICOM's dictionary has one, else `gggg,eeee:VR`; of what is in a sequence, the
-        names of all on the way to it, joined by dots.
+        Its one name: the keyword where DICOM's dictionary has one, else `gggg,eeee:VR`, without a VR that is UN; of
+        what is in a sequence, the names of all on the way to it, joined by dots.
     path
         The tags on the way to it, its own the last.
     vr
@@ -86,7 +88,7 @@ def attribute_of(name: str) -> Attribute:
     Examples
     --------
     >>> attribute_of("(0008,0050)").name, attribute_of("0009,1001").name, attribute_of("0009,1001:LO").vr
-    ('AccessionNumber', '0009,1001:UN', 'LO')
+    ('AccessionNumber', '0009,1001', 'LO')
     >>> attribute_of("RequestAttributesSequence.0040,0009").name
     'RequestAttributesSequence.ScheduledProcedureStepID'
     """
@@ -114,11 +116,13 @@ def _read_step(text: str) -> tuple[str, int, str]:
         return known, tag, said or vr.split(" or ")[0]
     if said and said not in _VRS:
         raise NoKey(f"has a VR that DICOM does not know, {said!r}", _HOW)
-    if tag & 0xFFFF == 0 or tag >> 16 in (0xFFFE, 0xFFFF):
-        raise NoKey("is no attribute to ask by", "leave it out")
-    creator = tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF
+    group, element = tag >> 16, tag & 0xFFFF
+    if element == 0 or group in (0x0001, 0x0003, 0x0005, 0x0007, 0xFFFE, 0xFFFF) or (group & 1 and element < 0x10):
+        raise NoKey("is no tag of DICOM's dictionary", "name it by its keyword")  # nor can it be a private one
+    creator = group & 1 and element <= 0xFF
     vr = said or ("LO" if creator else "UN")
-    return f"{tag >> 16:04X},{tag & 0xFFFF:04X}:{vr}", tag, vr
+    name = f"{group:04X},{element:04X}"
+    return name if vr == "UN" else f"{name}:{vr}", tag, vr
 
 
 def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
@@ -148,17 +152,36 @@ def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
             dataset[tag] = DataElement(tag, "SQ", Sequence())
         return
     # pydicom would put a value that it does not like, which may be a birth date, into a warning.
+    if (vr == "IS" and not _are(int, value)) or (vr == "DS" and not _are(float, value)):
+        raise ValueError(f"no {vr}")
     if vr in TEXTS:
         parts = value.split("\\") if "\\" in value else value
         dataset[tag] = DataElement(tag, vr, parts, validation_mode=IGNORE, already_converted=vr in ("DS", "IS"))
     else:
-        dataset[tag] = DataElement(tag, vr, _convert(vr, value), validation_mode=IGNORE)
+        try:
+            converted = _convert(vr, value)
+        except (OverflowError, struct.error) as error:
+            raise ValueError(f"no {vr}") from error
+        dataset[tag] = DataElement(tag, vr, converted, validation_mode=IGNORE)
+
+
+def _are(kind: type[int | float], value: str) -> bool:
+    """Tell whether all values are numbers of a kind, and written in ASCII."""
+    if "_" in value or not value.isascii():
+        return False
+    try:
+        return all(math.isfinite(kind(part)) for part in value.split("\\") if part)
+    except ValueError:
+        return False
 
 
 def _convert(vr: str, value: str) -> object:
     if vr in INTEGERS or vr in FLOATS or vr == "AT":
         read = float if vr in FLOATS else int if vr in INTEGERS else Tag
         values = [read(part) for part in value.split("\\") if part]
+        code = "<" + ({**INTEGERS, **FLOATS}.get(vr) or "L")
+        if any(not math.isfinite(number) or not struct.pack(code, number) for number in values):
+            raise ValueError(f"no {vr}")
         return values[0] if len(values) == 1 else values or None
     raw = value.encode()
     return raw + b" " * (len(raw) % 2)

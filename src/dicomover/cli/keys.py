@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from pydicom.datadict import dictionary_VR
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom import Dataset
 
+from dicomover.attributes.attribute import attribute_of, put_value
 from dicomover.errors import ConfigurationError
-from dicomover.identifier import Level, query_dataset
-from dicomover.requests.names import keyword_of
+from dicomover.identifier import Level
+from dicomover.requests.names import name_of
 
 __all__ = ["keys_of", "level_among", "level_of_find", "read_query_file"]
 
@@ -86,31 +84,19 @@ def _key(text: str, where: str, option: str, bare: bool) -> _Key:
     if not name.strip():
         raise click.BadParameter(f"{where} names no attribute before the '='; {_NOTATION}", param_hint=option)
     try:
-        keyword = keyword_of(name)
+        keyword = name_of(name)
     except KeyError as error:
         # Without "=" the whole text may be a value that went astray.
         shown = f"{name.strip()!r} " if equals else "what stands there "
         raise click.BadParameter(f"{where}: {shown}{error.args[0]}", param_hint=option) from error
     value = value.strip() if option == "-f" else value
-    if not _is_writable(keyword, value):
-        vr = dictionary_VR(keyword)
-        message = f"{where}: the value of {keyword} cannot be written as {vr}, which the dictionary says it is"
-        raise click.BadParameter(message, param_hint=option)
-    return _Key(where, keyword, value)
-
-
-def _is_writable(keyword: str, value: str) -> bool:
-    """Tell whether a value can go onto the wire; only numbers and tags may fail, every text is one."""
-    read = {"IS": int, "DS": float}.get(dictionary_VR(keyword), str)
+    vr = attribute_of(keyword).vr
     try:
-        for part in filter(None, value.split("\\")):
-            read(part)
-        buffer = DicomBytesIO()
-        buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        write_dataset(buffer, query_dataset(Level.STUDY, {keyword: value}))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error):
-        return False
-    return True
+        put_value(Dataset(), attribute_of(keyword), "" if vr == "SQ" else value)
+    except ValueError as error:
+        message = f"{where}: the value of {keyword} cannot be written as {vr}, which the dictionary says it is"
+        raise click.BadParameter(message, param_hint=option) from error
+    return _Key(where, keyword, value)
 
 
 def _once(keys: Sequence[_Key], option: str) -> dict[str, _Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,11 @@ from functools import lru_cache
 from pydicom import Dataset
 
 from dicomover.attributes.attribute import attribute_of
-from dicomover.attributes.reading import list_elements, list_readings
+from dicomover.attributes.charset import read_character_sets
+from dicomover.attributes.reading import list_elements, list_readings, read_text
 from dicomover.errors import QueryRefused
 
-__all__ = ["agrees", "is_round", "select"]
+__all__ = ["agrees", "explain_letters", "is_round", "select"]
 
 _NOT_COMPARED = {"SQ", "DT", "UN", "OB", "OW", "AT"}
 
@@ -111,6 +113,38 @@ def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object)
             )
     kept = [answer for answer, verdict in zip(answers, verdicts, strict=True) if all(verdict.values())]
     return kept, len(answers) - len(kept)
+
+
+def explain_letters(keys: Mapping[str, str], stray: Iterable[Dataset]) -> str:
+    """Say what became of letters beyond ASCII in a key that nothing matches; empty if there are none.
+
+    Parameters
+    ----------
+    keys
+        What was asked.
+    stray
+        Answers that do not match: an archive that cannot write a key in its own character set looks for another one.
+    """
+    asked = "".join(wanted for wanted in keys.values() if not wanted.isascii())
+    if not asked:
+        return ""
+    names = {read_text(answer, "SpecificCharacterSet") for answer in stray}
+    short = sorted(name for name in names if name and not _can_carry(name, asked))
+    if short:
+        return (
+            f"it answers in {' and '.join(short)}, which cannot carry letters that were asked for; ask by another key"
+        )
+    return "letters beyond ASCII were sent as UTF-8 (ISO_IR 192), which not every archive reads; try another key"
+
+
+def _can_carry(name: str, text: str) -> bool:
+    """Tell whether a text can be written in the character sets of this name, as far as they are known."""
+    codecs = read_character_sets(name.encode())
+    for codec in codecs:
+        with contextlib.suppress(UnicodeError, LookupError):
+            text.encode(codec)
+            return True
+    return not codecs
 
 
 def is_round(count: int) -> bool:

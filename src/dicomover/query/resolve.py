@@ -12,8 +12,9 @@ from dicomover.errors import QueryRefused
 from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, Request, level_of, levels
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
-from dicomover.query.matching import is_round, select
+from dicomover.query.matching import explain_letters, is_round, select
 from dicomover.text.face import advise, setting
+from dicomover.text.sentences import count_of
 
 __all__ = ["Resolution", "Resolve", "Resolver", "Target", "TooManyMatches", "no_match", "resolve"]
 
@@ -162,7 +163,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
 
     order = levels(request.model)
     known: list[dict[str, str]] = [{}]
-    ignored = 0
+    stray: list[Dataset] = []  # what came and does not match
     caution = ""
     answers: list[Dataset] = []
     for level in order[: order.index(request.level) + 1]:
@@ -183,7 +184,9 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
                 asked = find(level, request.model, {**above, **keys}, returned, None)
                 found, dropped = select(asked, keys, archive)
                 by_uid = _by_uid(found, level, archive)
-            ignored += dropped
+            if dropped:
+                kept = set(map(id, found))
+                stray += [answer for answer in asked if id(answer) not in kept]
             if level in (Level.PATIENT, Level.STUDY) and is_round(len(asked)):
                 caution = (
                     f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
@@ -198,8 +201,10 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             answers = []
 
     note = ""
-    if ignored:
-        note = f"the archive sent {ignored} answers that do not match the request; they were left out"
+    if stray:
+        note = f"the archive sent {count_of(len(stray), 'answer')} that do not match the request; they were left out"
+    if not known and (why := explain_letters(request.keys, stray)):
+        note = "; ".join(filter(None, [note, why]))
     targets = _targets(request, known, answers)
     if count:
         targets = tuple(

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydicom.datadict import keyword_dict, tag_for_keyword
-
+from dicomover.attributes.attribute import attribute_of
 from dicomover.errors import Problem, RequestWarning
 from dicomover.identifier import Level, Model, Request
 from dicomover.requests.levels import choose_level, choose_model, find_lacks, find_query_lacks, find_widening
-from dicomover.requests.names import NoKey, key_of
+from dicomover.requests.names import NoKey, key_of, keyword_of
 from dicomover.requests.values import find_faults, find_query_faults, write_value
 from dicomover.text.cells import is_missing
 
@@ -28,6 +27,14 @@ class Entries:
     may_be_short: bool = True
 
 
+def _may_name_patient(column: str) -> bool:
+    try:
+        path = attribute_of(column).path
+    except NoKey:  # the name of a column
+        return False
+    return any(tag >> 16 == 0x0010 or tag >> 16 & 1 for tag in path)
+
+
 class RowCheck:
     """Checks one row and collects what is wrong with it."""
 
@@ -36,15 +43,14 @@ class RowCheck:
         self.problems: list[Problem] = []
 
     def note(self, column: str, value: object, why: str, mend: str) -> None:
-        """Note what is wrong; values of group 0010 are patient data and are not shown."""
-        tag = tag_for_keyword(column) if column in keyword_dict else None
-        private = tag is not None and tag >> 16 == 0x0010
+        """Note what is wrong; values of group 0010 are patient data and are not shown, nor are private ones."""
+        private = _may_name_patient(column)
         self.problems.append(Problem(self.label, column, value, why, mend, self.position, private))
 
-    def read_key(self, name: object) -> str | None:
-        """Return the keyword of a key, or note why it is none to ask by."""
+    def read_key(self, name: object, *, of_dictionary: bool = False) -> str | None:
+        """Return the name of a key, or note why it is none to ask by, or none that DICOM's dictionary has."""
         try:
-            return key_of(name)
+            return key_of(keyword_of(name) if of_dictionary else name)
         except NoKey as error:
             self.note("key", name if isinstance(name, str | int) else repr(name), error.why, error.mend)
             return None

@@ -1,4 +1,4 @@
-"""What keys are called: keywords and tags of DICOM's dictionary, and what was probably meant. No network."""
+"""What keys are called: keywords, tags, paths through sequences, and what was probably meant. No network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_has_tag, keyword_dict, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, keyword_dict, keyword_for_tag
 
+from dicomover.attributes.attribute import NoKey, attribute_of
 from dicomover.text.face import advise
 
-__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of"]
+__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of", "name_of"]
 
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
 _OURS = {
@@ -32,20 +33,6 @@ _ALIASES = {
     "sopuid": "SOPInstanceUID",
     "imageuid": "SOPInstanceUID",
 }
-
-
-class NoKey(KeyError):
-    """A name that no attribute has, or none to ask by.
-
-    Attributes
-    ----------
-    why, mend
-        What is wrong with it, and what to do.
-    """
-
-    def __init__(self, why: str, mend: str) -> None:
-        super().__init__(f"{why}; {mend}")
-        self.why, self.mend = why, mend
 
 
 def keyword_of(key: object) -> str:
@@ -104,16 +91,42 @@ def find_nearest(name: str, keywords: Iterable[str], cutoff: float = 0.8) -> str
     return by_plain[found[0]] if found else None
 
 
+def name_of(key: object) -> str:
+    """Return the one name of an attribute, given in any way; also of a private or unknown one, and in a sequence.
+
+    Raises
+    ------
+    NoKey
+        If there can be none; the mend suggests the nearest one.
+
+    Examples
+    --------
+    >>> name_of("(0008,0050)"), name_of("0009,1001:lo")
+    ('AccessionNumber', '0009,1001:LO')
+    >>> name_of("RequestAttributesSequence.ScheduledProcedureStepID")
+    'RequestAttributesSequence.ScheduledProcedureStepID'
+    """
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
+        if not 0 <= int(key) <= 0xFFFFFFFF:
+            raise NoKey("is no tag of DICOM's dictionary", "name it by its keyword")
+        return attribute_of(f"{int(key):08X}").name
+    text = str(key).strip()
+    for step in text.split("."):
+        if step.strip() not in keyword_dict and not re.match(r"\(?\s*(0x)?[0-9a-fA-F]{4}\s*,?\s*[0-9a-fA-F]{4}", step):
+            raise NoKey("is no DICOM keyword", _suggest(step.strip()))
+    return attribute_of(text).name
+
+
 def key_of(name: object) -> str:
-    """Return the keyword of a key, which has to be an attribute to ask by.
+    """Return the name of a key, which has to be an attribute to ask by.
 
     Raises
     ------
     NoKey
         If it is none.
     """
-    keyword = keyword_of(name)
-    if keyword in _OURS or tag_for_keyword(keyword) < 0x00080000:  # type: ignore[operator]
-        mend = advise(_OURS.get(keyword, "") or "leave it out; in a list of dicts each dict is a request")
+    key = name_of(name)
+    if key in _OURS or attribute_of(key).path[0] < 0x00080000:
+        mend = advise(_OURS.get(key, "") or "leave it out; in a list of dicts each dict is a request")
         raise NoKey("is no attribute to ask by", mend)
-    return keyword
+    return key

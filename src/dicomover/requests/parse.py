@@ -20,7 +20,7 @@ from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
 from dicomover.requests.check import Entries, RowCheck
 from dicomover.requests.csvfile import locate, read_requests
-from dicomover.requests.names import NoKey, find_nearest, keyword_of
+from dicomover.requests.names import NoKey, find_nearest, keyword_of, name_of
 from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
@@ -207,7 +207,7 @@ def _given_of(rows: Sequence[Entries]) -> pd.DataFrame:
         record: dict[str, object] = {}
         for key, value in row.entries:
             try:
-                name = keyword_of(key)
+                name = name_of(key)
             except KeyError:
                 name = str(key)
             record[name] = "\\".join(map(str, value)) if isinstance(value, list | tuple) else value
@@ -270,7 +270,8 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
             mapped[name] = keyword
             continue
         try:
-            keyword = keyword_of(name) if isinstance(name, str | numbers.Integral) else ""
+            read = name_of if name in named else keyword_of
+            keyword = read(name) if isinstance(name, str | numbers.Integral) else ""
         except NoKey as error:
             keyword = ""
             if name in named:
@@ -348,7 +349,8 @@ def parse_returned(names: Sequence[Any]) -> list[str]:
     ['StationName', 'ProcedureCodeSequence']
     """
     check = RowCheck(-1, "returned")
-    found = [check.read_key(name) for name in ([names] if isinstance(names, str | int) else names)]
+    listed = [names] if isinstance(names, str | int) else names
+    found = [check.read_key(name, of_dictionary=True) for name in listed]
     if check.problems:
         raise RequestError(check.problems)
     return [keyword for keyword in found if keyword is not None]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_VR
+from pydicom import Dataset
 
+from dicomover.attributes.attribute import attribute_of, put_value
 from dicomover.identifier import UNIQUE_KEYS, Level, is_uid, level_of
 from dicomover.requests.damage import find_bad_date, find_leftover, find_rewriting
 from dicomover.text.cells import is_missing
@@ -49,7 +50,7 @@ def find_faults(keyword: str, value: object, *, of_table: bool) -> Iterator[Faul
     >>> [fault.why for fault in find_faults("AccessionNumber", "123.0", of_table=False)]
     ['looks like a number that a program has rewritten']
     """
-    if dictionary_VR(keyword) == "SQ":
+    if attribute_of(keyword).vr == "SQ":
         yield Fault("a sequence", "cannot be a key of a request", advise("leave it out and filter what find() returns"))
     elif isinstance(value, Numeric):
         mend = advise("read it as text, with read_requests(path) or read_csv(path, dtype=str)")
@@ -72,10 +73,11 @@ def find_faults(keyword: str, value: object, *, of_table: bool) -> Iterator[Faul
 
 def find_query_faults(keyword: str, value: object) -> Iterator[Fault]:
     """Yield what is wrong with the value of a key of a find, where wildcards and ranges are meant."""
-    vr = dictionary_VR(keyword)
-    if isinstance(value, list | tuple) and vr == "UI":
-        return
-    if is_missing(value):  # of a table, where nobody has asked for every value
+    vr = attribute_of(keyword).vr
+    if isinstance(value, list | tuple) and vr == "UI" and value:
+        for item in value:
+            yield from find_query_faults(keyword, item)
+    elif is_missing(value):  # of a table, where nobody has asked for every value
         yield Fault(None, "is missing", "give a value, or None to ask for it without matching it")
     elif not isinstance(value, str):
         yield _not_text(value, "give the text that the archive knows")
@@ -83,14 +85,27 @@ def find_query_faults(keyword: str, value: object) -> Iterator[Fault]:
         yield Fault(value, *found)
     elif vr == "UI" and value.strip() and not re.search(r"[*?]", value):
         yield from _find_bad_uids(value.strip())
+    elif vr == "SQ" and value.strip():
+        mend = "ask for what is in it, such as 'RequestAttributesSequence.ScheduledProcedureStepID'"
+        yield Fault(value, "is the value of a sequence, which has none of its own", mend)
+    else:
+        yield from _find_unwritable(keyword, value.strip())
 
 
 def _not_text(value: object, mend: str) -> Fault:
     return Fault(value, f"is not text but {type(value).__name__}", mend)
 
 
+def _find_unwritable(keyword: str, text: str) -> Iterator[Fault]:
+    attribute = attribute_of(keyword)
+    try:
+        put_value(Dataset(), attribute, text)
+    except ValueError:
+        yield Fault(text, f"cannot be written as {attribute.vr}, which is its VR", "give a number")
+
+
 def _find_faults_of_text(keyword: str, text: str, of_table: bool) -> Iterator[Fault]:
-    vr = dictionary_VR(keyword)
+    vr = attribute_of(keyword).vr
     if not text.strip():
         yield Fault(text, "is blank", "give a value, or leave the key out")
     elif text != text.strip():
@@ -111,6 +126,8 @@ def _find_faults_of_text(keyword: str, text: str, of_table: bool) -> Iterator[Fa
         yield Fault(text, "has a backslash, which separates values in DICOM", "give one request for each value")
     elif len(text) > _MAX_LENGTH.get(vr, 1 << 16) and keyword != "AccessionNumber":  # longer ones exist
         yield Fault(text, f"has {len(text)} characters, DICOM allows {_MAX_LENGTH[vr]}", "check the column")
+    else:
+        yield from _find_unwritable(keyword, text)
 
 
 def _find_bad_uids(text: str) -> Iterator[Fault]:
