@@ -354,7 +354,7 @@ BEHAVIOURS = (
     Behaviour(
         "one-uid-in-two-series",
         "complete is when all that was listed is here",
-        Row("success", "0x0000", 6, 6),
+        Row("success", "0x0000", 6, 6, "in another series; all were kept"),
         Row("success", "0x0000", 6),
         changed=True,
     ),
@@ -378,8 +378,8 @@ BEHAVIOURS = (
     ),
     _unasked(
         "find-key-of-another-vr",
-        "an answer that does not say cannot be trusted",
-        *("failure", "", "its answers cannot be trusted"),
+        "an answer that says another value does not match, which is told",
+        *("not-found", "", "that do not match the request"),
     ),
     _alike("find-very-deep", "what nobody asked for is not looked at", *_ALL_MOVED),
     *(
@@ -411,7 +411,7 @@ BEHAVIOURS = (
         replace(_alike(name, "it is taken where nothing else is offered", *_ALL_MOVED), changed=True)
         for name in ("stores-big-endian", "stores-deflated")
     ),
-    _turned_away("stores-an-unknown-syntax", "transfer syntax"),
+    _turned_away("stores-a-private-syntax", "transfer syntax"),
     _turned_away("stores-in-long-pdus", "PDU", there=False),
     _turned_away("stores-by-tls", "TLS", there=False),
     *(

@@ -224,9 +224,9 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "only Deflated Explicit VR Little Endian is offered to the destination",
         _stored(transfer_syntax=str(DeflatedExplicitVRLittleEndian), encode=twists.deflate),
     ),
-    "stores-an-unknown-syntax": (
-        "only a transfer syntax that nobody knows is offered to the destination",
-        _stored(transfer_syntax="1.2.840.10008.1.2.99"),
+    "stores-a-private-syntax": (
+        "only a private transfer syntax is offered to the destination",
+        _stored(transfer_syntax="1.2.826.0.1.3680043.10.5151.9"),
     ),
     "stores-in-long-pdus": (
         "PDUs are 6 bytes longer than the destination takes; each data set has 512 KB of padding",
