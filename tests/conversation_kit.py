@@ -17,7 +17,7 @@ from random import Random
 
 from receiver_kit import data_set
 
-__all__ = ["CANARY", "Archive", "Chest", "Plan", "make_chest"]
+__all__ = ["CANARY", "FOREIGN_SOP", "Archive", "Chest", "Plan", "make_chest"]
 
 CANARY = "CANARY^SECRET"
 """The patient of every image: it may stand in no row, and in no log."""
@@ -32,6 +32,10 @@ _ACCESSION, _LEVEL, _MODALITIES, _MODALITY = 0x00080050, 0x00080052, 0x00080061,
 _PATIENT, _STUDY, _SERIES, _SOP = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
 _SERIES_IN_STUDY, _IN_STUDY, _IN_SERIES = 0x00201206, 0x00201208, 0x00201209
 _FAILED = 0x00080058
+
+
+FOREIGN_SOP = "1.2.999.1.1.1"
+FOREIGN = data_set(FOREIGN_SOP, study="1.2.999.1", series="1.2.999.1.1", patient="SOMEBODY^ELSE")
 
 
 class Over(Exception):
@@ -596,6 +600,8 @@ class Archive:
                             sent += 1
                             yield True
                             continue
+                        if spoiler.strikes(0.2):  # sends what belongs to another patient, in answer to the same C-MOVE
+                            self._store(sock, spoiler, FOREIGN, FOREIGN_SOP, origin)
                         if spoiler.strikes(0.2):  # sends it twice
                             self._store(sock, spoiler, chest.images[sop][1], sop, origin)
                         worked = self._store(sock, spoiler, chest.images[sop][1], sop, origin)

@@ -30,7 +30,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from conversation_kit import CANARY, Archive, Chest, Plan, make_chest
+from conversation_kit import CANARY, FOREIGN_SOP, Archive, Chest, Plan, make_chest
 from dicomover import AnswerWarning, Mover, Node, NodeError, Retry, Timeouts
 from dicomover.receiver import Receiver
 from receiver_kit import HASTY
@@ -123,6 +123,7 @@ def files_below(folder: Path) -> dict[str, list[Path]]:
 def check_rows(summary: pd.DataFrame, archive: Archive, meant: list[set[str]], folder: Path | None) -> None:
     """See that each row says what is so."""
     files = {} if folder is None else files_below(folder)
+    assert FOREIGN_SOP not in files, "another patient's image was let in"
     whole = {sop: data for chest in archive.chests for sop, (_, data) in chest.images.items()}
     for row, sops in zip(summary.itertuples(), meant, strict=True):
         status, error = str(row.status), "" if pd.isna(row.error) else str(row.error)
@@ -145,6 +146,7 @@ def check_rows(summary: pd.DataFrame, archive: Archive, meant: list[set[str]], f
         if not archive.answers_altered:
             assert sops <= set(files), f"a success without {len(sops - set(files))} of {len(sops)} files"
             assert numbers["expected"] in (None, len(sops))
+            assert numbers["received"] == len(sops) or archive.altered, "counts what is not of the request"
         for sop in sops & set(files) - archive.altered:
             assert any(path.read_bytes().endswith(whole[sop]) for path in files[sop]), "other bytes than were sent"
 
