@@ -280,14 +280,18 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in ours]
 
 
+def receiver_pid(mover: Mover) -> int:
+    """Return the process id of a mover's receiver."""
+    assert mover._receiver is not None
+    return int(mover._receiver._engine._process.pid)  # type: ignore[union-attr]
+
+
 def limit_file_size(mover: Mover, size: int) -> None:
     """Let the disk of a mover's receiver be full for every file that is larger."""
     resource = pytest.importorskip("resource")
     if not hasattr(resource, "prlimit"):
         pytest.skip("this system cannot limit another process")
-    assert mover._receiver is not None
-    pid = mover._receiver._engine._process.pid  # type: ignore[union-attr]
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+    resource.prlimit(receiver_pid(mover), resource.RLIMIT_FSIZE, (size, size))
 
 
 # --- the archives

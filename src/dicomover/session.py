@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
@@ -14,6 +16,11 @@ from dicomover.wire.lines import Line, Lines, Pool, open_lines
 from dicomover.wire.stop import Controls
 
 __all__ = ["Session"]
+
+CLOSING = 9.5
+"""Seconds in which a session closes, whatever stands still."""
+
+logger = logging.getLogger("dicomover.mover")
 
 
 class Listener(Protocol):
@@ -86,16 +93,24 @@ class Session:
             self._is_open = True
 
     def close(self) -> None:
-        """Cancel what still runs, release the associations and stop listening."""
+        """Cancel what still runs, release the associations and stop listening; nothing holds that up for long."""
+        limit = time.monotonic() + CLOSING
         with self._jobs_lock:
             jobs = list(self._jobs)
         for job in jobs:
             job.cancel()
         for job in jobs:
-            job.wait()
-        if self._is_open:
-            self._is_open = False
-            self._leave(listening=True)
+            job.wait(max(limit - time.monotonic(), 0.1))
+        if not self._is_open:
+            return
+        self._is_open = False
+        # Not on this thread: a receiver that stands still takes its time, and may be stopped by somebody else already.
+        leave = partial(self._leave, listening=True)
+        leaving = threading.Thread(target=leave, name="dicomover closing", daemon=True)
+        leaving.start()
+        leaving.join(max(limit - time.monotonic(), 0.5))
+        if leaving.is_alive():
+            logger.error("what listened does not end in time; it is left to end by itself")
 
     # --- as long as a verb needs it
 

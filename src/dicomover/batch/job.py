@@ -15,6 +15,7 @@ import pandas as pd
 from dicomover import summary
 from dicomover.batch.arrivals import Arrivals
 from dicomover.batch.crew import Crew, make_thread
+from dicomover.batch.ending import CANCEL_PATIENCE, KILL_PATIENCE, Ending
 from dicomover.batch.run import BatchRun
 from dicomover.batch.signals import interrupting
 from dicomover.batch.worker import Worker
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from dicomover.reporting import Report
 
 __all__ = ["CANCEL_PATIENCE", "Job"]
-
-CANCEL_PATIENCE = 7.0
-"""Seconds after a cancel in which every worker has to end; afterwards its association is cut off."""
 
 AWAIT_EVERY = 0.05  # seconds between two looks whether the batch has ended
 
@@ -58,13 +56,12 @@ class Job:
         self._view = view
         self._on_begin = on_begin
         self._on_end = on_end
-        self._crew = Crew(run, partial(Worker, run), self._end)
-        self._last_resort: threading.Timer | None = None
+        self._ending = Ending(run, partial(on_end, self))
+        self._crew = Crew(run, partial(Worker, run), self._ending.tidy_up)
         self._arrivals: Arrivals | None = None
         self._timeline, self._port = Timeline(), 0
         self._begun = False
-        self._over = threading.Event()  # no worker is left
-        self._ended = threading.Event()  # and that has been shown
+        self._ended = threading.Event()  # no worker is left, and that has been shown
 
     # --- for users
 
@@ -112,7 +109,7 @@ class Job:
                         return self
                     except KeyboardInterrupt:
                         if self.cancelled:
-                            self._controls.kill()
+                            self._ending.hold_time(0)
                         else:
                             self.cancel()
         except BaseException:
@@ -162,9 +159,7 @@ class Job:
         self._events.put(Noted(now, "cancelling", until=now + CANCEL_PATIENCE))
         if self._tally is not None:
             self._tally.hurry()
-        self._last_resort = threading.Timer(CANCEL_PATIENCE, self._controls.kill)
-        self._last_resort.daemon = True
-        self._last_resort.start()
+        self._ending.hold_time(CANCEL_PATIENCE)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end.
@@ -314,7 +309,7 @@ class Job:
             self._ended.set()
             raise
         if not count:
-            self._end()
+            self._ending.tidy_up()
             return
         try:
             self._crew.start()
@@ -325,24 +320,8 @@ class Job:
     def _stop(self) -> None:
         """Cancel, since nobody watches any more, and give what runs the time to end."""
         self.cancel()
-        self._over.wait(CANCEL_PATIENCE + 1)
+        self._ending.over.wait(CANCEL_PATIENCE + 2 * KILL_PATIENCE)
         self._ended.set()
-
-    def _end(self) -> None:
-        if self._last_resort is not None:
-            self._last_resort.cancel()
-        try:
-            self._ledger.finish()
-            if self._witness is not None:
-                self._witness.close()
-            if self._tally is not None:
-                self._tally.scp.dismiss(*self._ledger.numbers())
-            if self._resumption is not None and self._batch.requests:
-                self._resumption.close()
-            self._on_end(self)
-        finally:
-            self._over.set()
-            self._events.put(BatchEnded(time.monotonic()))
 
     def _watch(self, progress: Progress) -> None:
         """Show what happens until the batch has ended."""
@@ -351,7 +330,7 @@ class Job:
             try:
                 event = self._events.get(timeout=0.1)
             except queue.Empty:
-                if not self._over.is_set():
+                if not self._ending.over.is_set():
                     progress.refresh()
                     continue
                 event = BatchEnded(time.monotonic())  # an interrupt took the real one away

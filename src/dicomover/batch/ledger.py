@@ -77,6 +77,7 @@ class Ledger:
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
         self._moved_once = False
+        self._is_closed = False
         self._todo: Iterator[Request] = iter(batch.requests)
         self._left = len(batch.requests)
         self._moves: dict[Identifier, SharedMove] = {}
@@ -227,6 +228,8 @@ class Ledger:
         row.over = True
         result.started = row.started
         result.seconds = time.monotonic() - row.begun
+        if self._is_closed:  # its verdict is out, and the journal is closed
+            return
         try:
             self._record(row, result)
         finally:  # a journal that fails stops the batch, but hides no result
@@ -236,18 +239,28 @@ class Ledger:
                     if move.open_rows == 0:
                         move.forget()
                 row.resolution, row.kept = None, Manifest()
-                self._results[row.request.position] = result
-            self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
+                is_late = self._is_closed  # it stood still for too long: it has no say any more
+                if not is_late:
+                    self._results[row.request.position] = result
+            if not is_late:
+                self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
 
-    def finish(self) -> None:
-        """End what nobody is left to work on: the last worker has died of something that nobody thought of."""
-        why = "not sent: dicomover failed here, see the log and report it; run it again"
+    def finish(
+        self,
+        status: Status = Status.FAILURE,
+        why: str = "not sent: dicomover failed here, see the log and report it; run it again",
+    ) -> None:
+        """End what nobody is left to work on; from now on nothing changes any more.
+
+        By default because the last worker has died of something that nobody thought of.
+        """
         with self._lock:
+            self._is_closed = True
             left = [position for position, result in enumerate(self._results) if result.status is None]
             for position in left:
-                self._results[position] = Result(Status.FAILURE, error=why)
+                self._results[position] = Result(status, error=why)
         for position in left:
-            self._emit(RequestEnded(time.monotonic(), position, Status.FAILURE, why))
+            self._emit(RequestEnded(time.monotonic(), position, status, why))
 
     def results(self) -> list[Result]:
         """Return what is known by now, a result for each row; one that is not over has no status."""
