@@ -24,7 +24,6 @@ CANARY = "CANARY^SECRET"
 
 IMPLICIT, EXPLICIT = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1"
 CT = b"1.2.840.10008.5.1.4.1.1.2"
-PATIENCE = 1.5  # seconds that the archive waits for us
 SUCCESS, PENDING, PARTLY, CANCELLED = 0x0000, 0xFF00, 0xB000, 0xFE00
 Elements = list[tuple[int, bytes]]
 
@@ -82,6 +81,7 @@ class Plan:
     asked: float = 0.0
     stored: float = 0.0
     silence: float = 0.6  # seconds of the longest delay
+    patience: float = 1.5  # seconds for which the archive waits for us
 
 
 class Spoiler:
@@ -424,7 +424,7 @@ class Archive:
 
     @contextlib.contextmanager
     def _kept(self, sock: socket.socket) -> Iterator[None]:
-        sock.settimeout(PATIENCE * 4)
+        sock.settimeout(self.plan.patience * 4)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open.add(sock)
@@ -585,12 +585,12 @@ class Archive:
             return
         sent = 0
         try:
-            sock = socket.create_connection(("127.0.0.1", self.destination), timeout=PATIENCE)
+            sock = socket.create_connection(("127.0.0.1", self.destination), timeout=self.plan.patience)
         except OSError:
             yield from (False for _ in queue)
             return
         with self._kept(sock):
-            sock.settimeout(PATIENCE)
+            sock.settimeout(self.plan.patience)
             spoiler = self._spoiler(sock, self.plan.stored)
             with contextlib.suppress(Over, struct.error):
                 spoiler.send(pdu(1, ask(spoiler)))

@@ -32,7 +32,7 @@ import pytest
 
 from conversation_kit import CANARY, FOREIGN_SOP, Archive, Chest, Plan, make_chest
 from dicomover import AnswerWarning, Mover, Node, NodeError, Retry, Timeouts
-from dicomover.receiver import Receiver
+from dicomover.receiver import Limits, Receiver
 from receiver_kit import HASTY
 
 INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "400"))
@@ -68,7 +68,7 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     ours.propagate = before[1]
 
 
-def mover_at(archive: Archive, folder: Path | None, **options: Any) -> Mover:
+def mover_at(archive: Archive, folder: Path | None, limits: Limits = HASTY, **options: Any) -> Mover:
     """Return a Mover whose receiver runs on threads of this process."""
     node = Node("127.0.0.1", archive.port, ae_title="ARCHIVE")
     if folder is None:
@@ -81,7 +81,7 @@ def mover_at(archive: Archive, folder: Path | None, **options: Any) -> Mover:
         port=0,
         bind="127.0.0.1",
         own_process=False,
-        limits=HASTY,
+        limits=limits,
         free_space_floor=0,
     )
     return mover
@@ -210,8 +210,8 @@ def converse(number: int, root: Path) -> list[str]:
         if summary is not None:
             check_rows(summary, archive, meant, folder)
         if keeps and folder is not None:
-            archive.plan, were_answers_altered = Plan(), archive.answers_altered
-            with mover_at(archive, folder, timeouts=PATIENT, **{**options, "retry": "none"}) as mover:
+            archive.plan, were_answers_altered = Plan(patience=20), archive.answers_altered
+            with mover_at(archive, folder, Limits(), timeouts=PATIENT, **{**options, "retry": "none"}) as mover:
                 archive.destination = mover.port
                 again = mover.move(rows)
             check_rows(again, archive, meant, folder)

@@ -25,6 +25,7 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import encode_accept, parse_request
 from dicomover.wire.responses import MoveEnd
+from receiver_kit import element
 from wire_kit import (
     EXPLICIT,
     NEVER,
@@ -220,6 +221,25 @@ def test_find_refused(status: int) -> None:
             list(association.find(STUDY, Model.STUDY, 1))
         assert caught.value.status == status
         assert association.is_usable()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(element(0x00080005, "CS", b"\xd2T-\xcf\xbd"), id="unknown-character-set"),
+        pytest.param(element(0x00080005, "OB", b"\xff\xfe"), id="character-set-of-bytes"),
+        pytest.param(element(0x00080005, "CS", b"ISO 2022 IR 6\\\\\\"), id="empty-character-sets"),
+        pytest.param(element(0x00080052, "IS", b"\xff\xff"), id="level-as-a-number"),
+    ],
+)
+def test_whatever_stands_beside_a_match_of_the_final_response(head: bytes) -> None:
+    """A match that comes with the final status counts by its unique key alone, whatever else is in it."""
+
+    def script(connection: Connection, message: Message) -> None:
+        answer(connection, message, 0x0000, head + element(0x0020000D, "UI", "1.2.3"))
+
+    with peer(script) as node, associated(node) as association:
+        assert len(list(association.find(STUDY, Model.STUDY, 1))) == 1
 
 
 def test_find_limit_cancels() -> None:

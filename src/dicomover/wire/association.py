@@ -15,6 +15,7 @@ from functools import partial
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicomover.attributes.reading import read_text
 from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts
@@ -373,7 +374,7 @@ class Association:
 
 def _is_match(answer: Dataset, asked: Dataset) -> bool:
     """Tell whether the data set of a final response is one more match rather than something that it has no use for."""
-    return bool(answer.get(Level.parse(asked.QueryRetrieveLevel).unique_key))
+    return bool(read_text(answer, Level.parse(asked.QueryRetrieveLevel).unique_key))
 
 
 _SERVICE_NAMES = {
