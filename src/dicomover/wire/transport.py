@@ -1,12 +1,23 @@
-"""How a TCP connection to a node comes about: its name, its addresses, TLS."""
+"""How a TCP connection to a node comes about: its name, its addresses, TLS.
+
+Everything waits on the caller's thread, where a `Waker` and `until` reach it; only the look-up of a name, which nothing
+can interrupt, runs on a thread of its own, and is left alone if it takes too long.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import selectors
 import socket
+import ssl
+import threading
 import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
 from dicomover.node import Node
@@ -14,72 +25,249 @@ from dicomover.wire.connection import Until, Waker, wait_forever
 
 __all__ = ["connect"]
 
-_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
+_IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
+_OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_HEAD_START = 0.25  # seconds until the next address is tried beside those that have not answered (RFC 8305 section 5)
+_MOST_ADDRESSES = 16
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""After two minutes without a sign of life the connection counts as broken: firewalls forget idle ones silently."""
+
+_Address = tuple[Any, ...]
+_Trouble = tuple[str, int | None]
+"""What came in the way of one address: in words, and as the system's error number."""
 
 
 def connect(
     node: Node, seconds: float | None, waker: Waker | None = None, until: Until = wait_forever
 ) -> socket.socket:
-    """Open a TCP connection (and TLS, if the node has it), one address after the other.
+    """Open a TCP connection (and TLS, if the node has it); of several addresses the first one that answers.
+
+    Parameters
+    ----------
+    node
+        The peer.
+    seconds
+        For the name, the connection and TLS together; None is no limit.
+    waker
+        Ends a wait early, so that `until` is asked again.
+    until
+        When to give up, whatever `seconds` says.
 
     Raises
     ------
     NodeUnreachable
-        If no address answers in time.
+        If the name is not known, no address answers in time, or TLS does not come about.
     AssociationLost
         If `until` passes first.
     """
     limit = None if seconds is None else time.monotonic() + seconds
+    with contextlib.ExitStack() as stack:
+        if waker is None:
+            waker = Waker()
+            stack.callback(waker.close)
+        wait = _Wait(waker, until, limit)
+        stack.callback(wait.close)
+        sock = _race(node, _resolve(node, wait, waker, seconds), wait, seconds)
+        try:
+            _keep_alive(sock)
+            return sock if node.tls is None else _wrap(sock, node, node.tls, wait, seconds)
+        except BaseException:
+            sock.close()
+            raise
+
+
+class _Wait:
+    """Sleeps until a socket is ready, a moment has come or somebody wakes it."""
+
+    def __init__(self, waker: Waker, until: Until, limit: float | None) -> None:
+        self.limit = limit
+        self._waker = waker
+        self._until = until
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(waker.receiving, selectors.EVENT_READ)
+
+    def watch(self, sock: socket.socket, events: int) -> None:
+        """Look at this socket too."""
+        self._selector.register(sock, events)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Look at it no more."""
+        self._selector.unregister(sock)
+
+    def is_over(self) -> bool:
+        """Tell whether the limit has passed."""
+        return self.limit is not None and self.limit <= time.monotonic()
+
+    def sleep(self, moment: float | None = None) -> list[socket.socket]:
+        """Return the sockets that are ready; none if woken, or if `moment` or the limit has come.
+
+        Raises
+        ------
+        AssociationLost
+            If whoever asked for the connection has no more use for it.
+        """
+        stop = self._until()
+        if stop is not None and stop <= time.monotonic():
+            raise AssociationLost("given up while connecting", LostBy.STOPPED)
+        moments = [each for each in (moment, stop, self.limit) if each is not None]
+        timeout = max(min(moments) - time.monotonic(), 0.0) if moments else None
+        ready = [key.fileobj for key, _ in self._selector.select(timeout)]
+        if self._waker.receiving in ready:
+            self._waker.drain()
+        return [each for each in ready if isinstance(each, socket.socket) and each is not self._waker.receiving]
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        self._selector.close()
+
+
+def _resolve(node: Node, wait: _Wait, waker: Waker, seconds: float | None) -> list[_Address]:
+    """Return the addresses of a node, those of both families in turn."""
+    found: list[list[_Address] | Exception] = []
+
+    def ask() -> None:  # on a thread of its own, which may outlive us
+        try:
+            found.append(socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001 - raised again below, on the thread that asked
+            found.append(error)
+        waker.wake()
+
     try:
-        addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "it cannot be a name"
+        return socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):  # it is a name
+        threading.Thread(target=ask, name="dicomover resolver", daemon=True).start()
+    while not found and not wait.is_over():
+        wait.sleep()
+    answer = found[0] if found else TimeoutError(0, f"no answer within {seconds:g} s")
+    if isinstance(answer, OSError | UnicodeError):
+        why = getattr(answer, "strerror", None) or "it cannot be a name"
         mend = "check how it is written; some names are known only in the hospital's network or its VPN"
-        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why})", mend) from error
-    why, code = "no address", 0
-    for family, kind, protocol, _, address in addresses:
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code in (0, *_IN_PROGRESS) and _wait_connected(sock, limit, waker, until):
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0:
-                return _wrap_tls(sock, node, limit)
-            why = os.strerror(code)
-        else:
-            why = os.strerror(code) if code not in (0, *_IN_PROGRESS) else f"no answer within {seconds:g} s"
-        sock.close()
-    mend = "check host and port, and whether a firewall lets this machine through"
-    raise NodeUnreachable(f"{node}: no TCP connection ({why})", mend, code or None)
+        raise NodeUnreachable(f"{node}: the name {node.host!r} cannot be resolved ({why})", mend) from answer
+    if isinstance(answer, Exception):
+        raise answer
+    first = [each for each in answer if each[0] == answer[0][0]]
+    others = [each for each in answer if each[0] != answer[0][0]]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(first, others))
+    return [each for each in turns if each is not None][:_MOST_ADDRESSES]
 
 
-def _wait_connected(sock: socket.socket, limit: float | None, waker: Waker | None, until: Until) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_WRITE)
-        if waker is not None:
-            selector.register(waker.receiving, selectors.EVENT_READ)
-        while True:
-            stop = until()
-            if stop is not None and stop <= time.monotonic():
-                sock.close()
-                raise AssociationLost("given up while connecting", LostBy.STOPPED)
-            limits = [moment for moment in (limit, stop) if moment is not None]
-            timeout = min(limits) - time.monotonic() if limits else None
-            if limit is not None and limit <= time.monotonic():
-                return False
-            for key, _ in selector.select(timeout):
-                if key.fileobj is sock:
-                    return True
-                assert waker is not None
-                waker.drain()
-
-
-def _wrap_tls(sock: socket.socket, node: Node, limit: float | None) -> socket.socket:
-    if node.tls is None:
-        return sock
-    sock.settimeout(None if limit is None else max(limit - time.monotonic(), 0.1))
+def _race(node: Node, addresses: list[_Address], wait: _Wait, seconds: float | None) -> socket.socket:
+    """Return a connection to the first address that answers; each one has the time that is left, beside the others."""
+    waiting, running = deque(addresses), dict[socket.socket, str]()
+    troubles: dict[str, _Trouble] = {}
+    next_at = 0.0
     try:
-        return node.tls.wrap_socket(sock, server_hostname=node.host)
+        while waiting or running:
+            if wait.is_over():
+                left = [*running.values(), *(each[4][0] for each in waiting)]
+                troubles |= dict.fromkeys(left, (f"no answer within {seconds:g} s", None))
+                break
+            if waiting and (not running or next_at <= time.monotonic()):
+                _begin(waiting.popleft(), wait, running, troubles)
+                next_at = time.monotonic() + _HEAD_START
+                continue
+            for sock in wait.sleep(next_at if waiting else None):
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                wait.forget(sock)
+                address = running.pop(sock)
+                if code == 0:
+                    return sock
+                sock.close()
+                troubles[address] = os.strerror(code), code
+                next_at = 0.0
+    finally:
+        for sock in running:
+            wait.forget(sock)
+            sock.close()
+    whys = set(troubles.values())
+    said = ", ".join(why for why, _ in whys) if len(whys) < 2 else _list_troubles(troubles)
+    number = next(iter(whys))[1] if len(whys) == 1 else None
+    mend = "check host and port, and whether a firewall lets this machine through"
+    raise NodeUnreachable(f"{node}: no TCP connection ({said or 'no address'})", mend, number)
+
+
+def _list_troubles(troubles: Mapping[str, _Trouble]) -> str:
+    return ", ".join(f"{address}: {why}" for address, (why, _) in troubles.items())
+
+
+def _begin(address: _Address, wait: _Wait, running: dict[socket.socket, str], troubles: dict[str, _Trouble]) -> None:
+    """Begin to connect to an address; its trouble is its own, unless this machine can open nothing any more."""
+    family, kind, protocol, _, where = address
+    try:
+        sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        sock.close()
-        raise NodeUnreachable(f"{node}: no TLS connection ({error})", "check the certificates on both sides") from error
+        if error.errno in _OUR_TROUBLE:
+            raise
+        troubles[where[0]] = error.strerror or str(error), error.errno
+        return
+    try:
+        sock.setblocking(False)
+        code = sock.connect_ex(where)
+        if code in _IN_PROGRESS:
+            wait.watch(sock, selectors.EVENT_WRITE)
+            running[sock] = where[0]
+            return
+        troubles[where[0]] = os.strerror(code), code
+    except OSError as error:
+        troubles[where[0]] = error.strerror or str(error), error.errno
+    sock.close()
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _wrap(
+    sock: socket.socket, node: Node, context: ssl.SSLContext, wait: _Wait, seconds: float | None
+) -> socket.socket:
+    """Return the connection with TLS on it; the plain one is given up, whatever comes of it."""
+    try:
+        secured = context.wrap_socket(sock, server_hostname=node.host, do_handshake_on_connect=False)
+    except ValueError as error:  # a name that no certificate can have
+        raise NodeUnreachable(f"{node}: no TLS connection ({error})", "check how the host is written") from error
+    try:
+        while (events := _shake_hands(secured)) is not None:
+            if wait.is_over():
+                why = f"no handshake within {seconds:g} s"
+                raise NodeUnreachable(f"{node}: no TLS connection ({why})", "check that this port speaks TLS")
+            wait.watch(secured, events)
+            try:
+                wait.sleep()
+            finally:
+                wait.forget(secured)
+    except OSError as error:
+        secured.close()
+        why, mend = _explain_tls(error, node)
+        raise NodeUnreachable(f"{node}: no TLS connection ({why})", mend) from error
+    except BaseException:
+        secured.close()
+        raise
+    return secured
+
+
+def _shake_hands(secured: ssl.SSLSocket) -> int | None:
+    """Go on with the handshake; return what it waits for, None if it is done."""
+    try:
+        secured.do_handshake()
+    except ssl.SSLWantReadError:
+        return selectors.EVENT_READ
+    except ssl.SSLWantWriteError:
+        return selectors.EVENT_WRITE
+    return None
+
+
+def _explain_tls(error: OSError, node: Node) -> tuple[str, str]:
+    """Say what came in the way of TLS, and what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        mend = f"its certificate has to be valid today, for {node.host!r}, and signed by an authority that we are given"
+        return f"we do not trust it: {error.verify_message}", mend
+    reason = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
+    if any(word in reason for word in ("wrong version number", "record layer", "http request", "unexpected eof")):
+        return f"it does not answer in TLS: {reason}", "check the port; a peer that speaks plain DICOM needs no tls"
+    if "alert" in reason or "certificate" in reason:
+        return f"it refuses us: {reason}", "ask its administrator which certificate and which version of TLS it wants"
+    return reason, "check the port, and the certificates on both sides"
