@@ -305,12 +305,7 @@ BEHAVIOURS = (
     _refused("long-error-id", "0xA801", "ask the archive's administrator to add the AE title", _NOT_NEEDED),
     _refused("empty-error-id", "0x0110", "processing failure", _NOT_NEEDED),
     _alike("long-counters", "a number is a number, however long", *_ALL_MOVED),
-    Behaviour(
-        "unreadable-counters",
-        "what cannot be read was not said; our disk shows that everything arrived",
-        Row("success", "0x0000", None, 6),
-        Row("empty", "0x0000", None, None, "without any count"),
-    ),
+    _alike("odd-counters", "a number is a number, however long", *_ALL_MOVED),
     Behaviour(
         "empty-counters",
         "what is empty was not said; our disk shows that everything arrived",
@@ -350,6 +345,12 @@ BEHAVIOURS = (
         Row("success", "0x0000", 7, 6, "both were kept"),
         Row("success", "0x0000", 7),
         changed=True,
+    ),
+    Behaviour(
+        "sent-but-counted-as-failed",
+        "another image may have come in the place of one that failed: only a list of the instances tells",
+        Row("partial", "0xB000", 5, 6, "6 of 6 moved, 1 failed"),
+        Row("partial", "0xB000", 5, None, "1 failed"),
     ),
     Behaviour(
         "one-uid-in-two-series",
@@ -407,6 +408,8 @@ BEHAVIOURS = (
         )
     ),
     _turned_away("stores-to-another-title", "it calls 'movescu'"),
+    _turned_away("stores-in-another-context", "application context", there=False),
+    _turned_away("stores-by-another-protocol", "protocol version", there=False),
     *(
         replace(_alike(name, "it is taken where nothing else is offered", *_ALL_MOVED), changed=True)
         for name in ("stores-big-endian", "stores-deflated")
@@ -419,6 +422,7 @@ BEHAVIOURS = (
         for name in ("stores-file-meta", "stores-untrue-file-meta")
     ),
     _turned_away("stores-whole-files", "could not be read"),
+    _turned_away("stores-hidden-compression", "compressed"),
     _turned_away("stores-cut-pixels", "could not be read"),
     _turned_away("stores-noise", "could not be read"),
     _turned_away("stores-without-study", "could not be read"),

@@ -71,6 +71,15 @@ def test_titles() -> None:
     assert twists.pad_titles(raw)[42:] == raw[42:]
 
 
+def test_what_an_association_is_about() -> None:
+    """Another application context and another protocol version are named; the rest stays."""
+    raw = make_request()
+    assert split_items(twists.rename_application_context(raw))[0] == (0x10, b"1.2.3.4")
+    assert split_items(twists.rename_application_context(raw))[1:] == split_items(raw)[1:]
+    assert twists.change_protocol_version(raw)[6:8] == b"\0\2"
+    assert twists.change_protocol_version(raw)[8:] == raw[8:]
+
+
 def test_contexts() -> None:
     """Odd contexts stand beside the good ones; refused ones lose their UID, accepted ones keep it."""
     raw = make_request()
@@ -140,6 +149,8 @@ def test_ends_of_instances() -> None:
     assert twists.add_noise(image()).data.startswith(data)
     assert twists.add_file_meta("1.2.3")(image()).data[24:].endswith(data)
     assert twists.put_file_around(image()).data[128:132] == b"DICM"
+    hidden = read_dataset(BytesIO(twists.encapsulate_pixels(image()).data), False, True)
+    assert hidden["PixelData"].is_undefined_length
     assert twists.lengthen(image()).data[: len(data)] == data
     again = RawMessage(image().command, data, is_repeated=True)
     assert twists.change_when_repeated(image()) == image()

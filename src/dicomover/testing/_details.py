@@ -81,7 +81,7 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "everything is sent, the counters are numbers of 4 bytes",
         _response(twists.change_counters(lambda value: value + b"\0\0")),
     ),
-    "unreadable-counters": (
+    "odd-counters": (
         "everything is sent, the counters have 3 bytes",
         _response(twists.change_counters(lambda value: value + b"\0")),
     ),
@@ -111,6 +111,10 @@ DETAILS: dict[str, tuple[str, Script]] = {
     "sent-twice-with-other-bytes": (
         "the first instance is sent twice, with other bytes the second time, and counted twice",
         Script(again=1, storing=Storing(instance=twists.change_when_repeated)),
+    ),
+    "sent-but-counted-as-failed": (
+        "everything is sent, the last instance is counted and listed as failed: 0xB000",
+        Script(miscounted=1),
     ),
     "one-uid-in-two-series": ("one SOP Instance UID stands in both series", Script(one_uid=True)),
     "destination-unknown-after-sending": (
@@ -216,6 +220,14 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "the destination is called by its AE title in lower case",
         _stored(request=twists.call_in_lower_case),
     ),
+    "stores-in-another-context": (
+        "another application context than DICOM's is named to the destination",
+        _stored(request=twists.rename_application_context),
+    ),
+    "stores-by-another-protocol": (
+        "a version of the upper layer protocol without version 1 is named to the destination",
+        _stored(request=twists.change_protocol_version),
+    ),
     "stores-big-endian": (
         "only Explicit VR Big Endian is offered to the destination",
         _stored(transfer_syntax=str(ExplicitVRBigEndian), encode=twists.swap_bytes),
@@ -245,6 +257,10 @@ DETAILS: dict[str, tuple[str, Script]] = {
     "stores-whole-files": (
         "a whole file, preamble and all, is sent as each data set",
         _stored(instance=twists.put_file_around),
+    ),
+    "stores-hidden-compression": (
+        "the pixel data are encapsulated although the transfer syntax is uncompressed",
+        _stored(instance=twists.encapsulate_pixels),
     ),
     "stores-cut-pixels": ("each data set ends in the middle of its pixel data", _stored(instance=twists.cut_pixels)),
     "stores-noise": ("bytes that are no element follow each data set", _stored(instance=twists.add_noise)),

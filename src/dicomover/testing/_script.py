@@ -59,6 +59,7 @@ class Script:
     most: int = 0  # no more answers than so many; 0 is no cap
     over: Literal["", "final", "refuse", "close"] = ""  # what comes of the others; "" is silence about them
     again: int = 0  # the first so many are sent, and counted, once more at the end
+    miscounted: int = 0  # the last so many are sent, and count as failed
     one_uid: bool = False  # the first instance of the second series has the SOP Instance UID of the first one of all
     counts_from: int = 0  # counts as if so many had been sent before, beginning with pending responses that say so
     wraps: bool = False  # the counters begin again after 65,535, else they stop there

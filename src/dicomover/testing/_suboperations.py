@@ -118,6 +118,8 @@ class Suboperations:
         status = None
         for _ in range(script.each):
             status = self._store(store, study, instance, is_repeated=n >= total)
+        if status == 0 and total - script.miscounted <= n < total:
+            return "failed"
         if status == 0:
             return "warning" if n < script.warn else "completed"
         return "warning" if status is not None and status >> 12 == 0xB else "failed"

@@ -30,12 +30,14 @@ __all__ = [
     "announce_data",
     "call_in_lower_case",
     "change_counters",
+    "change_protocol_version",
     "change_when_repeated",
     "claim_data_at_the_end",
     "cut_pixels",
     "deflate",
     "double_study",
     "drop_user_information",
+    "encapsulate_pixels",
     "end_with_a_match",
     "lengthen",
     "lengthen_maximum",
@@ -47,6 +49,7 @@ __all__ = [
     "put_file_around",
     "put_into_data",
     "put_title",
+    "rename_application_context",
     "renumber_contexts",
     "retype_failed_list",
     "send_unannounced_data",
@@ -55,11 +58,11 @@ __all__ = [
 ]
 
 _CALLED, _CALLING = slice(10, 26), slice(26, 42)
-_PRESENTATION_RQ, _PRESENTATION_AC, _ABSTRACT, _TRANSFER, _USER = 0x20, 0x21, 0x30, 0x40, 0x50
+_APPLICATION, _PRESENTATION_RQ, _PRESENTATION_AC, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
 _MAXIMUM, _CLASS, _VERSION = 0x51, 0x52, 0x55
 _WITH_DATA, _WITHOUT_DATA = b"\x02\x01", b"\x01\x01"
 _DATA_SET_TYPE, _COUNTERS = 0x0800, range(0x1020, 0x1024)
-_LEVEL, _STUDY, _FAILED_LIST, _PADDING = 0x00080052, 0x0020000D, 0x00080058, 0xFFFCFFFC
+_LEVEL, _STUDY, _FAILED_LIST, _PIXELS, _PADDING = 0x00080052, 0x0020000D, 0x00080058, 0x7FE00010, 0xFFFCFFFC
 _NO_UID = b"\xff\xfe\0"
 
 # --- association PDUs
@@ -97,6 +100,16 @@ lengthen_maximum = _change_user(
 lengthen_version = _change_user(
     lambda kind, value: [(kind, "Hersteller-Größe 1.2.3 – ".encode() * 2) if kind == _VERSION else (kind, value)]
 )
+
+
+def rename_application_context(raw: bytes) -> bytes:
+    """Name another application context than DICOM's."""
+    return join_items(raw, [(kind, b"1.2.3.4" if kind == _APPLICATION else value) for kind, value in split_items(raw)])
+
+
+def change_protocol_version(raw: bytes) -> bytes:
+    """Offer version 2 of the upper layer protocol alone."""
+    return raw[:6] + b"\0\2" + raw[8:]
 
 
 def put_title(calling: bytes, pad: bytes = b" ") -> BytesTwist:
@@ -268,6 +281,16 @@ def lengthen(message: RawMessage) -> RawMessage:
 def cut_pixels(message: RawMessage) -> RawMessage:
     """End each data set in the middle of its pixel data."""
     return replace(message, data=message.data[:-512])
+
+
+def encapsulate_pixels(message: RawMessage) -> RawMessage:
+    """Put the pixel data into one fragment behind an empty offset table, as compressed ones are."""
+    elements = split_data_set(message.data)
+    pixels = next(raw for tag, raw in elements if tag == _PIXELS)[12:]
+    head = struct.pack("<HH2s2xL", _PIXELS >> 16, _PIXELS & 0xFFFF, b"OB", 0xFFFFFFFF)
+    items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HHL", 0xFFFE, 0xE000, len(pixels)) + pixels
+    data = b"".join(raw for tag, raw in elements if tag < _PIXELS)
+    return replace(message, data=data + head + items + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0))
 
 
 def add_noise(message: RawMessage) -> RawMessage:
