@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from batch_kit import STUDIES, quiet, seen
 from dicomover import (
     AnswerWarning,
     AssociationLost,
@@ -23,17 +24,10 @@ from dicomover import (
     Timeouts,
 )
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS
-from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import ONCE, data_sets_in, files_in, free_port, wait_until
 
 DTYPES = {column.name: column.dtype for column in SCHEMA}
-STUDIES = (
-    made_study("00123", instances=4, patient="P-1"),
-    made_study("00007", series=2, instances=2, patient="P-7", modality=("CT", "MR")),
-    made_study("TWO", patient="P-2", instances=2, number=1),
-    made_study("TWO", patient="P-2", instances=3, number=2, date="20230405"),
-    made_study("ONE", patient="P-1", instances=3),
-)
 
 
 @pytest.fixture
@@ -47,17 +41,6 @@ def pacs() -> Iterator[DemoPacs]:
 def mover(pacs: DemoPacs) -> Mover:
     """Return a Mover that lets WORKSTATION receive."""
     return quiet(pacs)
-
-
-def quiet(pacs: DemoPacs, **options: object) -> Mover:
-    """Return a Mover that lets WORKSTATION receive and shows nothing."""
-    options = {**ONCE, **options}
-    return Mover(pacs.node, destination="WORKSTATION", progress="none", **options)  # type: ignore[arg-type]
-
-
-def seen(pacs: DemoPacs, kind: str) -> list[Request]:
-    """Return the requests of a kind that the archive has seen."""
-    return [request for request in list(pacs.requests) if request.kind == kind]
 
 
 def check_schema(summary: pd.DataFrame) -> None:
@@ -84,29 +67,6 @@ def test_constructing_does_no_io(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     Mover(Node("pacs.example.org", 104, ae_title="ARCHIVE"), receive=tmp_path / "in")
     Mover("ARCHIVE@pacs.example.org:104", destination="WORKSTATION")
     assert not (tmp_path / "in").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"destination": "THEM", "receive": "in"}, "cannot both be"),
-        ({"port": 104}, "name a folder with receive="),
-        ({"destination": "A" * 17}, "17 characters"),
-        ({"ae_title": "A\\B"}, "does not allow"),
-        ({"associations": 0}, "associations=0"),
-        ({"associations": True}, "associations=True"),
-        ({"max_matches": 0}, "max_matches=0"),
-        ({"level": "STUDIES"}, "'STUDIES'"),
-        ({"model": "root"}, "'root'"),
-        ({"verify": "maybe"}, "verify='maybe'"),
-        ({"timeouts": 30}, "timeouts=30"),
-        ({"receive": "in", "port": 70000}, "70000"),
-    ],
-)
-def test_settings_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
-    """A setting that cannot be meant is an error that names it, before anything is sent."""
-    with pytest.raises(ConfigurationError, match=message):
-        Mover("ARCHIVE@127.0.0.1:104", **options)  # type: ignore[arg-type]
 
 
 def test_nobody_is_named_to_receive(pacs: DemoPacs) -> None:
@@ -328,18 +288,6 @@ def test_overrides(pacs: DemoPacs) -> None:
     ]
 
 
-def test_unknown_overrides(pacs: DemoPacs) -> None:
-    """A name that cannot be said per call is an error, and so is a value that cannot be meant."""
-    mover = quiet(pacs)
-    with pytest.raises(TypeError, match="'retries' cannot be said per call"):
-        mover.move({"AccessionNumber": "00123"}, retries=3)  # type: ignore[call-arg]
-    with pytest.raises(ConfigurationError, match="associations=0"):
-        mover.move({"AccessionNumber": "00123"}, associations=0)
-    with pytest.raises(ConfigurationError, match="receives itself"):
-        Mover(pacs.node, receive="in").move({"AccessionNumber": "00123"}, destination="OTHER")
-    assert not pacs.associations
-
-
 def test_verify_none_does_not_count(pacs: DemoPacs) -> None:
     """Without verification a resolved request is moved without any C-FIND, and `expected` is unknown."""
     study = pacs.study("00123")
@@ -349,70 +297,7 @@ def test_verify_none_does_not_count(pacs: DemoPacs) -> None:
     assert not seen(pacs, "C-FIND")
 
 
-# --- what goes out
-
-
-def test_the_identifier_holds_unique_keys_only(pacs: DemoPacs) -> None:
-    """A C-MOVE carries the level and its unique keys, priority MEDIUM, and nothing else; a strict archive agrees."""
-    study = pacs.study("00007")
-    series = study.series[0]
-    summary = quiet(pacs).move(
-        [
-            {"AccessionNumber": "00123", "PatientName": "*", "StudyDate": "20240102"},
-            {"PatientID": "P-7", "StudyInstanceUID": study.study_instance_uid, "AccessionNumber": "00007"},
-            {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid},
-        ]
-    )
-    assert summary["status"].tolist() == ["success"] * 3, summary["error"].tolist()
-    moves = sorted(seen(pacs, "C-MOVE"), key=lambda item: item.level + item.model)
-    assert [(item.level, item.model, sorted(item.keys)) for item in moves] == [
-        ("SERIES", "STUDY", ["QueryRetrieveLevel", "SeriesInstanceUID", "StudyInstanceUID"]),
-        ("STUDY", "PATIENT", ["PatientID", "QueryRetrieveLevel", "StudyInstanceUID"]),
-        ("STUDY", "STUDY", ["QueryRetrieveLevel", "StudyInstanceUID"]),
-    ]
-    assert {item.priority for item in pacs.requests if item.kind in ("C-MOVE", "C-FIND")} == {0}
-
-
-def test_message_ids_are_unique(pacs: DemoPacs) -> None:
-    """No two requests of a Mover have the same Message ID, on whatever association."""
-    with quiet(pacs, associations=3) as mover:
-        for _ in range(2):
-            mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
-    ids = [item.message_id for item in pacs.requests]
-    assert len(ids) == len(set(ids))
-
-
-def test_a_patient_id_that_is_not_ascii(pacs: DemoPacs) -> None:
-    """SpecificCharacterSet goes along where PatientID needs it, and only there."""
-    pacs.add(made_study("UMLAUT", patient="Größe-7", instances=2))
-    summary = quiet(pacs).move([{"PatientID": "Größe-7", "StudyInstanceUID": pacs.study("UMLAUT").study_instance_uid}])
-    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
-    (move,) = seen(pacs, "C-MOVE")
-    assert move.keys["SpecificCharacterSet"] == "ISO_IR 192"
-    assert move.keys["PatientID"] == "Größe-7"
-    quiet(pacs).move({"AccessionNumber": "00123"})
-    assert "SpecificCharacterSet" not in seen(pacs, "C-MOVE")[-1].keys
-
-
 # --- associations
-
-
-def test_associations_side_by_side() -> None:
-    """As many associations as asked for work at once, each on requests of its own."""
-    studies = [made_study(f"S{number}", instances=5) for number in range(12)]
-    with DemoPacs(studies, misbehave={"*": Misbehaviour("slow", seconds=0.02)}) as pacs:
-        summary = quiet(pacs, associations=4).move([{"AccessionNumber": f"S{number}"} for number in range(12)])
-        assert summary["status"].tolist() == ["success"] * 12
-        assert pacs.most_associations == 4
-        assert pacs.most_moves == 4
-        assert len({item.association for item in seen(pacs, "C-MOVE")}) == 4
-        assert all(pacs.sends_of(item.sop_instance_uid) == 1 for study in studies for item in study.instances())
-
-
-def test_no_more_associations_than_requests(pacs: DemoPacs) -> None:
-    """One request takes one association, however many are allowed."""
-    quiet(pacs, associations=8).move({"AccessionNumber": "00123"})
-    assert len(pacs.associations) == 1
 
 
 def test_associations_are_kept_inside_with(pacs: DemoPacs) -> None:
@@ -429,25 +314,6 @@ def test_associations_are_kept_inside_with(pacs: DemoPacs) -> None:
     mover.move({"AccessionNumber": "00123"})
     wait_until(lambda: pacs.open_associations == 0, 5)
     assert len(pacs.associations) == 2
-
-
-def test_an_archive_that_drops_the_association_after_each_move(pacs: DemoPacs) -> None:
-    """Each request gets a new association, and none is lost for it."""
-    pacs.misbehave["*"] = "drops-association"
-    with quiet(pacs, associations=1) as mover:
-        summary = mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
-    assert summary["status"].tolist() == ["success"] * 4, summary["error"].tolist()
-    assert len(pacs.associations) >= 4
-
-
-def test_fewer_associations_than_asked_for() -> None:
-    """An archive that allows one association is worked with over one, and nothing is lost."""
-    studies = [made_study(f"S{number}", instances=3) for number in range(6)]
-    with DemoPacs(studies, max_associations=1) as pacs:
-        summary = quiet(pacs, associations=4).move([{"AccessionNumber": f"S{number}"} for number in range(6)])
-        assert summary["status"].tolist() == ["success"] * 6, summary["error"].tolist()
-        assert pacs.most_associations == 1
-        assert any(item.rejected == (2, 3, 2) for item in pacs.associations)
 
 
 # --- a node that cannot be reached
@@ -490,33 +356,6 @@ def test_the_acse_timeout_works() -> None:
         pytest.raises(AssociationLost, match=r"did not answer the association request within 0.3 s"),
     ):
         quiet(pacs, timeouts=Timeouts(acse=0.3)).move({"AccessionNumber": "00123"})
-
-
-@pytest.mark.parametrize(
-    ("timeouts", "sentence"),
-    [
-        (Timeouts(dimse=0.3), "no response for 0.3 s (the dimse timeout)"),
-        (Timeouts(stall=0.3), "no response and no arrival for 0.3 s (the stall timeout)"),
-    ],
-)
-def test_a_silent_archive_costs_one_row(pacs: DemoPacs, timeouts: Timeouts, sentence: str) -> None:
-    """A request that is never answered is lost after the deadline; the others move."""
-    pacs.misbehave["00123"] = "silence-at-once"
-    summary = quiet(pacs, associations=1, timeouts=timeouts).move(
-        [{"AccessionNumber": name} for name in ("00123", "00007")]
-    )
-    assert summary["status"].tolist() == ["lost", "success"]
-    assert sentence in summary["error"][0]
-
-
-def test_a_stall_is_held_off_by_arrivals(pacs: DemoPacs, tmp_path: Path) -> None:
-    """While instances arrive a request goes on, though no response comes."""
-    pacs.pending = False
-    pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.3)
-    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", timeouts=Timeouts(stall=0.9)) as mover:
-        pacs.destinations["MOVESCU"] = mover.port or 0
-        summary = mover.move({"AccessionNumber": "00123"})
-    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
 
 
 # --- echo, find, plan
@@ -604,39 +443,6 @@ def test_plan_says_what_a_move_would(pacs: DemoPacs) -> None:
 
 
 # --- receiving
-
-
-def test_only_what_is_asked_for_is_let_in(pacs: DemoPacs, tmp_path: Path) -> None:
-    """What the archive sends of another study is refused where it does not come with our C-MOVE."""
-    pacs.originator = False
-    pacs.misbehave["00123"] = "foreign-instance"
-    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
-        pacs.destinations["MOVESCU"] = mover.port or 0
-        summary = mover.move({"AccessionNumber": "00123"})
-        assert [store.status for store in pacs.stores].count(0x0124) == 1
-    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
-    assert set(data_sets_in(tmp_path)) == {item.sop_instance_uid for item in pacs.study("00123").instances()}
-
-
-def test_stragglers_are_waited_for(pacs: DemoPacs, tmp_path: Path) -> None:
-    """What comes after the final response is counted with its request."""
-    pacs.misbehave["*"] = Misbehaviour("stragglers", count=2, seconds=0.5)
-    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
-        pacs.destinations["MOVESCU"] = mover.port or 0
-        summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}])
-    assert summary["status"].tolist() == ["success", "success"], summary["error"].tolist()
-    assert summary["received"].tolist() == [4, 4]
-
-
-def test_stragglers_that_nobody_counts(pacs: DemoPacs, tmp_path: Path) -> None:
-    """Where neither C-FIND nor the archive says how many are due, silence tells that all are here."""
-    pacs.add(made_study("MANY", instances=60))
-    pacs.misbehave["*"] = Misbehaviour("success-without-counters")
-    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", verify="none") as mover:
-        pacs.destinations["MOVESCU"] = mover.port or 0
-        summary = mover.move({"StudyInstanceUID": pacs.study("MANY").study_instance_uid})
-    assert summary["status"].tolist() == ["success"]
-    assert summary["received"].tolist() == [60]
 
 
 def test_receiving_without_with(pacs: DemoPacs, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ LONGER = {
 """Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
 MODULES_IN_THE_ROOT = 14
 LONGEST_CHAIN = 16
-UNTESTED = 22  # modules without the test file of their name; to become 0
+UNTESTED = 15  # modules without the test file of their name; to become 0
 
 
 def read(name: str) -> str:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from batch_kit import quiet, seen
 from dicomover import Mover, NodeUnreachable, Timeouts
-from dicomover.batch.work import SharedMove
 from dicomover.batch.worker import Worker
 from dicomover.events import BatchEnded, Event
-from dicomover.policy.retry import Retry
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
-from dicomover.testing import DemoPacs, Misbehaviour, Request, made_study
-from dicomover.wire.lines import Line
-from dicomover.wire.stop import Controls
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import ONCE, free_port, wait_until
 
 SLOW = {"*": Misbehaviour("slow", seconds=0.05)}
@@ -43,17 +36,6 @@ def pacs() -> Iterator[DemoPacs]:
 def batch(count: int) -> list[dict[str, str]]:
     """Return so many requests."""
     return [{"AccessionNumber": f"S{number:02d}"} for number in range(count)]
-
-
-def quiet(pacs: DemoPacs, **options: object) -> Mover:
-    """Return a Mover that lets WORKSTATION receive and shows nothing."""
-    options = {**ONCE, **options}
-    return Mover(pacs.node, destination="WORKSTATION", progress="none", **options)  # type: ignore[arg-type]
-
-
-def seen(pacs: DemoPacs, kind: str) -> list[Request]:
-    """Return the requests of a kind that the archive has seen."""
-    return [request for request in list(pacs.requests) if request.kind == kind]
 
 
 def ours() -> list[threading.Thread]:
@@ -120,47 +102,6 @@ def test_two_threads_on_one_mover(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         with ThreadPoolExecutor(2) as pool:
             moves = [pool.submit(mover.move, {"AccessionNumber": "A"}) for _ in range(6)]
             assert [move.result()["status"][0] for move in moves] == ["success"] * 6
-
-
-def test_the_last_worker_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A retry that a worker without an association leaves behind is done by one that was about to go."""
-    going, left = threading.Event(), threading.Event()
-    attempt, work, leave_to_others = Worker._attempt, Worker.work, Controls.leave_to_others
-    with DemoPacs([made_study("A", instances=1), made_study("B", instances=1)]) as archive:
-        archive.misbehave["A"] = Misbehaviour("busy")
-        uid = archive.study("A").study_instance_uid
-
-        def gone(self: Line) -> None:
-            raise NodeUnreachable("gone")
-
-        def late(self: Worker, move: SharedMove) -> None:
-            is_first = move.target.identifier.study == uid and not move.tries
-            if is_first:
-                assert going.wait(10)
-            attempt(self, move)
-            if is_first:
-                monkeypatch.setattr(self._line, "connect", partial(gone, self._line), raising=False)
-
-        def slowly(self: Worker) -> bool:
-            stayed = work(self)
-            if stayed and not going.is_set():
-                going.set()
-                assert left.wait(10)
-            return stayed
-
-        def told(self: Controls) -> bool:
-            could = leave_to_others(self)
-            if could:
-                left.set()
-            return could
-
-        monkeypatch.setattr(Worker, "_attempt", late)
-        monkeypatch.setattr(Worker, "work", slowly)
-        monkeypatch.setattr(Controls, "leave_to_others", told)
-        retry = Retry(attempts=2, first_wait=0.2, longest_wait=0.2)
-        summary = quiet(archive, retry=retry, associations=2).move([{"AccessionNumber": name} for name in "AB"])
-    assert left.is_set()
-    assert summary["status"].notna().all()
 
 
 def test_leaving_the_mover_cancels(pacs: DemoPacs) -> None:
@@ -245,97 +186,6 @@ def test_the_last_resort(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> Non
     job.cancel()
     assert job.wait(10)
     assert set(job.summary()["status"]) == {"cancelled"}
-
-
-# --- interrupts, in a process of their own
-
-PROGRAM = """
-import os, signal, sys, threading, time
-from dicomover import Mover
-from dicomover.testing import DemoPacs, Misbehaviour, made_study
-
-def main():
-    pacs = DemoPacs([made_study(f"S{n:02d}", instances=40) for n in range(4)],
-                    misbehave={"*": Misbehaviour(%(misbehaviour)r, seconds=0.05)})
-    mover = Mover(pacs.node, destination="WORKSTATION", progress="none", associations=1)
-
-    def interrupt():
-        while len(pacs.stores) < 2:
-            time.sleep(0.01)
-        for _ in range(%(interrupts)d):
-            os.kill(os.getpid(), signal.%(signal)s)
-            time.sleep(0.3)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    begun = time.monotonic()
-    job = mover.job([{"AccessionNumber": f"S{n:02d}"} for n in range(4)])
-    try:
-        job.run()
-    finally:
-        tell(pacs, job.summary(), time.monotonic() - begun)
-
-def tell(pacs, summary, seconds):
-    print("seconds", seconds)
-    print("status", *summary.status)
-    print("code", *summary.status_code.fillna("-"))
-    print("cancels", sum(request.kind == "C-CANCEL" for request in pacs.requests))
-    left = [t.name for t in threading.enumerate() if t.name.startswith("dicomover ")]
-    print("threads", len(left))
-    limit = time.monotonic() + 5
-    while pacs.open_associations and time.monotonic() < limit:
-        time.sleep(0.01)
-    print("associations", pacs.open_associations)
-    pacs.close()
-
-main()
-"""
-
-
-def run(misbehaviour: str, interrupts: int, signal: str = "SIGINT", code: int = 0) -> dict[str, list[str]]:
-    """Run a batch in a process of its own, interrupt it, and return what it printed by the end."""
-    values = {"misbehaviour": misbehaviour, "interrupts": interrupts, "signal": signal}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM) % values],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-    )
-    assert done.returncode == code, done.stderr
-    return {name: rest for name, *rest in (line.split() for line in done.stdout.splitlines())}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
-def test_an_interrupt_cancels() -> None:
-    """Ctrl-C in `move` sends C-CANCEL, reads the final response and returns the table; nothing lives on."""
-    told = run("slow", 1)
-    assert told["status"] == ["cancelled"] * 4
-    assert told["code"] == ["0xFE00", "-", "-", "-"]
-    assert told["cancels"] == ["1"]
-    assert told["threads"] == ["0"]
-    assert told["associations"] == ["0"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
-def test_a_second_interrupt_stops_at_once() -> None:
-    """A second Ctrl-C does not wait for an archive that ignores the C-CANCEL."""
-    told = run("ignores-cancel", 2)
-    assert told["status"] == ["cancelled"] * 4
-    assert told["code"] == ["-"] * 4
-    assert told["threads"] == ["0"]
-    assert told["associations"] == ["0"]
-    assert float(told["seconds"][0]) < 2.0 + 0.3, "40 instances would take 2 s, the grace after a C-CANCEL 5 s"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process at once")
-def test_a_termination_cancels_and_ends_the_process() -> None:
-    """A SIGTERM is told to the archive as a cancel; the process ends once that is over, with the usual code."""
-    told = run("slow", 1, "SIGTERM", 143)
-    assert told["status"] == ["cancelled"] * 4
-    assert told["cancels"] == ["1"]
-    assert told["threads"] == ["0"]
-    assert told["associations"] == ["0"]
 
 
 def test_a_raised_interrupt_leaves_no_thread(pacs: DemoPacs) -> None:

@@ -1,0 +1,55 @@
+"""What a batch works on, as values: what the journal says of a row, and what a C-MOVE lets go of when it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicomover.batch.arrivals import RunningMove
+from dicomover.batch.work import OpenRow, SharedMove, Taken
+from dicomover.identifier import Identifier, Level, Model
+from dicomover.journal import Asked
+from dicomover.outcome import Counters, Status
+from dicomover.query.resolve import Resolution, Target
+from dicomover.requests.parse import parse_requests
+from dicomover.summary import Result
+
+ASKED = Asked("key", "{}")
+STUDY = Identifier.of(Level.STUDY, Model.STUDY, {"StudyInstanceUID": "1.2"})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "promised", "has_grown"),
+    [
+        (None, 9, False),
+        (Result(Status.SUCCESS, expected=7, received=7), 7, False),
+        (Result(Status.SUCCESS, expected=7, received=7), 9, True),
+        (Result(Status.SUCCESS, expected=7, received=7), None, False),
+        (Result(Status.SUCCESS, expected=7, counters=Counters(completed=7)), 8, True),
+    ],
+    ids=["not recorded", "the same", "more", "nobody says", "more at a third party"],
+)
+def test_a_complete_request_has_grown_if_more_is_promised(
+    recorded: Result | None, promised: int | None, has_grown: bool
+) -> None:
+    """What was complete is not any more when the archive promises more than it was complete with."""
+    resolution = Resolution((Target(STUDY, expected=promised),))
+    assert Taken(ASKED, recorded=recorded).has_grown(resolution) is has_grown
+
+
+def test_a_move_that_is_over_lets_go_of_its_instances() -> None:
+    """A batch may bring millions of them: neither arrivals nor lists stay, but the verdict does."""
+    (request,) = parse_requests({"StudyInstanceUID": "1.2"}).requests
+    target = Target(STUDY, expected=1, instances={"1.2.3": ["1.2.3.4"]})
+    move = SharedMove(1, target, OpenRow(request), RunningMove(1, STUDY))
+    move.running.sop_uids["1.2.3.4"] = None
+    move.forget()
+    assert move.target.instances is None
+    assert move.target.identifier == STUDY
+    assert move.target.expected == 1
+    assert not move.running.sop_uids
+    assert not move.running.arrivals
+
+
+def test_what_a_request_asks_for_is_not_shown() -> None:
+    """The repr of what the journal knows a request by has no keys in it."""
+    assert "SECRET" not in repr(Taken(Asked("key", '{"PatientID": "SECRET"}')))

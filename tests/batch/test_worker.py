@@ -1,0 +1,134 @@
+"""One worker: what it sends, over which associations, how long it waits, and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batch_kit import STUDIES, quiet, seen
+from dicomover import (
+    Mover,
+    Timeouts,
+)
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from peers import data_sets_in
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run a well-behaved archive."""
+    with DemoPacs(STUDIES) as archive:
+        yield archive
+
+
+def test_the_identifier_holds_unique_keys_only(pacs: DemoPacs) -> None:
+    """A C-MOVE carries the level and its unique keys, priority MEDIUM, and nothing else; a strict archive agrees."""
+    study = pacs.study("00007")
+    series = study.series[0]
+    summary = quiet(pacs).move(
+        [
+            {"AccessionNumber": "00123", "PatientName": "*", "StudyDate": "20240102"},
+            {"PatientID": "P-7", "StudyInstanceUID": study.study_instance_uid, "AccessionNumber": "00007"},
+            {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid},
+        ]
+    )
+    assert summary["status"].tolist() == ["success"] * 3, summary["error"].tolist()
+    moves = sorted(seen(pacs, "C-MOVE"), key=lambda item: item.level + item.model)
+    assert [(item.level, item.model, sorted(item.keys)) for item in moves] == [
+        ("SERIES", "STUDY", ["QueryRetrieveLevel", "SeriesInstanceUID", "StudyInstanceUID"]),
+        ("STUDY", "PATIENT", ["PatientID", "QueryRetrieveLevel", "StudyInstanceUID"]),
+        ("STUDY", "STUDY", ["QueryRetrieveLevel", "StudyInstanceUID"]),
+    ]
+    assert {item.priority for item in pacs.requests if item.kind in ("C-MOVE", "C-FIND")} == {0}
+
+
+def test_message_ids_are_unique(pacs: DemoPacs) -> None:
+    """No two requests of a Mover have the same Message ID, on whatever association."""
+    with quiet(pacs, associations=3) as mover:
+        for _ in range(2):
+            mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
+    ids = [item.message_id for item in pacs.requests]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_patient_id_that_is_not_ascii(pacs: DemoPacs) -> None:
+    """SpecificCharacterSet goes along where PatientID needs it, and only there."""
+    pacs.add(made_study("UMLAUT", patient="Größe-7", instances=2))
+    summary = quiet(pacs).move([{"PatientID": "Größe-7", "StudyInstanceUID": pacs.study("UMLAUT").study_instance_uid}])
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+    (move,) = seen(pacs, "C-MOVE")
+    assert move.keys["SpecificCharacterSet"] == "ISO_IR 192"
+    assert move.keys["PatientID"] == "Größe-7"
+    quiet(pacs).move({"AccessionNumber": "00123"})
+    assert "SpecificCharacterSet" not in seen(pacs, "C-MOVE")[-1].keys
+
+
+def test_an_archive_that_drops_the_association_after_each_move(pacs: DemoPacs) -> None:
+    """Each request gets a new association, and none is lost for it."""
+    pacs.misbehave["*"] = "drops-association"
+    with quiet(pacs, associations=1) as mover:
+        summary = mover.move([{"AccessionNumber": name} for name in ("00123", "00007", "TWO", "ONE")])
+    assert summary["status"].tolist() == ["success"] * 4, summary["error"].tolist()
+    assert len(pacs.associations) >= 4
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "sentence"),
+    [
+        (Timeouts(dimse=0.3), "no response for 0.3 s (the dimse timeout)"),
+        (Timeouts(stall=0.3), "no response and no arrival for 0.3 s (the stall timeout)"),
+    ],
+)
+def test_a_silent_archive_costs_one_row(pacs: DemoPacs, timeouts: Timeouts, sentence: str) -> None:
+    """A request that is never answered is lost after the deadline; the others move."""
+    pacs.misbehave["00123"] = "silence-at-once"
+    summary = quiet(pacs, associations=1, timeouts=timeouts).move(
+        [{"AccessionNumber": name} for name in ("00123", "00007")]
+    )
+    assert summary["status"].tolist() == ["lost", "success"]
+    assert sentence in summary["error"][0]
+
+
+def test_a_stall_is_held_off_by_arrivals(pacs: DemoPacs, tmp_path: Path) -> None:
+    """While instances arrive a request goes on, though no response comes."""
+    pacs.pending = False
+    pacs.misbehave["00123"] = Misbehaviour("slow", seconds=0.3)
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", timeouts=Timeouts(stall=0.9)) as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"AccessionNumber": "00123"})
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+
+
+def test_only_what_is_asked_for_is_let_in(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What the archive sends of another study is refused where it does not come with our C-MOVE."""
+    pacs.originator = False
+    pacs.misbehave["00123"] = "foreign-instance"
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"AccessionNumber": "00123"})
+        assert [store.status for store in pacs.stores].count(0x0124) == 1
+    assert summary["status"].tolist() == ["success"], summary["error"].tolist()
+    assert set(data_sets_in(tmp_path)) == {item.sop_instance_uid for item in pacs.study("00123").instances()}
+
+
+def test_stragglers_are_waited_for(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What comes after the final response is counted with its request."""
+    pacs.misbehave["*"] = Misbehaviour("stragglers", count=2, seconds=0.5)
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}])
+    assert summary["status"].tolist() == ["success", "success"], summary["error"].tolist()
+    assert summary["received"].tolist() == [4, 4]
+
+
+def test_stragglers_that_nobody_counts(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Where neither C-FIND nor the archive says how many are due, silence tells that all are here."""
+    pacs.add(made_study("MANY", instances=60))
+    pacs.misbehave["*"] = Misbehaviour("success-without-counters")
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", verify="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        summary = mover.move({"StudyInstanceUID": pacs.study("MANY").study_instance_uid})
+    assert summary["status"].tolist() == ["success"]
+    assert summary["received"].tolist() == [60]
