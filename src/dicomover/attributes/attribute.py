@@ -101,19 +101,21 @@ def attribute_of(name: str) -> Attribute:
 
 def _read_step(text: str) -> tuple[str, int, str]:
     """Return the name, the tag and the VR of one step."""
-    if text and text in keyword_dict:  # the dictionary has elements without a keyword
-        tag = keyword_dict[text]
-        return text, tag, dictionary_VR(tag).split(" or ")[0]
     match = _TAG.fullmatch(text)
-    if match is None:
+    if text and text in keyword_dict:  # the dictionary has elements without a keyword
+        tag, said = keyword_dict[text], ""
+    elif match is not None:
+        tag, said = int(match[1] + match[2], 16), (match[3] or "").upper()
+    else:
         raise NoKey("is no DICOM keyword", _MEND)
-    tag, said = int(match[1] + match[2], 16), (match[3] or "").upper()
     known = dictionary_has_tag(tag) and not tag >> 16 & 1 and keyword_for_tag(tag)
     if known:
-        vr = dictionary_VR(tag)
-        if said and said not in vr.split(" or "):
-            raise NoKey(f"has VR {vr} in DICOM's dictionary, not {said}", "leave the VR out")
-        return known, tag, said or vr.split(" or ")[0]
+        choices = dictionary_VR(tag).split(" or ")
+        if choices[0] not in _VRS:
+            raise NoKey("is no attribute to ask by", "leave it out")
+        if said and said not in choices:
+            raise NoKey(f"has VR {' or '.join(choices)} in DICOM's dictionary, not {said}", "leave the VR out")
+        return known, tag, said or choices[0]
     if said and said not in _VRS:
         raise NoKey(f"has a VR that DICOM does not know, {said!r}", _HOW)
     group, element = tag >> 16, tag & 0xFFFF
@@ -160,8 +162,8 @@ def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
     else:
         try:
             converted = _convert(vr, value)
-        except (OverflowError, struct.error) as error:
-            raise ValueError(f"no {vr}") from error
+        except (OverflowError, ValueError, struct.error):
+            raise ValueError(f"no {vr}") from None  # the other says what the value is
         dataset[tag] = DataElement(tag, vr, converted, validation_mode=IGNORE)
 
 
