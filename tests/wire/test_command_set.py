@@ -108,6 +108,10 @@ def test_absent_is_absent() -> None:
     ("element", "value", "expected"),
     [
         (0x1021, struct.pack("<L", 70000), {"NumberOfCompletedSuboperations": 70000}),
+        (0x0110, struct.pack("<L", 7), {"MessageID": 7}),
+        (0x0110, struct.pack("<L", 70000), {"MessageID": 70000 & 0xFFFF}),  # what we answer has room for two bytes
+        (0x0900, b"\0\0\xff\0", {"Status": 0}),
+        (0x0800, b"\1\1\1\1", {"CommandDataSetType": 0x0101}),
         (0x1021, b"\x05", {"NumberOfCompletedSuboperations": 5}),
         (0x1021, struct.pack("<HHH", 5, 6, 7), {"NumberOfCompletedSuboperations": 5}),
         (0x0901, bytes.fromhex("20000d00"), {"OffendingElement": 0x0020000D}),

@@ -117,11 +117,10 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
             raise ValueError(f"the command set has a bad element ({group:04X},{element:04X}) of {length} bytes")
         keyword, vr = _BY_ELEMENT.get(element, ("", ""))
         if vr == "US":
-            # Two bytes; some write four. Of several values, which no number of ours has, the first one stands.
-            if length:
-                command[keyword] = int.from_bytes(
-                    raw[offset : offset + (4 if length == 4 else min(length, 2))], "little"
-                )
+            # Two bytes; some count in four. Of several values, which no number of ours has, the first one stands.
+            size = 4 if length == 4 and keyword.startswith("NumberOf") else min(length, 2)
+            if size:
+                command[keyword] = int.from_bytes(raw[offset : offset + size], "little")
         elif vr == "AT":
             tags = [first << 16 | second for first, second in _TAG.iter_unpack(raw[offset : offset + length // 4 * 4])]
             if tags:
