@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,10 @@ from cli_kit import Process, Ran, Shell, free_port, peer, wait_until
 from dicomover import __version__
 from dicomover.cli import cli, drilldown
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.testing._server import silence
+from dicomover.wire.connection import Connection
+from dicomover.wire.negotiation import parse_request
+from wire_kit import accept, answer, listening
 
 SLOW = Misbehaviour("slow", seconds=0.1)
 
@@ -283,20 +288,74 @@ def test_quiet_says_nothing_of_a_success_and_names_what_failed(run: Shell, pacs:
     assert ran.err.startswith("Error: row 0: failure: 0xA801")
 
 
-def test_verbose_tells_of_associations_and_time(run: Shell, pacs: DemoPacs) -> None:
-    """-v logs associations with the elapsed time to the standard error; without it there is silence."""
+def test_verbose_tells_what_happens_and_when(run: Shell, pacs: DemoPacs) -> None:
+    """-v logs each step with the elapsed time to the standard error, in its order; without it there is silence."""
     quiet, loud = to_workstation(run, pacs), to_workstation(run, pacs, "-v")
     assert quiet.err == ""
-    assert f"s] association MOVESCU -> {pacs.node} accepted" in loud.err
-    assert "C-MOVE" not in loud.err
+    steps = [
+        "s] requesting association",
+        f"  peer {pacs.node}, calling AE title MOVESCU",
+        f"s] association MOVESCU -> {pacs.node} accepted",
+        ": Study Root, level STUDY\n",
+        "ended: 0x0000 (success); 1 answer\n",
+        ": Study Root, level STUDY, to WORKSTATION",
+        "ended: 0x0000 (success); 4 completed, 0 failed, 0 warning",
+        f"s] releasing the association with {pacs.node}",
+        f"s] association with {pacs.node} released",
+    ]
+    places = [loud.err.find(step) for step in steps]
+    assert -1 not in places, loud.err
+    assert "s] C-FIND, message " in loud.err
+    assert "s] initiating C-MOVE, message " in loud.err
+    assert places == sorted(places)
+    assert "00123" not in loud.err
     assert "association" not in loud.out
 
 
 def test_debug_logs_dimse_messages(run: Shell, pacs: DemoPacs) -> None:
-    """-d logs what is sent and received."""
+    """-d logs what is sent and received with tag, VR, keyword and value, and what became of each context."""
     ran = to_workstation(run, pacs, "-d")
-    assert "dimse: send" in ran.err
-    assert "'MoveDestination': 'WORKSTATION'" in ran.err
+    assert f"dimse: sent to {pacs.node} on context " in ran.err
+    assert re.search(r"^ +\(0000,0600\) AE MoveDestination +WORKSTATION$", ran.err, re.MULTILINE)
+    assert re.search(r"^ +\(0000,0900\) US Status +0xFF00 \(pending\)$", ran.err, re.MULTILINE)
+    assert re.search(r"context \d+: .*MOVE: accepted, Explicit VR Little Endian$", ran.err, re.MULTILINE)
+
+
+def test_debug_shows_what_our_receiver_says(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """The C-STOREs that come to us are logged too, with the contexts of the archive's association."""
+    port = free_port()
+    pacs.destinations["MOVESCU"] = port
+    ran = run("move", "-d", "-od", tmp_path, "--port", port, "-k", "AccessionNumber=00123", *peer(pacs))
+    assert ran.code == 0
+    assert "receiver: accepted an association of" in ran.err
+    assert re.search(r"context \d+: .*Image Storage: accepted, ", ran.err)
+    assert re.search(r"receiver: received from \S+ on context \d+: C-STORE-RQ", ran.err)
+    assert re.search(r"receiver: sent to \S+ on context \d+: C-STORE-RSP", ran.err)
+
+
+def test_identifiers_are_shown_when_they_are_asked_for(run: Shell, pacs: DemoPacs) -> None:
+    """-d alone shows no key and no answer; with --show-keys it shows both."""
+    plain, shown = to_workstation(run, pacs, "-d"), to_workstation(run, pacs, "-d", "--show-keys")
+    assert "00123" not in plain.err
+    assert "identifiers: the identifier of message " in shown.err
+    assert re.search(r"\(0008,0050\) Accession Number +SH: '00123'", shown.err)
+    assert "identifiers: an answer to message " in shown.err
+    assert "00123" not in to_workstation(run, pacs, "-d").err, "and the next run is silent again"
+
+
+def test_a_release_that_is_not_answered_is_said(run: Shell) -> None:
+    """An archive that leaves A-RELEASE-RQ unanswered is named, and the echo's time does not count the wait for it."""
+
+    def serve(connection: Connection) -> None:
+        connection.send(accept(connection, parse_request(connection.read_pdu()[1])))
+        answer(connection, connection.read_message(), 0x0000)
+        silence(connection)
+
+    with listening(serve) as node:
+        ran = run("echo", "-ta", "1", str(node))
+    assert ran.code == 0
+    assert f"Warning: {node} did not answer the release of the association (nothing came in time)" in ran.err
+    assert float(ran.out.rpartition(" in ")[2].split()[0]) < 0.9
 
 
 @pytest.mark.parametrize("how", [None, "identifier-mismatch", "unable-with-comment", "find-mismatch", "abort"])

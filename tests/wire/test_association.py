@@ -24,6 +24,7 @@ from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import encode_accept, parse_request
+from dicomover.wire.pdus import RELEASE_RQ, encode_release
 from dicomover.wire.responses import MoveEnd
 from receiver_kit import element
 from wire_kit import (
@@ -158,8 +159,8 @@ def test_echo_without_an_answer() -> None:
         association.echo(1)
 
 
-def test_a_release_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that does not answer a release keeps nobody waiting longer than `acse`."""
+def test_a_release_that_is_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that does not answer a release keeps nobody waiting longer than `acse`, and is named."""
 
     def serve(connection: Connection) -> None:
         connection.send(accept(connection, parse_request(connection.read_pdu()[1])))
@@ -170,6 +171,52 @@ def test_a_release_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None
         association.open()
         association.release()
         assert not association.is_open
+    assert f"{node} did not answer the release of the association (nothing came in time)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("abort", "(it aborted)"),
+        ("close", "(the connection was closed)"),
+        ("another", "(it sent a PDU of type 2)"),
+    ],
+)
+def test_a_release_that_is_answered_by_something_else(how: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An abort, a closed connection or another PDU is no answer to a release, and is told for what it is."""
+
+    def serve(connection: Connection) -> None:
+        request = parse_request(connection.read_pdu()[1])
+        connection.send(accept(connection, request))
+        connection.read_pdu()
+        if how == "abort":
+            connection.abort()
+        elif how == "another":
+            connection.send(accept(connection, request))
+        connection.close()
+
+    with caplog.at_level(logging.INFO, logger="dicomover"), listening(serve) as node:
+        association = Association(node, "TESTER", SHORT)
+        association.open()
+        association.release()
+    assert f"{node} did not answer the release of the association {said}" in caplog.text
+
+
+def test_a_release_that_is_answered_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """So is one that crosses the peer's own request."""
+
+    def serve(connection: Connection) -> None:
+        connection.send(accept(connection, parse_request(connection.read_pdu()[1])))
+        connection.read_pdu()
+        connection.send(encode_release(RELEASE_RQ))
+        silence(connection)
+
+    with caplog.at_level(logging.INFO, logger="dicomover"), listening(serve) as node:
+        association = Association(node, "TESTER", SHORT)
+        association.open()
+        association.release()
+    assert f"association with {node} released" in caplog.text
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # --- rejections

@@ -45,6 +45,7 @@ class Arguments:
     verbose: bool = False
     debug: bool = False
     quiet: bool = False
+    show_keys: bool = False
     as_records: bool = False
     # what is asked for
     key: tuple[str, ...] = ()
@@ -121,13 +122,15 @@ class Arguments:
 
     def show_log(self) -> contextlib.AbstractContextManager[None]:
         """Show the log of the library as far as was asked for, for as long as this lasts."""
-        return show_log(verbose=self.verbose, debug=self.debug, quiet=self.quiet)
+        return show_log(verbose=self.verbose, debug=self.debug, quiet=self.quiet, show_keys=self.show_keys)
 
     def make_mover(self, node: Node | None = None, **others: Any) -> Mover:
         """Make a Mover for the archive; nobody is named to receive unless `others` does."""
         from dicomover.mover import Mover  # not before it is needed: help is to be there at once
 
-        return Mover(node or self.node, ae_title=self.aetitle, timeouts=self.timeouts, **others)
+        return Mover(
+            node or self.node, ae_title=self.aetitle, timeouts=self.timeouts, show_keys=self.show_keys, **others
+        )
 
     def make_asker(self, level: str) -> Mover:
         """Make a Mover that looks up a batch at a level."""

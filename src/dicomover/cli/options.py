@@ -51,7 +51,14 @@ OUR_TITLE = click.option(
 TALK = [
     *VERSION,
     click.option("-v", "--verbose", is_flag=True, help="Say what happens to associations, with the elapsed time."),
-    click.option("-d", "--debug", is_flag=True, help="Log every DIMSE message, without its identifier."),
+    click.option(
+        "-d", "--debug", is_flag=True, help="Log every DIMSE message, and what was negotiated; without identifiers."
+    ),
+    click.option(
+        "--show-keys",
+        is_flag=True,
+        help="Show what identifies patients: identifiers and answers in the log of -d, keys in the progress.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no summary."),
 ]
 

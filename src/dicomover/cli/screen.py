@@ -60,7 +60,9 @@ class _Handler(logging.Handler):
 
 
 @contextlib.contextmanager
-def show_log(*, verbose: bool = False, debug: bool = False, quiet: bool = False) -> Iterator[None]:
+def show_log(
+    *, verbose: bool = False, debug: bool = False, quiet: bool = False, show_keys: bool = False
+) -> Iterator[None]:
     """Show the log of the library as far as a person wants it, for as long as this lasts."""
     if quiet and (verbose or debug):
         raise click.UsageError("-q cannot go with -v or -d; choose one of them")
@@ -68,10 +70,12 @@ def show_log(*, verbose: bool = False, debug: bool = False, quiet: bool = False)
     level = logging.ERROR if quiet else loud
     handler = _Handler(debug)
     root, progress = logging.getLogger("dicomover"), logging.getLogger("dicomover.progress")
-    before = root.level, progress.level, root.propagate
+    identifiers = logging.getLogger("dicomover.identifiers")
+    before = root.level, progress.level, root.propagate, identifiers.level
     root.addHandler(handler)
     root.setLevel(level)
     root.propagate = False
+    identifiers.setLevel(logging.DEBUG if show_keys and debug else logging.WARNING)
     progress.setLevel(min(level, logging.INFO))  # there is progress only where it was asked for
     try:
         with warnings.catch_warnings():
@@ -86,6 +90,7 @@ def show_log(*, verbose: bool = False, debug: bool = False, quiet: bool = False)
         root.setLevel(before[0])
         progress.setLevel(before[1])
         root.propagate = before[2]
+        identifiers.setLevel(before[3])
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -21,8 +21,10 @@ from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.text.face import advise
+from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
+from dicomover.wire.dump import dump_counters, log_identifier, log_message, log_release
 from dicomover.wire.identifiers import decode_identifier, encode_identifier, read_failed_uids
 from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import request_association
@@ -35,7 +37,6 @@ from dicomover.wire.responses import (
     read_counters,
     read_offending_element,
     read_status,
-    without_comment,
 )
 from dicomover.wire.transport import connect
 
@@ -106,6 +107,7 @@ class Association:
             If the association does not come about.
         """
         begun = time.monotonic()
+        logger.info("requesting association\n  peer %s, calling AE title %s", self.node, self.ae_title)
         sock = connect(self.node, self.timeouts.connect, self._waker, self._unless_stopped)
         connection = Connection(sock, self._waker)
         limit = None if self.timeouts.acse is None else time.monotonic() + self.timeouts.acse
@@ -174,8 +176,8 @@ class Association:
         """Release the association, or abort it if the peer does not answer; by its owner, never raises."""
         if self._connection is not None and self._connection.open:
             # A peer that does not answer a release is no reason to keep anybody waiting.
-            self._connection.release(min(self.timeouts.acse or 5.0, 5.0))
-            logger.info("association with %s released", self.node)
+            logger.info("releasing the association with %s", self.node)
+            log_release(logger, self.node, self._connection.release(min(self.timeouts.acse or 5.0, 5.0)))
         self._waker.close()
 
     def _unless_stopped(self) -> float | None:
@@ -196,6 +198,7 @@ class Association:
         QueryRefused, ContextRejected, AssociationLost, ProtocolError
         """
         context = self._context(_VERIFICATION)
+        logger.info("C-ECHO, message %d", message_id)
         self._send(context, {"CommandField": cs.C_ECHO_RQ, "MessageID": message_id})
         answer = self._answer(context, cs.C_ECHO_RQ, message_id, Deadlines(self.timeouts, self._stop))
         status = read_status(answer.command)
@@ -217,7 +220,9 @@ class Association:
         ContextRejected, AssociationLost, ProtocolError
         """
         context = self._context(model.find_sop_class)
-        done = False
+        done, matches = False, 0
+        logger.info("C-FIND, message %d: %s, level %s", message_id, model.title, identifier.get("QueryRetrieveLevel"))
+        log_identifier("the identifier of message %d", message_id, identifier)
         try:
             self._send(
                 context,
@@ -235,6 +240,8 @@ class Association:
                 if (limit is None or seen <= limit) and (not done or answer.data):
                     match = decode_identifier(answer.data, context.transfer_syntaxes[0])
                     if not done or _is_match(match, identifier):
+                        matches += 1
+                        log_identifier("an answer to message %d", message_id, match)
                         yield match
                 if done:
                     break
@@ -243,6 +250,7 @@ class Association:
         finally:
             if not done:
                 self._wire.abort()
+        logger.info("C-FIND, message %d, ended: %s; %s", message_id, describe(status), count_of(matches, "answer"))
         if status == CANCELLED and limit is not None and seen > limit and not self.is_stopping:
             return
         if status == CANCELLED and self.is_stopping:
@@ -285,6 +293,9 @@ class Association:
         counters = Counters()
         cancel = partial(self._send_cancel, context, message_id)
         wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival, is_move=True)
+        level = identifier.get("QueryRetrieveLevel")
+        logger.info("initiating C-MOVE, message %d: %s, level %s, to %s", message_id, model.title, level, destination)
+        log_identifier("the identifier of message %d", message_id, identifier)
         try:
             self._send(
                 context,
@@ -304,6 +315,9 @@ class Association:
                 on_progress(counters)
                 status = read_status(answer.command)
                 if status not in PENDING:
+                    logger.info(
+                        "C-MOVE, message %d, ended: %s; %s", message_id, describe(status), dump_counters(counters)
+                    )
                     return MoveEnd(
                         Ended.ANSWERED,
                         status,
@@ -339,7 +353,7 @@ class Association:
             "CommandDataSetType": cs.WITH_DATA_SET if data else cs.NO_DATA_SET,
             **command,
         }
-        logger.debug("send %s, %d bytes of identifier", full, len(data))
+        log_message(logger, "sent to", self.node, context.id, full, len(data))
         self._wire.send_message(context.id, full, data, self._stop.give_up_at)
 
     def _send_cancel(self, context: Context, message_id: int) -> None:
@@ -358,7 +372,7 @@ class Association:
         while True:
             message = self._wire.read_message(wait, expect)
             command = message.command
-            logger.debug("received %s, %d bytes of identifier", without_comment(command), len(message.data))
+            log_message(logger, "received from", self.node, message.context_id, command, len(message.data))
             if command.get("MessageIDBeingRespondedTo") not in self._answered or message_id in self._answered:
                 break  # else it belongs to a request that had its final response already
         if command.get("CommandField") != request | cs.RESPONSE or "Status" not in command:

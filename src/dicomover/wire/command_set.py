@@ -12,6 +12,7 @@ __all__ = [
     "C_FIND_RQ",
     "C_MOVE_RQ",
     "C_STORE_RQ",
+    "ELEMENTS",
     "NO_DATA_SET",
     "RESPONSE",
     "WITH_DATA_SET",
@@ -35,7 +36,7 @@ RESPONSE: Final = 0x8000
 NO_DATA_SET: Final = 0x0101
 WITH_DATA_SET: Final = 0x0001
 
-_ELEMENTS = {
+ELEMENTS = {
     "AffectedSOPClassUID": (0x0002, "UI"),
     "RequestedSOPClassUID": (0x0003, "UI"),
     "CommandField": (0x0100, "US"),
@@ -57,7 +58,7 @@ _ELEMENTS = {
     "MoveOriginatorApplicationEntityTitle": (0x1030, "AE"),
     "MoveOriginatorMessageID": (0x1031, "US"),
 }
-_BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in _ELEMENTS.items()}
+_BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in ELEMENTS.items()}
 _HEAD = struct.Struct("<HHL")
 _US = struct.Struct("<H")
 _TAG = struct.Struct("<HH")
@@ -78,7 +79,7 @@ def encode(command: Mapping[str, int | str]) -> bytes:
     '00000001 02000000 3000'
     """
     body = bytearray()
-    for element, vr, value in sorted((*_ELEMENTS[keyword], value) for keyword, value in command.items()):
+    for element, vr, value in sorted((*ELEMENTS[keyword], value) for keyword, value in command.items()):
         if vr == "US":
             raw = _US.pack(value)
         elif vr == "AT":

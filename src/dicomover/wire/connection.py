@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
-from dicomover.errors import AssociationLost, LostBy, ProtocolError
+from dicomover.errors import AssociationLost, LostBy, NodeError, ProtocolError
 from dicomover.wire import command_set
 from dicomover.wire.command_set import Command
 from dicomover.wire.messages import Assembly, Context, Due, Message, Part, encode_message, expect_announced
@@ -224,16 +224,22 @@ class Connection:
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
-    def release(self, seconds: float) -> None:
-        """Release the association (PS3.8 section 7.2) and close; never raises."""
+    def release(self, seconds: float) -> NodeError | None:
+        """Release the association (PS3.8 section 7.2) and close; return what came instead of the answer, if so."""
         if not self.open:
-            return
+            return None
         limit = time.monotonic() + seconds
-        with contextlib.suppress(AssociationLost, ProtocolError):
+        trouble: NodeError | None = None
+        try:
             self.send(encode_release(RELEASE_RQ), seconds)
-            while self.read_pdu(lambda: limit)[0] == P_DATA:
+            while (kind := self.read_pdu(lambda: limit)[0]) == P_DATA:
                 pass
+            if kind not in (RELEASE_RP, RELEASE_RQ):  # of two requests that cross each is an answer enough
+                trouble = ProtocolError("it aborted" if kind == ABORT else f"it sent a PDU of type {kind}")
+        except (AssociationLost, ProtocolError) as error:
+            trouble = error
         self.close()
+        return trouble
 
     def answer_release(self) -> None:
         """Answer an A-RELEASE-RQ and close."""

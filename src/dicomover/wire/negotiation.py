@@ -25,6 +25,7 @@ from dicomover.errors import AssociationLost, AssociationRejected, LostBy, Proto
 from dicomover.node import Node
 from dicomover.wire.association_pdus import APPLICATION_CONTEXT, AssociationRequest, parse_answer, parse_request
 from dicomover.wire.connection import Connection, Until, wait_forever
+from dicomover.wire.dump import dump_contexts
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, PDU_HEAD
 
@@ -96,7 +97,10 @@ def request_association(
         answer = parse_answer(body)
     except ValueError as error:
         raise connection.refuse(f"an association acceptance that cannot be read: {error}", reason=6) from error
-    logger.debug("%s accepted %s and refused %s", node, dict(answer.accepted), dict(answer.refused))
+    if logger.isEnabledFor(logging.DEBUG):
+        results = {**dict.fromkeys(answer.accepted, 0), **answer.refused}
+        first = {id_: syntaxes[0] for id_, syntaxes in answer.accepted.items() if syntaxes}
+        logger.debug("%s answered each context\n%s", node, dump_contexts(proposed.values(), results, first))
     connection.peer_max_pdu = _DEFAULT_MAX_PDU if answer.max_pdu is None else answer.max_pdu or _UNLIMITED
     connection.contexts = {}
     for id_, syntaxes in answer.accepted.items():

@@ -22,7 +22,6 @@ __all__ = [
     "read_counters",
     "read_offending_element",
     "read_status",
-    "without_comment",
 ]
 
 CANCEL_GRACE = 5.0
@@ -198,8 +197,3 @@ def read_offending_element(command: Command) -> str:
     tags = command.get("OffendingElement", "")
     digits = [f"{tags:08X}"] if isinstance(tags, int) else tags.split("\\") if tags else []
     return ", ".join(f"({each[:4]},{each[4:]})" for each in digits)
-
-
-def without_comment(command: Command) -> Command:
-    """Leave out, for a log, what the peer writes in its own words: it may name a patient."""
-    return {keyword: value for keyword, value in command.items() if keyword != "ErrorComment"}

@@ -19,6 +19,7 @@ from dicomover.receiver.scp.contexts import accept_contexts
 from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, IncomingInstance, Storage, clean_ae_title
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
+from dicomover.wire.dump import log_contexts, log_message
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 
@@ -176,6 +177,7 @@ class IncomingAssociation:
             self._reject(2, 3, 2, f"there are {settings.max_associations} associations already")
         accepted = accept_contexts(request.contexts)
         self._syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
+        log_contexts(logger, f"accepted an association of {self.peer}", request.contexts, accepted)
         self._send(encode_accept(request, accepted, settings.max_pdu))
         return bytes(received[wanted:])
 
@@ -353,6 +355,7 @@ class IncomingAssociation:
             raise _Broken(str(error), _INVALID_PARAMETER) from error
         raw.clear()
         self._command = command
+        log_message(logger, "received from", self.peer, self._context_id, command)
         if command.get("CommandDataSetType", NO_DATA_SET) == NO_DATA_SET:
             self._end_message()
         elif command.get("CommandField") == C_STORE_RQ:
@@ -389,6 +392,7 @@ class IncomingAssociation:
             uid = command.get(keyword)
             if isinstance(uid, str) and 0 < len(uid) <= _LONGEST_UID_ECHOED:
                 response[keyword] = uid
+        log_message(logger, "sent to", self.peer, self._context_id, response)
         raw = command_set.encode(response)
         head = PDU_HEAD.pack(P_DATA, len(raw) + 6) + _PDV_HEAD.pack(len(raw) + 2, self._context_id, 3)
         self._send(head + raw)
