@@ -9,38 +9,84 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from pydicom.charset import python_encoding
 
 __all__ = [
+    "BIG_ENDIAN",
+    "DEFLATED",
+    "EXPLICIT_BIG_ENDIAN",
+    "EXPLICIT_LITTLE_ENDIAN",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
+    "IMPLICIT_LITTLE_ENDIAN",
+    "LITTLE_ENDIAN",
+    "NATIVE",
+    "Encoding",
     "Head",
     "HeadError",
     "decode_text",
     "encode_file_meta",
+    "measure_file_meta",
     "read_file_meta",
 ]
+
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+NATIVE = {
+    IMPLICIT_LITTLE_ENDIAN: "Implicit VR Little Endian",
+    EXPLICIT_LITTLE_ENDIAN: "Explicit VR Little Endian",
+    DEFLATED: "Deflated Explicit VR Little Endian",
+    EXPLICIT_BIG_ENDIAN: "Explicit VR Big Endian",
+}
+"""The transfer syntaxes in which pixel data are never encapsulated, with their names."""
 
 IMPLEMENTATION_CLASS_UID = "2.25.164720317393152830247930412345672193408"
 IMPLEMENTATION_VERSION_NAME = "DICOMOVER_0_1"
 
 _PREAMBLE = bytes(128) + b"DICM"
+_PREAMBLE_SIZE = 132
 _GROUP_LENGTH = struct.Struct("<HH2sHL")
 _GROUP_LENGTH_HEAD = b"\x02\x00\x00\x00UL\x04\x00"
 _META_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
-_IMPLICIT = struct.Struct("<HHL")
 _EXPLICIT = struct.Struct("<HH2sH")
-_LONG = struct.Struct("<L")
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT_VRS = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"}
-    | {b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+_LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+_SHORT_VRS = (
+    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"),
+    *(b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
 )
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
 _CHARACTER_SET = 0x00080005
+
+
+class Encoding:
+    """How the headers of elements are written, in one byte order; a VR counts as a number, which is looked up faster.
+
+    Attributes
+    ----------
+    explicit, implicit, tag, vr_and_length, length
+        The parts of a header.
+    short_vrs, long_vrs
+        The VRs whose length has two bytes behind them, and those whose length has four, after two more.
+    sequence, unknown
+        The VRs that may have no length.
+    """
+
+    def __init__(self, order: str) -> None:
+        self.explicit, self.implicit = struct.Struct(f"{order}HHHH"), struct.Struct(f"{order}HHL")
+        self.tag, self.vr_and_length = struct.Struct(f"{order}HH"), struct.Struct(f"{order}4xHH")
+        self.length = struct.Struct(f"{order}L")
+        number = struct.Struct(f"{order}H").unpack
+        self.short_vrs, self.long_vrs = (frozenset(number(vr)[0] for vr in vrs) for vrs in (_SHORT_VRS, _LONG_VRS))
+        self.sequence, self.unknown = number(b"SQ")[0], number(b"UN")[0]
+
+
+LITTLE_ENDIAN, BIG_ENDIAN = Encoding("<"), Encoding(">")
 
 
 def _encode_element(element: int, vr: bytes, value: str) -> bytes:
@@ -59,17 +105,20 @@ def encode_file_meta(sop_class: str, sop_instance: str, transfer_syntax: str, so
 
     `source_ae_title` is left out where it is empty.
     """
-    body = b"".join(
-        (
-            _META_VERSION,
-            _encode_element(0x0002, b"UI", sop_class),
-            _encode_element(0x0003, b"UI", sop_instance),
-            _encode_element(0x0010, b"UI", transfer_syntax),
-            _IMPLEMENTATION,
-            _encode_element(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
-        )
+    before, behind = _encode_around(sop_class, transfer_syntax, source_ae_title)
+    instance = _encode_element(0x0003, b"UI", sop_instance)
+    length = len(before) + len(instance) + len(behind)
+    return b"".join((_PREAMBLE, _GROUP_LENGTH.pack(0x0002, 0, b"UL", 4, length), before, instance, behind))
+
+
+@lru_cache(maxsize=64)
+def _encode_around(sop_class: str, transfer_syntax: str, source_ae_title: str) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the SOP Instance UID: the same for all that a sender sends of a series."""
+    source = _encode_element(0x0016, b"AE", source_ae_title) if source_ae_title else b""
+    return (
+        _META_VERSION + _encode_element(0x0002, b"UI", sop_class),
+        _encode_element(0x0010, b"UI", transfer_syntax) + _IMPLEMENTATION + source,
     )
-    return _PREAMBLE + _GROUP_LENGTH.pack(0x0002, 0, b"UL", 4, len(body)) + body
 
 
 def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
@@ -85,19 +134,55 @@ def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
     """
     if data[128:132] != b"DICM" or len(data) < 144 or data[132:140] != _GROUP_LENGTH_HEAD:
         return "", 0
-    end, offset, syntax = 144 + _LONG.unpack_from(data, 140)[0], 144, ""
+    end, offset, syntax = 144 + LITTLE_ENDIAN.length.unpack_from(data, 140)[0], 144, ""
     while offset + 8 <= min(end, len(data)):
         group, element, vr, length = _EXPLICIT.unpack_from(data, offset)
         offset += 8
         if vr in _LONG_VRS:
             if offset + 4 > len(data):
                 return "", 0
-            length = _LONG.unpack_from(data, offset)[0]
+            length = LITTLE_ENDIAN.length.unpack_from(data, offset)[0]
             offset += 4
         if (group, element) == (0x0002, 0x0010):
             syntax = str(data[offset : offset + length], "ascii", "replace").strip("\0 ")
         offset += length
     return (syntax, end) if offset == end <= len(data) else ("", 0)
+
+
+def measure_file_meta(data: bytes | bytearray | memoryview) -> int | None:
+    """Return how many bytes of file meta information a data set begins with, where it has no place (PS3.5 section 7.1).
+
+    Some senders leave in what they have read of a file, and it may name another transfer syntax than was agreed on.
+
+    Returns
+    -------
+    int or None
+        0 for a proper data set; None if that cannot be told from so few bytes.
+
+    Raises
+    ------
+    HeadError
+        If it is a whole file, preamble and all.
+    """
+    size = len(data)
+    if size >= 2 and data[0] != 2 and data[0] != 0:
+        return 0  # as every data set that begins with group 0008
+    if size >= _PREAMBLE_SIZE + 2 and data[128 : _PREAMBLE_SIZE + 2] == b"DICM\x02\x00":
+        raise HeadError("it is a whole file, with a preamble")
+    offset = 0
+    while size - offset >= 8 and data[offset : offset + 2] == b"\x02\x00":
+        _, _, vr, length = _EXPLICIT.unpack_from(data, offset)
+        if vr in _SHORT_VRS:
+            offset += 8 + length
+        elif vr in _LONG_VRS:
+            if size - offset < 12:
+                return None
+            offset += 12 + LITTLE_ENDIAN.length.unpack_from(data, offset + 8)[0]
+        else:  # senders that write it in Implicit VR, like the rest
+            offset += 8 + LITTLE_ENDIAN.length.unpack_from(data, offset + 4)[0]
+    if size - offset >= 8 and (offset or size >= _PREAMBLE_SIZE + 2 or data[0]):
+        return offset
+    return None
 
 
 class HeadError(ValueError):
@@ -110,11 +195,13 @@ class Head:
     Parameters
     ----------
     implicit
-        True for Implicit VR Little Endian, False for Explicit VR Little Endian and everything encapsulated.
+        True for Implicit VR Little Endian, False for Explicit VR and everything encapsulated.
     wanted
         The tags whose values are kept, at the top level only.
     last
         Reading ends with the first top-level tag beyond this one.
+    encoding
+        The byte order.
 
     Attributes
     ----------
@@ -126,10 +213,11 @@ class Head:
         True once `last` has been passed.
     """
 
-    __slots__ = ("_last", "_stack", "_wanted", "done", "implicit", "offset", "values")
+    __slots__ = ("_encoding", "_last", "_stack", "_wanted", "done", "implicit", "offset", "values")
 
-    def __init__(self, implicit: bool, wanted: Iterable[int], last: int) -> None:
+    def __init__(self, implicit: bool, wanted: Iterable[int], last: int, encoding: Encoding = LITTLE_ENDIAN) -> None:
         self.implicit = implicit
+        self._encoding = encoding
         self._wanted = wanted if isinstance(wanted, frozenset) else frozenset(wanted)
         self._last = last
         # One entry for every open sequence or item of undefined length: whether it is implicit, whether an item.
@@ -154,7 +242,9 @@ class Head:
         if self.done:
             return True
         offset, implicit, wanted, last, stack = self.offset, self.implicit, self._wanted, self._last, self._stack
-        unpack_explicit, unpack_implicit = _EXPLICIT.unpack_from, _IMPLICIT.unpack_from
+        encoding = self._encoding
+        unpack_explicit, unpack_implicit = encoding.explicit.unpack_from, encoding.implicit.unpack_from
+        short_vrs = encoding.short_vrs
         while True:
             if stack:
                 self.offset = offset
@@ -166,26 +256,32 @@ class Head:
                 break
             if implicit:
                 group, element, length = unpack_implicit(data, offset)
-                vr, start = b"", offset + 8
+                vr, start = 0, offset + 8
             else:
                 group, element, vr, length = unpack_explicit(data, offset)
                 start = offset + 8
-                if vr not in _SHORT_VRS:
-                    if vr not in _LONG_VRS:
+                if vr in short_vrs:
+                    # Nine of ten elements, and most of those are not wanted: the shortest way round.
+                    tag, end = group << 16 | element, start + length
+                    if tag not in wanted and tag <= last and end <= size:
+                        offset = end
+                        continue
+                else:
+                    if vr not in encoding.long_vrs:
                         raise HeadError(f"element ({group:04X},{element:04X}) has no valid VR")
                     if size - offset < 12:
                         break
-                    length = _LONG.unpack_from(data, start)[0]
+                    length = encoding.length.unpack_from(data, start)[0]
                     start += 4
             tag = group << 16 | element
             if tag > last:
                 self.done = True
                 break
             if length == _UNDEFINED:
-                if group == 0xFFFE or (vr and vr not in (b"SQ", b"UN")):
+                if group == 0xFFFE or (vr and vr not in (encoding.sequence, encoding.unknown)):
                     raise HeadError(f"element ({group:04X},{element:04X}) has no length")
                 # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
-                stack.append((implicit or vr == b"UN", False))
+                stack.append((implicit or vr == encoding.unknown, False))
                 offset = start
                 continue
             if tag in wanted:
@@ -207,11 +303,11 @@ class Head:
 
     def _pass_over(self, data: bytes | bytearray | memoryview, size: int) -> bool:
         """Take one step inside a sequence of undefined length; False if more bytes are needed."""
-        offset, stack = self.offset, self._stack
+        offset, stack, encoding = self.offset, self._stack, self._encoding
         if size - offset < 8:
             return False
         implicit, is_item = stack[-1]
-        group, element, length = _IMPLICIT.unpack_from(data, offset)
+        group, element, length = encoding.implicit.unpack_from(data, offset)
         tag = group << 16 | element
         if group == 0xFFFE:
             self._delimit(tag, length, is_item, implicit)
@@ -223,18 +319,18 @@ class Head:
             return True
         if not is_item:
             raise HeadError(f"element ({group:04X},{element:04X}) stands where an item is due")
-        vr, start = b"", offset + 8
+        vr, start = 0, offset + 8
         if not implicit:
-            group, element, vr, length = _EXPLICIT.unpack_from(data, offset)
-            if vr not in _SHORT_VRS:
-                if vr not in _LONG_VRS:
+            group, element, vr, length = encoding.explicit.unpack_from(data, offset)
+            if vr not in encoding.short_vrs:
+                if vr not in encoding.long_vrs:
                     raise HeadError(f"element ({group:04X},{element:04X}) has no valid VR")
                 if size - offset < 12:
                     return False
-                length = _LONG.unpack_from(data, start)[0]
+                length = encoding.length.unpack_from(data, start)[0]
                 start += 4
         if length == _UNDEFINED:
-            stack.append((implicit or vr == b"UN", False))
+            stack.append((implicit or vr == encoding.unknown, False))
             self.offset = start
             return True
         if start + length > size:

@@ -23,7 +23,7 @@ from cli_kit import Ran, Shell, free_port, wait_until
 from dicomover.cli import receive as receive_module
 from dicomover.cli.receive import Sender, Senders
 from dicomover.errors import AssociationLost, AssociationRejected
-from dicomover.events import Arrival, Refusal
+from dicomover.events import Arrival, Refusal, Refused
 from dicomover.testing import made_study
 from peers import need, write_files
 from receiver_kit import Peer, body_of, command, data_set, pdu, pdv
@@ -473,8 +473,8 @@ def test_what_is_odd_is_counted() -> None:
     senders.take(arrival(1, duplicate=True))
     senders.take(arrival(1, conflict=True))
     senders.take(Refusal(1, "the disk is full", 0xA700, "A", "1.2", "1.3"))
-    senders.take(Refusal(1, "association rejected: it calls 'X'", None, "A"))
-    senders.take(Refusal(1, "the receiver's process ended unexpectedly"))
+    senders.take(Refusal(1, "it calls 'X'", None, "A", what=Refused.ASSOCIATION))
+    senders.take(Refusal(1, "the receiver's process ended unexpectedly", what=Refused.EVERYTHING))
     (line,) = senders.lines()
     assert line == "A has sent 2 instances, 2.0 kB; 1 here already; 1 kept beside another of the same UID; 1 refused"
     assert (

@@ -26,12 +26,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dicomover.dicomfile import Head, HeadError
-from dicomover.events import Admission
+from dicomover.events import Admission, Refused
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
 from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
-from dicomover.receiver.scp.store import Storage
+from dicomover.receiver.scp.store import Caller, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire import command_set
 from dicomover.wire.negotiation import parse_request
@@ -119,8 +119,11 @@ class Host:
         """Let everybody in."""
         return True
 
-    def turned_away(self, _: IncomingAssociation, why: str) -> None:
+    def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Keep the reason."""
+        assert isinstance(what, Refused)
+        assert caller.host is not None
+        assert mend is not None
         self.told.append(why)
 
 

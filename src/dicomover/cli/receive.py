@@ -12,7 +12,7 @@ import click
 
 from dicomover.cli.arguments import Arguments
 from dicomover.cli.screen import Interrupts, say
-from dicomover.events import Arrival, Refusal
+from dicomover.events import Arrival, Refusal, Refused
 from dicomover.progress.state import Rate
 from dicomover.progress.text import duration, size, speed
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
@@ -148,7 +148,7 @@ class Senders:
 
     def _count(self, event: Arrival | Refusal) -> None:
         if isinstance(event, Refusal) and event.status is None:
-            self._rejected += event.why.startswith("association")
+            self._rejected += event.what is Refused.ASSOCIATION
             return
         title = event.calling_ae_title
         self._titles.add(title)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from dicomover.errors import ConfigurationError
-from dicomover.events import Refusal
+from dicomover.events import Refusal, Refused
 
 __all__ = ["Doorkeeper", "check_network"]
 
@@ -90,4 +90,5 @@ class Doorkeeper:
         else:
             why = f"{count:,} connections refused, the last of {self._last}: not among the addresses that may connect"
         logger.warning("%s", why)
-        self._tell(Refusal(time.monotonic(), why))
+        mend = "add the address to addresses, if it is the archive's"
+        self._tell(Refusal(time.monotonic(), why, what=Refused.CONNECTION, mend=mend, peer=self._last))

@@ -14,13 +14,17 @@ import string
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Literal
 
 from pydicom._dicom_dict import DicomDictionary
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import is_uid as is_a_uid
 
-__all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Layout", "safe_part", "tags_by_keyword"]
+__all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Existing", "Layout", "safe_part", "tags_by_keyword"]
+
+Existing = Literal["keep", "replace", "error"]
+"""What happens if other bytes lie under an instance's UID already."""
 
 DEFAULT_LAYOUT = "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 LAST_TAG = 0x0020000E  # Series Instance UID: everything that names a folder stands at or before it

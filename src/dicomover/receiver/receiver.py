@@ -20,8 +20,7 @@ from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine
-from dicomover.receiver.layout import DEFAULT_LAYOUT
-from dicomover.receiver.scp.filing import Existing
+from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
@@ -69,6 +68,10 @@ class Receiver:
     existing
         What happens if other bytes lie under an instance's UID already: `keep` both (the new one under a name with
         `.conflict-1`), `replace` the old, or `error`: refuse the new. The same bytes are a success in any case.
+    accept
+        In which transfer syntaxes: `as-stored` takes the first that the sender offers and that can be filed,
+        `uncompressed` none that compresses pixels, and a list (of UIDs or keywords) the first of it that is offered.
+        Explicit VR Big Endian and Deflated are taken where nothing else is offered.
     restrict
         True to let in only what an `Admission` names.
     calling_ae_titles
@@ -115,6 +118,7 @@ class Receiver:
         bind: str | None = None,
         layout: str = DEFAULT_LAYOUT,
         existing: Existing = "keep",
+        accept: str | Collection[str] = "as-stored",
         restrict: bool = True,
         calling_ae_titles: Collection[str] = (),
         addresses: Collection[str] = (),
@@ -136,6 +140,7 @@ class Receiver:
             bind=bind,
             layout=layout,
             existing=existing,
+            accept=accept if isinstance(accept, str) else tuple(accept),
             restrict=restrict,
             max_associations=max_associations,
             free_space_floor=free_space_floor,

@@ -11,8 +11,8 @@ from typing import Any
 from dicomover.errors import ConfigurationError
 from dicomover.node import check_ae_title, check_port
 from dicomover.receiver.addresses import check_network
-from dicomover.receiver.layout import DEFAULT_LAYOUT, Layout
-from dicomover.receiver.scp.filing import Existing
+from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing, Layout
+from dicomover.receiver.scp.contexts import parse_accept
 from dicomover.text.face import setting
 
 __all__ = ["Limits", "ReceiverSettings"]
@@ -56,6 +56,7 @@ class ReceiverSettings:
     bind: str | None = None
     layout: str = DEFAULT_LAYOUT
     existing: Existing = "keep"
+    accept: str | tuple[str, ...] = "as-stored"
     restrict: bool = True
     calling_ae_titles: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class ReceiverSettings:
         if self.existing not in ("keep", "replace", "error"):
             near = difflib.get_close_matches(str(self.existing), ("keep", "replace", "error"), 1)
             raise ConfigurationError(f"existing={self.existing!r} is unknown", f"give {near[0] if near else 'keep'!r}")
+        parse_accept(self.accept)
         titles = tuple(check_ae_title(title, "calling AE title") for title in self.calling_ae_titles)
         object.__setattr__(self, "calling_ae_titles", titles)
         object.__setattr__(self, "addresses", tuple(map(check_network, self.addresses)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
-from dicomover.events import Refusal
+from dicomover.events import Arrival, Refusal, Refused
 from dicomover.receiver import Receiver
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ
@@ -255,7 +255,10 @@ def test_tls_with_silent_clients_beside_it(tmp_path: Path) -> None:
         read_to_end(silent[5])  # ends by itself, with a TLS alert at most
         for sock in silent:
             sock.close()
-    assert len(events) == 1
+    assert len([event for event in events if isinstance(event, Arrival)]) == 1
+    (refusal,) = [event for event in events if isinstance(event, Refusal)]
+    assert (refusal.what, refusal.peer) == (Refused.CONNECTION, "127.0.0.1")
+    assert "no TLS connection" in refusal.why
     assert body_of(next(folder.rglob("*.dcm"))) == data
     assert not list(folder.rglob("*.part"))
 
@@ -327,3 +330,78 @@ def request_association_of(port: int, contexts: tuple[Context, ...]) -> None:
         answer = sock.recv(100)
     if answer[:1] == bytes((ABORT,)):
         raise AssociationLost("aborted", LostBy.ABORT)
+
+
+@pytest.mark.parametrize(
+    ("first", "what", "why"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Refused.CONNECTION, "it speaks TLS, and we listen without"),
+        (b"GET / HTTP/1.1\r\n\r\n", Refused.CONNECTION, "it speaks HTTP or the like, not DICOM"),
+        (b"SSH-2.0-OpenSSH_9.7\r\n", Refused.CONNECTION, "it speaks HTTP or the like, not DICOM"),
+        (b"\0" * 64, Refused.CONNECTION, "not the beginning of a DICOM association"),
+        (PDU_HEAD.pack(P_DATA, 100), Refused.CONNECTION, "not the beginning of a DICOM association"),
+        (PDU_HEAD.pack(ASSOCIATE_RQ, 20) + bytes(20), Refused.ASSOCIATION, "association request"),
+        (PDU_HEAD.pack(ASSOCIATE_RQ, 1 << 30), Refused.ASSOCIATION, "an association request of"),
+    ],
+    ids=["tls", "http", "ssh", "zeros", "p-data", "short-request", "long-request"],
+)
+def test_what_is_no_association_is_told(start_one: Start, first: bytes, what: Refused, why: str) -> None:
+    """Whoever speaks another protocol to us, or a request that cannot be read, is told of, with the address."""
+    with start_one() as run:
+        with raw_connection(run.port) as sock:
+            sock.sendall(first)
+            read_to_end(sock)
+        run.wait(1)
+        (refusal,) = run.refusals
+        assert (refusal.what, refusal.peer, refusal.status) == (what, "127.0.0.1", None)
+        assert why in refusal.why
+
+
+@pytest.mark.parametrize("called", ["me", "ME2", "Me", "OTHER"])
+def test_a_wrong_called_title_is_told(start_one: Start, called: str) -> None:
+    """How it called and who we are is told, and how to mend it."""
+    with start_one() as run:
+        with pytest.raises(AssociationRejected):
+            run.peer(called=called)
+        run.wait(1)
+        (refusal,) = run.refusals
+        assert (refusal.what, refusal.calling_ae_title) == (Refused.ASSOCIATION, "YOU")
+        assert refusal.why == f"it calls {called!r}, we are 'ME'"
+        assert "letter by letter" in refusal.mend
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (pdu(pdv(1, 0, bytes((1 << 17) + 1))), "a P-DATA-TF PDU of 131,079 bytes, where 131,072 at most"),
+        (pdu(pdv(7, 3, command("1.2"))), "presentation context 7, which was not accepted"),
+        (pdu(pdv(1, 2, b"a data set")), "a command or a data set where the other one was due"),
+        (PDU_HEAD.pack(9, 4) + bytes(4), "a PDU of type 9"),
+    ],
+    ids=["long-pdu", "context", "no-command", "type"],
+)
+def test_an_abort_of_ours_is_told(start_one: Start, raw: bytes, why: str) -> None:
+    """What the Standard does not allow ends the association, and who sent it and what it was is told."""
+    with start_one() as run:
+        with run.peer() as peer:
+            peer.send(raw)
+            with pytest.raises(AssociationLost):
+                peer.answer(4)
+        run.wait(1)
+        (refusal,) = run.refusals
+        assert (refusal.what, refusal.calling_ae_title, refusal.peer) == (Refused.ASSOCIATION, "YOU", "127.0.0.1")
+        assert why in refusal.why
+
+
+def test_who_keeps_us_waiting_in_a_message_is_told(start_one: Start) -> None:
+    """A sender that stops in the middle of a data set is cut off and told of; one that rests between two is not."""
+    with start_one(limits=HASTY) as run:
+        with run.peer() as peer:
+            peer.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data_set("1.2")[:900])))
+            with pytest.raises(AssociationLost):
+                peer.answer()
+        with run.peer() as peer, pytest.raises(AssociationLost):
+            peer.answer()
+        (refusal,) = run.wait(1)
+        assert isinstance(refusal, Refusal)
+        assert refusal.why == "nothing came for 0.5 s in the middle of a message"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pynetdicom.sop_class as known
+import pytest
 
-from dicomover.receiver.scp.contexts import is_storage
+from dicomover.errors import ConfigurationError
+from dicomover.events import Refused
+from dicomover.receiver.scp.contexts import accept_contexts, explain_refused, is_storage, parse_accept
 from dicomover.wire.messages import Context
 from receiver_kit import (
     CT,
@@ -12,6 +15,8 @@ from receiver_kit import (
     IMPLICIT,
     Start,
 )
+
+JPEG, BIG, DEFLATED_ = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 
 
 def test_contexts_that_we_do_not_serve_are_refused_one_by_one(start_one: Start) -> None:
@@ -26,8 +31,65 @@ def test_contexts_that_we_do_not_serve_are_refused_one_by_one(start_one: Start) 
     )
     with start_one() as run, run.peer(contexts=offered) as peer:
         got = {id_: context.transfer_syntaxes[0] for id_, context in peer.connection.contexts.items()}
-        assert got == {1: "1.2.840.10008.1.2.4.70", 9: IMPLICIT, 11: "1.2.840.10008.1.2.4.202"}
+        deflated = "1.2.840.10008.1.2.1.99"  # nothing else is offered
+        assert got == {1: "1.2.840.10008.1.2.4.70", 3: deflated, 9: IMPLICIT, 11: "1.2.840.10008.1.2.4.202"}
         peer.release()
+        run.wait(1)
+        assert [refusal.what for refusal in run.refusals] == [Refused.CONTEXT]
+        assert "Study Root Query/Retrieve Information Model - FIND is no storage class" in run.refusals[0].why
+
+
+@pytest.mark.parametrize(
+    ("accept", "offered", "chosen"),
+    [
+        ("as-stored", (JPEG, EXPLICIT), JPEG),
+        ("as-stored", (BIG, DEFLATED_, EXPLICIT), EXPLICIT),
+        ("as-stored", (BIG,), BIG),
+        ("as-stored", (DEFLATED_,), DEFLATED_),
+        ("as-stored", (BIG, DEFLATED_), BIG),
+        ("as-stored", ("1.2.840.10008.1.2.4.95",), ""),
+        ("as-stored", ("1.2.3",), ""),
+        ("as-stored", (), ""),
+        ("uncompressed", (JPEG, IMPLICIT), IMPLICIT),
+        ("uncompressed", (IMPLICIT, EXPLICIT), EXPLICIT),
+        ("uncompressed", (JPEG, DEFLATED_), ""),
+        ("uncompressed", (BIG,), BIG),
+        (["JPEG2000Lossless", EXPLICIT], (EXPLICIT, "1.2.840.10008.1.2.4.90"), "1.2.840.10008.1.2.4.90"),
+        ("implicitvrlittleendian", (JPEG, EXPLICIT, IMPLICIT), IMPLICIT),
+        ([DEFLATED_], (EXPLICIT, DEFLATED_), DEFLATED_),
+    ],
+)
+def test_accept_chooses(accept: str | list[str], offered: tuple[str, ...], chosen: str) -> None:
+    """The first that is offered and fits, a retired one only where nothing else does; a list by its own order."""
+    context = Context(1, CT, offered)
+    assert accept_contexts([context], parse_accept(accept)) == {1: chosen}
+    assert bool(explain_refused([context], {1: chosen})) is not bool(chosen)
+
+
+@pytest.mark.parametrize(
+    ("accept", "said"),
+    [
+        ("JPEG2000Losless", "did you mean 'JPEG2000Lossless'"),
+        ("uncompresed", "did you mean 'uncompressed'"),
+        (["1.2.840.10008.1.2.4.95"], "cannot be filed as it comes"),
+        ([CT], "is no transfer syntax"),
+        (["1.2.840.10008.1.2.x"], "is no transfer syntax"),
+        ([], "an empty list"),
+    ],
+)
+def test_an_accept_that_cannot_be_meant(accept: str | list[str], said: str) -> None:
+    """What is unknown or cannot be filed is an error with the nearest name, before anything runs."""
+    with pytest.raises(ConfigurationError, match=said):
+        parse_accept(accept)
+
+
+def test_a_class_that_is_served_in_one_context_is_not_told_of_in_another() -> None:
+    """An archive that offers each transfer syntax in a context of its own has nothing refused that it needs."""
+    contexts = [Context(1, CT, ("1.2.840.10008.1.2.4.95",)), Context(3, CT, (EXPLICIT,))]
+    assert explain_refused(contexts, accept_contexts(contexts)) == ""
+    assert explain_refused(contexts[:1], {1: ""}) == "CT Image Storage is offered in JPIP Referenced Deflate only"
+    many = [Context(id_, f"1.2.840.10008.5.1.4.1.1.99{id_}", ("1.2.3",)) for id_ in range(1, 21, 2)]
+    assert explain_refused(many, accept_contexts(many)).endswith("; 7 more classes")
 
 
 def test_every_storage_class_that_pynetdicom_knows_is_taken() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal
+from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
 from dicomover.receiver.engine.outbox import Delivery
 from dicomover.receiver.layout import Layout
@@ -258,7 +258,7 @@ class ProcessEngine:
         if unexpected:
             self._sweep()
             if self._together is None:
-                self._delivery.put(self, Refusal(time.monotonic(), str(self.failure)))
+                self._delivery.put(self, Refusal(time.monotonic(), str(self.failure), what=Refused.EVERYTHING))
             else:
                 self._together.ended(self)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal
+from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import pack_admission
 from dicomover.receiver.engine.outbox import Delivery
 from dicomover.receiver.engine.process import ProcessEngine, Together
@@ -113,7 +113,7 @@ class WorkersEngine:
             if self._stopping or self.failure is not None:
                 return
             self.failure = ended.failure
-            self._delivery.put(ended, Refusal(time.monotonic(), str(ended.failure)))
+            self._delivery.put(ended, Refusal(time.monotonic(), str(ended.failure), what=Refused.EVERYTHING))
             for engine in self._engines:
                 if engine is not ended:
                     engine.order_stop()

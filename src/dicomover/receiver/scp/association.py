@@ -15,40 +15,36 @@ import struct
 import time
 from typing import NoReturn, Protocol
 
-from dicomover.receiver.scp.contexts import accept_contexts
-from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, IncomingInstance, Storage, clean_ae_title
-from dicomover.wire import command_set
-from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
-from dicomover.wire.dump import log_contexts, log_message
+from dicomover.events import Refused
+from dicomover.receiver.scp.contexts import accept_contexts, explain_refused
+from dicomover.receiver.scp.dialogue import (
+    INVALID_PARAMETER,
+    PDV_HEAD,
+    UNEXPECTED_PDU,
+    UNRECOGNISED_PDU,
+    Broken,
+    Dialogue,
+)
+from dicomover.receiver.scp.opening import Rejection, explain_beginning, judge_request, reject_for_now
+from dicomover.receiver.scp.store import Caller, Storage, clean_ae_title
+from dicomover.wire.dump import log_contexts
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 
 __all__ = ["Host", "IncomingAssociation"]
 
-_UNRECOGNISED_OPERATION = 0x0211
 _ASSOCIATION_PDU_CAP = 1 << 20
-_COMMAND_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
-_PDV_HEAD = struct.Struct(">LBB")
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-# Reasons of an A-ABORT by the service provider, PS3.8 section 9.3.8
-_UNRECOGNISED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 1, 2, 6
-_LONGEST_UID_ECHOED = 128
+
+_OTHER_SYNTAX = "accept='as-stored' takes all that can be filed; else let the archive offer another transfer syntax"
 
 logger = logging.getLogger("dicomover.receiver")
 
 
 class _Over(Exception):
     """The association has ended; how was said already."""
-
-
-class _Broken(Exception):
-    """The peer sent what the Standard does not allow."""
-
-    def __init__(self, why: str, reason: int) -> None:
-        super().__init__(why)
-        self.reason = reason
 
 
 class Host(Protocol):
@@ -60,8 +56,8 @@ class Host(Protocol):
     def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
 
-    def turned_away(self, association: IncomingAssociation, why: str) -> None:
-        """Report an association that was rejected."""
+    def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
+        """Tell that something was refused which is no instance."""
 
 
 class IncomingAssociation:
@@ -73,8 +69,6 @@ class IncomingAssociation:
         The `time.monotonic()` at which the peer has kept us waiting for too long.
     established
         True once it counts as an association.
-    busy
-        True while a message is being received or answered.
     ending
         Set from outside: end as soon as the message in progress, if any, has been answered.
     cut
@@ -87,18 +81,18 @@ class IncomingAssociation:
         self._limits = host.storage.settings.limits
         self.deadline = self.begun + self._limits.opening
         self.established = False
-        self.busy = False
         self.ending = False
         self.cut = False
-        self.calling_ae_title = ""
+        self.caller = Caller("", peer.rpartition(":")[0])
         self._sock = sock
         self._host = host
         self._tls = tls
-        self._syntaxes: dict[int, str] = {}
-        self._instance: IncomingInstance | None = None
-        self._command: Command | None = None
-        self._command_bytes = bytearray()
-        self._context_id = 0
+        self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, peer)
+
+    @property
+    def busy(self) -> bool:
+        """True while a message is being received or answered."""
+        return self._dialogue.busy
 
     # --- from outside
 
@@ -125,14 +119,14 @@ class IncomingAssociation:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
-                secured = self._tls.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
-                self._sock = secured
-                secured.do_handshake()
+                self._secure(self._tls)
             self._serve(self._negotiate())
         except _Over:
             pass
-        except _Broken as error:
+        except Broken as error:
             logger.warning("aborted the association with %s: %s", self.peer, error)
+            # Told before the abort: who sees the abort may ask for the reason at once.
+            self._host.tell_refusal(error.what, self.caller, str(error), error.mend)
             self._abort(2, error.reason)
         except OSError as error:
             logger.info("the connection with %s broke: %s", self.peer, error.strerror or type(error).__name__)
@@ -140,9 +134,23 @@ class IncomingAssociation:
             logger.exception("aborted the association with %s after an error of ours", self.peer)
             self._abort(2, 0)
         finally:
-            self._abandon()
+            self._dialogue.abandon()
             with contextlib.suppress(OSError):
                 self._sock.close()
+
+    def _secure(self, tls: ssl.SSLContext) -> None:
+        """Shake hands; why that fails is told, unless the peer said nothing."""
+        secured = tls.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        self._sock = secured
+        try:
+            secured.do_handshake()
+        except ssl.SSLEOFError:
+            raise
+        except ssl.SSLError as error:
+            why = (error.reason or "the handshake failed").replace("_", " ").lower()
+            mend = "let the archive send by TLS, with a certificate that we trust; or listen without TLS"
+            self._host.tell_refusal(Refused.CONNECTION, self.caller, f"no TLS connection ({why})", mend)
+            raise
 
     def _negotiate(self) -> bytes:
         """Take the A-ASSOCIATE-RQ and answer it; return what has come after it."""
@@ -154,36 +162,39 @@ class IncomingAssociation:
                 raise _Over
             received += chunk
             if received[0] != ASSOCIATE_RQ:
-                raise _Broken("this is not the beginning of a DICOM association", _UNRECOGNISED_PDU)
+                why, mend = explain_beginning(received)
+                raise Broken(why, UNRECOGNISED_PDU, mend, Refused.CONNECTION)
             if wanted == 6 and len(received) >= 6:
                 length = PDU_HEAD.unpack_from(received)[1]
                 if length > _ASSOCIATION_PDU_CAP:
-                    raise _Broken(f"an association request of {length} bytes", _INVALID_PARAMETER)
+                    raise Broken(f"an association request of {length} bytes", INVALID_PARAMETER)
                 wanted += length
         self.deadline = math.inf
         try:
             request = parse_request(memoryview(received)[6:wanted])
         except ValueError as error:
-            raise _Broken(str(error), _INVALID_PARAMETER) from error
+            raise Broken(f"an association request that cannot be read: {error}", INVALID_PARAMETER) from error
         settings = self._host.storage.settings
-        self.calling_ae_title = clean_ae_title(request.calling_ae_title)
-        if request.rejection is not None:
-            self._reject(*request.rejection, "it asks for another protocol version or application context than DICOM's")
-        if request.called_ae_title != settings.ae_title:
-            self._reject(1, 1, 7, f"it calls {request.called_ae_title[:16]!r}, we are {settings.ae_title!r}")
-        if settings.calling_ae_titles and request.calling_ae_title not in settings.calling_ae_titles:
-            self._reject(1, 1, 3, f"its AE title {request.calling_ae_title[:16]!r} is not among those let in")
-        if not self._host.may_begin(self):
-            self._reject(2, 3, 2, f"there are {settings.max_associations} associations already")
-        accepted = accept_contexts(request.contexts)
-        self._syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
+        self.caller = self.caller._replace(ae_title=clean_ae_title(request.calling_ae_title))
+        rejection = judge_request(request, settings)
+        if rejection is None and not self._host.may_begin(self):
+            rejection = reject_for_now(settings)
+        if rejection is not None:
+            self._reject(rejection)
+        accepted = accept_contexts(request.contexts, self._host.storage.accept)
+        syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
+        self._dialogue = Dialogue(self._host.storage, self.caller, syntaxes, self._send, self.peer)
         log_contexts(logger, f"accepted an association of {self.peer}", request.contexts, accepted)
+        if len(syntaxes) < len(request.contexts) and (why := explain_refused(request.contexts, accepted)):
+            logger.warning("refused presentation contexts of %s: %s", self.peer, why)
+            self._host.tell_refusal(Refused.CONTEXT, self.caller, why, _OTHER_SYNTAX)
         self._send(encode_accept(request, accepted, settings.max_pdu))
         return bytes(received[wanted:])
 
-    def _reject(self, result: int, source: int, reason: int, why: str) -> NoReturn:
-        self._host.turned_away(self, why)
-        self._send(encode_reject(result, source, reason))
+    def _reject(self, rejection: Rejection) -> NoReturn:
+        logger.warning("rejected an association of %s: %s", self.peer, rejection.why)
+        self._host.tell_refusal(Refused.ASSOCIATION, self.caller, rejection.why, rejection.mend)
+        self._send(encode_reject(*rejection[:3]))
         self._linger()
         raise _Over
 
@@ -193,7 +204,7 @@ class IncomingAssociation:
         `end` bytes are in the buffer, and those before `position` have been looked at. Of the PDU that is being
         read `pdu_left` bytes are still to come, of its presentation data value `pdv_left`.
         """
-        host, limits = self._host, self._limits
+        host, limits, dialogue = self._host, self._limits, self._dialogue
         size = max(_BUFFER, len(first) + _ROOM)
         buffer = bytearray(size)
         view = memoryview(buffer)
@@ -203,27 +214,27 @@ class IncomingAssociation:
         max_pdu = host.storage.settings.max_pdu
         now = pdu_begun = time.monotonic()
         receive_into, monotonic = self._sock.recv_into, time.monotonic
-        unpack_pdu, unpack_pdv = PDU_HEAD.unpack_from, _PDV_HEAD.unpack_from
+        unpack_pdu, unpack_pdv = PDU_HEAD.unpack_from, PDV_HEAD.unpack_from
         while True:
             while position < end:
                 if pdv_left:
                     taken = min(pdv_left, end - position)
                     pdv_left -= taken
                     pdu_left -= taken
-                    self._take(view[position : position + taken], flags, not pdv_left)
+                    dialogue.take(view[position : position + taken], flags, not pdv_left)
                     position += taken
                 elif end - position < 6:
                     break
                 elif pdu_left:
                     length, context_id, flags = unpack_pdv(buffer, position)
                     if length < 2 or length + 4 > pdu_left:
-                        raise _Broken(f"a PDV of {length} bytes with {pdu_left} left in its PDU", _INVALID_PARAMETER)
+                        raise Broken(f"a PDV of {length} bytes with {pdu_left} left in its PDU", INVALID_PARAMETER)
                     position += 6
                     pdu_left -= 6
                     pdv_left = length - 2
-                    self._check_turn(context_id, flags)
+                    dialogue.check_turn(context_id, flags)
                     if not pdv_left:
-                        self._take(view[position:position], flags, True)
+                        dialogue.take(view[position:position], flags, True)
                 else:
                     kind, length = unpack_pdu(buffer, position)
                     if kind != P_DATA:
@@ -231,15 +242,14 @@ class IncomingAssociation:
                             break
                         self._leave(kind)
                     if not 6 <= length <= max_pdu:
-                        raise _Broken(f"a P-DATA-TF PDU of {length} bytes (allowed: {max_pdu})", _INVALID_PARAMETER)
+                        why = f"a P-DATA-TF PDU of {length:,} bytes, where {max_pdu:,} at most were agreed on"
+                        raise Broken(why, INVALID_PARAMETER, f"let the archive send PDUs of {max_pdu:,} bytes at most")
                     position += 6
                     pdu_left = length
                     pdu_begun = host.last_activity = now
             # All that came has been looked at, but for the beginning of a header.
-            instance = self._instance
-            if instance is None or size - end < _ROOM:
-                if instance is not None:
-                    instance.flush()
+            if not dialogue.holds or size - end < _ROOM:
+                dialogue.flush()
                 rest = end - position
                 if rest:
                     buffer[:rest] = buffer[position:end]
@@ -247,7 +257,7 @@ class IncomingAssociation:
             between = not pdu_left and position == end
             if not between:
                 self.deadline = pdu_begun + limits.pdu
-            elif self.busy:
+            elif dialogue.busy:
                 self.deadline = now + limits.pdu
             elif self.ending:
                 self._abort(2, 0)
@@ -275,9 +285,9 @@ class IncomingAssociation:
         """Return the length of a PDU other than P-DATA-TF, or say why it may not come now."""
         if kind not in (RELEASE_RQ, ABORT):
             known = ASSOCIATE_RQ <= kind <= ABORT
-            raise _Broken(f"a PDU of type {kind} in an association", _UNEXPECTED_PDU if known else _UNRECOGNISED_PDU)
+            raise Broken(f"a PDU of type {kind} in an association", UNEXPECTED_PDU if known else UNRECOGNISED_PDU)
         if length > 1024:
-            raise _Broken(f"a PDU of type {kind} and {length} bytes", _INVALID_PARAMETER)
+            raise Broken(f"a PDU of type {kind} and {length} bytes", INVALID_PARAMETER)
         return length
 
     def _leave(self, kind: int) -> NoReturn:
@@ -294,17 +304,15 @@ class IncomingAssociation:
         if self.ending or self.cut:
             if not self.ending:
                 logger.warning("%s kept us waiting for too long; the association was aborted", self.peer)
+                if self.busy:
+                    why = f"nothing came for {self._limits.pdu:g} s in the middle of a message"
+                    self._host.tell_refusal(Refused.ASSOCIATION, self.caller, why, "look at the network in between")
             self._abort(2, 0)
         else:
             logger.info("%s closed the connection without releasing the association", self.peer)
 
-    def _abandon(self) -> None:
-        if self._instance is not None:
-            self._instance.abandon()
-            self._instance = None
-
     def _abort(self, source: int, reason: int) -> None:
-        self._abandon()
+        self._dialogue.abandon()
         with contextlib.suppress(OSError):
             self._send(struct.pack(">BxLxxBB", ABORT, 4, source, reason))
             self._linger()
@@ -320,79 +328,3 @@ class IncomingAssociation:
     def _send(self, raw: bytes) -> None:
         self.deadline = time.monotonic() + self._limits.pdu
         self._sock.sendall(raw)
-
-    # --- messages
-
-    def _check_turn(self, context_id: int, flags: int) -> None:
-        """Check that a fragment belongs to the message in progress, or begins one."""
-        if context_id not in self._syntaxes:
-            raise _Broken(f"presentation context {context_id}, which was not accepted", _INVALID_PARAMETER)
-        if bool(flags & 1) == (self._command is not None):
-            raise _Broken("a command or a data set where the other one was due", _UNEXPECTED_PDU)
-        if self.busy and context_id != self._context_id:
-            raise _Broken("a message that goes on in another presentation context", _INVALID_PARAMETER)
-        self._context_id = context_id
-        self.busy = True
-
-    def _take(self, piece: memoryview, flags: int, whole: bool) -> None:
-        """Take a part of a fragment; `whole` if it is the last one of it."""
-        last = whole and bool(flags & 2)
-        if not flags & 1:
-            if self._instance is not None:
-                self._instance.take(piece, last)
-            if last:
-                self._end_message()
-            return
-        raw = self._command_bytes
-        raw += piece
-        if len(raw) > _COMMAND_CAP:
-            raise _Broken(f"a command set of more than {_COMMAND_CAP >> 10} KiB", _INVALID_PARAMETER)
-        if not last:
-            return
-        try:
-            command = command_set.decode(raw)
-        except ValueError as error:
-            raise _Broken(str(error), _INVALID_PARAMETER) from error
-        raw.clear()
-        self._command = command
-        log_message(logger, "received from", self.peer, self._context_id, command)
-        if command.get("CommandDataSetType", NO_DATA_SET) == NO_DATA_SET:
-            self._end_message()
-        elif command.get("CommandField") == C_STORE_RQ:
-            syntax = self._syntaxes[self._context_id]
-            self._instance = IncomingInstance(self._host.storage, command, syntax, self.calling_ae_title)
-
-    def _end_message(self) -> None:
-        """Answer the message that is complete now."""
-        command, instance = self._command, self._instance
-        assert command is not None
-        self._command = None
-        kind = command.get("CommandField", 0)
-        if instance is not None:
-            status = instance.finish()
-            self._instance = None
-        elif kind == C_ECHO_RQ:
-            status = 0
-        elif kind == C_STORE_RQ:
-            status = CANNOT_UNDERSTAND
-        else:
-            status = _UNRECOGNISED_OPERATION
-        if isinstance(kind, int) and not kind & RESPONSE and kind != C_CANCEL_RQ:
-            self._answer(command, kind, status)
-        self.busy = False
-
-    def _answer(self, command: Command, kind: int, status: int) -> None:
-        response: dict[str, int | str] = {
-            "CommandField": kind | RESPONSE,
-            "MessageIDBeingRespondedTo": command.get("MessageID", 0),
-            "CommandDataSetType": NO_DATA_SET,
-            "Status": status,
-        }
-        for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
-            uid = command.get(keyword)
-            if isinstance(uid, str) and 0 < len(uid) <= _LONGEST_UID_ECHOED:
-                response[keyword] = uid
-        log_message(logger, "sent to", self.peer, self._context_id, response)
-        raw = command_set.encode(response)
-        head = PDU_HEAD.pack(P_DATA, len(raw) + 6) + _PDV_HEAD.pack(len(raw) + 2, self._context_id, 3)
-        self._send(head + raw)

@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from dicomover.dicomfile import read_file_meta
-from dicomover.receiver.layout import Layout
+from dicomover.receiver.layout import Existing, Layout
 
-__all__ = ["AlreadyThere", "Existing", "Filed", "Filing", "NoSpace", "Part", "out_of_space"]
-
-Existing = Literal["keep", "replace", "error"]
+__all__ = ["AlreadyThere", "Filed", "Filing", "NoSpace", "Part", "out_of_space"]
 
 _META = 1 << 16  # bytes that hold any file meta information of ours
 _READ = 1 << 20

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal
+from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
-from dicomover.receiver.scp.store import Fields, Storage
+from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.wire.connection import Waker
@@ -174,10 +174,9 @@ class Service:
             association.established = True
             return True
 
-    def turned_away(self, association: IncomingAssociation, why: str) -> None:
-        """Report an association that was rejected."""
-        logger.warning("rejected an association of %s: %s", association.peer, why)
-        self._tell(Refusal(time.monotonic(), f"association rejected: {why}", None, association.calling_ae_title))
+    def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
+        """Tell that something was refused which is no instance."""
+        self._tell(Refusal(time.monotonic(), why, None, caller.ae_title, what=what, mend=mend, peer=caller.host))
 
     # --- connections
 

@@ -6,14 +6,27 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from dicomover.dicomfile import Head, HeadError, encode_file_meta
+from dicomover.dicomfile import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    LITTLE_ENDIAN,
+    Head,
+    HeadError,
+    encode_file_meta,
+    measure_file_meta,
+)
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
+from dicomover.receiver.scp.contexts import parse_accept
+from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
+from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
@@ -26,6 +39,7 @@ __all__ = [
     "OUT_OF_RESOURCES",
     "PROCESSING_FAILURE",
     "SUCCESS",
+    "Caller",
     "IncomingInstance",
     "Storage",
 ]
@@ -41,10 +55,11 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+_USUAL_BEGINNING = b"\x08\0"
 _HEAD_CAP = 4 << 20  # of bytes held until the path is known
 _FULL_AGAIN = 600.0  # seconds in which a full disk is no news
-_IMPLICIT = "1.2.840.10008.1.2"
-_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
+_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
+    0x00020010,
     0x00080005,
     0x00080016,
     0x00080018,
@@ -52,7 +67,16 @@ _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
     0x0020000D,
     0x0020000E,
 )
-_ALWAYS = (_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES)
+_ALWAYS = (_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES)
+
+_BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
+_MENDS = {
+    PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
+    DUPLICATE_INSTANCE: "existing='keep' keeps both",
+    OUT_OF_RESOURCES: "free some space on the disk that we receive on, then run it again",
+    DOES_NOT_MATCH: _BROKEN,
+    CANNOT_UNDERSTAND: _BROKEN,
+}
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -60,8 +84,15 @@ Fields = dict[str, Any]
 """The fields of an `Arrival`, with its path as text."""
 
 
+class Caller(NamedTuple):
+    """Who sends: the AE title that it calls itself by, empty if it is none, and the address it comes from."""
+
+    ae_title: str
+    host: str
+
+
 class Storage:
-    """What all receptions share: what is let in, where it is filed, and who is told."""
+    """What all C-STOREs share, on whatever thread: what is let in, where it is filed, and who is told."""
 
     def __init__(
         self,
@@ -75,8 +106,10 @@ class Storage:
         self.admissions = admissions
         self.tell = tell
         tags = tags_by_keyword()
+        self.accept = parse_accept(settings.accept)
         self.keywords = {keyword: tags[keyword] for keyword in filing.layout.keywords}
         self.wanted = frozenset((*_ALWAYS, *self.keywords.values()))
+        self.shown = frozenset((_PATIENT, _STUDY, _SERIES, *self.keywords.values()))
         self._full_until = float("-inf")
 
     def is_news(self, status: int) -> bool:
@@ -100,11 +133,16 @@ def clean_ae_title(text: str) -> str:
 class IncomingInstance:
     """Takes one data set, in pieces, and says with which status to answer.
 
-    `take` may keep the pieces until `flush`; the owner of their buffer calls it before using the buffer again.
+    It runs on the thread of its association. `take` may keep the pieces until `flush`; the owner of their buffer calls
+    it before using the buffer again. A status other than success is final: what still comes is counted and let go.
+
+    Until the head is known, all that came is held in memory. Then it is decided whether to let the instance in, and
+    only then a file is begun: nobody whom we did not ask makes us write. From there on each piece is walked over as it
+    passes and written as it came, and the file gets its name last, after the end has been seen to be an end.
     """
 
     __slots__ = (
-        "_calling",
+        "_caller",
         "_command",
         "_final",
         "_hash",
@@ -112,19 +150,25 @@ class IncomingInstance:
         "_held",
         "_part",
         "_pending",
+        "_proper",
         "_storage",
         "_syntax",
+        "_texts",
+        "_walk",
         "size",
         "status",
     )
 
-    def __init__(self, storage: Storage, command: Command, transfer_syntax_uid: str, calling_ae_title: str) -> None:
+    def __init__(self, storage: Storage, command: Command, transfer_syntax_uid: str, caller: Caller) -> None:
         self._storage = storage
         self._command = command
         self._syntax = transfer_syntax_uid
-        self._calling = calling_ae_title
-        self._head: Head = Head(transfer_syntax_uid == _IMPLICIT, storage.wanted, LAST_TAG)
+        self._caller = caller
+        self._head = _head_for(transfer_syntax_uid, storage.wanted)
+        self._texts: dict[int, str] = {}
+        self._walk: ElementWalk | None = None
         self._held: bytearray | None = None
+        self._proper = False  # once it is known that it does not begin with file meta information
         self._part: Part | None = None
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
@@ -137,34 +181,50 @@ class IncomingInstance:
         self.size += len(piece)
         if self.status:
             return
-        if self._part is not None:
-            self._pending.append(piece)
-            if self._hash is not None:
-                self._hash.update(piece)
-            return
-        held = self._held
         try:
-            if held is not None:
-                held += piece
-                known = self._head.feed(held, len(held), last)
+            if self._walk is not None:
+                self._walk.take(piece, last)
+                self._pending.append(piece)
+                if self._hash is not None:
+                    self._hash.update(piece)
             else:
-                known = self._head.feed(piece, len(piece), last)
+                self._take_head(piece, last)
         except HeadError as error:
             self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}")
-            return
+
+    def _take_head(self, piece: memoryview, last: bool) -> None:
+        held = self._held
+        if held is not None:
+            held += piece
+        data = piece if held is None else held
+        if not self._proper and bytes(data[:2]) == _USUAL_BEGINNING:
+            self._proper = True
+        if not self._proper:
+            surplus = measure_file_meta(data)
+            self._proper = surplus is not None or last
+            if surplus:
+                logger.info("left out %d bytes of file meta information before a data set", surplus)
+                data = held = self._held = bytearray(data[surplus:])
+                self.size -= surplus
+        known = self._proper and self._head.feed(data, len(data), last)
         if not known:
             if held is None:
-                self._held = held = bytearray(piece)
+                self._held = held = bytearray(data)
             if len(held) > _HEAD_CAP:
                 self._refuse(CANNOT_UNDERSTAND, f"Series Instance UID is not within the first {_HEAD_CAP >> 20} MiB")
-            return
-        if self.size:
-            self._open(piece if held is None else held)
-        else:
+        elif not self.size:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
+        elif self._is_let_in():
+            if isinstance(self._head, DeflatedHead):
+                self._walk = DeflatedWalk(self._head)
+                self._walk.take(b"", last)
+            else:
+                self._walk = ElementWalk(self._syntax, self._head.offset)
+                self._walk.take(data, last)
+            self._open(data)
 
-    def _open(self, first: memoryview | bytearray) -> None:
-        """Everything is known: let it in or not, and begin the file."""
+    def _is_let_in(self) -> bool:
+        """Tell whether the instance may be filed, by its head; one that may not is refused."""
         head, command, storage = self._head, self._command, self._storage
         sop_class = str(command.get("AffectedSOPClassUID", ""))
         sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
@@ -172,13 +232,23 @@ class IncomingInstance:
             if not value or _uid(head, tag) != value:
                 what = f"name different {name} UIDs" if value else f"have no {name} UID"
                 self._refuse(DOES_NOT_MATCH, f"command and data set {what}")
-                return
+                return False
+        if _META_SYNTAX in head.values:
+            self._refuse(CANNOT_UNDERSTAND, "file meta information stands inside the data set")
+            return False
+        self._texts = texts = {tag: head.text(tag) for tag in storage.shown}
         if storage.settings.restrict and not self._is_meant(sop_instance):
-            self._refuse(NOT_AUTHORISED, "no running request asks for it")
-            return
+            lacks = "" if texts[_STUDY] else "it has no StudyInstanceUID, and "
+            self._refuse(NOT_AUTHORISED, f"{lacks}no running request asks for it")
+            return False
+        return True
+
+    def _open(self, first: memoryview | bytearray) -> None:
+        """Begin the file."""
+        command, storage = self._command, self._storage
         try:
             storage.filing.check_space(len(first))
-            values = {keyword: head.text(tag) for keyword, tag in storage.keywords.items()}
+            values = {keyword: self._texts[tag] for keyword, tag in storage.keywords.items()}
             self._part, self._final = storage.filing.begin(values)
         except OSError as error:
             self._refuse_for(error)
@@ -186,15 +256,21 @@ class IncomingInstance:
         self._held = None
         if self._hash is not None:
             self._hash.update(first)
-        self._pending += (encode_file_meta(sop_class, sop_instance, self._syntax, self._calling), first)
+        meta = encode_file_meta(
+            str(command["AffectedSOPClassUID"]),
+            str(command["AffectedSOPInstanceUID"]),
+            self._syntax,
+            self._caller.ae_title,
+        )
+        self._pending += (meta, first)
 
     def _is_meant(self, sop_instance: str) -> bool:
-        head, command, admissions = self._head, self._command, self._storage.admissions
+        command, admissions, texts = self._command, self._storage.admissions, self._texts
         if command.get("MoveOriginatorApplicationEntityTitle") == self._storage.settings.ae_title:
             message_id = command.get("MoveOriginatorMessageID")
             if isinstance(message_id, int) and admissions.originated(message_id):
                 return True
-        return admissions.lets_in(head.text(_PATIENT), head.text(_STUDY), head.text(_SERIES), sop_instance)
+        return admissions.lets_in(texts[_PATIENT], texts[_STUDY], texts[_SERIES], sop_instance)
 
     def flush(self) -> None:
         """Write what is pending; the pieces are free afterwards."""
@@ -212,7 +288,11 @@ class IncomingInstance:
             self._refuse_for(error)
 
     def finish(self) -> int:
-        """Give the file its name and return the status to answer with."""
+        """Give the file its name and return the status to answer with.
+
+        The order may not change: all bytes are in the file before it has its name, it has its name before the event
+        says that it arrived, and the event is on its way before the peer is told of success.
+        """
         self.flush()
         if self.status:
             return self.status
@@ -226,21 +306,19 @@ class IncomingInstance:
             self._refuse_for(error)
             return self.status
         self._part = None
-        head, command = self._head, self._command
-        message_id = command.get("MoveOriginatorMessageID")
+        command, texts = self._command, self._texts
         self._storage.tell(
             {
                 "path": filed.path,
                 "sop_class_uid": command.get("AffectedSOPClassUID", ""),
                 "sop_instance_uid": command.get("AffectedSOPInstanceUID", ""),
-                "study_instance_uid": head.text(_STUDY),
-                "series_instance_uid": head.text(_SERIES),
-                "patient_id": head.text(_PATIENT),
+                "study_instance_uid": texts[_STUDY],
+                "series_instance_uid": texts[_SERIES],
+                "patient_id": texts[_PATIENT],
                 "transfer_syntax_uid": self._syntax,
                 "size": self.size,
-                "calling_ae_title": self._calling,
-                "originator_ae_title": command.get("MoveOriginatorApplicationEntityTitle", ""),
-                "originator_message_id": message_id if isinstance(message_id, int) else None,
+                "calling_ae_title": self._caller.ae_title,
+                **self._originator(),
                 "duplicate": filed.duplicate,
                 "conflict": filed.conflict,
                 "at": time.monotonic(),
@@ -248,6 +326,14 @@ class IncomingInstance:
             }
         )
         return SUCCESS
+
+    def _originator(self) -> dict[str, Any]:
+        """Return which C-MOVE the instance belongs to, if the peer says so."""
+        message_id = self._command.get("MoveOriginatorMessageID")
+        return {
+            "originator_ae_title": str(self._command.get("MoveOriginatorApplicationEntityTitle", "")),
+            "originator_message_id": message_id if isinstance(message_id, int) else None,
+        }
 
     def abandon(self) -> None:
         """Leave nothing behind."""
@@ -266,6 +352,7 @@ class IncomingInstance:
             self._refuse(PROCESSING_FAILURE, f"the file cannot be written ({error.strerror})")
 
     def _refuse(self, status: int, why: str) -> None:
+        """Answer with this status when the message is complete, and tell why; half a file is gone at once."""
         self.abandon()
         self.status = status
         sop_instance = str(self._command.get("AffectedSOPInstanceUID", ""))[:64]
@@ -277,8 +364,25 @@ class IncomingInstance:
             why,
         )
         self._storage.tell(
-            Refusal(time.monotonic(), why, status, self._calling, sop_instance, _uid(self._head, _STUDY)[:64])
+            Refusal(
+                time.monotonic(),
+                why,
+                status,
+                self._caller.ae_title,
+                sop_instance,
+                _uid(self._head, _STUDY)[:64],
+                mend=_MENDS.get(status, ""),
+                peer=self._caller.host,
+                **self._originator(),
+            )
         )
+
+
+def _head_for(transfer_syntax: str, wanted: frozenset[int]) -> Head:
+    if transfer_syntax == DEFLATED:
+        return DeflatedHead(wanted, LAST_TAG)
+    encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
+    return Head(transfer_syntax == IMPLICIT_LITTLE_ENDIAN, wanted, LAST_TAG, encoding)
 
 
 def _uid(head: Head, tag: int) -> str:

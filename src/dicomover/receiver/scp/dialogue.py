@@ -1,0 +1,164 @@
+"""The DIMSE messages of one association: taken fragment by fragment, answered when they are complete."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+
+from dicomover.events import Refused
+from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Caller, IncomingInstance, Storage
+from dicomover.wire import command_set
+from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
+from dicomover.wire.dump import log_message
+from dicomover.wire.pdus import P_DATA, PDU_HEAD
+
+__all__ = ["INVALID_PARAMETER", "PDV_HEAD", "UNEXPECTED_PDU", "UNRECOGNISED_PDU", "Broken", "Dialogue"]
+
+PDV_HEAD = struct.Struct(">LBB")
+# Reasons of an A-ABORT by the service provider, PS3.8 section 9.3.8
+UNRECOGNISED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 1, 2, 6
+
+_UNRECOGNISED_OPERATION = 0x0211
+_COMMAND_CAP = 1 << 16
+_LONGEST_UID_ECHOED = 128
+
+
+logger = logging.getLogger("dicomover.receiver")
+
+
+class Broken(Exception):
+    """The peer sent what the Standard does not allow; the association is aborted for it."""
+
+    def __init__(self, why: str, reason: int, mend: str = "", what: Refused = Refused.ASSOCIATION) -> None:
+        super().__init__(why)
+        self.reason = reason
+        self.mend = mend
+        self.what = what
+
+
+class Dialogue:
+    """Takes the fragments of messages, on the thread of the association.
+
+    Parameters
+    ----------
+    storage
+        Where instances go.
+    caller
+        Who sends.
+    syntaxes
+        The transfer syntax of each accepted presentation context.
+    send
+        Sends a PDU.
+    peer
+        How the log names the peer.
+
+    Attributes
+    ----------
+    busy
+        True while a message is being received or answered; looked at from other threads.
+    """
+
+    def __init__(
+        self, storage: Storage, caller: Caller, syntaxes: dict[int, str], send: Callable[[bytes], None], peer: str = ""
+    ) -> None:
+        self.busy = False
+        self._storage = storage
+        self._caller = caller
+        self._syntaxes = syntaxes
+        self._send = send
+        self._peer = peer
+        self._instance: IncomingInstance | None = None
+        self._command: Command | None = None
+        self._command_bytes = bytearray()
+        self._context_id = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether pieces of the buffer are kept until `flush`."""
+        return self._instance is not None
+
+    def flush(self) -> None:
+        """Let go of what was taken: its buffer is about to be used again."""
+        if self._instance is not None:
+            self._instance.flush()
+
+    def abandon(self) -> None:
+        """Leave nothing behind of a message that is not complete."""
+        if self._instance is not None:
+            self._instance.abandon()
+            self._instance = None
+
+    def check_turn(self, context_id: int, flags: int) -> None:
+        """Check that a fragment belongs to the message in progress, or begins one."""
+        if context_id not in self._syntaxes:
+            raise Broken(f"presentation context {context_id}, which was not accepted", INVALID_PARAMETER)
+        if bool(flags & 1) == (self._command is not None):
+            raise Broken("a command or a data set where the other one was due", UNEXPECTED_PDU)
+        if self.busy and context_id != self._context_id:
+            raise Broken("a message that goes on in another presentation context", INVALID_PARAMETER)
+        self._context_id = context_id
+        self.busy = True
+
+    def take(self, piece: memoryview, flags: int, whole: bool) -> None:
+        """Take a part of a fragment; `whole` if it is the last one of it."""
+        last = whole and bool(flags & 2)
+        if not flags & 1:
+            if self._instance is not None:
+                self._instance.take(piece, last)
+            if last:
+                self._end_message()
+            return
+        raw = self._command_bytes
+        raw += piece
+        if len(raw) > _COMMAND_CAP:
+            raise Broken(f"a command set of more than {_COMMAND_CAP >> 10} KiB", INVALID_PARAMETER)
+        if not last:
+            return
+        try:
+            command = command_set.decode(raw)
+        except ValueError as error:
+            raise Broken(str(error), INVALID_PARAMETER) from error
+        raw.clear()
+        self._command = command
+        log_message(logger, "received from", self._peer, self._context_id, command)
+        if command.get("CommandDataSetType", NO_DATA_SET) == NO_DATA_SET:
+            self._end_message()
+        elif command.get("CommandField") == C_STORE_RQ:
+            syntax = self._syntaxes[self._context_id]
+            self._instance = IncomingInstance(self._storage, command, syntax, self._caller)
+
+    def _end_message(self) -> None:
+        """Answer the message that is complete now."""
+        command, instance = self._command, self._instance
+        assert command is not None
+        self._command = None
+        kind = command.get("CommandField", 0)
+        if instance is not None:
+            status = instance.finish()
+            self._instance = None
+        elif kind == C_ECHO_RQ:
+            status = 0
+        elif kind == C_STORE_RQ:
+            status = CANNOT_UNDERSTAND
+        else:
+            status = _UNRECOGNISED_OPERATION
+        if isinstance(kind, int) and not kind & RESPONSE and kind != C_CANCEL_RQ:
+            self._answer(command, kind, status)
+        self.busy = False
+
+    def _answer(self, command: Command, kind: int, status: int) -> None:
+        response: dict[str, int | str] = {
+            "CommandField": kind | RESPONSE,
+            "MessageIDBeingRespondedTo": command.get("MessageID", 0),
+            "CommandDataSetType": NO_DATA_SET,
+            "Status": status,
+        }
+        for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
+            uid = command.get(keyword)
+            if isinstance(uid, str) and 0 < len(uid) <= _LONGEST_UID_ECHOED:
+                response[keyword] = uid
+        log_message(logger, "sent to", self._peer, self._context_id, response)
+        raw = command_set.encode(response)
+        head = PDU_HEAD.pack(P_DATA, len(raw) + 6) + PDV_HEAD.pack(len(raw) + 2, self._context_id, 3)
+        self._send(head + raw)

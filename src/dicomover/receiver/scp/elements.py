@@ -1,0 +1,158 @@
+"""The elements of a data set, walked as its bytes pass, to see that it ends where its last element does.
+
+Only headers are looked at, and nothing is kept but a header that comes in two pieces. A value that is longer than
+what has come is a number to count down, so that a piece in the middle of pixel data costs a comparison.
+"""
+
+from __future__ import annotations
+
+from dicomover.dicomfile import (
+    BIG_ENDIAN,
+    EXPLICIT_BIG_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    LITTLE_ENDIAN,
+    NATIVE,
+    HeadError,
+)
+
+__all__ = ["ElementWalk"]
+
+_UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_HEADER = 12  # bytes of the longest header
+
+Piece = bytes | bytearray | memoryview
+
+
+class ElementWalk:
+    """Goes from element to element, behind the head of a data set.
+
+    Parameters
+    ----------
+    transfer_syntax
+        Of the data set; a deflated one is walked as it is when inflated.
+    offset
+        Where, in the first piece, a top-level element begins.
+    """
+
+    __slots__ = ("_encoding", "_implicit", "_native", "_offset", "_rest", "_stack")
+
+    def __init__(self, transfer_syntax: str, offset: int = 0) -> None:
+        self._encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
+        self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
+        self._native = NATIVE.get(transfer_syntax, "")
+        # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
+        self._offset = offset
+        self._rest = b""
+        # One entry for each open sequence or item of undefined length: whether it is implicit, whether an item.
+        self._stack: list[tuple[bool, bool]] = []
+
+    def take(self, piece: Piece, last: bool) -> None:
+        """Walk over the next bytes.
+
+        Raises
+        ------
+        HeadError
+            If they cannot go on a data set, or the last of them do not end one.
+        """
+        size = len(piece)
+        if self._offset < size or self._rest:
+            data = self._rest + piece if self._rest else piece
+            size = len(data)
+            offset = self._walk(data, size)
+            self._rest = bytes(data[offset:])  # less than a header
+            self._offset = max(offset - size, 0)
+        else:
+            self._offset -= size
+        # A few zeros are the padding of a sender that makes everything even; no header begins so.
+        if last and (self._offset or self._stack or self._rest.strip(b"\0")):
+            raise HeadError("the data set ends inside an element")
+
+    def _walk(self, data: Piece, size: int) -> int:
+        """Go on from `_offset` and return where the next header begins, or will."""
+        offset, stack, encoding, implicit = self._offset, self._stack, self._encoding, self._implicit
+        unpack, short_vrs, last = encoding.vr_and_length.unpack_from, encoding.short_vrs, size - 8
+        while offset <= last:
+            if stack:
+                step = self._step_inside(data, offset, size)
+                if not step:
+                    break
+                offset += step
+                continue
+            # Nine of ten elements: the loop that an image's speed depends on.
+            while offset <= last and not implicit:
+                vr, length = unpack(data, offset)
+                if vr not in short_vrs:
+                    break
+                offset += 8 + length
+            if offset > last:
+                break
+            header = self._read_header(data, offset, size, implicit)
+            if header is None:
+                break
+            vr, length, start = header
+            if length == _UNDEFINED:
+                self._open(data, offset, vr)
+                length = 0
+            offset += start + length
+        return offset
+
+    def _read_header(self, data: Piece, offset: int, size: int, implicit: bool) -> tuple[int, int, int] | None:
+        """Return the VR of an element (0 in Implicit VR), its length and that of its header; None if more is needed.
+
+        Two capital letters that we do not know are a VR that is newer than we are, and has a long header (PS3.5
+        section 7.1.2). Anything else is no VR; senders that write it mean a short header.
+        """
+        if implicit:
+            return 0, self._encoding.length.unpack_from(data, offset + 4)[0], 8
+        vr, length = self._encoding.vr_and_length.unpack_from(data, offset)
+        letters = bytes(data[offset + 4 : offset + 6])
+        if vr in self._encoding.short_vrs or not (letters.isalpha() and letters.isupper()):
+            return vr, length, 8
+        if size - offset < _HEADER:
+            return None
+        return vr, self._encoding.length.unpack_from(data, offset + 8)[0], _HEADER
+
+    def _open(self, data: Piece, offset: int, vr: int) -> None:
+        """Enter what has no length: a sequence, or encapsulated pixel data."""
+        group, element = self._encoding.tag.unpack_from(data, offset)
+        sequence, unknown = self._encoding.sequence, self._encoding.unknown
+        if group << 16 | element == _PIXEL_DATA and vr != sequence:
+            if self._native:
+                raise HeadError(f"its pixel data are compressed, though {self._native} was agreed on")
+            self._stack.append((True, False))
+        elif group == 0xFFFE or (vr and vr not in (sequence, unknown)):
+            raise HeadError(f"element ({group:04X},{element:04X}) has no length")
+        else:
+            # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
+            self._stack.append((self._implicit or vr == unknown, False))
+
+    def _step_inside(self, data: Piece, offset: int, size: int) -> int:
+        """Return the length of one step inside what has no length; 0 if more bytes are needed."""
+        implicit, is_item = self._stack[-1]
+        group, element, length = self._encoding.implicit.unpack_from(data, offset)
+        if group == 0xFFFE:
+            return 8 + self._delimit(group << 16 | element, length, implicit, is_item)
+        if not is_item:
+            raise HeadError(f"element ({group:04X},{element:04X}) stands where an item is due")
+        header = self._read_header(data, offset, size, implicit)
+        if header is None:
+            return 0
+        vr, length, start = header
+        if length == _UNDEFINED:
+            self._stack.append((implicit or vr == self._encoding.unknown, False))
+            length = 0
+        return int(start + length)
+
+    def _delimit(self, tag: int, length: int, implicit: bool, is_item: bool) -> int:
+        """Open or pass over an item, or close an item or a sequence; return the length of what is passed over."""
+        if tag == _ITEM and not is_item:
+            if length != _UNDEFINED:
+                return length
+            self._stack.append((implicit, True))
+        elif length or tag != (_ITEM_END if is_item else _SEQUENCE_END):
+            raise HeadError(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where it cannot")
+        else:
+            self._stack.pop()
+        return 0

@@ -1,0 +1,95 @@
+"""A deflated data set is read as it comes, and can take neither memory nor minutes."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+import zlib
+
+import pytest
+
+from dicomover.dicomfile import HeadError
+from dicomover.receiver.scp import deflated
+from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
+from receiver_kit import data_set, element
+
+SERIES = 0x0020000E
+WANTED = frozenset({0x00100020, SERIES})
+
+
+def deflate(raw: bytes) -> bytes:
+    """Deflate a data set as the Standard has it: without a zlib header."""
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(raw) + stream.flush()
+
+
+def read(raw: bytes, size: int) -> DeflatedHead:
+    """Read a data set in pieces of this size to its end."""
+    head, walk = DeflatedHead(WANTED, SERIES), None
+    for begin in range(0, len(raw), size):
+        last = begin + size >= len(raw)
+        if walk is None:
+            if head.feed(raw[: begin + size], min(begin + size, len(raw)), last):
+                walk = DeflatedWalk(head)
+                walk.take(b"", last)
+        else:
+            walk.take(raw[begin : begin + size], last)
+    assert walk is not None
+    return head
+
+
+@pytest.mark.parametrize("size", [1, 7, 500, 1 << 20])
+def test_it_is_read_in_pieces_of_any_size(size: int) -> None:
+    """The head is read and the rest is walked, however it is cut; a NUL that makes it even is no harm."""
+    raw = deflate(data_set("1.2", pixels=bytes(range(256)) * 20))
+    assert read(raw, size).text(0x00100020) == "4711"
+    assert read(raw + b"\0", size).text(SERIES) == "1.2.3.1.1"
+
+
+def test_an_early_end_is_found_wherever_it_is() -> None:
+    """Each cut of the deflated bytes, and each cut of the plain ones, is told."""
+    plain = data_set("1.2", pixels=bytes(100))
+    raw = deflate(plain)
+    for end in range(1, len(raw)):
+        with pytest.raises((HeadError, AssertionError)):
+            read(raw[:end], 1 << 20)
+    for end in range(len(plain) - 100, len(plain)):
+        with pytest.raises(HeadError, match="ends inside an element"):
+            read(deflate(plain[:end]), 64)
+
+
+@pytest.mark.parametrize(
+    "raw", [zlib.compress(data_set("1.2")), data_set("1.2"), b"\xff" * 100], ids=["zlib", "plain", "?"]
+)
+def test_what_is_not_deflated_is_said(raw: bytes) -> None:
+    """A zlib header, plain bytes and noise are no deflated data set."""
+    with pytest.raises(HeadError):
+        read(raw, 1 << 20)
+
+
+def test_a_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What inflates to far more than it should is given up, in bounded memory and time."""
+    monkeypatch.setattr(deflated, "_MOST", 1 << 26)
+    raw = deflate(data_set("1.2") + element(0x7FE00020, "OW", bytes(1 << 27)))
+    assert len(raw) < 1 << 18
+    tracemalloc.start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(HeadError, match="inflates to more than 64 MiB"):
+            read(raw, 1 << 14)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_bomb_in_the_head_is_bounded() -> None:
+    """Before the head is known no more than a few MiB are held of what inflates."""
+    raw = deflate(element(0x00091010, "UN", bytes(1 << 26)) + data_set("1.2"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(HeadError, match="not within the first 4 MiB"):
+            read(raw, 1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()

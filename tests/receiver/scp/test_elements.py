@@ -1,0 +1,160 @@
+"""A data set that ends inside an element is found out, in whatever pieces it comes, and no other one is."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence
+
+from dicomover.dicomfile import HeadError
+from dicomover.receiver.scp.elements import ElementWalk
+
+IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+JPEG = "1.2.840.10008.1.2.4.70"
+
+
+def data_set(*, undefined: bool, compressed: bool) -> Dataset:
+    """Make a data set with sequences in one another, long values, and pixel data."""
+    made = Dataset()
+    made.SeriesInstanceUID = "1.2.3"
+    item = Dataset()
+    item.CodeValue, item.CodeMeaning = "1", "an item"
+    inner = Dataset()
+    inner.TextString = "deep"
+    item.ReferencedSeriesSequence = Sequence([inner, Dataset()])
+    made.RequestAttributesSequence = Sequence([item, Dataset()])
+    for each in (made["RequestAttributesSequence"], item["ReferencedSeriesSequence"]):
+        each.is_undefined_length = undefined
+    for each in (item, inner):
+        each.is_undefined_length_sequence_item = undefined
+    made.Rows, made.Columns, made.BitsAllocated = 2, 2, 16
+    made.add_new(0x00291010, "OB", bytes(30))
+    made.add_new(0x00291011, "UN", b"private")
+    made.add_new(0x7FE00010, "OW", bytes(range(8)))
+    if compressed:
+        made["PixelData"].VR = "OB"
+        made.PixelData = encapsulate([bytes(10), bytes(20)])
+        made["PixelData"].is_undefined_length = True
+    return made
+
+
+def encode(made: Dataset, syntax: str) -> bytes:
+    """Return a data set as its bytes."""
+    out = DicomBytesIO()
+    out.is_implicit_VR, out.is_little_endian = syntax == IMPLICIT, syntax != BIG_ENDIAN
+    write_dataset(out, made)
+    return out.getvalue()
+
+
+def boundaries(made: Dataset, syntax: str) -> set[int]:
+    """Return where its top-level elements begin and end."""
+    ends = {0}
+    for tag in sorted(made.keys()):
+        part = Dataset()
+        part.add(made[tag])
+        ends.add(max(ends) + len(encode(part, syntax)))
+    return ends
+
+
+CASES = [
+    pytest.param(syntax, undefined, syntax == JPEG, id=f"{name}-{'undefined' if undefined else 'explicit-lengths'}")
+    for syntax, name in ((IMPLICIT, "implicit"), (EXPLICIT, "explicit"), (BIG_ENDIAN, "big-endian"), (JPEG, "jpeg"))
+    for undefined in (False, True)
+]
+
+
+@pytest.mark.parametrize(("syntax", "undefined", "compressed"), CASES)
+def test_an_end_inside_an_element_is_found_wherever_it_is(syntax: str, undefined: bool, compressed: bool) -> None:
+    """Of all prefixes of a data set those are taken that end between two elements, or in zeros that pad the end."""
+    made = data_set(undefined=undefined, compressed=compressed)
+    raw, ends = encode(made, syntax), boundaries(made, syntax)
+    assert max(ends) == len(raw)
+    for end in range(len(raw) + 1):
+        walk = ElementWalk(syntax)
+        if end in ends:
+            walk.take(raw[:end], last=True)
+        elif any(not raw[begin:end].strip(b"\0") and end - begin < 8 for begin in ends if begin < end):
+            continue
+        else:
+            with pytest.raises(HeadError, match="ends inside an element"):
+                walk.take(raw[:end], last=True)
+
+
+@pytest.mark.parametrize(("syntax", "undefined", "compressed"), CASES)
+def test_any_pieces_come_to_the_same(syntax: str, undefined: bool, compressed: bool) -> None:
+    """Byte by byte or in pieces of any size, also empty ones, the whole is taken and a part of it is not."""
+    raw = encode(data_set(undefined=undefined, compressed=compressed), syntax)
+    chance = random.Random(7)
+    for trial in range(40):
+        whole, cut, begin = ElementWalk(syntax), ElementWalk(syntax), 0
+        while begin < len(raw):
+            end = begin + (1 if not trial else chance.randrange(0, 30))
+            whole.take(memoryview(raw)[begin:end], last=end >= len(raw))
+            cut.take(raw[begin : min(end, len(raw) - 1)], last=False)
+            begin = end
+        with pytest.raises(HeadError, match="ends inside an element"):
+            cut.take(b"", last=True)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0", bytes(7)])
+def test_zeros_at_the_end_are_padding(padding: bytes) -> None:
+    """A sender that makes everything even, or appends a NUL, has sent a whole data set."""
+    ElementWalk(EXPLICIT).take(encode(data_set(undefined=False, compressed=False), EXPLICIT) + padding, last=True)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_compressed_pixels_where_none_were_agreed_on(syntax: str) -> None:
+    """Encapsulated pixel data in an uncompressed transfer syntax make a file that nobody can read: it is told."""
+    raw = encode(data_set(undefined=False, compressed=True), syntax)
+    with pytest.raises(HeadError, match="pixel data are compressed, though"):
+        ElementWalk(syntax).take(raw, last=True)
+
+
+@pytest.mark.parametrize(
+    ("vr", "head"),
+    [
+        (b"ZZ", struct.pack("<HHBB", 0x0029, 0x1010, 90, 90) + struct.pack("<HL", 0, 4)),
+        (b"??", struct.pack("<HH", 0x0029, 0x1010) + b"??" + struct.pack("<H", 4)),
+        (b"\0\0", struct.pack("<HH", 0x0029, 0x1010) + b"\0\0" + struct.pack("<H", 4)),
+    ],
+    ids=["newer-than-we-are", "question-marks", "zeros"],
+)
+def test_an_unknown_vr_ends_nothing(vr: bytes, head: bytes) -> None:
+    """A VR that we do not know is passed over as readers pass it over, and the end is still found."""
+    assert vr in head
+    ElementWalk(EXPLICIT).take(head + b"abcd", last=True)
+    with pytest.raises(HeadError):
+        ElementWalk(EXPLICIT).take(head + b"abc", last=True)
+
+
+def test_nested_sequences_cost_no_recursion() -> None:
+    """Very deep sequences are walked, and an open one at the end is found."""
+    head = (
+        struct.pack("<HH", 0x0040, 0x0275) + b"SQ\0\0" + b"\xff" * 4 + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    )
+    ends = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    ElementWalk(EXPLICIT).take(head * 50_000 + ends * 50_000, last=True)
+    with pytest.raises(HeadError):
+        ElementWalk(EXPLICIT).take(head * 50_000 + ends * 49_999, last=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        struct.pack("<HH", 0x0040, 0x0275) + b"SQ\0\0" + b"\xff" * 4 + struct.pack("<HH2sH", 0x28, 0x10, b"US", 0),
+        struct.pack("<HH", 0x0040, 0x0275) + b"SQ\0\0" + b"\xff" * 4 + struct.pack("<HHL", 0xFFFE, 0xE00D, 0),
+        struct.pack("<HH", 0x0040, 0x0275) + b"OB\0\0" + b"\xff" * 4,
+        struct.pack("<HH", 0xFFFE, 0xE000) + b"UN\0\0" + b"\xff" * 4,
+    ],
+    ids=["no-item", "wrong-delimiter", "no-length", "item-at-the-top"],
+)
+def test_what_cannot_be_a_data_set_is_said(raw: bytes) -> None:
+    """Delimiters, items and lengths where they cannot stand refuse the data set at once."""
+    with pytest.raises(HeadError, match=r"\([0-9A-F]{4},[0-9A-F]{4}\)"):
+        ElementWalk(EXPLICIT).take(raw + bytes(20), last=False)
