@@ -34,6 +34,23 @@ def test_parse(text: str, node: Node) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        ("[::1]", "::1"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("::1", "::1"),
+        ("h", "h"),
+    ],
+)
+def test_an_address_may_stand_in_brackets(written: str, host: str) -> None:
+    """IPv6 is understood as it is written beside a port, and shown so."""
+    node = Node(written, 104)
+    assert node.host == host
+    assert Node.parse(str(node)) == node
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "host", "host:", ":104", "@host:104", "A@host", "A@host:x", "A@host:0", "A@host:65536", "A@ho st:104",
      "A@host/x:104", "::1:104", "A@B@host:104", "TOOLONGAETITLE123@host:104", "A\\B@host:104",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 
 from dicomover.errors import ConfigurationError
 
-__all__ = ["Node", "NodeLike", "Timeouts", "check_ae_title", "check_port"]
+__all__ = ["Node", "NodeLike", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
 
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")  # the default repertoire without backslash and control characters
 
@@ -92,6 +92,17 @@ class Timeouts:
                 )
 
 
+def strip_brackets(host: str) -> str:
+    """Return an address without the brackets in which IPv6 is written beside a port.
+
+    Examples
+    --------
+    >>> strip_brackets("[::1]"), strip_brackets("pacs.example.org")
+    ('::1', 'pacs.example.org')
+    """
+    return host[1:-1] if re.fullmatch(r"\[[0-9A-Fa-f:.%\w]*:[0-9A-Fa-f:.%\w]*\]", host) else host
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A remote peer: where it listens and what it calls itself.
@@ -126,7 +137,7 @@ class Node:
     tls: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        host = self.host.strip() if isinstance(self.host, str) else ""
+        host = strip_brackets(self.host.strip()) if isinstance(self.host, str) else ""
         if host.startswith("[") and host.endswith("]"):  # as an address of IPv6 is written before a port
             host = host[1:-1]
         if not host or re.search(r"[\s/@]", host):

@@ -21,6 +21,7 @@ import pytest
 from cli_kit import Process, Ran, Shell, free_port, peer, wait_until
 from dicomover import __version__
 from dicomover.cli import cli, drilldown
+from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.testing._server import silence
 from dicomover.wire.connection import Connection
@@ -331,6 +332,19 @@ def test_debug_shows_what_our_receiver_says(run: Shell, pacs: DemoPacs, tmp_path
     assert re.search(r"context \d+: .*Image Storage: accepted, ", ran.err)
     assert re.search(r"receiver: received from \S+ on context \d+: C-STORE-RQ", ran.err)
     assert re.search(r"receiver: sent to \S+ on context \d+: C-STORE-RSP", ran.err)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_an_address_of_ipv6_may_stand_in_brackets(run: Shell, tmp_path: Path) -> None:
+    """`echo [::1] PORT`, `--bind [::1]` and `--address [::1]` mean what they do without brackets."""
+    with Receiver(tmp_path, ae_title="ME", port=0, bind="[::1]", addresses=["[::1]"], on_event=print) as receiver:
+        for words in (["-aec", "ME", "[::1]", receiver.port], ["-aec", "ME", "::1", receiver.port]):
+            assert run("echo", *words).code == 0
+        assert run("echo", f"ME@[::1]:{receiver.port}").code == 0
+    with DemoPacs([made_study("1")]) as pacs:
+        pacs.destinations["MOVESCU"] = ("[::1]", port := free_port())
+        ran = run("move", "-od", tmp_path, "--bind", "[::1]", "--port", port, "-k", "AccessionNumber=1", *peer(pacs))
+    assert ran.code == 0
 
 
 def test_identifiers_are_shown_when_they_are_asked_for(run: Shell, pacs: DemoPacs) -> None:

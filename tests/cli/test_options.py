@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli_kit import Shell, peer
+from cli_kit import Shell, free_port, peer
 from dicomover.cli import actions, cli, commands
 from dicomover.cli.arguments import Arguments, read_node
 from dicomover.cli.keys import keys_of, read_query_file
@@ -100,6 +100,7 @@ SPELLINGS = [
     (["--output-dir", "here"], "output_dir", Path("here")),
     (["--port", "11112"], "listen", 11112),
     (["--port", "0"], "listen", 0),
+    (["--bind", "[::1]"], "bind", "[::1]"),
     (["-p"], "progress", True),
     (["--progress"], "progress", True),
     (["--no-progress"], "progress", False),
@@ -156,6 +157,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "query_file": None,
         "output_dir": None,
         "listen": None,
+        "bind": None,
         "progress": True,
         "ignore_pending": False,
         "csv_file": None,
@@ -316,6 +318,9 @@ def test_our_own_title_may_be_named_as_destination(run: Shell, tmp_path: Path) -
         ("host:104", None, None, Node("host", 104)),
         ("host:104", None, "ARCHIVE", Node("host", 104, ae_title="ARCHIVE")),
         ("A@[::1]:104", None, None, Node("::1", 104, ae_title="A")),
+        ("[::1]", 104, None, Node("::1", 104)),
+        ("[::1]:104", None, "A", Node("::1", 104, ae_title="A")),
+        ("[fe80::1%eth0]", 104, "A", Node("fe80::1%eth0", 104, ae_title="A")),
         ("::1", 104, None, Node("::1", 104)),
     ],
 )
@@ -568,13 +573,31 @@ def test_a_query_file_of_dcmtk_is_told_from_ours(run: Shell, tmp_path: Path) -> 
     assert "Smith" not in ran.err
 
 
-def test_our_own_title_as_destination_without_a_receiver_is_a_warning(run: Shell) -> None:
-    """Somebody else may listen under it; here nothing does."""
+@pytest.mark.parametrize("command", [["move", "--dry-run", "-k", "AccessionNumber=1"], ["doctor"]])
+def test_our_own_title_as_destination_means_that_we_receive(
+    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Without another folder into ./downloads, which is said in a line, and not with -q."""
+    monkeypatch.chdir(tmp_path)
     with DemoPacs([made_study("1")]) as pacs:
-        ran = run("move", "-aet", "HERE", "-aem", "HERE", "-k", "AccessionNumber=1", *peer(pacs))
-        assert "Warning: -aem HERE is our own AE title" in ran.err
-        assert "give -od DIR to receive here" in ran.err
-        ran = run("move", "-aet", "HERE", "-aem", "WORKSTATION", "-k", "AccessionNumber=1", *peer(pacs))
+        ran = run(*command, "-aet", "HERE", "-aem", "HERE", *peer(pacs))
+        assert ran.err.splitlines()[0] == (
+            "-aem HERE is our own AE title: we receive, into ./downloads unless -od names another folder"
+        )
+        assert "our AE title" not in run(*command, "-q", "-aet", "HERE", "-aem", "HERE", *peer(pacs)).err
+        assert command != ["doctor"] or "our port" in ran.out
+
+
+def test_our_own_title_beside_a_folder_is_as_good_as_none(run: Shell, tmp_path: Path) -> None:
+    """With -od nothing need be said; another title stays a third party."""
+    port = free_port()
+    with DemoPacs([made_study("1")]) as pacs:
+        pacs.destinations["HERE"] = port
+        move = ["move", "-aet", "HERE", "-k", "AccessionNumber=1"]
+        ran = run(*move, "-aem", "HERE", "--port", port, "--bind", "127.0.0.1", "-od", tmp_path, *peer(pacs))
+        assert (ran.code, ran.err) == (0, "")
+        assert len(list(tmp_path.rglob("*.dcm"))) == 3
+        ran = run(*move, "-aem", "WORKSTATION", *peer(pacs))
         assert (ran.code, ran.err) == (0, "")
 
 

@@ -131,7 +131,9 @@ def run_doctor(given: Arguments) -> int:
         destination, folder = _find_receiver(given)
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        findings = given.make_mover(destination=destination, receive=folder, port=given.listen).diagnose()
+        findings = given.make_mover(
+            destination=destination, receive=folder, port=given.listen, bind=given.bind
+        ).diagnose()
     failed = findings[findings["result"] == "failed"]
     if given.as_records:
         click.echo(render_json(findings))
@@ -167,12 +169,10 @@ def _find_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do."""
     named = given.move_dest
     if given.output_dir is None and given.listen is None:
-        if named == given.aetitle and not given.quiet:
-            say(
-                f"Warning: -aem {named} is our own AE title, and this command does not listen; "
-                "give -od DIR to receive here"
-            )
-        return named, None
+        if named != given.aetitle:
+            return named, None
+        if not given.quiet:
+            say(f"-aem {named} is our own AE title: we receive, into ./{DOWNLOADS} unless -od names another folder")
     if named not in (None, given.aetitle):
         raise click.UsageError(
             f"-aem {named} and {'-od' if given.output_dir else '--port'} cannot both be: when we receive here, "
@@ -186,6 +186,7 @@ def _make_mover(given: Arguments, level: str, destination: str | Node | None, fo
         destination=destination,
         receive=folder,
         port=given.listen,
+        bind=given.bind,
         level=level,
         model=given.model,
         associations=given.associations,

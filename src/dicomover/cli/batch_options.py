@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from dicomover.cli.options import WORKERS
+from dicomover.cli.options import BIND, WORKERS
 from dicomover.cli.types import Parsed, Worded, read_destination
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
@@ -63,7 +63,8 @@ RECEIVING = [
         type=Parsed(read_destination),
         default=None,
         metavar="AET",
-        help="Move Destination: who receives. Needed unless we receive here (-od, --port), when it is -aet. "
+        help="Move Destination: who receives. Needed unless we receive here (-od, --port); our own AE title (-aet) "
+        "means that we do. "
         "Written AET@host:port it can be asked what has arrived (--verify destination).",
     ),
     click.option(
@@ -86,6 +87,7 @@ RECEIVING = [
         show_default="auto: 11112, or a free one if that is taken",
         help="Receive here, on this port; the archive has to know it. 0 = any free port.",
     ),
+    BIND,
     click.option(
         "--associations",
         type=click.IntRange(1),

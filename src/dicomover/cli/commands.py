@@ -11,6 +11,7 @@ from dicomover.cli.arguments import Arguments
 from dicomover.cli.batch_options import BATCH, LIMITS, PACE, RECEIVING, RECHECK, VERIFY
 from dicomover.cli.options import (
     ASSOCIATION,
+    BIND,
     EXAMINED,
     FILING,
     HELP_NAMES,
@@ -305,8 +306,8 @@ def receive(interrupts: Any, /, **given: Any) -> int:
     is_flag=True,
     help="Keep the demo archive running afterwards, to try the other commands on it; Ctrl-C ends it.",
 )
-@with_options(VERSION)
-def demo(output_dir: Path, keep: bool) -> int:
+@with_options([BIND], VERSION)
+def demo(output_dir: Path, keep: bool, bind: str | None) -> int:
     """Move a small batch out of a demo archive on this machine, and explain the table.
 
     \b
@@ -317,4 +318,4 @@ def demo(output_dir: Path, keep: bool) -> int:
     from dicomover.cli.screen import show_log
 
     with show_log():
-        return run(output_dir, keep=keep)
+        return run(output_dir, keep=keep, bind=bind)

@@ -18,14 +18,14 @@ from dicomover.requests.parse import read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
 from dicomover.text.listing import facts, listing, terminal_width
 
-__all__ = ["ROWS", "Row", "free_folder", "run"]
+__all__ = ["ROWS", "DemoRow", "free_folder", "run"]
 
 AE_TITLE = "MOVESCU"
 _SHOWN = ("status", "matches", "expected", "completed", "failed", "received")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DemoRow:
     """One row of the demo's CSV, the verdict it is to get, and what it shows."""
 
     accession: str
@@ -34,13 +34,13 @@ class Row:
 
 
 ROWS = (
-    Row("DEMO0007", "success", "an MR image that comes with pydicom: all of it is on the disk"),
-    Row("00123", "success", "leading zeros survive; a spreadsheet would have made 123 of it"),
-    Row("B2077", "success", "one accession number, two studies: both moved, see matches"),
-    Row("99999", "not-found", "no such study; the other rows did not suffer"),
-    Row("C0815", "partial", "the archive said success (0x0000), but an instance had failed"),
-    Row("E0042", "empty", "the archive said success, but moved nothing"),
-    Row("D4711", "success", "the archive aborted in the middle; it was asked again, see attempts"),
+    DemoRow("DEMO0007", "success", "an MR image that comes with pydicom: all of it is on the disk"),
+    DemoRow("00123", "success", "leading zeros survive; a spreadsheet would have made 123 of it"),
+    DemoRow("B2077", "success", "one accession number, two studies: both moved, see matches"),
+    DemoRow("99999", "not-found", "no such study; the other rows did not suffer"),
+    DemoRow("C0815", "partial", "the archive said success (0x0000), but an instance had failed"),
+    DemoRow("E0042", "empty", "the archive said success, but moved nothing"),
+    DemoRow("D4711", "success", "the archive aborted in the middle; it was asked again, see attempts"),
 )
 
 _SLOW = Misbehaviour("slow", seconds=0.03)  # so that there is something to see
@@ -53,7 +53,7 @@ _MISBEHAVE: dict[str, str | Misbehaviour] = {
 }
 
 
-def run(folder: Path, *, keep: bool = False) -> int:
+def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
     """Run the demo and return an exit code.
 
     Parameters
@@ -62,6 +62,8 @@ def run(folder: Path, *, keep: bool = False) -> int:
         Where its files go; if it holds something already, one beside it.
     keep
         Whether the archive goes on running until an interrupt.
+    bind
+        The address to listen on; None is every one.
     """
     folder = free_folder(folder)
     table = folder / "requests.csv"
@@ -75,10 +77,10 @@ def run(folder: Path, *, keep: bool = False) -> int:
 
     with DemoPacs(_studies(), misbehave=_MISBEHAVE) as pacs:
         click.echo(f"A demo archive, {pacs.node}, runs on this machine with {len(pacs.studies)} studies of nobody.")
-        mover = Mover(pacs.node, ae_title=AE_TITLE, receive=folder / "images", port=0, progress=_view())
+        mover = Mover(pacs.node, ae_title=AE_TITLE, receive=folder / "images", port=0, bind=bind, progress=_view())
         with mover:
             assert mover.port is not None
-            pacs.destinations[AE_TITLE] = mover.port
+            pacs.destinations[AE_TITLE] = mover.port if bind is None else (bind, mover.port)
             requests = read_requests(table)
             plan = mover.plan(requests)
             found, known = int(plan["matches"].sum()), int((plan["decision"] != "not-found").sum())

@@ -14,6 +14,7 @@ from dicomover.node import check_ae_title
 
 __all__ = [
     "ASSOCIATION",
+    "BIND",
     "EXAMINED",
     "FILING",
     "HELP_NAMES",
@@ -173,6 +174,15 @@ WORKERS = click.option(
     help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
 )
 
+BIND = click.option(
+    "--bind",
+    default=None,
+    metavar="ADDR",
+    cls=Worded,
+    show_default="every one",
+    help="The address to listen on; 127.0.0.1 lets in this machine only.",
+)
+
 EXAMINED = [
     click.option(
         "-aem",
@@ -200,6 +210,7 @@ EXAMINED = [
         show_default="auto: 11112, or a free one if that is taken",
         help="We should receive, on this port.",
     ),
+    BIND,
 ]
 
 LISTENING = [
@@ -230,14 +241,7 @@ LISTENING = [
         show_default="any",
         help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
     ),
-    click.option(
-        "--bind",
-        default=None,
-        metavar="ADDR",
-        cls=Worded,
-        show_default="every one",
-        help="The address to listen on; 127.0.0.1 lets in this machine only.",
-    ),
+    BIND,
     click.option(
         "--max-associations",
         type=click.IntRange(1),

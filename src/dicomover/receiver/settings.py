@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dicomover.errors import ConfigurationError
-from dicomover.node import check_ae_title, check_port
+from dicomover.node import check_ae_title, check_port, strip_brackets
 from dicomover.receiver.addresses import check_network
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing, Layout
 from dicomover.receiver.scp.contexts import parse_accept
@@ -74,6 +74,8 @@ class ReceiverSettings:
         object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "our AE title"))
         if self.port is not None:
             check_port(self.port, lowest=0)
+        if self.bind is not None:
+            object.__setattr__(self, "bind", strip_brackets(self.bind))
         Layout(self.layout)
         if self.existing not in ("keep", "replace", "error"):
             near = difflib.get_close_matches(str(self.existing), ("keep", "replace", "error"), 1)
