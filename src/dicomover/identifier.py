@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
@@ -23,7 +22,6 @@ __all__ = [
     "Model",
     "Request",
     "find_dataset",
-    "is_uid",
     "level_of",
     "levels",
     "query_dataset",
@@ -180,20 +178,6 @@ class Request:
         """True if its keys are unique keys down to its level, so that nothing has to be looked up."""
         wanted = {level.unique_key for level in levels(self.model)[: levels(self.model).index(self.level) + 1]}
         return wanted == set(self.keys)
-
-
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
-
-
-def is_uid(text: str) -> bool:
-    """Tell whether a text is a UID (PS3.5 section 9.1): digits and dots, no leading zeros, at most 64 characters.
-
-    Examples
-    --------
-    >>> is_uid("1.2.840.10008.1.1"), is_uid("1.02"), is_uid("..")
-    (True, False, False)
-    """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 NOTHING: frozenset[str] = frozenset()

@@ -9,7 +9,8 @@ from pydicom import Dataset
 
 from dicomover.attributes.attribute import attribute_of
 from dicomover.attributes.framing import read_elements
-from dicomover.attributes.reading import is_named, list_readings, read_count, read_text, read_texts, read_uid
+from dicomover.attributes.reading import list_readings, read_count, read_text, read_texts, read_uid
+from dicomover.attributes.uid import is_named
 
 LONG = ("OB", "OW", "SQ", "UC", "UN", "UR", "UT")
 

@@ -19,12 +19,12 @@ from pydicom.multival import MultiValue
 from dicomover.attributes.attribute import FLOATS, INTEGERS, TEXTS, Attribute, attribute_of
 from dicomover.attributes.charset import decode, read_character_sets, read_every_way
 from dicomover.attributes.framing import read_items
+from dicomover.attributes.uid import is_named, remember_uid
 
 __all__ = [
     "Element",
     "Unreadable",
     "convert",
-    "is_named",
     "list_elements",
     "list_items",
     "list_readings",
@@ -41,24 +41,10 @@ _LOCAL = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"})  # by the d
 _ONE = frozenset({"LT", "ST", "UR", "UT"})
 _COUNT = re.compile(r"\+?([0-9]{1,10})(?:\.0*)?")
 _MOST = 2**31 - 1  # that an IS can say
-_NAMED = re.compile(r"(?=.*[0-9])[0-9A-Za-z._-]{1,128}")
 
 
 class Unreadable(ValueError):
     """Bytes that are no value of their VR."""
-
-
-def is_named(uid: str) -> bool:
-    """Tell whether a text may be what an archive calls a UID: one of too many characters, with letters, say.
-
-    Nothing of it means something else in an identifier, as a wildcard or a backslash would.
-
-    Examples
-    --------
-    >>> is_named("1.02.3"), is_named("1.2.A4"), is_named("1.2*"), is_named("['1.2', '1.3']"), is_named("")
-    (True, True, False, False, False)
-    """
-    return _NAMED.fullmatch(uid) is not None
 
 
 def read_texts(dataset: Dataset, name: str) -> list[str] | None:
@@ -106,7 +92,7 @@ def read_count(dataset: Dataset, name: str) -> int | None:
 def read_uid(dataset: Dataset, name: str) -> str:
     """Return the one UID that an archive names there; empty if it names none, several, or what can be no UID."""
     values = [value for value in read_texts(dataset, name) or () if value]
-    return values[0] if len(set(values)) == 1 and is_named(values[0]) else ""
+    return remember_uid(values[0]) if len(set(values)) == 1 and is_named(values[0]) else ""
 
 
 def list_readings(dataset: Dataset, name: str) -> Iterator[list[str]]:

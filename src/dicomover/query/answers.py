@@ -34,6 +34,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR, k
 
 from dicomover.attributes.attribute import Attribute, attribute_of
 from dicomover.attributes.reading import Element, Unreadable, convert, list_elements, list_items
+from dicomover.attributes.uid import remember_uid
 from dicomover.errors import AnswerWarning
 from dicomover.identifier import Level
 
@@ -103,6 +104,10 @@ def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.Data
     """
     answers = list(answers)
     texts = {keyword: _texts(answers, keyword) for keyword in columns}
+    for keyword in columns:
+        if attribute_of(keyword).vr == "UI":
+            for text in texts[keyword]:
+                remember_uid(text or "")
     found: dict[str, pd.Series[Any]] = {}
     for keyword in columns:
         dtype = dtype_of(keyword)

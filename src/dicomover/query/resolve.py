@@ -202,7 +202,8 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
 
     note = ""
     if stray:
-        note = f"the archive sent {count_of(len(stray), 'answer')} that do not match the request; they were left out"
+        do, were = ("does", "it was") if len(stray) == 1 else ("do", "they were")
+        note = f"the archive sent {count_of(len(stray), 'answer')} that {do} not match the request; {were} left out"
     if not known and (why := explain_letters(request.keys, stray)):
         note = "; ".join(filter(None, [note, why]))
     targets = _targets(request, known, answers)

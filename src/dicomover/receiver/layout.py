@@ -18,8 +18,8 @@ from typing import Literal
 
 from pydicom._dicom_dict import DicomDictionary
 
+from dicomover.attributes.uid import is_uid as is_a_uid
 from dicomover.errors import ConfigurationError
-from dicomover.identifier import is_uid as is_a_uid
 
 __all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Existing", "Layout", "safe_part", "tags_by_keyword"]
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pydicom import Dataset
 
 from dicomover.attributes.attribute import attribute_of, put_value
-from dicomover.identifier import UNIQUE_KEYS, Level, is_uid, level_of
+from dicomover.attributes.uid import is_uid, was_named
+from dicomover.identifier import UNIQUE_KEYS, Level, level_of
 from dicomover.requests.damage import find_bad_date, find_leftover, find_rewriting
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise
@@ -132,5 +133,5 @@ def _find_faults_of_text(keyword: str, text: str, of_table: bool) -> Iterator[Fa
 
 def _find_bad_uids(text: str) -> Iterator[Fault]:
     for uid in text.split("\\"):
-        if not is_uid(uid):
+        if not is_uid(uid) and not was_named(uid):
             yield Fault(uid, "is no valid UID", "a UID has digits and dots, no leading zeros, at most 64 characters")

@@ -8,7 +8,8 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.attributes.framing import read_elements
-from dicomover.attributes.reading import is_named, read_texts
+from dicomover.attributes.reading import read_texts
+from dicomover.attributes.uid import is_named
 from dicomover.errors import ProtocolError
 
 __all__ = ["decode_identifier", "encode_identifier", "read_failed_uids"]

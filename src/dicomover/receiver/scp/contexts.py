@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 
+from dicomover.attributes.uid import is_uid
 from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from dicomover.errors import ConfigurationError
-from dicomover.identifier import is_uid
 from dicomover.text.sentences import count_of
 from dicomover.wire.messages import Context
 
