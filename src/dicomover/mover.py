@@ -34,6 +34,7 @@ from dicomover.privacy import Privacy, check_privacy
 from dicomover.progress import choose, row_labels
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.resolve import Resolve, Resolver
+from dicomover.query.roots import fit_query, list_models
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
@@ -69,7 +70,8 @@ class Mover:
     level
         PATIENT, STUDY, SERIES or IMAGE; `auto` takes the deepest UID of each request, STUDY otherwise.
     model
-        `patient` or `study`; `auto` takes Patient Root when PatientID is known, else Study Root.
+        `patient` or `study`; `auto` takes Patient Root when PatientID is known, else Study Root, or what the archive
+        offers.
     associations
         How many associations work side by side.
     timeouts
@@ -329,10 +331,12 @@ class Mover:
         columns = returned_keys(query.level, query.keys, parse_returned(returned))
         check_split(split)
         with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
-            line.connect()
+            offered = list_models(line.connect().offers, to_move=False)
+            is_auto = (model or self._defaults["model"]) == "auto"
+            asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=is_auto)
 
             def ask(part: Mapping[str, str], most: int | None) -> list[Dataset]:
-                return line.find(query.level, query.model, part, columns, most)
+                return line.find(query.level, asked_in, part, sent, most)
 
             answers = find_all(ask, query.keys, query.level, split=split, limit=limit, archive=self.node)
         return answers_table(answers, columns)
@@ -431,7 +435,16 @@ class Mover:
         resumption = self._resumption(options.get("destination", ""), only_old=True)
         with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
-            planned = make_plan(batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"])
+            planned = make_plan(
+                batch,
+                line,
+                resolve,
+                answers,
+                max_age,
+                resumption,
+                recheck=options["recheck"],
+                fits_model=self._fits_model(requests, options),
+            )
         return tabulate_plan(batch, planned)
 
     def move(
@@ -705,6 +718,7 @@ class Mover:
             destination=destination,
             names_missing=verify != "none",
             bind=self._bind,
+            fits_model=self._fits_model(requests, options),
             timeouts=options["timeouts"],
             associations=options["associations"],
             resolve=resolve,
@@ -743,6 +757,11 @@ class Mover:
         options: Options = {**self._defaults, **overrides}
         check_options(options, self._destination_node)
         return options
+
+    @staticmethod
+    def _fits_model(requests: object, options: Options) -> bool:
+        """Tell whether a model that the archive does not offer may be exchanged for the other one."""
+        return options["model"] == "auto" and not isinstance(requests, Cohort)
 
     def _read(
         self, requests: RequestsLike | Cohort, keys: Sequence[str], invalid: Invalid, options: Options

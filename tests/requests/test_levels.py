@@ -30,7 +30,8 @@ from requests_kit import parsed, refused
         ("StudyInstanceUID SeriesInstanceUID", {"level": "image"}, "IMAGE", "study", False),
         ("StudyInstanceUID Modality", {"level": "series"}, "SERIES", "study", False),
         ("PatientID StudyInstanceUID", {"model": "study"}, "STUDY", "study", False),
-        ("StudyInstanceUID", {"model": "Patient Root"}, None, None, None),
+        ("StudyInstanceUID", {"model": "Patient Root"}, "STUDY", "patient", False),  # the patient is looked up
+        ("StudyDate", {"model": "Patient Root"}, None, None, None),
         ("PatientName", {}, "STUDY", "study", False),
         ("PatientName PatientID", {}, "STUDY", "study", False),
         ("PatientName", {"level": "patient"}, "PATIENT", "patient", False),
@@ -52,7 +53,7 @@ def test_levels_and_models(keys: str, how: dict, level: str | None, model: str |
         ({"SeriesInstanceUID": "1"}, {}, "StudyInstanceUID: is missing"),
         ({"SOPInstanceUID": "1", "StudyInstanceUID": "1"}, {}, "SeriesInstanceUID: is missing"),
         ({"SOPInstanceUID": "1", "SeriesInstanceUID": "1"}, {}, "StudyInstanceUID: is missing"),
-        ({"StudyInstanceUID": "1"}, {"model": "patient"}, "PatientID: is missing"),
+        ({"StudyDate": "20240101"}, {"model": "patient"}, "PatientID: is missing"),
         ({"PatientID": "1"}, {"level": "patient", "model": "study"}, "does not exist in Study Root"),
         ({"AccessionNumber": "1"}, {"level": "patient"}, "belongs to level STUDY"),
         ({"StudyInstanceUID": "1", "SeriesInstanceUID": "1"}, {"level": "study"}, "belongs to level SERIES"),

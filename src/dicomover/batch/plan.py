@@ -12,6 +12,7 @@ from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Request
 from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
+from dicomover.query.roots import fit_model, list_models
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.text.face import setting
@@ -74,6 +75,7 @@ def make_plan(
     resumption: Resumption | None,
     *,
     recheck: bool = False,
+    fits_model: bool = False,
 ) -> list[Planned]:
     """Look up every request of a batch.
 
@@ -93,6 +95,8 @@ def make_plan(
         Knows what the journal says; None without one.
     recheck
         Whether what the journal calls complete moves if it has grown.
+    fits_model
+        Whether a model that the archive does not offer may be exchanged for the other one.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def make_plan(
         item = answers.get(key, max_age)
         if item is None:
             line.connect()
-            item = _look_up(request, line, resolve)
+            item = _look_up(request, line, resolve, fits_model=fits_model)
             if item.decision != "refused":
                 answers.put(key, item)
         planned[request.position] = item
@@ -129,10 +133,11 @@ def make_plan(
     return planned
 
 
-def _look_up(request: Request, line: Line, resolve: Resolve) -> Planned:
+def _look_up(request: Request, line: Line, resolve: Resolve, *, fits_model: bool) -> Planned:
     planned = Planned("move", request.level)
     try:
-        planned.resolution = resolve(request, line.find)
+        asked = fit_model(request, list_models(line.connect_patiently().offers)) if fits_model else request
+        planned.resolution = resolve(asked, line.find)
     except TooManyMatches as error:
         planned.decision, planned.matches, planned.error = "too-many", error.matches, str(error)
     except (QueryRefused, ContextRejected, AssociationLost, ProtocolError) as error:

@@ -105,7 +105,11 @@ def make_pace(options: Options) -> Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSettings:
-    """What one batch runs with, read and checked."""
+    """What one batch runs with, read and checked.
+
+    `names_missing` allows to ask what is missing, `bind` is the address that we listen on (None for every one), and
+    `fits_model` allows to ask in the model that the archive offers.
+    """
 
     destination: str
     timeouts: Timeouts
@@ -114,3 +118,4 @@ class BatchSettings:
     retry: Retry = Retry()  # noqa: RUF009 - frozen
     names_missing: bool = True
     bind: str | None = None
+    fits_model: bool = False

@@ -33,6 +33,7 @@ from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
 from dicomover.query.instances import instances_of, studies_of
 from dicomover.query.resolve import Resolution, TooManyMatches, no_match
+from dicomover.query.roots import fit_model, list_models
 from dicomover.summary import Result
 from dicomover.wire.association import Association
 from dicomover.wire.lines import GONE, Line
@@ -186,7 +187,10 @@ class Worker:
         if not row.tries:
             self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
-            resolution = self._settings.resolve(request, self._line.find)
+            asked = request
+            if self._settings.fits_model:
+                asked = fit_model(request, list_models(self._line.connect_patiently().offers))
+            resolution = self._settings.resolve(asked, self._line.find)
             is_found = bool(resolution.targets)
             if self._resumption is not None and is_found and not self._take(row, self._resumption, resolution):
                 return

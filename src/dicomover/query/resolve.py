@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_count, read_text, read_texts, read_uid
 from dicomover.errors import QueryRefused
-from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Model, Request, level_of, levels
+from dicomover.identifier import UIDS_AT_ONCE, UNIQUE_KEYS, Identifier, Level, Model, Request, level_of, levels
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.matching import explain_letters, is_round, select
@@ -25,6 +26,8 @@ _COUNTS = {
 }
 _DETAILS = {Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy"), Level.SERIES: ("Modality",)}
 
+
+_MOST_PATIENTS = 200  # that are asked for one after the other
 
 Resolve = Callable[[Request, Find], "Resolution"]
 """Says what a request comes to."""
@@ -124,8 +127,13 @@ class Resolver:
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Look up what a request comes to; raises as `resolve` does."""
-        count = self.verify != "none"
-        found = resolve(request, find, archive=self.archive, count=count, max_matches=self.max_matches)
+        look_up = partial(resolve, archive=self.archive, count=self.verify != "none", max_matches=self.max_matches)
+        try:
+            found = look_up(request, find)
+        except QueryRefused as error:
+            if not _skips_patient(request):
+                raise
+            found = _resolve_by_patients(request, find, look_up, error)
         return _enumerated(found, find) if self.verify in ("instances", "destination") else found
 
 
@@ -162,6 +170,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             return Resolution(targets, note=f"not counted: {error}")
 
     order = levels(request.model)
+    skips = _skips_patient(request)
     known: list[dict[str, str]] = [{}]
     stray: list[Dataset] = []  # what came and does not match
     caution = ""
@@ -169,13 +178,16 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     for level in order[: order.index(request.level) + 1]:
         keys = {key: value for key, value in request.keys.items() if _asked_at(key, request) is level}
         last = level is request.level
-        if not last and set(keys) == {level.unique_key}:
+        if level is Level.PATIENT and skips:
+            continue
+        seeks_patient = skips and level is Level.STUDY
+        if not last and set(keys) == {level.unique_key} and not seeks_patient:
             known = [{**above, **keys} for above in known]
             continue
         below: list[dict[str, str]] = []
         for above in known:
             limit = None if max_matches is None else max_matches + 1
-            returned = _returned(level) if last else []
+            returned = [*(_returned(level) if last else []), *(["PatientID"] if seeks_patient else [])]
             asked = find(level, request.model, {**above, **keys}, returned, limit)
             found, dropped = select(asked, keys, archive)
             by_uid = _by_uid(found, level, archive)
@@ -192,7 +204,10 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
                     f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
                     "more; ask more narrowly"
                 )
-            below += [{**above, level.unique_key: uid} for uid in by_uid]
+            patients = [_patient_of(answer) if seeks_patient else {} for answer in by_uid.values()]
+            below += [{**above, **his, level.unique_key: uid} for his, uid in zip(patients, by_uid, strict=True)]
+            if seeks_patient and not all(patients):
+                caution = f"{archive} does not say whose it is: asked for without the PatientID that Patient Root needs"
             answers += by_uid.values()
             if max_matches is not None and len(below) > max_matches:
                 raise TooManyMatches(level, max_matches, len(below))
@@ -212,6 +227,34 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             target if target.expected is not None else _counted(target, find, archive) for target in targets
         )
     return Resolution(targets, len(known), note, caution)
+
+
+def _skips_patient(request: Request) -> bool:
+    """Tell whether the patient, whom Patient Root needs, is not known and has to be found by a study."""
+    is_below = request.model is Model.PATIENT and request.level is not Level.PATIENT
+    return is_below and not any(_asked_at(key, request) is Level.PATIENT for key in request.keys)
+
+
+def _resolve_by_patients(
+    request: Request, find: Find, look_up: Callable[[Request, Find], Resolution], refused: QueryRefused
+) -> Resolution:
+    """Look for a study at one patient after the other, where an archive wants the PatientID to say anything."""
+    answers = find(Level.PATIENT, request.model, {}, (), _MOST_PATIENTS + 1)
+    patients = list(dict.fromkeys(his["PatientID"] for answer in answers if (his := _patient_of(answer))))
+    if len(answers) > _MOST_PATIENTS:
+        if set(request.keys) != set(UNIQUE_KEYS[1 : list(Level).index(request.level) + 1]):
+            raise QueryRefused(f"{refused}; in Patient Root it wants the PatientID too", mend="add it") from refused
+        targets = _split(Identifier.of(request.level, request.model, request.keys))
+        return Resolution(targets, caution=f"asked for without the PatientID, which Patient Root needs: {refused}")
+    found = [look_up(replace(request, keys={"PatientID": patient, **request.keys}), find) for patient in patients]
+    targets = tuple(target for part in found for target in part.targets if target.found is not False)
+    caution = next((part.caution for part in found if part.caution), "")
+    return Resolution(targets, len(targets), caution=caution)
+
+
+def _patient_of(answer: Dataset) -> dict[str, str]:
+    patients = read_texts(answer, "PatientID") or ()
+    return {"PatientID": patients[0]} if len(patients) == 1 and patients[0] else {}
 
 
 def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, Dataset]:

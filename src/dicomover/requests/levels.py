@@ -49,7 +49,8 @@ def find_lacks(keys: Mapping[str, str], level: Level, model: Model) -> Iterator[
     for above in order[: order.index(level)]:
         own = above.unique_key
         here = [key for key in keys if level_of(key) is above or (model is Model.STUDY and _is_of_patient(key))]
-        if own not in keys and not here and not (above is Level.STUDY and "PatientID" in keys):
+        can_be_found = above is Level.PATIENT and "StudyInstanceUID" in keys
+        if own not in keys and not here and not can_be_found and not (above is Level.STUDY and "PatientID" in keys):
             yield Lack(own, None, f"is missing; a request at level {level} in {model.title} needs it", "add it")
         elif "\\" in keys.get(own, ""):
             yield Lack(own, keys[own], f"is a list above level {level}", "give one request for each")
