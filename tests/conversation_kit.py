@@ -80,6 +80,7 @@ class Plan:
 
     asked: float = 0.0
     stored: float = 0.0
+    optional: float = 0.0  # the same of optional elements alone, which may cost nothing
     silence: float = 0.6  # seconds of the longest delay
     patience: float = 1.5  # seconds for which the archive waits for us
 
@@ -204,6 +205,13 @@ class Spoiler:
                     self.chance.shuffle(told)
         raw = b"".join(struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value for tag, value in told)
         return struct.pack("<HHLL", 0, 0, 4, len(raw)) + raw if group_length else raw
+
+    def spoil_optional(self, elements: Elements) -> Elements:
+        """Replace the values of elements that nobody needs, leave some out, and put some in."""
+        strange = [(tag, self._other_value(b"\1\0")) for tag in _STRANGE if tag >> 16 == 0 and tag & 0xFF00 != 0x1000]
+        told = [*elements, *self.chance.sample(strange, self.chance.randrange(len(strange)))]
+        found = [(tag, self._other_value(value) if self.chance.random() < 0.5 else value) for tag, value in told]
+        return sorted(each for each in found if self.chance.random() < 0.8)
 
     def encode_items(self, items: list[tuple[int, bytes]]) -> bytes:
         """Encode the items of an association PDU; one of them may be spoilt, and still ends where it says."""
@@ -380,13 +388,16 @@ class Archive:
         The SOP Instance UIDs of which something was spoilt while they were sent.
     answers_altered
         Whether something was spoilt of what it said on our associations.
+    refused
+        The studies of which it was refused an image, an association or a connection.
     """
 
     def __init__(self, seed: str, chests: list[Chest], plan: Plan) -> None:
         self._seed, self.chests, self.plan = seed, chests, plan
         self.destination: int | None = None
+        self.refused: set[str] = set()
         self.altered: set[str] = set()
-        self.answers_altered = False
+        self.answers_altered = plan.optional > 0
         self.accepted = 0
         self._number = 0
         self._lock = threading.Lock()
@@ -503,13 +514,17 @@ class Archive:
                     self._respond(spoiler, message, status, data, counts)
                 case _:
                     data = [(_LEVEL, b""), (_STUDY, text(f"1.2.{chance.randrange(9)}")), (_IN_STUDY, b"1 ")]
+        counts, sop_class = counts or [], [(0x00000002, message.command.get(0x00000002, b""))]
+        if spoiler.chance.random() < self.plan.optional:
+            sop_class = spoiler.spoil_optional(sop_class)
+            counts = spoiler.spoil_optional([*counts, (0x00000901, b"\x08\0\x50\0"), (0x00000902, b"why")])
         command: Elements = [
-            (0x00000002, message.command.get(0x00000002, b"")),
+            *sop_class,
             (0x00000100, struct.pack("<H", number_of(message.command, 0x00000100) | 0x8000)),
             (0x00000120, message.command.get(0x00000110, b"")),
             (0x00000800, struct.pack("<H", 1 if announced else 0x0101)),
             (0x00000900, struct.pack("<H", status)),
-            *(counts or []),
+            *counts,
         ]
         parts = [(1, spoiler.encode(command, group_length=True))]
         if data is not None:
@@ -594,17 +609,17 @@ class Archive:
             spoiler = self._spoiler(sock, self.plan.stored)
             with contextlib.suppress(Over, struct.error):
                 spoiler.send(pdu(1, ask(spoiler)))
-                if read_pdu(sock)[0] == 2:
+                if self._hear(sock, queue[0][0].study)[0] == 2:
                     for chest, sop in queue:
                         if spoiler.strikes(0.2):  # says that it has sent it, and has not
                             sent += 1
                             yield True
                             continue
                         if spoiler.strikes(0.2):  # sends what belongs to another patient, in answer to the same C-MOVE
-                            self._store(sock, spoiler, FOREIGN, FOREIGN_SOP, origin)
+                            self._store(sock, spoiler, FOREIGN, FOREIGN_SOP, chest.study, origin)
                         if spoiler.strikes(0.2):  # sends it twice
-                            self._store(sock, spoiler, chest.images[sop][1], sop, origin)
-                        worked = self._store(sock, spoiler, chest.images[sop][1], sop, origin)
+                            self._store(sock, spoiler, chest.images[sop][1], sop, chest.study, origin)
+                        worked = self._store(sock, spoiler, chest.images[sop][1], sop, chest.study, origin)
                         sent += 1
                         yield worked
                     spoiler.send(pdu(5, bytes(4)))
@@ -613,7 +628,14 @@ class Archive:
                 self.altered |= {sop for _, sop in queue[max(0, sent - 1) :]}
         yield from (False for _ in queue[sent:])
 
-    def _store(self, sock: socket.socket, spoiler: Spoiler, data: bytes, sop: str, origin: bytes) -> bool:
+    def _hear(self, sock: socket.socket, study: str) -> tuple[int, bytes]:
+        """Read what the destination answers, and remember if it refuses."""
+        kind, body = read_pdu(sock)
+        if kind in (3, 7):
+            self.refused.add(study)
+        return kind, body
+
+    def _store(self, sock: socket.socket, spoiler: Spoiler, data: bytes, sop: str, study: str, origin: bytes) -> bool:
         command: Elements = [
             (0x00000002, CT),
             (0x00000100, b"\1\0"),
@@ -633,11 +655,13 @@ class Archive:
                 flags = 2 if start + size >= len(data) else 0
                 spoiler.send(pdu(4, struct.pack(">LBB", len(piece) + 2, 1, flags) + piece))
             while True:
-                kind, body = read_pdu(sock)
+                kind, body = self._hear(sock, study)
                 if kind != 4:
                     raise Over
                 told = split_elements(body[6:])
                 if number_of(told, 0x00000100) == 0x8001:
+                    if number_of(told, 0x00000900) != SUCCESS:
+                        self.refused.add(study)
                     return number_of(told, 0x00000900) == SUCCESS
         finally:
             if spoiler.touched:
