@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,14 @@ import pytest
 
 from dicomover import Mover, NodeUnreachable, QueryRefused, ReceiverError, Timeouts
 from dicomover.batch.crew import make_thread
+from dicomover.errors import AssociationLost, LostBy
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
-from dicomover.wire.lines import Line, Pool
+from dicomover.testing._server import silence
+from dicomover.wire.connection import Connection
+from dicomover.wire.lines import Line, Pool, open_lines
+from dicomover.wire.negotiation import read_request
 from dicomover.wire.stop import Controls
+from wire_kit import accept, answer, in_a_thread, listening
 
 
 @pytest.fixture
@@ -110,3 +116,70 @@ def test_a_start_that_fails_is_over(pacs: DemoPacs, tmp_path: Path) -> None:
         with pytest.raises(ReceiverError):
             job.run()
     assert job.wait(0)
+
+
+# --- an archive that serves one association at a time
+
+
+def test_an_idle_association_goes_to_whoever_waits() -> None:
+    """A line that waits for an archive to answer takes over the association that another line gives back."""
+    taken = threading.Lock()
+
+    def serve(connection: Connection) -> None:
+        request = read_request(connection)
+        if taken.acquire(blocking=False):
+            connection.send(accept(connection, request))
+        while True:
+            message = connection.read_message()
+            answer(connection, message, 0x0000)
+
+    with listening(serve) as node:
+        pool = Pool(node, "TESTER")
+        first, second = (Line(pool, Timeouts(acse=60), Controls(lambda _: None)) for _ in range(2))
+        association = first.connect()
+        with in_a_thread(second.connect) as results:
+            limit = time.monotonic() + 10
+            while not pool._opening and time.monotonic() < limit:
+                time.sleep(0.01)
+            first.close()
+        assert results == [association]
+        second.echo()
+        second.close()
+        pool.close()
+
+
+def test_a_line_that_is_abandoned_waits_for_nothing() -> None:
+    """What a line waits for ends at once, and so does what it would wait for later."""
+    with listening(lambda connection: silence(connection)) as node:
+        line = Line(Pool(node, "TESTER"), Timeouts(acse=60), Controls(lambda _: None))
+
+        def work() -> object:
+            with pytest.raises(AssociationLost) as caught:
+                line.connect()
+            return caught.value.by
+
+        with in_a_thread(work) as results:
+            time.sleep(0.1)
+            line.abandon()
+        assert results == [LostBy.TIMEOUT]
+        with pytest.raises(AssociationLost):
+            line.connect()
+
+
+def test_few_lines_are_better_than_a_long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several lines to an archive that answers one association request at a time, one works, after a moment."""
+    monkeypatch.setattr("dicomover.wire.lines._SOON", 0.2)
+    taken = threading.Lock()
+
+    def serve(connection: Connection) -> None:
+        request = read_request(connection)
+        if taken.acquire(blocking=False):
+            connection.send(accept(connection, request))
+        silence(connection)
+
+    with listening(serve) as node:
+        pool, begun = Pool(node, "TESTER"), time.monotonic()
+        with open_lines(lambda controls: Line(pool, Timeouts(acse=60), controls), 4) as lines:
+            assert lines._size == 1
+        pool.close()
+        assert time.monotonic() - begun < 30

@@ -85,3 +85,15 @@ def test_events_go_to_whoever_listens() -> None:
     seen: list[object] = []
     Controls(seen.append).emit(Noted(1.0, "no association"))
     assert seen == [Noted(1.0, "no association")]
+
+
+def test_who_comes_back_too_late_stays_away() -> None:
+    """A worker is counted in again while others are at work, and not after the last one has left."""
+    batch = controls()
+    batch.enter()
+    assert batch.come_back()
+    assert batch.workers == 2
+    assert not batch.leave()
+    assert batch.leave()
+    assert not batch.come_back()
+    assert batch.workers == 0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, repeat
 from typing import Protocol
 
 from dicomover.batch.run import BatchRun
+from dicomover.errors import NodeError
 
 __all__ = ["Crew", "make_thread"]
+
+_COME_BACK_AFTER = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds between attempts at an association that an archive, perhaps restarting, did not give; the last one again."""
 
 
 class Member(Protocol):
@@ -24,6 +29,9 @@ class Member(Protocol):
 
     def close(self) -> None:
         """Give its association back."""
+
+    def abandon(self) -> None:
+        """End what it waits for; from any thread."""
 
 
 class Crew:
@@ -51,6 +59,8 @@ class Crew:
         self._new_member = new_member
         self._on_end = on_end
         self._waiting: list[Member] = []
+        self._away: list[Member] = []
+        self._over = threading.Event()
         self._lock = threading.Lock()
 
     def gather(self, count: int) -> None:
@@ -83,19 +93,54 @@ class Crew:
             if worker not in self._waiting:  # its thread was under way all the same
                 return
             self._waiting.remove(worker)
-        try:
-            while worker.work():
-                if not self._controls.leave():
+        pauses = chain(_COME_BACK_AFTER, repeat(_COME_BACK_AFTER[-1]))
+        while True:
+            try:
+                is_done = worker.work()
+            except BaseException:
+                if self._controls.leave():
+                    self._end()
+                raise
+            if not is_done:  # and it is not counted any more
+                if not self._come_back(worker, pauses):
                     return
-                if self._ledger.is_used_up():
-                    break
-                self._controls.enter()  # another one has left a retry behind since this one last looked
-            else:
+            elif not self._controls.leave():
                 return
-        except BaseException:
-            if self._controls.leave():
-                self._on_end()
-            raise
+            elif self._ledger.is_used_up():
+                break
+            else:
+                self._controls.enter()  # another one has left a retry behind since this one last looked
+        self._end()
+
+    def _come_back(self, worker: Member, pauses: Iterator[float]) -> bool:
+        """Try now and then for the association that a worker did not get, until the batch ends; True if it has it.
+
+        The worker is not counted meanwhile: the others may end the batch, and `_end` then ends what it waits for.
+        """
+        with self._lock:
+            self._away.append(worker)
+        try:
+            while not self._over.wait(next(pauses)) and not self._controls.stopping:
+                if self._pace.may_ask() is not None or self._pace.associations <= self._controls.workers:
+                    continue
+                try:
+                    worker.connect()
+                except NodeError:
+                    continue
+                if self._controls.come_back():
+                    return True
+                break
+        finally:
+            with self._lock:
+                self._away.remove(worker)
+        worker.close()
+        return False
+
+    def _end(self) -> None:
+        self._over.set()
+        with self._lock:
+            for worker in self._away:
+                worker.abandon()
         self._on_end()
 
 

@@ -142,6 +142,10 @@ class Worker:
         """Give the association back."""
         self._line.close()
 
+    def abandon(self) -> None:
+        """End what it waits for; from any thread."""
+        self._line.abandon()
+
     def _is_useful(self) -> bool:
         """Have an association before taking a request, or leave it to the others."""
         with contextlib.suppress(Stop):  # the rows that are left still have to be told

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -30,6 +31,7 @@ GONE = (LostBy.CLOSED, LostBy.ABORT, LostBy.RELEASE)
 
 _MESSAGE_IDS = 65535
 _RECONNECT_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
+_SOON = 5.0  # seconds for a further association: an archive that serves one at a time answers when the first one ends
 _ATTEMPTS = 3  # of a C-FIND whose association is lost
 
 Item = TypeVar("Item")
@@ -49,6 +51,7 @@ class Pool:
         self.node = node
         self.ae_title = ae_title
         self._idle: list[Association] = []
+        self._opening: list[Association] = []
         self._lock = threading.Lock()
         # Not all from 1: what another program moves under the same AE title must not look like ours.
         start = secrets.randbelow(_MESSAGE_IDS)
@@ -77,13 +80,43 @@ class Pool:
                 return association
             association.release()
 
+    def open(self, association: Association) -> bool:
+        """Open an association; False if another one became idle meanwhile, which is to be taken instead.
+
+        Some archives let each of us have one at a time: the second request is answered when the first association ends.
+
+        Raises
+        ------
+        NodeError
+            If it does not come about.
+        """
+        with self._lock:
+            self._opening.append(association)
+        try:
+            association.open()
+        except NodeError:
+            if not self._is_superseded(association):
+                raise
+            return False
+        return not self._is_superseded(association)
+
+    def _is_superseded(self, association: Association) -> bool:
+        with self._lock:
+            if association not in self._opening:
+                return True
+            self._opening.remove(association)
+            return False
+
     def give(self, association: Association) -> None:
         """Take an association back; one that has ended or was cancelled is not kept."""
-        if association.is_usable():
-            with self._lock:
-                self._idle.append(association)
-        else:
+        if not association.is_usable():
             association.release()
+            return
+        with self._lock:
+            self._idle.append(association)
+            waiting = self._opening.pop(0) if self._opening else None
+        if waiting is not None:  # it may be waiting for this one to end
+            waiting.kill()
 
     def close(self) -> None:
         """Release what is idle."""
@@ -115,6 +148,7 @@ class Line:
         self._timeouts = timeouts
         self._controls = controls
         self._association: Association | None = None
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +167,13 @@ class Line:
             self._controls.unregister(association)  # first: once in the pool it may be another thread's
             self._pool.give(association)
 
+    def abandon(self) -> None:
+        """End what it waits for, and let it wait for nothing more; from any thread."""
+        self._abandoned = True  # first: an association that is taken later is ended by whoever takes it
+        association = self._association
+        if association is not None:
+            association.kill()
+
     @property
     def local_address(self) -> str:
         """The address of this machine as the archive sees it, empty while there is no connection."""
@@ -150,10 +191,14 @@ class Line:
             return self._association
         self.close()
         try:
-            self._association = self._pool.take(self._timeouts)
-            self._controls.register(self._association)  # before it opens: a cancel ends that too
-            if not self._association.is_open:
-                self._association.open()
+            while True:
+                self._association = self._pool.take(self._timeouts)
+                self._controls.register(self._association)  # before it opens: a cancel ends that too
+                if self._abandoned:
+                    self._association.kill()
+                if self._association.is_open or self._pool.open(self._association):
+                    break
+                self.close()
         except OSError as error:  # no descriptor is left, or no memory
             self.close()
             why = f"this machine cannot open another connection ({error.strerror or error})"
@@ -164,6 +209,15 @@ class Line:
             self.close()
             raise
         return self._association
+
+    def connect_soon(self, seconds: float) -> None:
+        """Open an association if the archive answers within so many seconds; raise NodeError otherwise."""
+        patient = self._timeouts
+        self._timeouts = replace(patient, acse=min(patient.acse or seconds, seconds))
+        try:
+            self.connect().timeouts = patient
+        finally:
+            self._timeouts = patient
 
     def connect_patiently(self) -> Association:
         """Return an open association, trying again for a while; raise Stop if there is none to be had."""
@@ -279,6 +333,6 @@ def open_lines(lend: Callable[[Controls], contextlib.AbstractContextManager[Line
         with contextlib.suppress(NodeError):
             for _ in range(size - 1):
                 line = stack.enter_context(lend(controls))
-                line.connect()
+                line.connect_soon(_SOON)
                 lines.append(line)
         yield Lines(lines, controls)

@@ -54,6 +54,17 @@ class Controls:
             self._workers -= 1
             return True
 
+    def come_back(self) -> bool:
+        """Count one more worker if there are others; False if the last one has left."""
+        with self._lock:
+            self._workers += self._workers > 0
+            return self._workers > 0
+
+    @property
+    def workers(self) -> int:
+        """How many are at work."""
+        return self._workers
+
     # --- associations
 
     def register(self, association: Association) -> None:
