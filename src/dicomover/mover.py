@@ -40,6 +40,7 @@ from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.session import Session
 from dicomover.text.face import setting
+from dicomover.wire.services import ECHO
 
 __all__ = ["Mover"]
 
@@ -263,7 +264,7 @@ class Mover:
         True
         """
         begun = time.monotonic()
-        with self._session.lend_line(self._defaults["timeouts"]) as line:
+        with self._session.lend_line(self._defaults["timeouts"], services=ECHO) as line:
             line.echo()
             return time.monotonic() - begun  # not how long the archive takes to let us go
 

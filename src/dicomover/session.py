@@ -13,6 +13,7 @@ from typing import Protocol
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
 from dicomover.wire.lines import Line, Lines, Pool, open_lines
+from dicomover.wire.services import ECHO, FIND, RETRIEVE
 from dicomover.wire.stop import Controls
 
 __all__ = ["Session"]
@@ -91,6 +92,7 @@ class Session:
         if not self._is_open:
             self._enter(listening=True)
             self._is_open = True
+            self.pool.kept_for = ECHO | RETRIEVE
 
     def close(self) -> None:
         """Cancel what still runs, release the associations and stop listening; nothing holds that up for long."""
@@ -104,6 +106,7 @@ class Session:
         if not self._is_open:
             return
         self._is_open = False
+        self.pool.kept_for = frozenset()
         # Not on this thread: a receiver that stands still takes its time, and may be stopped by somebody else already.
         leave = partial(self._leave, listening=True)
         leaving = threading.Thread(target=leave, name="dicomover closing", daemon=True)
@@ -124,9 +127,11 @@ class Session:
             self._leave(listening=listening)
 
     @contextlib.contextmanager
-    def lend_line(self, timeouts: Timeouts, controls: Controls | None = None) -> Iterator[Line]:
+    def lend_line(
+        self, timeouts: Timeouts, controls: Controls | None = None, services: frozenset[str] = FIND
+    ) -> Iterator[Line]:
         """Lend a line to the archive for as long as this lasts."""
-        with self.use(), Line(self.pool, timeouts, controls or Controls(lambda _: None)) as line:
+        with self.use(), Line(self.pool, timeouts, controls or Controls(lambda _: None), services=services) as line:
             yield line
 
     def lend_lines(self, timeouts: Timeouts, most: int) -> contextlib.AbstractContextManager[Lines]:

@@ -19,6 +19,7 @@ from dicomover.testing._server import silence
 from dicomover.wire.connection import Connection
 from dicomover.wire.lines import Line, Pool, open_lines
 from dicomover.wire.negotiation import read_request
+from dicomover.wire.services import ECHO
 from dicomover.wire.stop import Controls
 from wire_kit import accept, answer, in_a_thread, listening
 
@@ -44,7 +45,7 @@ def test_no_descriptor_is_left(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) 
 def test_an_interrupted_answer_is_nobody_elses(pacs: DemoPacs) -> None:
     """An association that an interrupt leaves in the middle of an exchange is not used again."""
     pool = Pool(pacs.node, "MOVESCU")
-    line = Line(pool, Timeouts(), Controls(lambda _: None))
+    line = Line(pool, Timeouts(), Controls(lambda _: None), services=ECHO)
     with line:
         line.echo()
         first = line.connect()
@@ -135,7 +136,7 @@ def test_an_idle_association_goes_to_whoever_waits() -> None:
 
     with listening(serve) as node:
         pool = Pool(node, "TESTER")
-        first, second = (Line(pool, Timeouts(acse=60), Controls(lambda _: None)) for _ in range(2))
+        first, second = (Line(pool, Timeouts(acse=60), Controls(lambda _: None), services=ECHO) for _ in range(2))
         association = first.connect()
         with in_a_thread(second.connect) as results:
             limit = time.monotonic() + 10

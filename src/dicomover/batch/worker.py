@@ -38,6 +38,7 @@ from dicomover.summary import Result
 from dicomover.wire.association import Association
 from dicomover.wire.lines import GONE, Line
 from dicomover.wire.responses import MoveEnd
+from dicomover.wire.services import RETRIEVE
 from dicomover.wire.stop import Stop
 
 __all__ = ["Worker"]
@@ -72,7 +73,7 @@ class Worker:
         self._tally = run.tally
         self._resumption = run.resumption
         self._witness = run.witness
-        self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses())
+        self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), RETRIEVE)
 
     def work(self) -> bool:
         """Work until no request is left.

@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicomover.attributes.reading import read_text
 from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
-from dicomover.identifier import Level, Model
+from dicomover.identifier import Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.text.face import advise
@@ -25,7 +23,7 @@ from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
 from dicomover.wire.dump import dump_counters, log_identifier, log_message, log_release
-from dicomover.wire.identifiers import decode_identifier, encode_identifier, read_failed_uids
+from dicomover.wire.identifiers import decode_identifier, encode_identifier, is_match, read_failed_uids
 from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import request_association
 from dicomover.wire.responses import (
@@ -38,6 +36,7 @@ from dicomover.wire.responses import (
     read_offending_element,
     read_status,
 )
+from dicomover.wire.services import ECHO, RETRIEVE, SERVICES, VERIFICATION, propose_contexts
 from dicomover.wire.transport import connect
 
 __all__ = ["Association"]
@@ -45,24 +44,6 @@ __all__ = ["Association"]
 logger = logging.getLogger("dicomover.dimse")
 
 _MEDIUM = 0x0000
-_VERIFICATION = "1.2.840.10008.1.1"
-_TRANSFER_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-
-
-_CONTEXTS = tuple(
-    Context(number, uid, _TRANSFER_SYNTAXES)
-    for number, uid in zip(
-        itertools.count(1, 2),
-        (
-            _VERIFICATION,
-            Model.STUDY.find_sop_class,
-            Model.STUDY.move_sop_class,
-            Model.PATIENT.find_sop_class,
-            Model.PATIENT.move_sop_class,
-        ),
-        strict=False,
-    )
-)
 
 
 class Association:
@@ -76,25 +57,31 @@ class Association:
         What we call ourselves.
     timeouts
         How long to wait for what.
+    services
+        The SOP Classes to propose.
     """
 
-    # Threads: the owner calls everything but `cancel`, `kill` and `is_stopping`, which any thread may call at any time,
-    # also while the owner sleeps in `open`. Those two touch the stop sign and the waker only; all that is written to
-    # the peer, a C-CANCEL too, is written by the owner, so no two messages are ever mixed.
+    # Threads: the owner calls everything but `cancel`, `kill`, `hurry` and `is_stopping`, which any thread may call at
+    # any time, also while the owner sleeps in `open`. Those set a sign and wake the owner; all that is written to the
+    # peer, a C-CANCEL too, is written by the owner, so no two messages are ever mixed.
     #
     # One request at a time: the next one goes out when the final response to the one before has been read. Whoever
     # leaves earlier aborts, since the rest of the answer would be taken for that of the next request.
 
-    def __init__(self, node: Node, ae_title: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self, node: Node, ae_title: str, timeouts: Timeouts, services: frozenset[str] = ECHO | RETRIEVE
+    ) -> None:
         self.node = node
         self.ae_title = ae_title
         self.timeouts = timeouts
+        self.services = services
         self.served = 0
         self._answered: deque[int] = deque(maxlen=64)
         self._waker = Waker()
         self._connection: Connection | None = None
         self._by_sop_class: dict[str, Context] = {}
         self._stop = StopSign()
+        self._hurried_until: float | None = None
 
     # --- life
 
@@ -108,13 +95,12 @@ class Association:
         """
         begun = time.monotonic()
         logger.info("requesting association\n  peer %s, calling AE title %s", self.node, self.ae_title)
-        sock = connect(self.node, self.timeouts.connect, self._waker, self._unless_stopped)
+        contexts = propose_contexts(self.services)
+        sock = connect(self.node, self.timeouts.connect, self._waker, lambda: self._open_until(None))
         connection = Connection(sock, self._waker)
         limit = None if self.timeouts.acse is None else time.monotonic() + self.timeouts.acse
         try:
-            request_association(
-                connection, self.node, self.ae_title, _CONTEXTS, lambda: 0.0 if self.is_stopping else limit
-            )
+            request_association(connection, self.node, self.ae_title, contexts, lambda: self._open_until(limit))
         except BaseException as error:
             connection.close()
             if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT and not self.is_stopping:
@@ -132,7 +118,7 @@ class Association:
             self.node,
             time.monotonic() - begun,
             len(self._by_sop_class),
-            len(_CONTEXTS),
+            len(contexts),
             connection.peer_max_pdu,
         )
 
@@ -167,6 +153,11 @@ class Association:
             self._stop.cancelled_at = time.monotonic()
         self._waker.wake()
 
+    def hurry(self, seconds: float) -> None:
+        """Let it open within so many seconds from now or not at all, from any thread."""
+        self._hurried_until = time.monotonic() + seconds
+        self._waker.wake()
+
     def kill(self) -> None:
         """End what is going on at once, from any thread."""
         self._stop.killed = True
@@ -180,8 +171,10 @@ class Association:
             log_release(logger, self.node, self._connection.release(min(self.timeouts.acse or 5.0, 5.0)))
         self._waker.close()
 
-    def _unless_stopped(self) -> float | None:
-        return 0.0 if self.is_stopping else None
+    def _open_until(self, limit: float | None) -> float | None:
+        if self.is_stopping:
+            return 0.0
+        return min((moment for moment in (limit, self._hurried_until) if moment is not None), default=None)
 
     @property
     def _wire(self) -> Connection:
@@ -197,7 +190,7 @@ class Association:
         ------
         QueryRefused, ContextRejected, AssociationLost, ProtocolError
         """
-        context = self._context(_VERIFICATION)
+        context = self._context(VERIFICATION)
         logger.info("C-ECHO, message %d", message_id)
         self._send(context, {"CommandField": cs.C_ECHO_RQ, "MessageID": message_id})
         answer = self._answer(context, cs.C_ECHO_RQ, message_id, Deadlines(self.timeouts, self._stop))
@@ -239,7 +232,7 @@ class Association:
                 done = status not in PENDING
                 if (limit is None or seen <= limit) and (not done or answer.data):
                     match = decode_identifier(answer.data, context.transfer_syntaxes[0])
-                    if not done or _is_match(match, identifier):
+                    if not done or is_match(match, identifier):
                         matches += 1
                         log_identifier("an answer to message %d", message_id, match)
                         yield match
@@ -333,6 +326,10 @@ class Association:
 
     # --- messages
 
+    def accepts(self, sop_class: str) -> bool:
+        """Tell whether the peer has accepted a presentation context for a SOP Class that was proposed."""
+        return sop_class in self._by_sop_class
+
     def offers(self, sop_class: str) -> None:
         """See that the peer offers a service; raises ContextRejected."""
         self._context(sop_class)
@@ -340,7 +337,7 @@ class Association:
     def _context(self, sop_class: str) -> Context:
         context = self._by_sop_class.get(sop_class)
         if context is None:
-            name = _SERVICE_NAMES[sop_class]
+            name = SERVICES.get(sop_class, sop_class)
             raise ContextRejected(
                 f"{self.node} accepted the association, but does not offer {name} to {self.ae_title!r}",
                 f"{advise('try the other model')}, or ask its administrator to allow it",
@@ -384,15 +381,3 @@ class Association:
         if read_status(message.command) not in PENDING:
             self._answered.append(message_id)
         return message
-
-
-def _is_match(answer: Dataset, asked: Dataset) -> bool:
-    """Tell whether the data set of a final response is one more match rather than something that it has no use for."""
-    return bool(read_text(answer, Level.parse(asked.QueryRetrieveLevel).unique_key))
-
-
-_SERVICE_NAMES = {
-    _VERIFICATION: "C-ECHO",
-    **{model.find_sop_class: f"C-FIND ({model.title})" for model in Model},
-    **{model.move_sop_class: f"C-MOVE ({model.title})" for model in Model},
-}

@@ -8,11 +8,12 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.attributes.framing import read_elements
-from dicomover.attributes.reading import read_texts
+from dicomover.attributes.reading import read_text, read_texts
 from dicomover.attributes.uid import is_named
 from dicomover.errors import ProtocolError
+from dicomover.identifier import Level
 
-__all__ = ["decode_identifier", "encode_identifier", "read_failed_uids"]
+__all__ = ["decode_identifier", "encode_identifier", "is_match", "read_failed_uids"]
 
 
 def encode_identifier(identifier: Dataset, transfer_syntax: str) -> bytes:
@@ -43,3 +44,8 @@ def read_failed_uids(data: bytes, transfer_syntax: str) -> tuple[str, ...]:
     dataset = read_elements(data, implicit=transfer_syntax == ImplicitVRLittleEndian)
     named = read_texts(dataset, "FailedSOPInstanceUIDList")
     return tuple(filter(is_named, named or ()))
+
+
+def is_match(answer: Dataset, asked: Dataset) -> bool:
+    """Tell whether the data set of a final response is one more match rather than something that it has no use for."""
+    return bool(read_text(answer, Level.parse(asked.QueryRetrieveLevel).unique_key))

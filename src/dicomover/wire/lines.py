@@ -22,6 +22,7 @@ from dicomover.events import Noted
 from dicomover.identifier import Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
 from dicomover.wire.association import Association
+from dicomover.wire.services import FIND
 from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["GONE", "Line", "Lines", "Pool", "open_lines"]
@@ -32,6 +33,7 @@ GONE = (LostBy.CLOSED, LostBy.ABORT, LostBy.RELEASE)
 _MESSAGE_IDS = 65535
 _RECONNECT_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 _SOON = 5.0  # seconds for a further association: an archive that serves one at a time answers when the first one ends
+_ANSWER_SECONDS = 1.0  # for an answer to an association request, when there is an idle association to be had instead
 _ATTEMPTS = 3  # of a C-FIND whose association is lost
 
 Item = TypeVar("Item")
@@ -42,6 +44,11 @@ class Pool:
     """Keeps associations with one node while they are idle, and gives out the Message IDs of all that goes over them.
 
     Every method may be called from any thread.
+
+    Attributes
+    ----------
+    kept_for
+        What every new association is opened for, beside what it is taken for: it will be used again for something else.
     """
 
     # The lock guards the list and the counters alone: an association is taken out before it is looked at or released,
@@ -50,6 +57,7 @@ class Pool:
     def __init__(self, node: Node, ae_title: str) -> None:
         self.node = node
         self.ae_title = ae_title
+        self.kept_for: frozenset[str] = frozenset()
         self._idle: list[Association] = []
         self._opening: list[Association] = []
         self._lock = threading.Lock()
@@ -68,20 +76,23 @@ class Pool:
         with self._lock:
             return next(self._numbers)
 
-    def take(self, timeouts: Timeouts) -> Association:
-        """Return an open association that was idle, or a new one that is still to be opened."""
+    def take(self, timeouts: Timeouts, services: frozenset[str]) -> Association:
+        """Return an open association that was idle, or a new one that is still to be opened.
+
+        An idle one that was not opened for these services is released: it may stand in the way of the new one.
+        """
         while True:
             with self._lock:
                 association = self._idle.pop() if self._idle else None
             if association is None:
-                return Association(self.node, self.ae_title, timeouts)
-            if association.is_usable():
+                return Association(self.node, self.ae_title, timeouts, services | self.kept_for)
+            if association.is_usable() and services <= association.services:
                 association.timeouts = timeouts
                 return association
             association.release()
 
     def open(self, association: Association) -> bool:
-        """Open an association; False if another one became idle meanwhile, which is to be taken instead.
+        """Open an association; False if that failed while another one became idle, which is to be taken instead.
 
         Some archives let each of us have one at a time: the second request is answered when the first association ends.
 
@@ -95,17 +106,14 @@ class Pool:
         try:
             association.open()
         except NodeError:
-            if not self._is_superseded(association):
-                raise
-            return False
-        return not self._is_superseded(association)
-
-    def _is_superseded(self, association: Association) -> bool:
-        with self._lock:
-            if association not in self._opening:
-                return True
-            self._opening.remove(association)
-            return False
+            with self._lock:
+                if association not in self._opening:
+                    return False
+            raise
+        finally:
+            with self._lock, contextlib.suppress(ValueError):
+                self._opening.remove(association)
+        return True
 
     def give(self, association: Association) -> None:
         """Take an association back; one that has ended or was cancelled is not kept."""
@@ -115,8 +123,8 @@ class Pool:
         with self._lock:
             self._idle.append(association)
             waiting = self._opening.pop(0) if self._opening else None
-        if waiting is not None:  # it may be waiting for this one to end
-            waiting.kill()
+        if waiting is not None:  # perhaps for this one to end
+            waiting.hurry(_ANSWER_SECONDS)
 
     def close(self) -> None:
         """Release what is idle."""
@@ -137,15 +145,25 @@ class Line:
         Of whoever asks: a cancel reaches the association that is lent out.
     pauses
         Seconds between further attempts at an association that is not to be had, after the first short ones.
+    services
+        The SOP Classes that its associations are opened for.
     """
 
     # One thread uses a Line. Its association is registered with the controls for as long as it is lent out, and only
     # then: a cancel must neither miss it nor reach it after another thread has taken it from the pool.
 
-    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, pauses: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        timeouts: Timeouts,
+        controls: Controls,
+        pauses: Sequence[float] = (),
+        services: frozenset[str] = FIND,
+    ) -> None:
         self._pauses = (*_RECONNECT_AFTER, *pauses)
         self._pool = pool
         self._timeouts = timeouts
+        self._services = services
         self._controls = controls
         self._association: Association | None = None
         self._abandoned = False
@@ -192,7 +210,7 @@ class Line:
         self.close()
         try:
             while True:
-                self._association = self._pool.take(self._timeouts)
+                self._association = self._pool.take(self._timeouts, self._services)
                 self._controls.register(self._association)  # before it opens: a cancel ends that too
                 if self._abandoned:
                     self._association.kill()
