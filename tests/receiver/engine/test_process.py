@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Arrival, Refusal
+from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.receiver import Receiver
+from dicomover.receiver.engine.process import ProcessEngine
 from receiver_kit import (
     HASTY,
     Peer,
     command,
     data_set,
+    is_alive,
     pdu,
     pdv,
     running,
@@ -55,6 +58,7 @@ def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> No
             run.receiver.sync()
         run.receiver.dismiss(1)
         run.receiver.stop()
+        run.threads_of_events.clear()  # a new receiver has a new one
         run.receiver.start()
         with run.peer() as peer:
             assert peer.store("1.3") == 0
@@ -138,3 +142,78 @@ def test_a_listener_may_call_the_receiver(tmp_path: Path, own_process: bool) -> 
         peer.connection.close()
     assert done.wait(10)
     receiver.stop()
+
+
+@pytest.mark.parametrize("what", ["admit", "large admit", "dismiss", "sync", "stop"])
+def test_a_process_that_stands_still_holds_nobody(tmp_path: Path, what: str) -> None:
+    """A stopped process gives no sign of life: every call returns within 10 s and says what stands still."""
+    events: list[object] = []
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=events.append, port=0, bind="127.0.0.1", limits=HASTY)
+    receiver.start()
+    pid = pid_of(receiver)
+    calls = {
+        "admit": lambda: receiver.admit(Admission(1)),
+        "large admit": lambda: receiver.admit(Admission(1, sop_uids=frozenset(f"1.2.{n}" for n in range(20_000)))),
+        "sync": receiver.sync,
+        "dismiss": lambda: receiver.dismiss(1),
+    }
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        if what in ("admit", "large admit", "sync"):
+            with pytest.raises(ReceiverError, match=r"the receiver's process stands still: no sign of life for 6 s"):
+                calls[what]()
+            assert receiver.failed is not None
+        elif what == "dismiss":
+            calls[what]()
+        assert time.monotonic() - begun < 10
+        begun = time.monotonic()
+        receiver.stop()
+        assert time.monotonic() - begun < 10
+        wait_for(lambda: not is_alive(pid))
+    finally:
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
+        receiver.stop()
+
+
+def test_several_calls_at_once_wait_for_the_same_time(tmp_path: Path) -> None:
+    """Callers of a stopped process are let go together, not one after the other, and the end is told once."""
+    events: list[object] = []
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=events.append, port=0, bind="127.0.0.1", limits=HASTY)
+    receiver.start()
+    errors: list[str] = []
+
+    def ask(number: int) -> None:
+        try:
+            receiver.admit(Admission(number))
+        except ReceiverError as error:
+            errors.append(error.what)
+
+    try:
+        os.kill(pid_of(receiver), signal.SIGSTOP)
+        begun = time.monotonic()
+        callers = [threading.Thread(target=ask, args=(number,)) for number in range(5)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(12)
+        assert time.monotonic() - begun < 10
+        assert len(errors) == 5
+        wait_for(lambda: events)
+        assert [event.what for event in events if isinstance(event, Refusal)] == [Refused.EVERYTHING]
+    finally:
+        receiver.stop()
+
+
+def test_no_answer_is_waited_for_without_a_bound(tmp_path: Path) -> None:
+    """A process that lives and does not answer, as one that waits for a disk, is named, and the receiver goes on."""
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=print, port=0, bind="127.0.0.1", limits=HASTY)
+    with receiver:
+        engine = receiver._engine
+        assert isinstance(engine, ProcessEngine)
+        begun = time.monotonic()
+        with pytest.raises(ReceiverError, match="lives, but has not answered"):
+            engine.answer(engine.order("nothing that it knows"), 1)
+        assert time.monotonic() - begun < 5
+        receiver.admit(Admission(1))  # it was the wait that ended, not the receiver

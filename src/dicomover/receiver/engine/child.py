@@ -25,7 +25,7 @@ from dicomover.receiver.shared import Shared
 __all__ = ["UNDELIVERED", "main"]
 
 UNDELIVERED = 8_000  # events that the parent may have taken and not yet worked off
-_PARENT_EVERY = 2.0  # seconds between two looks whether the parent lives
+_BEAT_EVERY = 1.0  # seconds between two signs of life to the parent, and two looks whether it lives
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -157,10 +157,17 @@ def _end(*_: object) -> NoReturn:
     raise _Ended
 
 
-def _watch(parent: int) -> None:
-    """End when the parent has gone although somebody keeps the pipe open, as a forked sibling may."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_EVERY)
+def _beat(writer: Writer, parent: int | None) -> None:
+    """Give signs of life, and end when the parent has gone although somebody keeps the pipe open, as a fork may.
+
+    A thread of its own: it goes on while others wait for a disk, so that silence means that the process stands still.
+    """
+    while parent is None or os.getppid() == parent:
+        try:
+            writer.write({"alive": True})
+        except (OSError, ValueError):
+            return  # the orders end too
+        time.sleep(_BEAT_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -181,7 +188,7 @@ def main() -> int:
     root = logging.getLogger("dicomover")
     root.addHandler(_ToParent(writer))
     root.propagate = False
-    if hasattr(os, "getppid") and os.name == "posix":
-        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    parent = os.getppid() if os.name == "posix" else None
+    threading.Thread(target=_beat, args=(writer, parent), daemon=True).start()
     _Child(orders, writer).run()
     return 0

@@ -14,7 +14,7 @@ from dicomover.receiver.scp.store import Fields
 __all__ = ["Delivery", "Outbox", "Source"]
 
 _BOUND = 10_000
-_PAUSE = 0.01  # between two batches: what comes meanwhile goes together
+_PAUSE = 0.01
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -32,10 +32,15 @@ class Outbox(Generic[T]):
         Of the thread.
     bound
         How many events may wait here before `put` waits itself; None if the caller sees to that.
+    pause
+        Seconds between two batches: what comes meanwhile goes together.
     """
 
-    def __init__(self, deliver: Callable[[list[T]], None], name: str, bound: int | None = _BOUND) -> None:
+    def __init__(
+        self, deliver: Callable[[list[T]], None], name: str, bound: int | None = _BOUND, pause: float = _PAUSE
+    ) -> None:
         self._bound = bound
+        self._pause = pause
         self._deliver = deliver
         self._lock = threading.Lock()
         self._something = threading.Condition(self._lock)
@@ -85,7 +90,7 @@ class Outbox(Generic[T]):
                 self._deliver(batch)
             except Exception:
                 logger.exception("the listener of the receiver's events raised; the receiver goes on")
-            self._closing.wait(_PAUSE)
+            self._closing.wait(self._pause)
 
 
 class Source(Protocol):

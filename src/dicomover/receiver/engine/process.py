@@ -18,14 +18,14 @@ from typing import IO, Any
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
-from dicomover.receiver.engine.outbox import Delivery
+from dicomover.receiver.engine.outbox import Delivery, Outbox
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.text.face import advise
 
-__all__ = ["ProcessEngine", "Reply", "Together"]
+__all__ = ["ANSWERING", "SYNCING", "ProcessEngine", "Reply", "Together"]
 
 # What the parent can import the child can too; but nothing in the working directory comes before the
 # standard library, as it would with `python -m`.
@@ -33,8 +33,13 @@ _CODE = (
     "import sys; sys.path.extend(path for path in sys.argv[1:] if path not in sys.path); "
     "from dicomover.receiver.engine.child import main; sys.exit(main())"
 )
-_STARTING = 60.0
-_ENDING = 5.0
+_STARTING = 60.0  # seconds until it listens: an interpreter on a slow disk
+_SILENT = 6.0  # seconds without a sign of life after which it stands still; it gives one each second
+ANSWERING = 15.0  # seconds for an answer that takes no disk
+SYNCING = 300.0  # seconds for one that does
+_ENDING = 1.0  # seconds to be gone after it has said farewell, or was killed
+_DELIVERING = 5.0  # seconds for the listener to take what is left to tell
+_LOOK = 0.5  # seconds between two looks while waiting
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -45,6 +50,7 @@ class Reply:
     def __init__(self, what: str) -> None:
         self.what = what
         self.number = 0
+        self.begun = time.monotonic()
         self.came = threading.Event()
         self.frame: dict[str, Any] = {}
 
@@ -76,6 +82,11 @@ class ProcessEngine:
     """Starts the process, passes on what is asked of it, and tells what it tells, on one thread.
 
     What is asked of it can be split into `order` and `answer`, to ask several at once.
+
+    Nobody waits for the process without a bound. Orders are written by a thread of their own, since a pipe to a process
+    that does not read is full at some time, and answers are waited for only while the process gives signs of life; one
+    that gives none (stopped, or swapped out) is ended as if it had died. The reader is the only thread that sets
+    `_ended`, and it does so after the process is gone and before it wakes whoever waits.
     """
 
     def __init__(
@@ -92,7 +103,8 @@ class ProcessEngine:
         self._starting: Reply | None = None
         self._farewell: Reply | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._writer: Writer | None = None
+        self._orders: Outbox[dict[str, Any]] | None = None
+        self._heard = time.monotonic()
         self._errors: IO[bytes] | None = None
         self._reader: threading.Thread | None = None
         self.failure: ReceiverError | None = None
@@ -131,7 +143,8 @@ class ProcessEngine:
             ) from error
         assert process.stdin is not None
         self._process = process
-        self._writer = Writer(process.stdin)
+        self._orders = Outbox(_write_to(Writer(process.stdin)), "dicomover-receiver-orders", None, pause=0.0)
+        self._orders.start()
         if self._together is None:
             self._delivery.start()
         self._reader = threading.Thread(target=self._read, name="dicomover-receiver-process", daemon=True)
@@ -161,7 +174,7 @@ class ProcessEngine:
 
     def sync(self) -> None:
         """Make durable what was filed."""
-        self.answer(self.order("sync"))
+        self.answer(self.order("sync"), SYNCING)
 
     def stop(self) -> None:
         """End the process, and tell what is left to tell."""
@@ -171,7 +184,7 @@ class ProcessEngine:
     def order_stop(self) -> None:
         """Ask the process to end; it may have been asked before."""
         self._stopping = True
-        if self.failure is None and self._farewell is None and self._writer is not None:
+        if self.failure is None and self._farewell is None and self._orders is not None:
             with contextlib.suppress(ReceiverError):
                 self._farewell = self.order("stop")
 
@@ -182,24 +195,15 @@ class ProcessEngine:
         if self._farewell is not None:
             limits = self._settings.limits
             with contextlib.suppress(ReceiverError):
-                self.answer(self._farewell, limits.finishing + 2 * limits.closing + _ENDING)
+                self.answer(self._farewell, limits.finishing + 2 * limits.closing)
         self._clear_away()
 
     def acknowledge(self, count: int) -> None:
         """Tell the process that so many of its events have been worked off."""
-        with contextlib.suppress(ReceiverError):
-            self._send({"do": "acknowledge", "count": count})
+        if self._orders is not None:
+            self._orders.put({"do": "acknowledge", "count": count})
 
     # --- the line to the process
-
-    def _send(self, frame: dict[str, Any]) -> None:
-        assert self._writer is not None
-        try:
-            self._writer.write(frame)
-        except (OSError, ValueError) as error:
-            raise self.failure or ReceiverError(
-                "the receiver's process has ended", "start the receiver again"
-            ) from error
 
     def order(self, what: str, **more: Any) -> Reply:
         """Send an order; `answer` waits for the answer to it."""
@@ -210,27 +214,47 @@ class ProcessEngine:
             self._last_number += 1
             reply.number = self._last_number
             self._replies[reply.number] = reply
-        try:
-            self._send({"do": what, "id": reply.number, **more})
-        except ReceiverError:
-            self._forget(reply)
-            raise
+        assert self._orders is not None
+        self._orders.put({"do": what, "id": reply.number, **more})
         return reply
 
-    def answer(self, reply: Reply | None, seconds: float | None = None) -> dict[str, Any]:
+    def answer(self, reply: Reply | None, seconds: float = ANSWERING) -> dict[str, Any]:
         """Wait for the answer to an order."""
         if reply is not None:
-            came = reply.came.wait(seconds)
-            self._forget(reply)
-            if not came:
-                raise ReceiverError(
-                    f"the receiver's process does not answer ({reply.what})", "start the receiver again"
-                )
+            try:
+                self._wait(reply, seconds)
+            finally:
+                self._forget(reply)
         if reply is None or not reply.frame:
             raise self.failure or ReceiverError("the receiver's process has ended", "start the receiver again")
         if "error" in reply.frame:
             raise ReceiverError(*reply.frame["error"])
         return reply.frame
+
+    def _wait(self, reply: Reply, seconds: float) -> None:
+        """Wait until the answer has come or the process has ended; raise if neither is to be expected any more."""
+        silent = 0
+        while not reply.came.wait(_LOOK):
+            now = time.monotonic()
+            # Two looks: after a sleep of this process what was said meanwhile has to be read first.
+            silent = silent + 1 if now - max(self._heard, reply.begun) > _SILENT else 0
+            if silent > 1:
+                raise self._end_standstill(reply.what)
+            if now > reply.begun + seconds:
+                why = f"the receiver's process lives, but has not answered for {now - reply.begun:.0f} s ({reply.what})"
+                raise ReceiverError(why, "look at the disk that we receive on")
+
+    def _end_standstill(self, what: str) -> ReceiverError:
+        """End a process that stands still, and return the error that says so."""
+        why = f"the receiver's process stands still: no sign of life for {_SILENT:g} s ({what})"
+        error = ReceiverError(why, "see whether it was stopped, or its disk hangs; then start the receiver again")
+        with self._lock:
+            first, self.failure = self.failure is None, self.failure or error
+        if first:
+            logger.error("%s", why)
+        if self._process is not None:
+            self._process.kill()
+        return error
 
     def _forget(self, reply: Reply) -> None:
         with self._lock:
@@ -242,6 +266,7 @@ class ProcessEngine:
         assert self._process.stdout is not None
         try:
             while (frame := read_frame(self._process.stdout)) is not None:
+                self._heard = time.monotonic()
                 self._take(frame)
         except (OSError, ValueError):
             logger.warning("what the receiver's process says cannot be read; it will be ended")
@@ -281,7 +306,9 @@ class ProcessEngine:
     # --- its end
 
     def _fail(self, code: int) -> None:
-        """Say that the process has ended without being asked to."""
+        """Say that the process has ended without being asked to, unless it was said already that it stands still."""
+        if self.failure is not None:
+            return
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         how += self._last_words()
         if self._together is None:
@@ -310,21 +337,48 @@ class ProcessEngine:
             Filing(self._settings.folder, Layout(self._settings.layout), token=self._settings.token).sweep()
 
     def _clear_away(self) -> None:
-        assert self._process is not None
-        assert self._writer is not None
-        with contextlib.suppress(OSError, ValueError):
-            self._writer.close()
+        """See that the process is gone and give everything back, within seconds.
+
+        A process that waits for a disk cannot be killed before the disk answers. It is left behind then, with the
+        daemon threads that wait for its pipes; whoever closes the receiver does not wait for that.
+        """
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert self._orders is not None
+        if self.failure is None and self._orders.close(_ENDING):
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # the end of its orders is the end of it, if it has not ended yet
         try:
-            self._process.wait(_ENDING)
+            process.wait(0 if self.failure else _ENDING)
         except subprocess.TimeoutExpired:
-            logger.warning("the receiver's process did not end in time and was killed")
-            self._process.kill()
-            self._process.wait()
+            if self.failure is None:
+                logger.warning("the receiver's process did not end in time and was killed")
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING)
             self._sweep()
+        # Behind its end, which ends the waits of the writer and the reader.
+        self._orders.close(_ENDING)
         if self._reader is not None and self._reader is not threading.current_thread():
-            self._reader.join()
+            self._reader.join(_ENDING)
         if self._together is None:
-            self._delivery.close(_ENDING)
-        for stream in (self._process.stdout, self._errors):
+            self._delivery.close(_DELIVERING)
+        if process.returncode is None:
+            logger.warning("the receiver's process waits for the system and cannot be ended now; it is left behind")
+            return
+        for stream in (process.stdin, process.stdout, self._errors):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _write_to(writer: Writer) -> Callable[[list[dict[str, Any]]], None]:
+    """Return what writes orders; an end of the process is seen by whoever listens to it."""
+
+    def write(frames: list[dict[str, Any]]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for frame in frames:
+                writer.write(frame)
+
+    return write

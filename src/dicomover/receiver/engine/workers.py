@@ -13,7 +13,7 @@ from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import pack_admission
 from dicomover.receiver.engine.outbox import Delivery
-from dicomover.receiver.engine.process import ProcessEngine, Together
+from dicomover.receiver.engine.process import ANSWERING, SYNCING, ProcessEngine, Together
 from dicomover.receiver.scp.service import listen
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
@@ -69,16 +69,16 @@ class WorkersEngine:
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force in all of them when this returns."""
-        self._ask("admit", admission=pack_admission(admission))
+        self._ask("admit", ANSWERING, admission=pack_admission(admission))
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""
         with contextlib.suppress(ReceiverError):
-            self._ask("dismiss", moves=moves)
+            self._ask("dismiss", ANSWERING, moves=moves)
 
     def sync(self) -> None:
         """Make durable what was filed."""
-        self._ask("sync")
+        self._ask("sync", SYNCING)
 
     def stop(self) -> None:
         """End all of them at the same time, and tell what is left to tell."""
@@ -90,7 +90,7 @@ class WorkersEngine:
             engine.await_stop()
         self._delivery.close(_ENDING)
 
-    def _ask(self, what: str, **more: Any) -> None:
+    def _ask(self, what: str, seconds: float, **more: Any) -> None:
         """Ask all of them before waiting for the first answer; raise what went wrong first."""
         replies = []
         errors: list[ReceiverError] = []
@@ -101,7 +101,7 @@ class WorkersEngine:
                 errors.append(error)
         for engine, reply in replies:
             try:
-                engine.answer(reply)
+                engine.answer(reply, seconds)
             except ReceiverError as error:
                 errors.append(error)
         if errors:
