@@ -389,6 +389,9 @@ BEHAVIOURS = (
             "find-utf8-undeclared",
             "find-utf8-called-latin1",
             "find-latin1-undeclared",
+            "find-latin1-called-utf8",
+            "find-iso2022",
+            "find-charset-unknown",
             "find-charset-misspelt",
         )
     ),

@@ -175,6 +175,18 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "C-FIND: texts are in ISO 8859-1, without a SpecificCharacterSet",
         Script("find", charset=("", "latin-1")),
     ),
+    "find-latin1-called-utf8": (
+        "C-FIND: texts are in ISO 8859-1, which is called UTF-8",
+        Script("find", charset=("ISO_IR 192", "latin-1")),
+    ),
+    "find-iso2022": (
+        "C-FIND: texts are in ISO 8859-1, with the SpecificCharacterSet of code extensions",
+        Script("find", charset=("ISO 2022 IR 100", "latin-1")),
+    ),
+    "find-charset-unknown": (
+        "C-FIND: texts are in UTF-8, the SpecificCharacterSet is one that nobody knows",
+        Script("find", charset=("ISO_IR 999", "utf-8")),
+    ),
     "find-charset-misspelt": (
         "C-FIND: texts are in UTF-8, the SpecificCharacterSet is `ISO-IR 192`",
         Script("find", charset=("ISO-IR 192", "utf-8")),
