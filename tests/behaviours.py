@@ -210,7 +210,7 @@ BEHAVIOURS = (
     Behaviour(
         "wrong-study",
         "nothing of what was asked for arrived",
-        Row("empty", "0x0000", 6, 0, "nothing arrived here"),
+        Row("empty", "0x0000", 6, 0, "nothing that was asked for came"),
         Row("success", "0x0000", 6),
         believed=True,
     ),

@@ -253,6 +253,17 @@ def test_what_we_refused_is_tied_as_far_as_it_says(refusal: Refusal, refused: in
     assert (move.refused.total(), move.unclear.total()) == (refused, unclear)
 
 
+def test_the_first_reason_of_each_status_is_kept() -> None:
+    """However many instances are refused, what is kept of the reasons is bounded; a new attempt begins anew."""
+    move = running()
+    tally = tally_of(move)
+    for number in range(3):
+        tally.add_refusal(Refusal(1.0, f"reason {number}", 0xC000, "A", f"1.1.{number}", "1"))
+    assert (move.refused, move.reasons) == ({0xC000: 3}, {0xC000: "reason 0"})
+    move.begin()
+    assert (move.refused, move.reasons) == ({}, {})
+
+
 def test_a_patient_whose_studies_nobody_knows() -> None:
     """Where the archive does not list a patient's studies, what we refused may have been of one."""
     move = running(level="PATIENT", study="", patient="P")

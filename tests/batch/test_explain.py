@@ -122,6 +122,27 @@ def test_what_we_refused_ourselves(status: int, words: str) -> None:
     assert re.search(rf"; we refused 1: .*{words}", sentence)
 
 
+def test_a_reason_is_said_where_a_status_has_many() -> None:
+    """The Standard has one status for all that cannot be understood; what our receiver found is told beside it."""
+    reasons = {0xC000: "the data set ends inside an element", 0xA700: "the disk is full"}
+    situation = Situation("ME", 11112, 4, 2, {0xC000: 1, 0xA700: 1}, unclear={0xC000: 3}, reasons=reasons)
+    sentence = str(said(0xB000, Counters(2, 2, 0), situation))
+    assert "we refused 1: they could not be read or filed (the data set ends inside an element)" in sentence
+    assert "we refused 3 meanwhile" in sentence
+    assert sentence.count("the data set ends inside an element") == 2
+    assert "make room and run it again" in sentence
+    assert "(the disk is full)" not in sentence
+
+
+@pytest.mark.parametrize("what", ["foreign", "refused", "unclear"])
+def test_an_archive_that_reached_us_is_not_asked_for_our_address(what: str) -> None:
+    """Where something came, or was refused, nobody is sent to look at addresses and ports."""
+    value: object = 4 if what == "foreign" else {0xC000: 4}
+    sentence = str(said(0x0000, Counters(4, 0, 0), Situation("ME", 11112, 4, 0, **{what: value})))  # type: ignore[arg-type]
+    assert sentence.startswith("the archive reports 4 moved, but")
+    assert "address" not in sentence
+
+
 def test_the_offending_element_is_a_tag() -> None:
     """An OffendingElement is named by its tag."""
     assert "(0008,0050)" in str(said(0xA900, Counters(), THIRD, offending="(0008,0050)"))
@@ -164,7 +185,7 @@ def test_the_sentence_cannot_know_the_request() -> None:
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
     assert set(Situation.__slots__) == {
         *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends"),
-        *("repeated", "turned_away", "unclear"),
+        *("foreign", "reasons", "repeated", "turned_away", "unclear"),
     }
 
 

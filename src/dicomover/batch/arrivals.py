@@ -72,6 +72,8 @@ class RunningMove:
         Instances that we refused, by the C-STORE status that we answered.
     unclear
         The same of instances that could not be tied to a C-MOVE: they may be anybody's.
+    reasons
+        Why we refused the first of them, by the C-STORE status.
     turned_away
         What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
     """
@@ -91,6 +93,7 @@ class RunningMove:
         "message_id",
         "number",
         "of_patient",
+        "reasons",
         "refused",
         "repeated",
         "sop_uids",
@@ -115,6 +118,7 @@ class RunningMove:
         self.last_arrival = 0.0
         self.refused: Counter[int] = Counter()
         self.unclear: Counter[int] = Counter()
+        self.reasons: dict[int, str] = {}
         self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
         self._patients = self._studies = self._series = self._instances = NOTHING
 
@@ -127,8 +131,8 @@ class RunningMove:
         self._instances = identifier.uids(Level.IMAGE)
         self._again = set() if self.sop_uids else None
         self.repeated = 0
-        for counter in (self.refused, self.unclear, self.turned_away):
-            counter.clear()
+        for noted in (self.refused, self.unclear, self.reasons, self.turned_away):
+            noted.clear()
 
     @property
     def received(self) -> int:
@@ -298,6 +302,7 @@ class Tally:
                 is_covered = self._originates(move, refusal) or move.covers_refused(refusal)
                 if is_covered is not False:
                     (move.refused if is_covered else move.unclear)[refusal.status] += 1
+                    move.reasons.setdefault(refusal.status, refusal.why)
             self._changed.notify_all()
 
     def _originates(self, move: RunningMove, event: Arrival | Refusal) -> bool:

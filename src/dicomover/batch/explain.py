@@ -36,11 +36,15 @@ class Situation:
         Sub-operations that brought what had come already.
     unclear
         Instances that our own receiver refused meanwhile and that could not be tied to a request, by C-STORE status.
+    reasons
+        Why the first of them was refused, by C-STORE status.
     turned_away
         What else our own receiver refused meanwhile, why, and how to mend it, as often as it happened; it may have been
         anybody's.
     bind
         The address that we listen on; None for every one.
+    foreign
+        How many came for this C-MOVE under UIDs that were not asked for.
     """
 
     destination: str
@@ -52,13 +56,21 @@ class Situation:
     sends: bool = False
     repeated: int = 0
     unclear: Mapping[int, int] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
     turned_away: Mapping[tuple[Refused, str, str], int] = field(default_factory=dict)
     bind: str | None = None
+    foreign: int = 0
 
     @property
     def is_reached(self) -> bool:
         """Whether the archive is known to reach this destination: images came, or our receiver refused something."""
-        return bool(self.sends or self.received or self.refused or self.unclear or self.turned_away)
+        return bool(self.sends or self.received or self.refused or self.unclear or self.turned_away or self.foreign)
+
+    def reason(self, code: int) -> str:
+        """Say why we refused instances with a status; more closely where a status has many reasons."""
+        said = _REFUSED.get(code, describe(code))
+        why = self.reasons.get(code) if code in _OF_MANY_REASONS else None
+        return f"{said} ({why})" if why else said
 
 
 _REFUSED = {
@@ -68,6 +80,7 @@ _REFUSED = {
     0x0124: "nobody asked for them",
     0x0111: "another file under the same UID was there",
 }
+_OF_MANY_REASONS = (0x0110, 0xA900, 0xC000)
 
 
 _NOUNS = {
@@ -93,10 +106,10 @@ def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
     """
     parts = [_main(status, end, situation)]
     for code, number in situation.refused.items():
-        parts.append(f"we refused {number}: {_REFUSED.get(code, describe(code))}")
+        parts.append(f"we refused {number}: {situation.reason(code)}")
     if not status.complete:
         for code, number in situation.unclear.items():
-            said = _REFUSED.get(code, describe(code))
+            said = situation.reason(code)
             parts.append(f"we refused {number} meanwhile that do not say what they belong to: {said}")
         for (what, why, mend), number in sorted(situation.turned_away.items(), key=lambda item: -item[1])[:_MOST_SAID]:
             parts.append(f"we refused {count_of(number, _NOUNS[what])} meanwhile: {why}{mend and f' ({mend})'}")
@@ -122,6 +135,10 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
 
 def _empty(end: MoveEnd, situation: Situation) -> str:
     claimed = end.counters.moved
+    if claimed and situation.received == 0 and situation.foreign:
+        return f"the archive reports {claimed} moved, but nothing that was asked for came; ask its administrator"
+    if claimed and situation.received == 0 and (situation.refused or situation.unclear):
+        return f"the archive reports {claimed} moved, but we took none of it"
     if claimed and situation.received == 0:
         here = situation.port is not None
         where = "nothing arrived here" if here else f"{situation.destination!r} has none of it"

@@ -83,8 +83,10 @@ def judge_move(
         sends=facts.sends,
         repeated=repeated,
         unclear=dict(running.unclear),
+        reasons=dict(running.reasons),
         turned_away=dict(running.turned_away),
         bind=facts.bind,
+        foreign=running.foreign,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:
