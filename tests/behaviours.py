@@ -425,10 +425,10 @@ BEHAVIOURS = (
         for name in ("stores-file-meta", "stores-untrue-file-meta")
     ),
     _turned_away("stores-whole-files", "could not be read"),
-    _turned_away("stores-hidden-compression", "compressed"),
-    _turned_away("stores-cut-pixels", "could not be read"),
+    _turned_away("stores-hidden-compression", "its pixel data are compressed"),
+    _turned_away("stores-cut-pixels", "the data set ends inside an element"),
     _turned_away("stores-noise", "could not be read"),
-    _turned_away("stores-without-study", "could not be read"),
+    _turned_away("stores-without-study", "it has no StudyInstanceUID"),
     *(
         replace(_alike(name, "an image belongs to its study", *_ALL_MOVED), patient=True, changed=True)
         for name in ("stores-merged-patient", "stores-issuer", "stores-patient-in-lower-case")

@@ -18,28 +18,7 @@ from peers import ONCE, wait_until
 
 PLACES = ("here", "there")
 ACCESSIONS = {item.name: f"{'Ä' if item.letters else 'B'}{number:04d}" for number, item in enumerate(BEHAVIOURS)}
-AWAITED = (
-    "stores-a-private-syntax",
-    "stores-big-endian",
-    "stores-by-tls",
-    "stores-cut-pixels",
-    "stores-deflated",
-    "stores-hidden-compression",
-    "stores-in-long-pdus",
-    "stores-noise",
-    "stores-without-study",
-)
-"""What does not end in its row yet."""
-CASES = [
-    pytest.param(
-        behaviour,
-        where,
-        id=f"{behaviour.name}-{where}",
-        marks=[pytest.mark.xfail(reason="a mend is on its way", strict=False)] if behaviour.name in AWAITED else [],
-    )
-    for behaviour in BEHAVIOURS
-    for where in PLACES
-]
+CASES = [pytest.param(behaviour, where, id=f"{behaviour.name}-{where}") for behaviour in BEHAVIOURS for where in PLACES]
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from dicomover.events import Arrival, Refused
+from dicomover.events import Admission, Arrival, Refused
 from dicomover.wire.messages import Context
 from receiver_kit import (
     CT,
@@ -277,10 +277,11 @@ def test_a_refusal_says_whence_and_for_which_c_move(start_one: Start) -> None:
     data = data_set("1.2").replace(element(0x0020000D, "UI", STUDY), b"")
     ours = {"MoveOriginatorApplicationEntityTitle": "ME", "MoveOriginatorMessageID": 9}
     with start_one(restrict=True) as run, run.peer() as peer:
-        assert peer.store("1.2", data, **ours) == 0x0124
+        run.receiver.admit(Admission(1, message_id=9))
+        assert peer.store("1.2", data, **ours) == 0xC000
         peer.release()
         run.wait(1)
         (refusal,) = run.refusals
         assert (refusal.what, refusal.peer, refusal.calling_ae_title) == (Refused.INSTANCE, "127.0.0.1", "YOU")
         assert (refusal.originator_ae_title, refusal.originator_message_id) == ("ME", 9)
-        assert refusal.why == "it has no StudyInstanceUID, and no running request asks for it"
+        assert refusal.why == "it has no StudyInstanceUID"

@@ -237,9 +237,12 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, "file meta information stands inside the data set")
             return False
         self._texts = texts = {tag: head.text(tag) for tag in storage.shown}
+        if storage.settings.restrict and not texts[_STUDY]:
+            # Not even a Move Originator vouches for it: it would count for no study, and lie in none.
+            self._refuse(CANNOT_UNDERSTAND, "it has no StudyInstanceUID")
+            return False
         if storage.settings.restrict and not self._is_meant(sop_instance):
-            lacks = "" if texts[_STUDY] else "it has no StudyInstanceUID, and "
-            self._refuse(NOT_AUTHORISED, f"{lacks}no running request asks for it")
+            self._refuse(NOT_AUTHORISED, "no running request asks for it")
             return False
         return True
 
