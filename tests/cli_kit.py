@@ -85,3 +85,11 @@ def free_port() -> int:
 def peer(pacs: DemoPacs) -> list[object]:
     """Return what names an archive on the command line."""
     return ["-aec", pacs.node.ae_title, pacs.node.host, pacs.node.port]
+
+
+def to_workstation(run: Shell, pacs: DemoPacs, *more: object) -> Ran:
+    """Move study 00123 to the workstation."""
+    return run("move", "-aem", "WORKSTATION", "-k", "AccessionNumber=00123", *more, *peer(pacs))
+
+
+MINIMAL = ["-k", "PatientID=1", "host", "104"]

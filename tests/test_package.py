@@ -29,12 +29,11 @@ MODULES = sorted(
 LONGEST = 400
 LONGER = {
     "doctor.py": 420,
-    "mover.py": 775,
+    "mover.py": 775,  # half of it is what the public verbs say of themselves
 }
 """Modules that are longer than the house wants them; a bound for each, so that they do not grow."""
 MODULES_IN_THE_ROOT = 14
 LONGEST_CHAIN = 16
-UNTESTED = 15  # modules without the test file of their name; to become 0
 
 
 def read(name: str) -> str:
@@ -143,7 +142,7 @@ def test_every_module_has_the_test_file_of_its_name() -> None:
         path.relative_to(HOUSE.source) for path in HOUSE.paths.values() if path.stem not in ("__init__", "__main__")
     ]
     missing = [m for m in modules if not (ROOT / "tests" / m.with_name(f"test_{m.stem.strip('_')}.py")).exists()]
-    assert len(missing) <= UNTESTED, f"without a test file of their name: {', '.join(map(str, missing))}"
+    assert not missing, f"without a test file of their name: {', '.join(map(str, missing))}"
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli_kit import Shell, free_port, peer
+from cli_kit import MINIMAL, Shell, free_port, peer
 from dicomover.cli import actions, cli, commands
-from dicomover.cli.arguments import Arguments, read_node
-from dicomover.cli.keys import keys_of, read_query_file
-from dicomover.node import Node, Timeouts
+from dicomover.cli.arguments import Arguments
+from dicomover.node import Node
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
 from dicomover.testing import DemoPacs, made_study
@@ -22,9 +19,6 @@ from dicomover.testing import DemoPacs, made_study
 def words_of(value: object) -> str:
     """Name a case by its arguments."""
     return " ".join(value) if isinstance(value, list) else ""
-
-
-MINIMAL = ["-k", "PatientID=1", "host", "104"]
 
 
 @pytest.fixture
@@ -269,308 +263,12 @@ def test_what_cannot_be_meant_is_said_before_anything_is_sent(
     assert not list(tmp_path.iterdir())
 
 
-def test_somebody_has_to_receive(run: Shell) -> None:
-    """Without -aem, -od and --port there is nobody."""
-    ran = run("move", *MINIMAL)
-    assert ran.code == 2
-    assert "nobody is named to receive" in ran.err
-
-
-def test_a_parquet_summary_needs_pyarrow_before_anything_is_sent(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lack is said at the start, not after a night."""
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyarrow" else find_spec(name))
-    ran = run("move", "-aem", "X", "--summary", tmp_path / "x.parquet", *MINIMAL)
-    assert ran.code == 2
-    assert "pip install 'dicomover[parquet]'" in ran.err
-
-
-def test_the_summary_does_not_overwrite_the_batch(run: Shell, tmp_path: Path) -> None:
-    """--csv and --summary cannot be the same file."""
-    table = tmp_path / "cohort.csv"
-    table.write_text("AccessionNumber\n1\n")
-    ran = run("move", "-aem", "X", "--csv", table, "--summary", tmp_path / "." / "cohort.csv", "host", 104)
-    assert ran.code == 2
-    assert "the requests come from" in ran.err
-    assert table.read_text() == "AccessionNumber\n1\n"
-
-
-def test_our_own_title_may_be_named_as_destination(run: Shell, tmp_path: Path) -> None:
-    """-aem with the title of -aet agrees with receiving here."""
-    with DemoPacs([]) as pacs:
-        args = ["-aet", "US", "-aem", "US", "-od", tmp_path / "in", "--port", 0, "-k", "AccessionNumber=1"]
-        ran = run("move", *args, *peer(pacs))
-    assert "Destination  US, here" in ran.out
-
-
-# --- the peer
-
-
-@pytest.mark.parametrize(
-    ("peer_text", "port", "call", "node"),
-    [
-        ("host", 104, None, Node("host", 104)),
-        ("host", 104, "ARCHIVE", Node("host", 104, ae_title="ARCHIVE")),
-        ("ARCHIVE@host:104", None, None, Node("host", 104, ae_title="ARCHIVE")),
-        ("ARCHIVE@host:104", None, "ARCHIVE", Node("host", 104, ae_title="ARCHIVE")),
-        ("host:104", None, None, Node("host", 104)),
-        ("host:104", None, "ARCHIVE", Node("host", 104, ae_title="ARCHIVE")),
-        ("A@[::1]:104", None, None, Node("::1", 104, ae_title="A")),
-        ("[::1]", 104, None, Node("::1", 104)),
-        ("[::1]:104", None, "A", Node("::1", 104, ae_title="A")),
-        ("[fe80::1%eth0]", 104, "A", Node("fe80::1%eth0", 104, ae_title="A")),
-        ("::1", 104, None, Node("::1", 104)),
-    ],
-)
-def test_the_peer_can_be_written_in_two_ways(peer_text: str, port: int | None, call: str | None, node: Node) -> None:
-    """PEER PORT with -aec, or ARCHIVE@host:port."""
-    assert read_node(peer_text, port, call) == node
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (["host"], "PORT is missing"),
-        (["host", "x"], "'x' is not a valid integer"),
-        (["host", "0"], "not a TCP port"),
-        (["host", "70000"], "not a TCP port"),
-        (["A@host:104", "104"], "names the AE title already"),
-        (["A@host:x"], "cannot be read"),
-        (["-aec", "B", "A@host:104"], "leave one out"),
-        (["-aec", "ANY-SCP", "A@host:104"], "leave one out"),
-        (["@host:104"], "is empty"),
-        (["", "104"], "not a name or an address"),
-        ([], "PEER"),
-    ],
-)
-def test_a_peer_that_cannot_be_meant_is_said(run: Shell, args: list[str], words: str) -> None:
-    """A missing port, a port that is none, an AE title said twice."""
-    ran = run("echo", *args)
-    assert (ran.code, ran.out) == (2, "")
-    assert words in ran.err
-
-
-def test_zero_seconds_are_no_limit() -> None:
-    """0 is the word for no limit, for all four."""
-    assert Arguments(timeout=60, acse_timeout=60).timeouts == Timeouts(stall=None, progress=None)
-    some = Arguments(timeout=60, acse_timeout=60, dimse_timeout=0, stall_timeout=900, progress_timeout=7200)
-    assert some.timeouts == Timeouts()
-
-
-def test_the_model_is_chosen_by_the_library_unless_it_is_named() -> None:
-    """-P and -S are the library's `patient` and `study`."""
-    flags = ((False, False), (True, False), (False, True))
-    assert [Arguments(patient_root=patient, study_root=study).model for patient, study in flags] == [
-        "auto",
-        "patient",
-        "study",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("args", "model", "level"),
-    [
-        (["-k", "StudyInstanceUID={uid}"], "STUDY", "STUDY"),
-        (["-k", "StudyInstanceUID={uid}", "-k", "PatientID={pid}"], "PATIENT", "STUDY"),
-        (["-k", "PatientID={pid}", "-L", "PATIENT"], "PATIENT", "PATIENT"),
-        (["-k", "StudyInstanceUID={uid}", "-k", "PatientID={pid}", "-S"], "STUDY", "STUDY"),
-        (["-k", "StudyInstanceUID={uid}", "-k", "PatientID={pid}", "-P"], "PATIENT", "STUDY"),
-        (["-k", "StudyInstanceUID={uid}", "-k", "SeriesInstanceUID={uid}.1"], "STUDY", "SERIES"),
-        (["-k", "0020,000D={uid}", "-k", "(0020,000e)={uid}.1", "-k", "0008,0052=series"], "STUDY", "SERIES"),
-        (
-            [
-                "-k",
-                "StudyInstanceUID={uid}",
-                "-k",
-                "SeriesInstanceUID={uid}.1",
-                "-k",
-                "SOPInstanceUID={uid}.1.1",
-                "-L",
-                "instance",
-            ],
-            "STUDY",
-            "IMAGE",
-        ),
-    ],
-)
-def test_model_and_level_on_the_wire(run: Shell, args: list[str], model: str, level: str) -> None:
-    """What goes out is what the help says: Patient Root with a PatientID or at level PATIENT, Study Root else."""
-    study = made_study("00123", patient="P1")
-    args = [arg.format(uid=study.study_instance_uid, pid="P1") for arg in args]
-    with DemoPacs([study]) as pacs:
-        assert run("move", "-aem", "WORKSTATION", *args, *peer(pacs)).code == 0
-        (move,) = [request for request in pacs.requests if request.kind == "C-MOVE"]
-    assert (move.model, move.level) == (model, level)
-
-
-# --- keys
-
-
-@pytest.mark.parametrize(
-    "text", ["AccessionNumber=00123", "0008,0050=00123", "(0008,0050)=00123", "(0008, 0050)=00123", "00080050=00123"]
-)
-def test_a_key_has_three_notations(text: str) -> None:
-    """A keyword, a tag, a tag in brackets; the value is kept as it is."""
-    assert keys_of([text], None) == {"AccessionNumber": "00123"}
-
-
-def test_a_value_may_hold_an_equals_sign() -> None:
-    """Only the first one separates."""
-    assert keys_of(["StudyDescription=a=b"], None) == {"StudyDescription": "a=b"}
-
-
-def test_a_bare_keyword_asks_for_an_attribute_in_a_find() -> None:
-    """`-k Modality` is `-k Modality=`."""
-    assert keys_of(["Modality", "(0008,0020)"], None, bare=True) == {"Modality": "", "StudyDate": ""}
-
-
-QUERY_FILES = [
-    (b"PatientID=1\nStudyDate=2024\n", {"PatientID": "1", "StudyDate": "2024"}),
-    (b"PatientID=1\r\nStudyDate=2024\r\n", {"PatientID": "1", "StudyDate": "2024"}),
-    (b"# a comment\n\n   \n\t# another\n   PatientID=1   \n", {"PatientID": "1"}),
-    (b"(0010,0020) = 1\n0008,0020=2024", {"PatientID": "1", "StudyDate": "2024"}),
-    (b"\xef\xbb\xbfPatientID=1\n", {"PatientID": "1"}),
-    ("PatientName=Müller^J".encode(), {"PatientName": "Müller^J"}),
-    ("PatientName=Müller^J".encode("cp1252"), {"PatientName": "Müller^J"}),
-    (b"StudyDescription=# 1\n", {"StudyDescription": "# 1"}),
-    (b"", {}),
-]
-
-
-@pytest.mark.parametrize(("content", "keys"), QUERY_FILES)
-def test_a_query_file_is_read(tmp_path: Path, content: bytes, keys: dict[str, str]) -> None:
-    """One key a line; comments, blank and indented lines, CRLF, a byte order mark."""
-    path = tmp_path / "keys.txt"
-    path.write_bytes(content)
-    assert keys_of([], path) == keys
-
-
-def test_a_typed_key_wins_over_the_file(tmp_path: Path) -> None:
-    """-k replaces what -f says, however each is written."""
-    path = tmp_path / "keys.txt"
-    path.write_text("AccessionNumber=1\nStudyDate=2024\n")
-    assert keys_of(["0008,0050=2"], path) == {"AccessionNumber": "2", "StudyDate": "2024"}
-    assert len(read_query_file(path)) == 2
-
-
-BAD_FILES = [
-    (b"PatientID=1\n\nnonsense SECRET\n", "line 3 has no '='"),
-    (b"PatientId=SECRET\n", "line 1: 'PatientId' is no DICOM keyword"),
-    (b"# x\n=SECRET\n", "line 2 names no attribute"),
-    (b"PatientID=SECRET\r\nPatientID=SECRET\r\n", "line 2; keep one"),
-    (b"SeriesNumber=SECRET\n", "line 1: the value of SeriesNumber cannot be written as IS"),
-    (b"\0" * 128 + b"DICM", "is no text file"),
-]
-
-
-@pytest.mark.parametrize(("content", "words"), BAD_FILES)
-def test_a_bad_line_is_named_with_its_number(run: Shell, tmp_path: Path, content: bytes, words: str) -> None:
-    """A bad line is exit code 2, with its number and without its value."""
-    path = tmp_path / "keys.txt"
-    path.write_bytes(content)
-    ran = run("move", "-aem", "X", "-f", path, "host", 104)
-    assert (ran.code, ran.out) == (2, "")
-    assert words in ran.err
-    assert "SECRET" not in ran.err
-
-
-def test_an_unreadable_query_file_is_an_error(run: Shell, tmp_path: Path) -> None:
-    """A folder in its place is exit code 2."""
-    ran = run("move", "-aem", "X", "-f", tmp_path, "host", 104)
-    assert ran.code == 2
-    assert "cannot be read: Is a directory" in ran.err
-
-
-def test_a_query_file_moves(run: Shell, tmp_path: Path) -> None:
-    """A query file is as good as keys."""
-    path = tmp_path / "keys.txt"
-    path.write_text("  # the study\r\n\r\n  AccessionNumber=00123\r\n")
-    with DemoPacs([made_study("00123")]) as pacs:
-        assert run("move", "-aem", "WORKSTATION", "-f", path, *peer(pacs)).code == 0
-
-
 # --- settings that reach the library
-
-
-def test_associations_and_max_matches_reach_the_library(run: Shell, tmp_path: Path) -> None:
-    """--associations is how many work side by side, --max-matches stops the enormous move."""
-    table = tmp_path / "cohort.csv"
-    table.write_text("\n".join(["AccessionNumber", *(f"0012{n}" for n in range(6))]))
-    with DemoPacs([made_study(f"0012{n}") for n in range(6)], misbehave={"*": "slow"}) as pacs:
-        assert run("move", "-aem", "WORKSTATION", "--associations", 3, "--csv", table, *peer(pacs)).code == 0
-        assert pacs.most_associations == 3
-        ran = run("move", "-aem", "WORKSTATION", "--max-matches", 2, "-k", "AccessionNumber=0012*", *peer(pacs))
-        assert ran.code == 2
-        assert "--max-matches 2" in ran.out
-        assert run("plan", "--max-matches", 0, "-k", "AccessionNumber=0012*", *peer(pacs)).code == 0
-
-
-def test_a_long_accession_number_is_a_warning(run: Shell) -> None:
-    """What will be sent although it looks odd is said in one line; -q takes it away."""
-    args = ["plan", "-k", f"AccessionNumber={'1' * 20}"]
-    with DemoPacs([]) as pacs:
-        ran = run(*args, *peer(pacs))
-        assert ran.err.startswith("Warning: ")
-        assert "16" in ran.err
-        assert run(*args, "-q", *peer(pacs)).err == ""
-
-
-def test_the_log_is_as_before_afterwards(run: Shell) -> None:
-    """A command leaves no handler and no level behind."""
-    root = logging.getLogger("dicomover")
-    before = (list(root.handlers), root.level, root.propagate)
-    run("echo", "-d", "127.0.0.1", 9)
-    assert (list(root.handlers), root.level, root.propagate) == before
 
 
 def test_the_commands_say_nothing_of_the_library_until_they_run() -> None:
     """`--help` does not import pandas."""
     assert not hasattr(commands, "pd")
-
-
-# --- other tools' spellings
-
-
-@pytest.mark.parametrize(
-    ("args", "hint"),
-    [
-        (["+P", "21112"], "write --port 21112 for +P 21112"),
-        (["-pdu", "16384"], "leave -pdu 16384 out"),
-        (["-aetHERE"], "write -aet HERE for -aetHERE"),
-        (["-odfolder"], "write -od folder for -odfolder"),
-        (["-ll", "debug"], "write -d for -ll debug"),
-        (["+xa"], "options begin with a hyphen here"),
-    ],
-)
-def test_another_spelling_of_an_option_is_explained(run: Shell, args: list[str], hint: str) -> None:
-    """What DCMTK's tools understand and ours do not is answered with what to write."""
-    ran = run("move", *args, *MINIMAL)
-    assert ran.code == 2
-    assert hint in ran.err
-
-
-def test_only_options_that_are_alike_are_suggested(run: Shell) -> None:
-    """A wrong guess is worse than none."""
-    assert "'--summary'" in run("move", "--sumary", "x", *MINIMAL).err
-    ran = run("move", "--store", "x", *MINIMAL)
-    assert "No such option '--store'" in ran.err
-    assert "--json" not in ran.err
-    assert "unexpected" in run("echo", "host", "104", "105").err
-
-
-def test_a_query_file_of_dcmtk_is_told_from_ours(run: Shell, tmp_path: Path) -> None:
-    """Its syntax is not read; the error says what a line is to be, without its value."""
-    path = tmp_path / "query"
-    path.write_text("(0008,0052) CS [STUDY]   # 6, 1 QueryRetrieveLevel\n(0010,0020) LO [4711]\n")
-    ran = run("find", "-f", path, "host", "104")
-    assert ran.code == 2
-    assert "line 1 is written as dcmdump prints it; a query file has one Keyword=value a line" in ran.err
-    path.write_text("Nonsense Smith\n")
-    ran = run("find", "-f", path, "host", "104")
-    assert "line 1: what stands there is no DICOM keyword" in ran.err
-    assert "Smith" not in ran.err
 
 
 @pytest.mark.parametrize("command", [["move", "--dry-run", "-k", "AccessionNumber=1"], ["doctor"]])
@@ -599,31 +297,6 @@ def test_our_own_title_beside_a_folder_is_as_good_as_none(run: Shell, tmp_path: 
         assert len(list(tmp_path.rglob("*.dcm"))) == 3
         ran = run(*move, "-aem", "WORKSTATION", *peer(pacs))
         assert (ran.code, ran.err) == (0, "")
-
-
-def test_a_batch_without_rows_says_so(run: Shell, tmp_path: Path) -> None:
-    """A CSV of a header only has no requests, whatever is done with it."""
-    table = tmp_path / "cohort.csv"
-    table.write_text("AccessionNumber\n")
-    with DemoPacs([]) as pacs:
-        for command in (["move", "-aem", "X"], ["plan"], ["lock", "-o", tmp_path / "c.json"]):
-            ran = run(*command, "--csv", table, *peer(pacs))
-            assert ran.code == 2
-            assert "the batch has no requests" in ran.out
-
-
-def test_columns_that_ours_replace_are_named_once(run: Shell, tmp_path: Path) -> None:
-    """A column of the same name is a warning, unless the table is one of ours."""
-    table, done, plan = tmp_path / "cohort.csv", tmp_path / "done.csv", tmp_path / "plan.csv"
-    table.write_text("AccessionNumber,status,error,site\n1,todo,,A\n")
-    with DemoPacs([made_study("1")]) as pacs:
-        ran = run("move", "-aem", "WORKSTATION", "--csv", table, "--summary", done, *peer(pacs))
-        assert ran.code == 0
-        assert ran.err.count("has columns status, error; in the table that comes out ours takes its place") == 1
-        assert run("move", "-aem", "WORKSTATION", "--csv", done, *peer(pacs)).err == ""
-        assert "has a column error" in run("plan", "--csv", table, "--output", plan, *peer(pacs)).err
-        assert run("plan", "--csv", plan, *peer(pacs)).err == ""
-        assert run("move", "-aem", "WORKSTATION", "--csv", plan, *peer(pacs)).err == ""
 
 
 def test_no_class_of_python_is_named(run: Shell) -> None:

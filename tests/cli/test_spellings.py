@@ -1,0 +1,55 @@
+"""Options as other tools spell them: what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli_kit import MINIMAL, Shell
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Run a command in this process."""
+    return Shell(capsys)
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["+P", "21112"], "write --port 21112 for +P 21112"),
+        (["-pdu", "16384"], "leave -pdu 16384 out"),
+        (["-aetHERE"], "write -aet HERE for -aetHERE"),
+        (["-odfolder"], "write -od folder for -odfolder"),
+        (["-ll", "debug"], "write -d for -ll debug"),
+        (["+xa"], "options begin with a hyphen here"),
+    ],
+)
+def test_another_spelling_of_an_option_is_explained(run: Shell, args: list[str], hint: str) -> None:
+    """What DCMTK's tools understand and ours do not is answered with what to write."""
+    ran = run("move", *args, *MINIMAL)
+    assert ran.code == 2
+    assert hint in ran.err
+
+
+def test_only_options_that_are_alike_are_suggested(run: Shell) -> None:
+    """A wrong guess is worse than none."""
+    assert "'--summary'" in run("move", "--sumary", "x", *MINIMAL).err
+    ran = run("move", "--store", "x", *MINIMAL)
+    assert "No such option '--store'" in ran.err
+    assert "--json" not in ran.err
+    assert "unexpected" in run("echo", "host", "104", "105").err
+
+
+def test_a_query_file_of_dcmtk_is_told_from_ours(run: Shell, tmp_path: Path) -> None:
+    """Its syntax is not read; the error says what a line is to be, without its value."""
+    path = tmp_path / "query"
+    path.write_text("(0008,0052) CS [STUDY]   # 6, 1 QueryRetrieveLevel\n(0010,0020) LO [4711]\n")
+    ran = run("find", "-f", path, "host", "104")
+    assert ran.code == 2
+    assert "line 1 is written as dcmdump prints it; a query file has one Keyword=value a line" in ran.err
+    path.write_text("Nonsense Smith\n")
+    ran = run("find", "-f", path, "host", "104")
+    assert "line 1: what stands there is no DICOM keyword" in ran.err
+    assert "Smith" not in ran.err
