@@ -284,8 +284,9 @@ class Mover:
         Parameters
         ----------
         keys
-            Query keys by keyword or tag: a value, a list of UIDs, a range such as `20240101-20241231`, or a text
-            with the wildcards `*` and `?`. None or an empty text asks for the attribute without matching it.
+            Query keys by keyword, tag (`0009,1001:LO`) or path (`RequestAttributesSequence.ScheduledProcedureStepID`):
+            a value, a list of UIDs, a range such as `20240101-20241231`, or a text with the wildcards `*` and `?`. None
+            or an empty text asks for the attribute without matching it.
         returned
             Further keywords or tags to ask for; the usual ones of the level come anyway.
         limit

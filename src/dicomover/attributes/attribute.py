@@ -12,7 +12,7 @@ from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict, keyword_for_tag
 from pydicom.sequence import Sequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import VR
 
 __all__ = ["FLOATS", "INTEGERS", "TEXTS", "Attribute", "NoKey", "attribute_of", "put_value"]
@@ -61,7 +61,7 @@ class Attribute:
     """
 
     name: str
-    path: tuple[int, ...]
+    path: tuple[BaseTag, ...]
     vr: str
 
     @property
@@ -96,7 +96,7 @@ def attribute_of(name: str) -> Attribute:
     for _, _, vr in steps[:-1]:
         if vr != "SQ":
             raise NoKey("leads through what is no sequence", "name a sequence before the dot")
-    return Attribute(".".join(step for step, _, _ in steps), tuple(tag for _, tag, _ in steps), steps[-1][2])
+    return Attribute(".".join(step for step, _, _ in steps), tuple(BaseTag(tag) for _, tag, _ in steps), steps[-1][2])
 
 
 def _read_step(text: str) -> tuple[str, int, str]:

@@ -10,7 +10,7 @@ import logging
 import struct
 from collections.abc import Iterator
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
@@ -43,13 +43,13 @@ def read_elements(data: bytes, *, implicit: bool) -> Dataset:
     >>> read_elements(raw, implicit=False).get_item("AccessionNumber").value
     b'A1'
     """
-    dataset = Dataset()
+    found: dict[BaseTag, DataElement | RawDataElement] = {}
     try:
         for element in _walk(data, _is_implicit(data, implicit)):
-            dataset[element.tag] = element
+            found[element.tag] = element
     except (_Broken, struct.error):
-        logger.debug("an identifier of %d bytes breaks off after %d elements", len(data), len(dataset))
-    return dataset
+        logger.debug("an identifier of %d bytes breaks off after %d elements", len(data), len(found))
+    return Dataset(found)
 
 
 def read_items(raw: bytes, *, implicit: bool) -> list[Dataset]:

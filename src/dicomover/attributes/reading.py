@@ -118,10 +118,9 @@ def list_elements(dataset: Dataset, attribute: Attribute) -> list[tuple[list[Dat
         owners = [
             [item, *around] for around in owners if tag in around[0] for item in list_items(around[0].get_item(tag))
         ]
-    tag = attribute.path[-1]
-    found: list[tuple[list[Dataset], Element]] = [
-        (around, around[0].get_item(tag)) for around in owners if tag in around[0]
-    ]
+    tag = attribute.path[-1]  # `get_item` converts nothing, as `[]` would
+    found: list[tuple[list[Dataset], Element]]
+    found = [(around, element) for around in owners if (element := around[0].get_item(tag)) is not None]
     return found or None
 
 

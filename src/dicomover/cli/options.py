@@ -154,7 +154,8 @@ KEYS = [
         "--key",
         multiple=True,
         metavar="KEY",
-        help="A query key: Keyword=value, gggg,eeee=value or (gggg,eeee)=value; repeat it for more. "
+        help="A query key: Keyword=value, gggg,eeee=value or (gggg,eeee)=value, gggg,eeee:VR=value for a private one, "
+        "Sequence.Keyword=value; repeat it for more. "
         "All keys together make one request.",
     ),
     click.option(
