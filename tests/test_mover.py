@@ -549,3 +549,12 @@ def test_an_archive_may_send_from_another_address_than_it_answers_on(tmp_path: P
     with Mover(Node(archive, 104), receive=tmp_path / "in", port=0, journal=None, progress="none") as mover:
         assert mover.port is not None
         socket.create_connection((host, mover.port), timeout=5).close()
+
+
+def test_accept_is_for_receiving_and_is_checked_at_once(tmp_path: Path) -> None:
+    """A transfer syntax that is unknown, or that nobody receives in, is an error before anything runs."""
+    with pytest.raises(ConfigurationError, match="is for receiving"):
+        Mover(Node("127.0.0.1", 104), destination="OTHER", accept="uncompressed")
+    with pytest.raises(ConfigurationError, match="did you mean 'uncompressed'"):
+        Mover(Node("127.0.0.1", 104), receive=tmp_path, accept="uncompresed")
+    Mover(Node("127.0.0.1", 104), receive=tmp_path, accept=["JPEG2000Lossless", "1.2.840.10008.1.2.1"])

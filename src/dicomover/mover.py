@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +66,10 @@ class Mover:
         The address to listen on; every one by default, since an archive may send from another than it answers on.
     workers
         How many processes share the port when we receive, for an archive that sends on several associations at once.
+    accept
+        In which transfer syntaxes instances may come: `as-stored` takes the first that can be filed, Explicit VR Big
+        Endian and Deflated only where nothing else is offered; `uncompressed` none with compressed pixels; a list of
+        UIDs or keywords the first of it that is offered. What is refused for it is said in the row.
     layout
         Where an instance lies in the folder, with keywords in braces; by patient, study and series by default.
     level
@@ -129,6 +133,7 @@ class Mover:
         port: int | None = None,
         bind: str | None = None,
         workers: int = 1,
+        accept: str | Collection[str] = "as-stored",
         layout: str = DEFAULT_LAYOUT,
         level: str = "auto",
         model: str = "auto",
@@ -156,6 +161,8 @@ class Mover:
             raise ConfigurationError(f"{setting('port')} and {setting('bind')} are for receiving", name_it)
         if self.receive is None and workers != 1:
             raise ConfigurationError(f"{setting('workers', workers)} is for receiving", name_it)
+        if self.receive is None and accept != "as-stored":
+            raise ConfigurationError(f"{setting('accept', accept)} is for receiving", name_it)
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"{setting('destination', destination)} and {setting('receive')} cannot both be",
@@ -195,6 +202,7 @@ class Mover:
                 port=port,
                 bind=self._bind,
                 workers=workers,
+                accept=accept,
                 layout=layout,
             )
         self._journal = journal

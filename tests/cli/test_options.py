@@ -152,6 +152,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "output_dir": None,
         "listen": None,
         "bind": None,
+        "accept": (),
         "progress": True,
         "ignore_pending": False,
         "csv_file": None,

@@ -191,6 +191,7 @@ def _make_mover(given: Arguments, level: str, destination: str | Node | None, fo
         model=given.model,
         associations=given.associations,
         workers=given.workers,
+        accept=given.accept_or_default,
         verify=given.verify,
         recheck=given.recheck,
         max_matches=given.max_matches or None,

@@ -66,6 +66,7 @@ class Arguments:
     listen: int | None = None
     bind: str | None = None
     workers: int = 1
+    accept: tuple[str, ...] = ()
     calling_aet: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     max_associations: int = 0
@@ -100,6 +101,11 @@ class Arguments:
         """The archive."""
         assert self.peer is not None
         return read_node(self.peer, self.port, self.call)
+
+    @property
+    def accept_or_default(self) -> str | tuple[str, ...]:
+        """The transfer syntaxes that are accepted; one word may stand for several."""
+        return self.accept[0] if len(self.accept) == 1 else self.accept or "as-stored"
 
     @property
     def timeouts(self) -> Timeouts:

@@ -13,6 +13,7 @@ from dicomover.cli.types import Parsed, Worded, read_destination, read_level, re
 from dicomover.node import check_ae_title
 
 __all__ = [
+    "ACCEPT",
     "ASSOCIATION",
     "BIND",
     "EXAMINED",
@@ -184,6 +185,15 @@ BIND = click.option(
     help="The address to listen on; 127.0.0.1 lets in this machine only.",
 )
 
+ACCEPT = click.option(
+    "--accept",
+    multiple=True,
+    metavar="SYNTAX",
+    cls=Worded,
+    show_default="as-stored",
+    help="In which transfer syntax: as-stored, uncompressed, or UIDs or keywords; repeat it for more, the best first.",
+)
+
 EXAMINED = [
     click.option(
         "-aem",
@@ -243,6 +253,7 @@ LISTENING = [
         help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
     ),
     BIND,
+    ACCEPT,
     click.option(
         "--max-associations",
         type=click.IntRange(1),

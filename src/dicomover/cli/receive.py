@@ -46,6 +46,7 @@ def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
             addresses=given.addresses,
             max_associations=given.max_associations,
             workers=given.workers,
+            accept=given.accept_or_default,
             checksums=given.checksums,
         )
         tell = _nothing if given.quiet else say

@@ -18,6 +18,7 @@ _is_shell = ContextVar("_is_shell", default=False)
 OPTIONS = {
     "ae_title": "-aet",
     "associations": "--associations",
+    "accept": "--accept",
     "bind": "--bind",
     "destination": "-aem",
     "invalid": "--invalid",

@@ -11,6 +11,7 @@ from pydicom._uid_dict import UID_dictionary
 from dicomover.attributes.uid import is_uid
 from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from dicomover.errors import ConfigurationError
+from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 from dicomover.wire.messages import Context
 
@@ -84,7 +85,7 @@ def parse_accept(accept: str | Collection[str]) -> tuple[str, ...]:
         accept = [accept]
     found = tuple(dict.fromkeys(map(_parse_syntax, accept)))
     if not found:
-        raise ConfigurationError("accept is an empty list", "name a transfer syntax, or leave it out")
+        raise ConfigurationError(f"{setting('accept')} is an empty list", "name a transfer syntax, or leave it out")
     return found
 
 
@@ -93,7 +94,7 @@ def _parse_syntax(text: str) -> str:
     if is_supported_transfer_syntax(uid) and is_uid(uid):
         return uid
     if uid in _REFUSED_TRANSFER:
-        raise ConfigurationError(f"accept={text!r} cannot be filed as it comes", "leave it out")
+        raise ConfigurationError(f"{setting('accept', text)} cannot be filed as it comes", "leave it out")
     names = [
         "as-stored",
         "uncompressed",
@@ -101,7 +102,7 @@ def _parse_syntax(text: str) -> str:
     ]
     near = difflib.get_close_matches(str(text), [name for name in names if name], 1)
     mend = f"did you mean {near[0]!r}?" if near else "give 'as-stored', 'uncompressed', or UIDs or keywords"
-    raise ConfigurationError(f"accept={text!r} is no transfer syntax", mend)
+    raise ConfigurationError(f"{setting('accept', text)} is no transfer syntax", mend)
 
 
 @lru_cache(maxsize=1)
