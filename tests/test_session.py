@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from dicomover import Mover, Node, ReceiverError
+from dicomover import Mover, Node, NodeError, NodeUnreachable, ReceiverError
 from dicomover.events import Refusal
+from dicomover.node import Timeouts
+from dicomover.outcome import Status
 from dicomover.session import Session
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.wire.connection import Connection
+from dicomover.wire.stop import Stop
 from peers import wait_until
+from wire_kit import listening
 
 NOTHING = Refusal(0.0, "nothing")
 
@@ -158,3 +163,24 @@ def test_events_are_delivered_while_another_starts(pacs: DemoPacs, tmp_path: Pat
         assert job.wait(30)
     assert job.summary().status.tolist() == ["success"]
     assert time.monotonic() - begun < 30
+
+
+def test_what_stops_a_batch_is_an_error_of_the_node_to_a_verb() -> None:
+    """A verb that loses the archive for good raises a NodeError with the reason, never the batch's own word for it."""
+    session = Session(Node("127.0.0.1", 1), "ME")
+    with pytest.raises(NodeUnreachable, match="gone for good"), session.lend_line(Timeouts()):
+        raise Stop(Status.FAILURE, "gone for good")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\x04\0\0\0\0\2\0\0", b"\x02\0\0\0\0\4\0\1\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n"]
+)
+def test_find_at_what_answers_otherwise(answer: bytes) -> None:
+    """Whatever answers an association request, `find` raises a NodeError that names where it asked."""
+
+    def serve(connection: Connection) -> None:
+        connection.read_pdu()
+        connection.send(answer)
+
+    with listening(serve) as node, pytest.raises(NodeError, match=str(node.port)):
+        Mover(node).find({"PatientID": "4711"})

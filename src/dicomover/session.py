@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
+from dicomover.errors import NodeUnreachable
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
 from dicomover.wire.lines import Line, Lines, Pool, open_lines
 from dicomover.wire.services import ECHO, FIND, RETRIEVE
-from dicomover.wire.stop import Controls
+from dicomover.wire.stop import Controls, Stop
 
 __all__ = ["Session"]
 
@@ -130,9 +131,12 @@ class Session:
     def lend_line(
         self, timeouts: Timeouts, controls: Controls | None = None, services: frozenset[str] = FIND
     ) -> Iterator[Line]:
-        """Lend a line to the archive for as long as this lasts."""
+        """Lend a line to the archive for as long as this lasts; raises NodeError if it is lost for good."""
         with self.use(), Line(self.pool, timeouts, controls or Controls(lambda _: None), services=services) as line:
-            yield line
+            try:
+                yield line
+            except Stop as stop:  # there is no batch to be stopped
+                raise NodeUnreachable(str(stop.result.error)) from stop
 
     def lend_lines(self, timeouts: Timeouts, most: int) -> contextlib.AbstractContextManager[Lines]:
         """Lend as many lines as may work side by side, `most` at most; raises NodeError if there is none."""
