@@ -11,16 +11,19 @@ import pytest
 
 from dicomover.errors import (
     LostBy,
+    ProtocolError,
 )
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.outcome import Ended
 from dicomover.testing._server import silence
+from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import parse_request
 from dicomover.wire.pdus import ABORT, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 from wire_kit import (
     NEVER,
+    SHORT,
     accept,
     answer,
     associated,
@@ -182,3 +185,29 @@ def test_an_idle_association_that_the_peer_has_left() -> None:
         while association.is_usable() and time.monotonic() < limit:
             time.sleep(0.01)
         assert not association.is_usable()
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (bytes.fromhex("15030300020246"), "this is TLS"),
+        (bytes.fromhex("16030100050100000100"), "this is TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "this is HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "this is SSH"),
+    ],
+)
+def test_what_else_listens_is_named(raw: bytes, name: str) -> None:
+    """A peer that speaks another protocol is told by its name, with the node and what to check."""
+
+    def serve(connection: Connection) -> None:
+        connection.read_pdu()
+        connection.send(raw)
+        connection.read_pdu()
+
+    with listening(serve) as node:
+        association = Association(node, "TESTER", SHORT)
+        with pytest.raises(ProtocolError, match=name) as caught:
+            association.open()
+        association.release()
+    assert str(node) in str(caught.value)
+    assert "check host and port" in str(caught.value)

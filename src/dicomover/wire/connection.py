@@ -33,6 +33,13 @@ __all__ = ["Connection", "Until", "Waker", "wait_forever"]
 _ASSOCIATION_PDU_CAP = 1 << 20
 _PDU_SECONDS = 60.0  # a PDU that has begun must end within this
 _READ = 1 << 18
+_OTHER_PROTOCOLS = {
+    b"\x15\x03": "; this is TLS: it wants to be spoken to in TLS",
+    b"\x16\x03": "; this is TLS: it wants to be spoken to in TLS",
+    b"HTTP/": "; this is HTTP",
+    b"SSH-": "; this is SSH",
+}
+"""What else may listen at a port, by its first bytes."""
 _SOON = 2.0  # seconds for a data set that a final response announces: many announce one and send none
 
 Until = Callable[[], float | None]
@@ -188,10 +195,12 @@ class Connection:
         kind, length = PDU_HEAD.unpack_from(self._buffer)
         cap = self.max_pdu if kind == P_DATA else _ASSOCIATION_PDU_CAP
         if not ASSOCIATE_RQ <= kind <= ABORT or length > cap:
-            raise self.refuse(f"a PDU of type {kind} and {length} bytes (allowed: {cap})", reason=1)
-        until = _no_later_than(time.monotonic() + _PDU_SECONDS, until)
-        while len(self._buffer) < 6 + length:
-            self._receive(until)
+            also = next((says for begin, says in _OTHER_PROTOCOLS.items() if self._buffer.startswith(begin)), "")
+            raise self.refuse(f"a PDU of type {kind} and {length} bytes (allowed: {cap}{also})", reason=1)
+        if len(self._buffer) < 6 + length:
+            until = _no_later_than(time.monotonic() + _PDU_SECONDS, until)
+            while len(self._buffer) < 6 + length:
+                self._receive(until)
         body = bytes(memoryview(self._buffer)[6 : 6 + length])
         del self._buffer[: 6 + length]
         return kind, memoryview(body)
@@ -310,7 +319,7 @@ class Connection:
         if due is Due.NEXT:
             while not parts:
                 self._read_fragments(until)
-        elif not parts:
+        elif not parts and (self._buffer or due is Due.SOON):
             # The message is whole: a connection that ends here, or goes on with nonsense, has been closed by whoever
             # found out, and the next request does not go over it.
             limit = time.monotonic() + (_SOON if due is Due.SOON else 0.0)

@@ -41,6 +41,8 @@ def decode_identifier(data: bytes, transfer_syntax: str) -> Dataset:
 
 def read_failed_uids(data: bytes, transfer_syntax: str) -> tuple[str, ...]:
     """Return what the Failed SOP Instance UID List (0008,0058) of a final response names; it may be anything."""
+    if not data:
+        return ()
     dataset = read_elements(data, implicit=transfer_syntax == ImplicitVRLittleEndian)
     named = read_texts(dataset, "FailedSOPInstanceUIDList")
     return tuple(filter(is_named, named or ()))
