@@ -120,8 +120,8 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
         if vr == "US":
             if length == 2:
                 command[keyword] = _US.unpack_from(raw, offset)[0]
-            elif length:  # some write four bytes; of several values, which no number of ours has, the first one stands
-                size = 4 if length == 4 else min(length, 2)
+            elif length:  # some count in four; of several values, which no number of ours has, the first one stands
+                size = 4 if length == 4 and keyword.startswith("NumberOf") else min(length, 2)
                 command[keyword] = int.from_bytes(raw[offset : offset + size], "little")
         elif vr == "AT":
             tags = [first << 16 | second for first, second in _TAG.iter_unpack(raw[offset : offset + length // 4 * 4])]
