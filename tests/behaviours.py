@@ -380,7 +380,7 @@ BEHAVIOURS = (
     _unasked(
         "find-key-of-another-vr",
         "an answer that says another value does not match, which is told",
-        *("not-found", "", "that do not match the request"),
+        *("not-found", "", "does not match the request"),
     ),
     _alike("find-very-deep", "what nobody asked for is not looked at", *_ALL_MOVED),
     *(
