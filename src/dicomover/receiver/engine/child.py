@@ -51,7 +51,13 @@ class _ToParent(logging.Handler):
 
 
 class _Child:
-    """One receiver and its line to the parent."""
+    """One receiver and its line to the parent.
+
+    The main thread reads orders, and may not wait for a disk, or the next order waits too: so `sync` has a thread of
+    its own. What has happened goes out on the outbox's thread, and waits there once the parent has UNDELIVERED events
+    that it has not worked off; associations then wait in `put`, and with them the senders. On the way out that wait is
+    ended first, or the outbox could not be closed.
+    """
 
     def __init__(self, orders: IO[bytes], writer: Writer) -> None:
         self._orders = orders

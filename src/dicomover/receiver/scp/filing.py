@@ -84,7 +84,12 @@ class Part:
 
 
 class Filing:
-    """Files instances below one folder.
+    """Files instances below one folder. Methods may be called from any thread.
+
+    A part lies beside its place from its first byte, so that giving it its name is one step within a folder, and a name
+    in the folder means a whole file. A name is taken by a hard link, which fails where something lies already: neither
+    two threads nor two processes nor the user can lose a file to it. `_unsynced` is what has its name and may be lost
+    in a power cut; it is let go of only after all of it was synced.
 
     Parameters
     ----------

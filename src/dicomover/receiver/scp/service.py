@@ -36,6 +36,11 @@ logger = logging.getLogger("dicomover.receiver")
 class Service:
     """A Storage SCP on threads of this process.
 
+    One thread, the listener, accepts connections and enforces deadlines; each association has a thread of its own that
+    sleeps in the kernel. `_associations` is shared between them under `_lock`; an association enters it before its
+    thread starts and leaves it as the last thing that its thread does, so that whoever is in it can be cut and joined.
+    What an association asks of us (`may_begin`, `tell_refusal`) runs on its thread.
+
     Parameters
     ----------
     settings
@@ -130,6 +135,8 @@ class Service:
         """Close the port, let what is in flight finish, and leave no thread behind."""
         if self._listener is None or self._thread is None or self._waker is None:
             return
+        # In this order: nobody new comes in, what is idle goes, what is in the middle of a message may finish, and only
+        # then is it cut, in two steps: its read first, then its write too.
         self._stopping = True
         self._waker.wake()
         self._thread.join()
