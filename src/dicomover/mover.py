@@ -355,13 +355,12 @@ class Mover:
         """Examine the way to the archive and from there to the destination; nothing moves.
 
         A C-ECHO, a C-FIND, whether the port is open on which the images should come, and two C-MOVEs of a study that
-        cannot exist: one to the Move Destination, and one to a destination that nobody has, to compare.
+        cannot exist: to the Move Destination, and to one that nobody has, to compare; what our receiver refused then.
 
         Returns
         -------
         DataFrame
-            One row per check: `check`, `result` (`ok`, `failed`, `unclear`, `skipped`), `found`, and `advice`: what to
-            do, or what to tell the archive's administrator.
+            One row per check: `check`, `result` (`ok`, `failed`, `unclear`, `skipped`), `found`, `advice`: what to do.
 
         Examples
         --------
@@ -381,14 +380,15 @@ class Mover:
             self._destination_node,
             bind=self._bind,
         )
+        number = self._session.pool.next_message_id
         try:
-            with self._session.use(listening=True):
-                return self._examine(replace(setup, port=self.port))
+            self._session.begin_job(setup.witness)
         except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
-            return self._examine(replace(setup, port=self._port, trouble=error))
-
-    def _examine(self, setup: Setup) -> pd.DataFrame:
-        return findings_table(diagnose(setup, self._session.pool.next_message_id))
+            return findings_table(diagnose(replace(setup, port=self._port, trouble=error), number))
+        try:
+            return findings_table(diagnose(replace(setup, port=self.port), number))
+        finally:
+            self._session.end_job(setup.witness)
 
     def plan(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from dicomover.cli.keys import keys_of, level_among, level_of_find
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
 from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
+from dicomover.doctor import findings_table, move_one_image
+from dicomover.errors import ReceiverError
 from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
@@ -131,9 +134,13 @@ def run_doctor(given: Arguments) -> int:
         destination, folder = _find_receiver(given)
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        findings = given.make_mover(
-            destination=destination, receive=folder, port=given.listen, bind=given.bind
-        ).diagnose()
+        mover = given.make_mover(destination=destination, receive=folder, port=given.listen, bind=given.bind)
+        with contextlib.ExitStack() as open_meanwhile:
+            with contextlib.suppress(ReceiverError):  # which is one of the findings
+                open_meanwhile.enter_context(mover)
+            findings = mover.diagnose()
+            if given.one_image and not (findings["result"] == "failed").any():
+                findings = pd.concat([findings, findings_table([move_one_image(mover)])], ignore_index=True)
     failed = findings[findings["result"] == "failed"]
     if given.as_records:
         click.echo(render_json(findings))

@@ -95,6 +95,8 @@ class Arguments:
     folder: Path | None = None
     seal: bool = False
     locked_only: bool = False
+    # of the doctor
+    one_image: bool = False
 
     @property
     def node(self) -> Node:

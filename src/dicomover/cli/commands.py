@@ -258,8 +258,8 @@ def echo(**given: Any) -> int:
 def doctor(**given: Any) -> int:
     """Find out why nothing arrives: examine the way to the archive, and from there to who receives.
 
-    Asks the archive for a C-ECHO, a C-FIND and C-MOVEs of a study that cannot exist; nothing moves. Name who
-    receives as for a move: -aem, or -od and --port.
+    Asks the archive for a C-ECHO, a C-FIND and C-MOVEs of a study that cannot exist; nothing moves, unless
+    --one-image asks for one. Name who receives as for a move: -aem, or -od and --port.
 
     \b
     Can the archive send to us?

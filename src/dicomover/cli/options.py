@@ -222,6 +222,11 @@ EXAMINED = [
         help="We should receive, on this port.",
     ),
     BIND,
+    click.option(
+        "--one-image",
+        is_flag=True,
+        help="Move one real image too: only that shows whether the archive reaches the port of a destination it knows.",
+    ),
 ]
 
 LISTENING = [

@@ -306,4 +306,5 @@ def findings_text(findings: pd.DataFrame) -> str:
         pairs += [("", f"-> {advice!s}")] if advice else []
     counts = results.value_counts()
     words = ", ".join(f"{counts[name]} {name}" for name in ("ok", "failed", "unclear", "skipped") if name in counts)
-    return f"{facts(pairs, width=terminal_width())}\n\n{words}; nothing was moved"
+    moved = "one image was moved" if "one image" in set(checks[results == "ok"]) else "nothing was moved"
+    return f"{facts(pairs, width=terminal_width())}\n\n{words}; {moved}"

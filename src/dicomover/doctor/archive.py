@@ -1,137 +1,34 @@
-"""Why does nothing arrive? One check after the other between us, the archive and the destination, with what to do."""
+"""From us to the archive and from there to the destination: association, C-ECHO, C-FIND, and a C-MOVE of nothing."""
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import os
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable
 
-import pandas as pd
 from pydicom.uid import generate_uid
 
+from dicomover.doctor.destination import find_own_address
+from dicomover.doctor.findings import NOBODY, Check, Setup, describe_stranger
 from dicomover.errors import (
-    AssociationLost,
     AssociationRejected,
     ContextRejected,
     LostBy,
     NodeError,
     NodeUnreachable,
-    ProtocolError,
     QueryRefused,
-    ReceiverError,
 )
 from dicomover.identifier import Identifier, Level, Model, find_dataset
-from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Ended, describe
 from dicomover.text.face import advise
 from dicomover.wire.association import Association
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["COLUMNS", "NOBODY", "Check", "Setup", "diagnose", "findings_table"]
+__all__ = ["Archive", "check_association", "check_echo", "check_find", "check_move"]
 
-Verdict = Literal["ok", "failed", "unclear", "skipped"]
-COLUMNS = ("check", "result", "found", "advice")
-NOBODY = "NOBODY-DICOMOVER"
-"""An AE title that no archive should know, to tell what it says of one that it does not know."""
-
-_PATIENCE = 60.0  # seconds for a response, where nobody has set a limit
 _SHORT_OF_RESOURCES = range(0xA700, 0xA800)
 _NOT_ALLOWED = (0x0122, 0x0124, 0x0211)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: what was checked, how it went, what was seen, and what to do."""
-
-    check: str
-    result: Verdict
-    found: str
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is examined.
-
-    Attributes
-    ----------
-    node
-        The archive.
-    ae_title
-        What we call ourselves.
-    timeouts
-        How long to wait for what.
-    destination
-        The Move Destination's AE title, None if nobody receives.
-    destination_node
-        Where a third party listens, if that is known.
-    port
-        Where we listen, if we receive.
-    bind
-        The address that we listen on; None is every one.
-    trouble
-        Why we cannot listen or write although we should receive; None if we can.
-    """
-
-    node: Node
-    ae_title: str
-    timeouts: Timeouts
-    destination: str | None = None
-    destination_node: Node | None = None
-    port: int | None = None
-    bind: str | None = None
-    trouble: ReceiverError | None = None
-
-
-def diagnose(setup: Setup, next_message_id: Callable[[], int]) -> list[Check]:
-    """Examine the way from us to the archive and from the archive to the destination; nothing moves.
-
-    Parameters
-    ----------
-    setup
-        Who takes part.
-    next_message_id
-        Numbers our messages.
-
-    Returns
-    -------
-    list of Check
-        Always the same five, in the order of the way; what a failure makes impossible is skipped.
-    """
-    if setup.timeouts.dimse is None:  # a batch may wait for a tape; what is asked here is on none
-        setup = replace(setup, timeouts=replace(setup.timeouts, dimse=_PATIENCE))
-    return list(_checks(setup, _Archive(setup, next_message_id)))
-
-
-def findings_table(checks: list[Check]) -> pd.DataFrame:
-    """Return the findings as a table: `check`, `result`, `found`, `advice`, all of dtype string."""
-    rows = [(item.check, item.result, item.found, item.advice or None) for item in checks]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
-
-
-def _checks(setup: Setup, archive: _Archive) -> Iterator[Check]:
-    try:
-        yield (opened := _open(setup, archive))
-        if opened.result == "failed":
-            gone = "there is no association to ask on"
-            yield Check("C-ECHO", "skipped", gone)
-            yield Check("C-FIND", "skipped", gone)
-            yield _destination(setup)
-            yield Check("C-MOVE", "skipped", gone)
-            return
-        yield _echo(archive)
-        yield _find(setup, archive)
-        yield _destination(setup)
-        yield _move(setup, archive)
-    finally:
-        archive.release()
-
-
-class _Archive:
+class Archive:
     """The archive, on an association that is opened anew when a check has cost us the last one."""
 
     def __init__(self, setup: Setup, next_message_id: Callable[[], int]) -> None:
@@ -154,6 +51,7 @@ class _Archive:
             self._association = None
 
     def echo(self) -> None:
+        """Send a C-ECHO."""
         association, number = self.associated()
         association.echo(number)
 
@@ -176,7 +74,8 @@ class _Archive:
 # --- from us to the archive
 
 
-def _open(setup: Setup, archive: _Archive) -> Check:
+def check_association(setup: Setup, archive: Archive) -> Check:
+    """Examine whether the archive accepts us."""
     try:
         archive.associated()
     except NodeError as error:
@@ -184,13 +83,13 @@ def _open(setup: Setup, archive: _Archive) -> Check:
             return Check("association", "failed", error.what, _rejected(setup, error))
         if isinstance(error, NodeUnreachable):
             return Check("association", "failed", error.what, error.mend)
-        return Check("association", "failed", _strange(setup, error), _who_is_it(setup))
+        return Check("association", "failed", describe_stranger(setup, error), _who_is_it(setup))
     return Check("association", "ok", f"{setup.node} accepts {setup.ae_title!r}")
 
 
 def _us(setup: Setup) -> str:
     """Say what an administrator has to know of us."""
-    address = _own_address(setup.node)
+    address = find_own_address(setup.node)
     words = f"AE title {setup.ae_title!r}, " + (f"address {address}" if address else "this machine's address")
     return words if setup.port is None else f"{words}, port {setup.port}"
 
@@ -208,15 +107,6 @@ def _rejected(setup: Setup, error: AssociationRejected) -> str:
     return f"ask the archive's administrator what it allows, and tell them: {_us(setup)}"
 
 
-def _strange(setup: Setup, error: NodeError) -> str:
-    """Say what listens there instead of an archive that accepts us."""
-    if isinstance(error, ProtocolError):
-        return f"what listens on {setup.node.host} port {setup.node.port} answers, but not in DICOM"
-    if isinstance(error, AssociationLost) and error.by is LostBy.CLOSED:
-        return f"{setup.node} closed the connection upon our association request"
-    return str(error)
-
-
 def _who_is_it(setup: Setup) -> str:
     return (
         f"check host and port: is it an archive that listens there, and without TLS? If so, it may not know us "
@@ -224,7 +114,8 @@ def _who_is_it(setup: Setup) -> str:
     )
 
 
-def _echo(archive: _Archive) -> Check:
+def check_echo(archive: Archive) -> Check:
+    """Examine whether it answers at all."""
     try:
         archive.echo()
     except ContextRejected as error:
@@ -234,7 +125,8 @@ def _echo(archive: _Archive) -> Check:
     return Check("C-ECHO", "ok", "the archive answers")
 
 
-def _find(setup: Setup, archive: _Archive) -> Check:
+def check_find(setup: Setup, archive: Archive) -> Check:
+    """Examine whether it answers queries."""
     model = Model.STUDY
     try:
         try:
@@ -275,92 +167,11 @@ def _refused_find(status: int | None) -> str:
     return "look at the archive's log"
 
 
-# --- where the images should come
-
-
-def _destination(setup: Setup) -> Check:
-    if setup.trouble is not None:
-        return Check("our port", "failed", setup.trouble.what, setup.trouble.mend)
-    if setup.port is not None:
-        return _own_port(setup, setup.port)
-    if setup.destination_node is not None:
-        return _third_party(setup, setup.destination_node)
-    if setup.destination is not None:
-        found = f"{setup.destination!r} is known to us by its AE title only"
-        return Check("destination", "skipped", found, "name it as AET@host:port to have it examined")
-    return Check("destination", "skipped", "nobody is named to receive")
-
-
-def _own_port(setup: Setup, port: int) -> Check:
-    address, bound = _own_address(setup.node), _bound(setup.bind)
-    if bound is not None and Node(bound, port).is_loopback and not setup.node.is_loopback:
-        advice = "listen on every address; the archive cannot reach a loopback address of ours"
-        return Check("our port", "failed", f"we listen on {bound} only", advice)
-    here = bound or address or "127.0.0.1"
-    try:
-        socket.create_connection((here, port), timeout=5).close()
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        found = f"no connection to {here} port {port} from this machine ({why})"
-        return Check("our port", "failed", found, "does a firewall on this machine close it?")
-    if setup.node.is_loopback:
-        advice = f"the archive has to have this port for {setup.ae_title!r}; only a move can show"
-        return Check("our port", "ok", f"we listen on {here} port {port}", advice)
-    if bound is not None and address is not None and bound != address:
-        found = f"we listen on {bound} only, but go to the archive from {address}"
-        advice = f"listen on every address, or see that the archive has {bound} for {setup.ae_title!r}"
-        return Check("our port", "unclear", found, advice)
-    where = address or "this machine's address"
-    advice = (
-        f"the archive has to know {setup.ae_title!r} at {where}, port {port}; whether a firewall lets it in, "
-        "only a move can show"
-    )
-    return Check("our port", "ok", f"we listen on {here} port {port}", advice)
-
-
-def _bound(bind: str | None) -> str | None:
-    """Return the one address that we listen on; None if it is every one."""
-    try:
-        return None if not bind or ipaddress.ip_address(bind).is_unspecified else bind
-    except ValueError:
-        return bind
-
-
-def _own_address(node: Node) -> str | None:
-    """Return the address of this machine as the archive sees it, if the route says so; nothing is sent."""
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(node.host, node.port, type=socket.SOCK_DGRAM):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.connect(address)
-                return str(probe.getsockname()[0])
-    except OSError:
-        pass
-    return None
-
-
-def _third_party(setup: Setup, node: Node) -> Check:
-    association = Association(node, setup.ae_title, setup.timeouts)
-    try:
-        association.open()
-        association.echo(1)
-    except (AssociationRejected, ContextRejected) as error:
-        advice = "it listens, but is not open to us; it may be open to the archive"
-        return Check("destination", "unclear", error.what, advice)
-    except NodeUnreachable as error:
-        if error.code == errno.ECONNREFUSED:
-            return Check("destination", "failed", error.what, "is it running, and is this its port?")
-        return Check("destination", "unclear", error.what, "we cannot reach it from here; perhaps the archive can")
-    except NodeError as error:
-        return Check("destination", "failed", _strange(replace(setup, node=node), error), "is this its port?")
-    finally:
-        association.release()
-    return Check("destination", "ok", f"{node} answers us", "whether the archive reaches it too, only a move can show")
-
-
 # --- from the archive to there
 
 
-def _move(setup: Setup, archive: _Archive) -> Check:
+def check_move(setup: Setup, archive: Archive) -> Check:
+    """Examine whether it knows who should receive, as far as a C-MOVE of nothing can show."""
     if setup.destination is None:
         return Check(
             "C-MOVE", "skipped", "nobody is named to receive", advise("name who receives: a destination, or us")

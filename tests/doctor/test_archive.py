@@ -234,7 +234,7 @@ def test_a_loopback_address_cannot_be_reached_by_an_archive_elsewhere(monkeypatc
 
 def test_an_address_that_is_not_the_one_of_the_route_is_unclear(monkeypatch: pytest.MonkeyPatch) -> None:
     """With several interfaces the archive may have the wrong one."""
-    monkeypatch.setattr("dicomover.doctor._own_address", lambda _: "192.0.2.8")
+    monkeypatch.setattr("dicomover.doctor.destination.find_own_address", lambda _: "192.0.2.8")
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
     archive = Node("pacs.invalid", 104, ae_title="ARCHIVE")
     finding = examine(archive, "MOVESCU", port=11112, bind="192.0.2.7")["our port"]
@@ -320,7 +320,7 @@ def test_a_port_that_is_taken_is_a_finding_and_the_rest_is_examined(run: Shell, 
     with DemoPacs([]) as pacs, silent() as port:
         ran = run("doctor", "-od", tmp_path, "--port", port, *peer(pacs))
     assert ran.code == 1
-    assert f"our port     failed  address '127.0.0.1' with port {port} cannot be listened on" in ran.out
+    assert f"our port     failed  port {port} cannot be listened on" in ran.out
     assert "another program listens there" in ran.out
     assert "C-FIND       ok " in ran.out
 
