@@ -12,6 +12,7 @@ import pytest
 
 from dicomover.batch.ledger import Ledger
 from dicomover.batch.work import OpenRow, SharedMove, Verdict
+from dicomover.errors import ReceiverError
 from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import Counters, Ended, Status
@@ -247,3 +248,19 @@ def test_numbers_of_all_moves() -> None:
     ledger.claim(begun(ledger), resolution("1", "2"))
     ledger.claim(begun(ledger), resolution("2", "3"))
     assert ledger.numbers() == [0, 1, 2]
+
+
+def test_what_could_not_be_made_safe_stands_in_its_row() -> None:
+    """A row whose images came keeps its verdict, and says so if the receiver cannot tell whether they are safe."""
+
+    def record(*_: object) -> None:
+        raise ReceiverError("the receiver's process does not answer", "run it again")
+
+    batch = parse_requests([{"StudyInstanceUID": "1.2.1"}])
+    ledger = Ledger(batch, itertools.count().__next__, lambda _: None, record=record)
+    row = begun(ledger)
+    with pytest.raises(ReceiverError):
+        ledger.end(row, Result(Status.SUCCESS))
+    (result,) = ledger.results()
+    assert result.status is Status.SUCCESS
+    assert result.error == "perhaps not yet safe on disk: the receiver's process does not answer"

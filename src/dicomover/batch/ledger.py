@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from dicomover.batch.arrivals import RunningMove
 from dicomover.batch.work import OpenRow, SharedMove, Verdict
+from dicomover.errors import ReceiverError
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier, Request
 from dicomover.journal import Manifest
@@ -232,6 +233,9 @@ class Ledger:
             return
         try:
             self._record(row, result)
+        except ReceiverError as error:  # its images came: that nobody can say whether they are safe stands beside it
+            result.error = "; ".join(filter(None, (result.error, f"perhaps not yet safe on disk: {error.what}")))
+            raise
         finally:  # a journal that fails stops the batch, but hides no result
             with self._lock:
                 for move in row.moves:
