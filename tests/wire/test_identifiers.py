@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_text, read_texts
+from dicomover.attributes.uid import is_named
 from dicomover.errors import (
     ProtocolError,
 )
 from dicomover.identifier import Model
 from dicomover.testing._elements import encode
 from dicomover.wire.connection import Connection
+from dicomover.wire.identifiers import read_failed_uids
 from dicomover.wire.messages import Message
 from wire_kit import (
     EXPLICIT,
@@ -113,3 +118,24 @@ def test_find_answers_are_plain_text(caplog: pytest.LogCaptureFixture) -> None:
     assert {keyword: read_text(found, keyword) for keyword in values} == values
     assert read_texts(found, "ModalitiesInStudy") == ["ct", "sr"]
     assert "canary" not in caplog.text.lower()
+
+
+MANY = [f"1.2.840.99999.{n}" for n in range(10_000)]
+
+
+@pytest.mark.parametrize("vr", ["UN", "OB", "UT", "UC"])
+@pytest.mark.parametrize("uids", [MANY[:1], MANY], ids=["one", "ten-thousand"])
+def test_a_failed_list_in_any_vr_that_can_hold_it(vr: str, uids: list[str]) -> None:
+    """A list of more than 64 KiB cannot be UI in Explicit VR (PS3.5 section 6.2.2): as whatever it came, it is told."""
+    value = "\\".join(uids).encode()
+    value += b"\0" * (len(value) % 2)
+    data = b"\x08\x00\x58\x00" + vr.encode() + b"\0\0" + struct.pack("<L", len(value)) + value
+    assert read_failed_uids(data, EXPLICIT) == tuple(uids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=80), implicit=st.booleans())
+def test_a_failed_list_of_any_bytes(data: bytes, implicit: bool) -> None:
+    """Whatever stands where the list should, nothing but UIDs is told, and nothing is raised."""
+    for raw in (data, b"\x08\x00\x58\x00" + data):
+        assert all(map(is_named, read_failed_uids(raw, IMPLICIT if implicit else EXPLICIT)))
