@@ -172,7 +172,7 @@ def convert(element: Element, vr: str, around: Iterable[Dataset]) -> list[str]:
             if vr not in TEXTS:
                 raise Unreadable from None
     codecs = _codecs(around) if _is_local(element, vr) else ()
-    texts = _split(decode(value, codecs), vr if sent not in TEXTS else sent)
+    texts = _split(decode(value, codecs), vr if vr in TEXTS else sent)
     return texts if any(texts) else []
 
 
