@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dicomover import Mover, NodeUnreachable, RequestError, Timeouts, read_requests
+from dicomover import Mover, NodeUnreachable, Timeouts, read_requests
 from peers import (
     DOWN,
     HERE,
@@ -209,7 +209,7 @@ def test_plan_counts_without_the_archives_counts(archive: Archive) -> None:
 
 
 def test_patient_root_without_patient_id_moves_nothing(archive: Archive, tmp_path: Path) -> None:
-    """A Patient Root C-MOVE without PatientID is success, 0 moved, at dcmqrscp; `auto` never sends one."""
+    """A Patient Root C-MOVE without PatientID is success, 0 moved, at dcmqrscp; we never send one, but look it up."""
     study = archive.holding.study("00123")
     with storescp(tmp_path, archive.ports[THERE]) as incoming:
         keys = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study.study_instance_uid}")
@@ -217,8 +217,8 @@ def test_patient_root_without_patient_id_moves_nothing(archive: Archive, tmp_pat
         assert not files_in(incoming)
         assert only(sending(archive).move({"StudyInstanceUID": study.study_instance_uid})).status == "success"
         assert len(files_in(incoming)) == 4
-    with pytest.raises(RequestError, match="PatientID: is missing"):
-        sending(archive, model="patient").move({"StudyInstanceUID": study.study_instance_uid})
+        row = only(sending(archive, model="patient").move({"StudyInstanceUID": study.study_instance_uid}))
+        assert (row.status, row.completed) == ("success", 4), row.error
 
 
 @pytest.mark.parametrize(
@@ -409,15 +409,17 @@ def test_the_archive_is_restarted_between_two_moves(tmp_path: Path) -> None:
 
 
 def test_the_models_that_an_archive_does_not_offer(tmp_path: Path) -> None:
-    """An archive without Study Root refuses that presentation context, and the row says to try the other model."""
+    """An archive without Study Root is asked in Patient Root; if Study Root is wanted, the row says what it lacks."""
     archive = dcmqrscp(tmp_path, MADE[:2], "-QS")
     try:
         mover = receiving(archive, tmp_path / "in")
-        row = only(mover.move({"AccessionNumber": "00123"}))
+        row = only(mover.move({"AccessionNumber": "00123"}, model="study"))
         assert row.status == "failure"
         assert "does not offer C-FIND (Study Root)" in row.error
-        row = only(mover.move({"PatientID": "P-0042", "AccessionNumber": "00123"}))
+        row = only(mover.move({"AccessionNumber": "00123"}))
         assert (row.status, row.received) == ("success", 4), row.error
+        row = only(mover.move({"PatientID": "P-0042", "AccessionNumber": "00007"}))
+        assert row.status == "not-found", row.error
     finally:
         archive.stop()
 
