@@ -253,6 +253,36 @@ def test_what_we_refused_is_tied_as_far_as_it_says(refusal: Refusal, refused: in
     assert (move.refused.total(), move.unclear.total()) == (refused, unclear)
 
 
+@pytest.mark.parametrize(
+    ("study", "refused", "stray", "is_reached"),
+    [("1", [1, 0], [0, 0], True), ("2", [0, 1], [0, 0], True), ("9", [0, 0], [1, 1], False)],
+)
+def test_what_no_move_asked_for_is_counted_for_each(
+    study: str, refused: list[int], stray: list[int], is_reached: bool
+) -> None:
+    """What we refused is never lost: of one C-MOVE it shows all that the archive knows the way, of none it is told."""
+    one, two = moves = running(0), running(1, message_id=8, study="2")
+    tally = tally_of(one, two)
+    tally.add_refusal(Refusal(1.0, "broken", 0xA900, "ARCHIVE", "1.1", study, originator_ae_title="ARCHIVE"))
+    assert [move.refused.total() for move in moves] == refused
+    assert [move.stray.total() for move in moves] == stray
+    assert [move.unclear.total() for move in moves] == [0, 0]
+    assert tally.is_reached == is_reached
+    one.begin()
+    assert not one.stray
+
+
+@pytest.mark.parametrize(("study", "is_reached"), [("1", True), ("9", False)])
+def test_what_comes_for_one_shows_the_way_is_open(study: str, is_reached: bool) -> None:
+    """Before the first C-MOVE has ended its arrivals speak for the others, and go on to do so after its end."""
+    move = running()
+    tally = tally_of(move)
+    assert not tally.is_reached
+    tally.add(arrival(study_instance_uid=study))
+    tally.end(move)
+    assert tally.is_reached == is_reached
+
+
 def test_the_first_reason_of_each_status_is_kept() -> None:
     """However many instances are refused, what is kept of the reasons is bounded; a new attempt begins anew."""
     move = running()

@@ -143,6 +143,26 @@ def test_an_archive_that_reached_us_is_not_asked_for_our_address(what: str) -> N
     assert "address" not in sentence
 
 
+@pytest.mark.parametrize(("code", "moved", "failed"), [(0xA702, 0, 3), (0x0000, 3, 0)])
+def test_what_we_refused_of_something_else_is_told(code: int, moved: int, failed: int) -> None:
+    """Whoever sent it, no firewall is in the way; if it was not the archive, the archive's address for us is wrong."""
+    stray = Situation("ME", 11112, 3, 0, stray={0xA900: 2}, reasons={0xA900: "command and data set differ"})
+    sentence = str(said(code, Counters(moved, failed, 0), stray))
+    assert "firewall" not in sentence
+    assert "nothing arrived" not in sentence
+    assert "which address and port" in sentence.replace("to which", "which")
+    refused = "we refused 2 meanwhile of something else: their command and data set disagree (command and data set"
+    assert refused in sentence
+    here = str(said(0xB000, Counters(2, 1, 0), replace(stray, received=2)))
+    assert "something else" not in here, "what belongs to others is no remark where something has come"
+
+
+def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
+    """An archive that calls our AE title unknown is believed, whatever somebody else has sent."""
+    stray = Situation("ME", 11112, 3, 0, stray={0x0124: 2})
+    assert "administrator to add the AE title 'ME'" in str(said(0xA801, Counters(), stray))
+
+
 def test_the_offending_element_is_a_tag() -> None:
     """An OffendingElement is named by its tag."""
     assert "(0008,0050)" in str(said(0xA900, Counters(), THIRD, offending="(0008,0050)"))
@@ -185,7 +205,7 @@ def test_the_sentence_cannot_know_the_request() -> None:
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
     assert set(Situation.__slots__) == {
         *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends"),
-        *("foreign", "reasons", "repeated", "turned_away", "unclear"),
+        *("foreign", "reasons", "repeated", "stray", "turned_away", "unclear"),
     }
 
 

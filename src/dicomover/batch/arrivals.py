@@ -72,6 +72,8 @@ class RunningMove:
         Instances that we refused, by the C-STORE status that we answered.
     unclear
         The same of instances that could not be tied to a C-MOVE: they may be anybody's.
+    stray
+        The same of instances of something that no running C-MOVE has asked for: another study, say.
     reasons
         Why we refused the first of them, by the C-STORE status.
     turned_away
@@ -97,6 +99,7 @@ class RunningMove:
         "refused",
         "repeated",
         "sop_uids",
+        "stray",
         "turned_away",
         "twins",
         "unclear",
@@ -118,6 +121,7 @@ class RunningMove:
         self.last_arrival = 0.0
         self.refused: Counter[int] = Counter()
         self.unclear: Counter[int] = Counter()
+        self.stray: Counter[int] = Counter()
         self.reasons: dict[int, str] = {}
         self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
         self._patients = self._studies = self._series = self._instances = NOTHING
@@ -131,7 +135,7 @@ class RunningMove:
         self._instances = identifier.uids(Level.IMAGE)
         self._again = set() if self.sop_uids else None
         self.repeated = 0
-        for noted in (self.refused, self.unclear, self.reasons, self.turned_away):
+        for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
             noted.clear()
 
     @property
@@ -256,10 +260,16 @@ class Tally:
         The Move Destination's, which is ours.
     scp
         Where they arrive.
+
+    Attributes
+    ----------
+    is_reached
+        Whether anything of a C-MOVE has come, taken or refused: the archive knows the way. Once True it stays so.
     """
 
     def __init__(self, ae_title: str, scp: StorageSCP) -> None:
         self.scp = scp
+        self.is_reached = False
         self._ae_title = ae_title
         self._running: dict[int, RunningMove] = {}
         self._changed = threading.Condition(threading.RLock())
@@ -288,6 +298,7 @@ class Tally:
             if not moves:
                 for move in self._running.values():
                     move.foreign += self._originates(move, arrival)
+            self.is_reached = self.is_reached or bool(moves)
             new = [move.number for move in moves if move.take(arrival)]
             self._changed.notify_all()
             return new
@@ -295,15 +306,24 @@ class Tally:
     def add_refusal(self, refusal: Refusal) -> None:
         """Note what our receiver refused; what is no instance of ours may be anybody's."""
         with self._changed:
-            for move in self._running.values():
-                if refusal.status is None:
+            if refusal.status is None:
+                for move in self._running.values():
                     self._note(move, refusal)
-                    continue
-                is_covered = self._originates(move, refusal) or move.covers_refused(refusal)
-                if is_covered is not False:
-                    (move.refused if is_covered else move.unclear)[refusal.status] += 1
-                    move.reasons.setdefault(refusal.status, refusal.why)
+            else:
+                self._count_refused(refusal, refusal.status)
             self._changed.notify_all()
+
+    def _count_refused(self, refusal: Refusal, status: int) -> None:
+        """Count an instance that we refused for the C-MOVEs that it is of; for each, if it is of none of them."""
+        moves = self._running.values()
+        covered = [self._originates(move, refusal) or move.covers_refused(refusal) for move in moves]
+        is_stray = not any(is_covered is not False for is_covered in covered)
+        self.is_reached = self.is_reached or any(covered)
+        for move, is_covered in zip(moves, covered, strict=True):
+            if is_covered is not False or is_stray:
+                kind = move.refused if is_covered else move.stray if is_stray else move.unclear
+                kind[status] += 1
+                move.reasons.setdefault(status, refusal.why)
 
     def _originates(self, move: RunningMove, event: Arrival | Refusal) -> bool:
         """Tell whether the archive says that something is of a C-MOVE."""

@@ -31,11 +31,13 @@ class Situation:
     missing
         How many instances are not there of those that the archive listed.
     sends
-        Whether the archive is known to send to this destination, since something of the batch has moved.
+        Whether the archive is known to send to this destination, since something of the batch has come there.
     repeated
         Sub-operations that brought what had come already.
     unclear
         Instances that our own receiver refused meanwhile and that could not be tied to a request, by C-STORE status.
+    stray
+        The same of instances of something that no running request has asked for.
     reasons
         Why the first of them was refused, by C-STORE status.
     turned_away
@@ -60,6 +62,7 @@ class Situation:
     turned_away: Mapping[tuple[Refused, str, str], int] = field(default_factory=dict)
     bind: str | None = None
     foreign: int = 0
+    stray: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def is_reached(self) -> bool:
@@ -111,6 +114,9 @@ def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
         for code, number in situation.unclear.items():
             said = situation.reason(code)
             parts.append(f"we refused {number} meanwhile that do not say what they belong to: {said}")
+        for code, number in situation.stray.items():
+            if not situation.received:
+                parts.append(f"we refused {number} meanwhile of something else: {situation.reason(code)}")
         for (what, why, mend), number in sorted(situation.turned_away.items(), key=lambda item: -item[1])[:_MOST_SAID]:
             parts.append(f"we refused {count_of(number, _NOUNS[what])} meanwhile: {why}{mend and f' ({mend})'}")
     return "; ".join(part for part in parts if part) or None
@@ -139,6 +145,9 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
         return f"the archive reports {claimed} moved, but nothing that was asked for came; ask its administrator"
     if claimed and situation.received == 0 and (situation.refused or situation.unclear):
         return f"the archive reports {claimed} moved, but we took none of it"
+    if claimed and situation.received == 0 and situation.stray:
+        ask = "ask its administrator what it sends, and to which address and port"
+        return f"the archive reports {claimed} moved, but nothing that was asked for came; {ask}{_listening(situation)}"
     if claimed and situation.received == 0:
         here = situation.port is not None
         where = "nothing arrived here" if here else f"{situation.destination!r} has none of it"
@@ -193,6 +202,9 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     if code == 0xA702 and is_reached:
         again = "run it again; if the same instances fail each time, it cannot send them"
         return f": the archive does send to {situation.destination!r}; {again}: give its administrator the UIDs"
+    if code == 0xA702 and situation.stray:
+        check = f"check which address and port it has for {situation.destination!r}{_listening(situation)}"
+        return f": something does reach {situation.destination!r}; if that was not the archive, {check}"
     if code == 0xA702:
         check = f"check {where} there, the firewall, and that such images are accepted"
         return f": the archive could not send to {situation.destination!r}; {check}{_listening(situation)}"

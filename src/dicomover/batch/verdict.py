@@ -33,7 +33,7 @@ class Facts:
     cancelled
         Whether somebody has asked to cancel.
     sends
-        Whether something of the batch has moved: the archive does send there.
+        Whether something of the batch has come there, taken or refused: the archive does send there.
     """
 
     destination: str
@@ -87,6 +87,7 @@ def judge_move(
         turned_away=dict(running.turned_away),
         bind=facts.bind,
         foreign=running.foreign,
+        stray=dict(running.stray),
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:
@@ -107,7 +108,7 @@ def judge_move(
         target.expected,
         there,
         refused,
-        turned_away=running.turned_away.total() + running.unclear.total(),
+        turned_away=running.turned_away.total() + running.unclear.total() + running.stray.total(),
     )
     can_change = not is_doubted or evidence.passing
     return Verdict(

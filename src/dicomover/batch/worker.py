@@ -321,7 +321,7 @@ class Worker:
             port=None if scp is None else scp.port,
             trouble="" if scp is None or scp.failed is None else str(scp.failed),
             cancelled=self._controls.cancelled,
-            sends=self._ledger.has_moved,
+            sends=self._ledger.has_moved or (self._tally is not None and self._tally.is_reached),
             bind=self._settings.bind,
         )
 
