@@ -267,6 +267,7 @@ def weigh(
     """Return how many instances have moved, and how many should have, as far as anything says; facts as for `judge`.
 
     Where counters of 16 bits cannot say what C-FIND counted, and say what they would say then, that is it.
+    Where as many are completed as C-FIND counted, those with a warning are among them: some archives count them twice.
 
     Examples
     --------
@@ -278,6 +279,8 @@ def weigh(
         stopped = counters.completed == MOST_COUNTED
         if stopped or (claimed < expected and (expected - claimed) % _ROUND == 0):
             claimed = due = expected
+    if expected is not None and counters.completed == expected >= (counters.warning or 0) and not counters.failed:
+        claimed, due = expected, _total(expected, counters.remaining)
     moved = claimed if received is None else received
     if due is not None and received is not None:
         due = max(due - repeated, 0)
