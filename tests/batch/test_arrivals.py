@@ -150,6 +150,13 @@ def test_last_sign() -> None:
     assert (tally.last_sign(one), tally.last_sign(two)) == (5.0, 0.0)
 
 
+def test_whether_somebody_has_called_since_it_began() -> None:
+    """Only what the receiver was busy with after the beginning of the latest attempt speaks for the way to us."""
+    before, move = time.monotonic(), running()
+    assert not tally_of(move, last_activity=before).was_called(move)
+    assert tally_of(move, last_activity=time.monotonic() + 1).was_called(move)
+
+
 def test_waiting_ends_when_all_is_here() -> None:
     """A wait ends with the last instance that is due, received or refused, from whichever thread it comes."""
     move = running()

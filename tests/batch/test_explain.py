@@ -157,6 +157,15 @@ def test_what_we_refused_of_something_else_is_told(code: int, moved: int, failed
     assert "something else" not in here, "what belongs to others is no remark where something has come"
 
 
+def test_an_association_that_brought_nothing_shows_that_the_way_is_open() -> None:
+    """Nobody looks for a firewall; it may have been the archive, and may have been somebody else."""
+    sentence = str(said(0xA702, Counters(0, 3, 0), Situation("ME", 11112, 3, 0, called=True)))
+    assert "firewall" not in sentence
+    assert "something does reach 'ME'; if it was the archive, its log says why" in sentence
+    assert "else check which address and port it has for us (we listen on port 11112" in sentence
+    assert "administrator to add" in str(said(0xA801, Counters(), Situation("ME", 11112, 3, 0, called=True)))
+
+
 def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
     """An archive that calls our AE title unknown is believed, whatever somebody else has sent."""
     stray = Situation("ME", 11112, 3, 0, stray={0x0124: 2})
@@ -204,7 +213,7 @@ def test_the_sentence_cannot_know_the_request() -> None:
     """Neither the function nor its values can carry a key of the request."""
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
     assert set(Situation.__slots__) == {
-        *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends"),
+        *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends", "called"),
         *("foreign", "reasons", "repeated", "stray", "turned_away", "unclear"),
     }
 

@@ -12,8 +12,9 @@ from dicomover import (
     Mover,
     Timeouts,
 )
+from dicomover.errors import AssociationLost, LostBy
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
-from peers import data_sets_in
+from peers import ONCE, data_sets_in
 
 
 @pytest.fixture
@@ -132,3 +133,22 @@ def test_stragglers_that_nobody_counts(pacs: DemoPacs, tmp_path: Path) -> None:
         summary = mover.move({"StudyInstanceUID": pacs.study("MANY").study_instance_uid})
     assert summary["status"].tolist() == ["success"]
     assert summary["received"].tolist() == [60]
+
+
+@pytest.mark.parametrize("comes", [False, True])
+def test_an_archive_that_hangs_up_on_our_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes: bool) -> None:
+    """Where it had an association with us, the firewall that it passed is not named; where it had none, it is."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssociationLost("the disk of the archive is gone", by=LostBy.CLOSED)
+
+    monkeypatch.setattr("dicomover.testing._storing.StoringConnection.send_message", fail)
+    with DemoPacs(STUDIES) as pacs:
+        if not comes:
+            pacs.misbehave["*"] = "out-of-resources"
+        with Mover(pacs.node, receive=tmp_path, port=0, progress="none", journal=None, **ONCE) as mover:
+            pacs.destinations["MOVESCU"] = mover.port
+            row = mover.move({"AccessionNumber": "00123"}).iloc[0]
+    assert (row["status"], row["status_code"], row["received"]) == ("failure", "0xA702", 0)
+    assert ("firewall" not in row["error"]) == comes, row["error"]
+    assert ("something does reach 'MOVESCU'" in row["error"]) == comes

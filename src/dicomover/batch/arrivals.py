@@ -58,6 +58,8 @@ class RunningMove:
 
     Attributes
     ----------
+    begun
+        The `time.monotonic()` at which the latest attempt began.
     of_patient
         The Study Instance UIDs of the patient who was asked for, as the archive has them; None until it was asked.
     sop_uids
@@ -87,6 +89,7 @@ class RunningMove:
         "_series",
         "_studies",
         "arrivals",
+        "begun",
         "bytes",
         "conflicts",
         "foreign",
@@ -118,7 +121,7 @@ class RunningMove:
         self.bytes = 0
         self.conflicts = 0
         self.foreign = 0
-        self.last_arrival = 0.0
+        self.last_arrival = self.begun = 0.0
         self.refused: Counter[int] = Counter()
         self.unclear: Counter[int] = Counter()
         self.stray: Counter[int] = Counter()
@@ -129,6 +132,7 @@ class RunningMove:
     def begin(self) -> None:
         """Know what was asked for, while it runs."""
         identifier = self.identifier
+        self.begun = time.monotonic()
         self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else NOTHING
         self._studies = identifier.uids(Level.STUDY)
         self._series = identifier.uids(Level.SERIES)
@@ -343,6 +347,10 @@ class Tally:
         with self._changed:
             alone = len(self._running) == 1
         return max(move.last_arrival, self.scp.last_activity) if alone else move.last_arrival
+
+    def was_called(self, move: RunningMove) -> bool:
+        """Tell whether an association with us has begun, or sent, since a move began; it may have been anybody's."""
+        return self.scp.last_activity > move.begun
 
     def wait(self, move: RunningMove, wanted: int, quiet: float, listed: int | None = None) -> None:
         """Wait until so many instances have arrived, or until nothing has come for so many seconds.

@@ -47,6 +47,8 @@ class Situation:
         The address that we listen on; None for every one.
     foreign
         How many came for this C-MOVE under UIDs that were not asked for.
+    called
+        Whether our own receiver had an association meanwhile, whoever opened it.
     """
 
     destination: str
@@ -63,6 +65,7 @@ class Situation:
     bind: str | None = None
     foreign: int = 0
     stray: Mapping[int, int] = field(default_factory=dict)
+    called: bool = False
 
     @property
     def is_reached(self) -> bool:
@@ -202,9 +205,10 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     if code == 0xA702 and is_reached:
         again = "run it again; if the same instances fail each time, it cannot send them"
         return f": the archive does send to {situation.destination!r}; {again}: give its administrator the UIDs"
-    if code == 0xA702 and situation.stray:
-        check = f"check which address and port it has for {situation.destination!r}{_listening(situation)}"
-        return f": something does reach {situation.destination!r}; if that was not the archive, {check}"
+    if code == 0xA702 and (situation.stray or situation.called):
+        check = f"else check which address and port it has for us{_listening(situation)}"
+        which = f"if it was the archive, its log says why it could not send, {check}"
+        return f": something does reach {situation.destination!r}; {which}"
     if code == 0xA702:
         check = f"check {where} there, the firewall, and that such images are accepted"
         return f": the archive could not send to {situation.destination!r}; {check}{_listening(situation)}"

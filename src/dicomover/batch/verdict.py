@@ -32,6 +32,8 @@ class Facts:
         Why our receiver has ended; empty while all is well.
     cancelled
         Whether somebody has asked to cancel.
+    called
+        Whether our receiver had an association since the C-MOVE began, whoever opened it.
     sends
         Whether something of the batch has come there, taken or refused: the archive does send there.
     """
@@ -42,6 +44,7 @@ class Facts:
     cancelled: bool = False
     sends: bool = False
     bind: str | None = None
+    called: bool = False
 
 
 def judge_move(
@@ -88,6 +91,7 @@ def judge_move(
         bind=facts.bind,
         foreign=running.foreign,
         stray=dict(running.stray),
+        called=facts.called,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:

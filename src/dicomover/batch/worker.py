@@ -303,7 +303,7 @@ class Worker:
                 repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
         evidence = self._evidence(move, end)
-        return judge_move(end, move, attempts, repeated, evidence, self._facts())
+        return judge_move(end, move, attempts, repeated, evidence, self._facts(running))
 
     def _ask_for_studies(self, move: SharedMove) -> None:
         """Learn which studies a patient has: their images may carry an ID that was merged, or is written otherwise."""
@@ -314,15 +314,17 @@ class Worker:
             studies = studies_of(identifier, self._line.find, certain=True)
             running.of_patient = frozenset(study.study for study in studies)
 
-    def _facts(self) -> Facts:
-        scp = None if self._tally is None else self._tally.scp
+    def _facts(self, running: RunningMove) -> Facts:
+        tally = self._tally
+        scp = None if tally is None else tally.scp
         return Facts(
             self._settings.destination,
             port=None if scp is None else scp.port,
             trouble="" if scp is None or scp.failed is None else str(scp.failed),
             cancelled=self._controls.cancelled,
-            sends=self._ledger.has_moved or (self._tally is not None and self._tally.is_reached),
+            sends=self._ledger.has_moved or (tally is not None and tally.is_reached),
             bind=self._settings.bind,
+            called=tally is not None and tally.was_called(running),
         )
 
     def _name_missing(self, move: SharedMove, verdict: Verdict) -> None:

@@ -209,7 +209,7 @@ class Receiver:
 
     @property
     def last_activity(self) -> float:
-        """`time.monotonic()` of the last P-DATA taken, also in the middle of an instance, to about half a second."""
+        """`time.monotonic()` of the last P-DATA, to about half a second, or of a later association's beginning."""
         if self._engine is not None:
             self._last_activity = max(self._last_activity, self._engine.last_activity)
         return self._last_activity

@@ -279,6 +279,21 @@ def test_activity_is_seen_in_the_middle_of_an_instance(start: Start) -> None:
         peer.release()
 
 
+def test_an_association_that_brings_nothing_is_activity(start: Start) -> None:
+    """It is told as the peer is answered, so that whoever judges what the peer then says of us knows of it."""
+    with start() as run:
+        with pytest.raises(AssociationRejected):
+            run.peer(called="ANOTHER")
+        before = time.monotonic()
+        assert run.receiver.last_activity < before, "only who calls us by our name"
+        with run.peer():
+            pass
+        limit = time.monotonic() + 3
+        while run.receiver.last_activity <= before:
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+
+
 def test_who_may_associate(start: Start) -> None:
     """Another called AE title is rejected 1/1/7, another calling one 1/1/3, and one too many 2/3/2."""
     with start(calling_ae_titles=["YOU"], max_associations=2) as run:

@@ -50,7 +50,7 @@ class Service:
     tls
         Makes every connection a TLS connection.
     beat
-        Called twice a second while there are connections, with `last_activity`.
+        Called with `last_activity` as an association begins, and twice a second while there are connections.
     shared
         What it has in common with other processes, the listening socket above all.
     """
@@ -179,7 +179,11 @@ class Service:
             elif sum(one.established for one in self._associations) >= self.settings.max_associations:
                 return False
             association.established = True
-            return True
+        # Told before the peer is answered: whatever it reports of us afterwards is judged knowing that it was here.
+        self.last_activity = time.monotonic()
+        if self._beat is not None:
+            self._beat(self.last_activity)
+        return True
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
