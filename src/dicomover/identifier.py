@@ -39,7 +39,7 @@ class Level(StrEnum):
     @property
     def unique_key(self) -> str:
         """The keyword of this level's unique key."""
-        return UNIQUE_KEYS[list(Level).index(self)]
+        return _UNIQUE_KEY_OF[self.value]
 
     @property
     def plural(self) -> str:
@@ -63,6 +63,8 @@ class Level(StrEnum):
 
 UNIQUE_KEYS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """The unique key of each level, from the top (PS3.4 section C.6)."""
+
+_UNIQUE_KEY_OF = dict(zip(Level.__members__, UNIQUE_KEYS, strict=True))
 
 IDENTIFYING = (*UNIQUE_KEYS, "AccessionNumber")
 """The columns of a table that are keys without being named."""
@@ -206,8 +208,10 @@ class Identifier:
     @classmethod
     def of(cls, level: Level, model: Model, keys: Mapping[str, str]) -> Identifier:
         """Take the unique keys down to the level from `keys`."""
-        wanted = [item.unique_key for item in levels(model) if list(Level).index(item) <= list(Level).index(level)]
-        values = [keys.get(keyword, "") if keyword in wanted else "" for keyword in UNIQUE_KEYS]
+        lowest, highest = UNIQUE_KEYS.index(level.unique_key), 0 if model is Model.PATIENT else 1
+        values = [
+            keys.get(keyword, "") if highest <= place <= lowest else "" for place, keyword in enumerate(UNIQUE_KEYS)
+        ]
         return cls(level, model, *values)
 
     def keys(self) -> dict[str, str]:

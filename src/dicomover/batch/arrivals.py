@@ -53,6 +53,12 @@ class StorageSCP(Protocol):
         """Make durable what has come. Raises ReceiverError."""
 
 
+# One for all that are over. Nothing writes to them: what comes is counted for what runs.
+_NO_STATUSES: Counter[int] = Counter()
+_NO_REASONS: dict[int, str] = {}
+_NO_KINDS: Counter[tuple[Refused, str, str]] = Counter()
+
+
 class RunningMove:
     """One C-MOVE under way and the distinct instances that have arrived for it.
 
@@ -194,10 +200,12 @@ class RunningMove:
         )
 
     def forget(self) -> None:
-        """Let go of what has arrived."""
+        """Let go of what has arrived, and of what was refused: every C-MOVE of a batch is kept until its end."""
         self.arrivals.clear()
         self.sop_uids.clear()
         self.twins = None
+        self.refused = self.unclear = self.stray = _NO_STATUSES
+        self.reasons, self.turned_away = _NO_REASONS, _NO_KINDS
 
     def covers_refused(self, refusal: Refusal) -> bool | None:
         """Tell whether what we refused was part of what was asked for; None if nothing tells."""

@@ -107,9 +107,11 @@ class SharedMove:
     verdict: Verdict | None = None
 
     def forget(self) -> None:
-        """Let go of what is known of single instances: a batch may bring millions of them."""
+        """Let go of what its verdict was made of: a batch may bring millions of instances, and keeps every C-MOVE."""
         self.running.forget()
         self.tries.clear()
+        if self.verdict is not None:
+            self.verdict.tried = None
         self.target = replace(self.target, instances=None)
 
 

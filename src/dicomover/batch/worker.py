@@ -267,15 +267,15 @@ class Worker:
     def _attempt(self, move: SharedMove) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
         verdict = self._move(move)
+        tried = verdict.tried  # asked before: what is over lets go of it
         self._ledger.conclude(move, verdict, self._name_missing)
-        if verdict.tried is None or self._controls.stopping:
+        if tried is None or self._controls.stopping:
             return
         port = None if self._tally is None else self._tally.scp.port
         parties = Parties(
             self._pool.node, self._pool.ae_title, self._settings.destination, self._line.local_address or None, port
         )
-        why = self._ledger.hopeless(parties)
-        if why is not None:
+        if (why := self._ledger.hopeless(parties)) is not None:
             self._note(why)
             self._controls.give_up(why)
 
