@@ -248,5 +248,6 @@ class Interrupts:
         threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
 
     def _cancel(self, job: Cancellable) -> None:
-        say(self._words())
-        job.cancel()
+        words = self._words()
+        job.cancel()  # before it is said: who then interrupts again finds it ending
+        say(words)
