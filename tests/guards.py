@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,14 +15,20 @@ from typing import Any
 import pytest
 
 
-def _programs_of_the_system_first() -> str:
-    """Return PATH with the environment's scripts last: pynetdicom brings some by the names of DCMTK's programs."""
-    scripts = str(Path(sys.executable).parent)
-    others = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != scripts]
-    return os.pathsep.join([*others, scripts])
+def programs_before_scripts(path: str) -> str:
+    """Return PATH with folders last whose `movescu` is a script: pynetdicom brings some by the names of DCMTK's."""
+    return os.pathsep.join(sorted(path.split(os.pathsep), key=_has_scripts_for_programs))
 
 
-os.environ["PATH"] = _programs_of_the_system_first()
+def _has_scripts_for_programs(folder: str) -> bool:
+    try:
+        with (Path(folder) / "movescu").open("rb") as program:
+            return program.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+os.environ["PATH"] = programs_before_scripts(os.environ.get("PATH", os.defpath))
 
 LEAK_SECONDS = 5.0
 """How long what a test has begun may take to end after it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +53,14 @@ def test_a_missing_peer_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="not installed: no-such-program"):
         peers.need("no-such-program")
+
+
+def test_programs_are_found_before_scripts_of_their_names(tmp_path: Path) -> None:
+    """A folder in which pynetdicom has left its `movescu` comes last in PATH; the others keep their order."""
+    folders = [tmp_path / name for name in ("scripts", "programs", "nothing")]
+    for folder, content in zip(folders, (b"#!/usr/bin/python\n", b"\x7fELF", None), strict=True):
+        folder.mkdir()
+        if content:
+            (folder / "movescu").write_bytes(content)
+    path = guards.programs_before_scripts(os.pathsep.join(map(str, folders)))
+    assert [Path(folder).name for folder in path.split(os.pathsep)] == ["programs", "nothing", "scripts"]
