@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
+from dicomover.cli.output_files import write_table
 from dicomover.mover import Mover
 from dicomover.progress import TerminalView, View, choose
 from dicomover.progress.text import size
@@ -90,7 +91,7 @@ def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
             click.echo(f"They are moved to {mover.ae_title}, which is us, on port {mover.port}.\n")
             job = mover.job(requests).run()
         summary = job.summary()
-        summary.to_csv(folder / "summary.csv", index=False)
+        write_table(summary, folder / "summary.csv")
         job.report().write_html(folder / "report.html")
         click.echo(_report(summary, folder, width))
         if job.cancelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import click
 import pandas as pd
 
 from dicomover.cli.screen import say
+from dicomover.text.formulas import guard_table
 from dicomover.text.writing import replace_file
 
 __all__ = ["check_page_file", "check_table_file", "render_json", "save_file", "save_table", "write_table"]
@@ -73,6 +75,8 @@ def _in_the_way(path: Path) -> str:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table by the ending of the file's name; an older file stays whole until the new one is.
 
+    No cell of a .csv is run by a spreadsheet; `read_requests` reads them as they were.
+
     Raises
     ------
     OSError
@@ -81,11 +85,18 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     kind = path.suffix.lower()
     with replace_file(path) as part:
         if kind == ".csv":
-            table.to_csv(part, index=False)
+            _write_csv(guard_table(table), part)
         elif kind == ".json":
             part.write_text(render_json(table) + "\n", encoding="utf-8")
         else:
             table.to_parquet(part, index=False)
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    texts = table.select_dtypes(exclude="number")
+    broken = any(isinstance(cell, str) and "\r" in cell for _, column in texts.items() for cell in column)
+    # Before 3.13 the csv module leaves a carriage return bare, which then ends the line.
+    table.to_csv(path, index=False, quoting=csv.QUOTE_ALL if broken else csv.QUOTE_MINIMAL)
 
 
 def save_table(table: pd.DataFrame, path: Path | None, code: int) -> int:

@@ -17,6 +17,7 @@ from dicomover.identifier import IDENTIFYING, UNIQUE_KEYS
 from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.text.face import advise
+from dicomover.text.formulas import unguard, unguard_table
 
 __all__ = ["locate", "read_requests"]
 
@@ -26,6 +27,8 @@ _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods, .xls
 
 def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
     r"""Read a CSV of requests, every column as text and exactly as typed: 00123 stays 00123.
+
+    An apostrophe that keeps a spreadsheet from running a cell, as in `'=1+1`, is taken away.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
         )
     except pd.errors.ParserError as error:
         raise _file_error(path, "", f"cannot be read: {str(error).strip()}", "close the quote") from error
-    table = table.astype("string")
+    table = unguard_table(table.astype("string"))
     if set(PLAN_COLUMNS) <= set(table.columns):  # what was not found has no UID there, which is no mistake
         for column in UNIQUE_KEYS[1:]:
             if column in table.columns:
@@ -110,7 +113,7 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     line = 1
     for cells in reader:
         if len(cells) > 1 or (cells and cells[0].strip()):
-            yield line, cells
+            yield line, [unguard(cell) for cell in cells]
         line = reader.line_num + 1
 
 
