@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -139,9 +140,12 @@ def test_a_killed_owner_blocks_nobody(path: Path, holder: subprocess.Popen[str])
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the time of day, to be turned."""
+    """Return the seconds by which claims end, to be turned."""
     now = [1_000_000.0]
-    monkeypatch.setattr("dicomover.journal.journal.time.time", lambda: now[0])
+    monkeypatch.setattr("dicomover.journal.leases.read_steady_clock", lambda: now[0])
+    monkeypatch.setattr("dicomover.journal.journal.read_steady_clock", lambda: now[0])
+    if sys.platform != "linux":  # where nothing tells that two processes count by the same clock
+        monkeypatch.setattr("dicomover.journal.leases.time.time", lambda: now[0])
     return now
 
 
@@ -172,6 +176,80 @@ def test_a_renewed_claim_lasts(path: Path, clock: list[float]) -> None:
             assert first.renew() == set()
             assert second.claim(["a"]) == set()
         assert first._connection.total_changes > before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells that both count by the same clock")
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_time_of_day_that_jumps_takes_no_claim_and_keeps_none(
+    path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """A clock that is set by an hour, either way, neither ends a claim that is renewed nor prolongs one that is not."""
+    with Journal(path, lease=60) as first, Journal(path, lease=60) as second:
+        first.claim(["a"])
+        now = time.time() + jump
+        monkeypatch.setattr("dicomover.journal.leases.time.time", lambda: now)
+        assert second.claim(["a"]) == set()
+        for _ in range(5):
+            clock[0] += 25
+            assert first.renew() == set()
+            assert second.claim(["a"]) == set()
+        clock[0] += 61
+        assert second.claim(["a"]) == {"a"}
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_who_counts_by_another_clock_goes_by_the_time_of_day(
+    path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch, is_elsewhere: bool
+) -> None:
+    """Another machine's claim, and one that an older dicomover made, end by the time of day: not before, not later."""
+    now = [time.time()]
+    monkeypatch.setattr("dicomover.journal.leases.time.time", lambda: now[0])
+    with Journal(path, lease=60) as first, Journal(path, lease=60) as second:
+        first.claim(["a"])
+        assert first._connection is not None
+        first._connection.execute(
+            "UPDATE owners SET place = 'another another-boot pid:[1] time'"
+            if is_elsewhere
+            else "UPDATE owners SET steady = NULL"
+        )
+        clock[0] += 1_000_000
+        assert second.claim(["a"]) == set()
+        now[0] += 61
+        assert second.claim(["a"]) == {"a"}
+
+
+@pytest.mark.parametrize("way", ["closed", "forgotten"])
+def test_what_a_journal_of_this_kernel_held_is_free_when_it_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A journal that could not sign off, or was dropped without a close, holds nothing up in the same process."""
+    gone = Journal(path).open()
+    gone.claim(["a", "b"])
+    with Journal(path) as journal:
+        assert journal.claim(["a"]) == set()
+        if way == "closed":
+            with monkeypatch.context() as broken:
+                broken.setattr("dicomover.journal.leases.Leases.sign_off", lambda *_: _fail())
+                gone.close()
+        else:
+            assert gone._connection is not None
+            gone._connection.close()
+            del gone
+        assert journal.claim(["a", "b"]) == {"a", "b"}
+
+
+def _fail() -> None:
+    raise sqlite3.OperationalError("database is locked")
+
+
+def test_a_journal_without_the_steady_clock_is_taken_over(path: Path) -> None:
+    """A file of the version before gets what it lacks, and its claims are kept."""
+    with Journal(path) as journal:
+        journal.claim(["a"])
+        assert journal._connection is not None
+        journal._connection.execute("ALTER TABLE owners DROP COLUMN steady")
+        with Journal(path) as later:
+            assert later.claim(["a", "b"]) == {"b"}
 
 
 def test_recording_and_releasing_give_a_claim_back(path: Path) -> None:

@@ -47,7 +47,7 @@ _TABLES = (
     "CREATE TABLE details (key TEXT PRIMARY KEY, content BLOB NOT NULL)",
     """CREATE TABLE owners (
         token TEXT PRIMARY KEY, host TEXT NOT NULL, place TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL,
-        expires REAL NOT NULL
+        expires REAL NOT NULL, steady REAL
     ) WITHOUT ROWID""",
     "CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX leases_by_owner ON leases (owner)",
@@ -75,7 +75,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         is_fresh = check_schema(connection, path)
         _set_up(connection, path)
         connection.execute("BEGIN IMMEDIATE")  # is it writable at all?
-        connection.execute("ROLLBACK")
+        if not is_fresh and "steady" not in [row[1] for row in connection.execute("PRAGMA table_info(owners)")]:
+            connection.execute("ALTER TABLE owners ADD COLUMN steady REAL")  # older versions go on without it
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         connection.close()
         raise unusable(path, error) from error

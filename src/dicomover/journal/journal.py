@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,7 @@ from dicomover.errors import ConfigurationError, JournalError
 from dicomover.identifier import Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
-from dicomover.journal.leases import NOBODY, Leases, Owner
+from dicomover.journal.leases import NOBODY, Leases, Owner, read_steady_clock
 from dicomover.journal.manifest import Details, pack, unpack
 from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
 from dicomover.outcome import Status
@@ -112,7 +111,7 @@ class Journal:
         self._keeper: Keeper = Plain()
         self._leases = Leases(NOBODY, lease)
         self._held: set[str] = set()  # what the file says is ours; changes after the commit, never before
-        self._renewed = 0.0  # by the wall clock, which is what other processes compare with
+        self._renewed = 0.0  # by the steady clock; 0 if never
         self._is_wal = self._is_unsynced = False
 
     def __repr__(self) -> str:
@@ -173,13 +172,14 @@ class Journal:
             if connection is None:
                 return
             try:
-                # Claims that cannot be given back expire, and are free at once when the process is gone.
+                # Claims that cannot be given back are free at once here, and elsewhere when this process is gone.
                 with contextlib.suppress(JournalError):
                     if self._renewed or self._is_unsynced:
                         with self._writing(durable=self._is_unsynced):
                             self._leases.sign_off(connection)
             finally:
                 self._connection = None
+                self._leases = Leases(NOBODY, self._lease)  # the claims of the one before are nobody's now
                 self._held.clear()
                 connection.close()
 
@@ -295,10 +295,10 @@ class Journal:
         wanted = list(dict.fromkeys(keys))
         with self._lock:
             with self._writing(durable=False) as connection:
-                now = time.time()
-                mine = self._leases.claim(connection, wanted, now)
+                begun = read_steady_clock()
+                mine = self._leases.claim(connection, wanted)
             self._held |= mine
-            self._renewed = now
+            self._renewed = begun
         return mine
 
     def renew(self) -> frozenset[str]:
@@ -308,13 +308,13 @@ class Journal:
         slept for example, and another one has taken it.
         """
         with self._lock:
-            now = time.time()
-            is_due = bool(self._held) and not 0 <= now - self._renewed < self._lease / 3
+            now = read_steady_clock()
+            is_due = bool(self._held) and now - self._renewed >= self._lease / 3
             if not (is_due or self._is_unsynced):
                 return frozenset()
             with self._writing(durable=True) as connection:
                 # Signed on, nobody may take what is ours from here on; so only now is what was lost known for certain.
-                self._leases.sign_on(connection, now)
+                self._leases.sign_on(connection)
                 lost = self._held - self._leases.find_mine(connection, self._held)
             self._held -= lost
             self._renewed = now
@@ -324,10 +324,10 @@ class Journal:
         """See that all that was recorded outlives a power cut; needed only with `sync="renew"`."""
         with self._lock:
             if self._is_unsynced:
-                now = time.time()
+                begun = read_steady_clock()
                 with self._writing(durable=True) as connection:
-                    self._leases.sign_on(connection, now)
-                self._renewed = now
+                    self._leases.sign_on(connection)
+                self._renewed = begun
 
     def release(self, keys: Iterable[str] | None = None) -> None:
         """Give back claims on requests that were not recorded; all of ours if none are named."""

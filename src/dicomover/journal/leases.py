@@ -7,14 +7,19 @@ import secrets
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from weakref import WeakValueDictionary
 
 from dicomover.journal.database import select
 
-__all__ = ["NOBODY", "Leases", "Owner"]
+__all__ = ["NOBODY", "Leases", "Owner", "read_steady_clock"]
+
+_open: WeakValueDictionary[str, Leases] = WeakValueDictionary()
+"""The journals that this process has open, by the token of their owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ class Leases:
     It runs in whichever thread calls the journal, which holds its lock; what writes is called inside `BEGIN IMMEDIATE`,
     so that no other process sees or changes anything between the first and the last statement of a method.
 
+    A claim ends by the clock that its machine has counted by since it was booted, which nobody sets and which stands
+    still while the machine sleeps. Who counts by another one, on another machine, goes by the time of day.
+
     Parameters
     ----------
     owner
@@ -89,29 +97,37 @@ class Leases:
 
     def __init__(self, owner: Owner, seconds: float) -> None:
         self._owner, self._seconds = owner, seconds
+        self._clock = _clock_of(owner.place)
+        if owner.token:
+            _open[owner.token] = self
 
-    def sign_on(self, connection: sqlite3.Connection, now: float) -> None:
+    def sign_on(self, connection: sqlite3.Connection) -> None:
         """Say that we are alive."""
-        me = self._owner
+        me, steady = self._owner, None
+        if self._clock:
+            steady = read_steady_clock() + self._seconds
         connection.execute(
-            "INSERT OR REPLACE INTO owners (token, host, place, pid, began, expires) VALUES (?,?,?,?,?,?)",
-            (me.token, me.host, me.place, me.pid, me.began, now + self._seconds),
+            "INSERT OR REPLACE INTO owners (token, host, place, pid, began, expires, steady) VALUES (?,?,?,?,?,?,?)",
+            (me.token, me.host, me.place, me.pid, me.began, time.time() + self._seconds, steady),
         )
 
     def sign_off(self, connection: sqlite3.Connection) -> None:
         """Give everything back."""
         self._remove(connection, self._owner.token)
 
-    def claim(self, connection: sqlite3.Connection, keys: list[str], now: float) -> frozenset[str]:
+    def claim(self, connection: sqlite3.Connection, keys: list[str]) -> frozenset[str]:
         """Claim what nobody holds who is alive, and return what is ours."""
-        self.sign_on(connection, now)
+        self.sign_on(connection)
         # The dead have to be gone before ours go in: what is inserted beside a lease that is still there is ignored.
         others = connection.execute(
-            "SELECT token, host, place, pid, began, expires FROM owners WHERE token != ?", (self._owner.token,)
+            "SELECT token, host, place, pid, began, expires, steady FROM owners WHERE token != ?", (self._owner.token,)
         )
-        for token, host, place, pid, began, expires in others.fetchall():
+        for token, host, place, pid, began, expires, steady in others.fetchall():
+            is_ours = steady is not None and bool(self._clock) and _clock_of(place) == self._clock
+            is_over = steady < read_steady_clock() if is_ours else expires < time.time()
             # Expired means given up, even if it lives: it finds out at its next `renew`, or when it records.
-            if expires < now or Owner(token, host, place, pid, began).is_dead():
+            owner = Owner(token, host, place, pid, began)
+            if is_over or self._is_closed(owner) or owner.is_dead():
                 self._remove(connection, token)
         pairs = ((key, self._owner.token) for key in keys)
         connection.executemany("INSERT OR IGNORE INTO leases (key, owner) VALUES (?, ?)", pairs)
@@ -133,10 +149,20 @@ class Leases:
         pairs = ((key, self._owner.token) for key in keys)
         connection.executemany("DELETE FROM leases WHERE key = ? AND owner = ?", pairs)
 
+    def _is_closed(self, owner: Owner) -> bool:
+        """Tell whether it was a journal of this process that is open no more, though it could not sign off."""
+        me = self._owner
+        return (owner.place, owner.pid, owner.began) == (me.place, me.pid, me.began) and owner.token not in _open
+
     @staticmethod
     def _remove(connection: sqlite3.Connection, token: str) -> None:
         connection.execute("DELETE FROM leases WHERE owner = ?", (token,))
         connection.execute("DELETE FROM owners WHERE token = ?", (token,))
+
+
+def read_steady_clock() -> float:
+    """Return the seconds since the machine was booted in which it did not sleep, the same in all of its processes."""
+    return time.monotonic()
 
 
 def _place(host: str) -> str:
@@ -145,9 +171,17 @@ def _place(host: str) -> str:
         return host
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{host} {boot} {Path('/proc/self/ns/pid').readlink()}"
+        here = Path("/proc/self/ns")
+        clock = (here / "time").readlink() if (here / "time").is_symlink() else "time"
+        return f"{host} {boot} {(here / 'pid').readlink()} {clock}"
     except OSError:
         return f"{host} {secrets.token_hex(8)}"  # never the same: nothing can be proved
+
+
+def _clock_of(place: str) -> str:
+    """Return by which steady clock is counted at a place: that of a machine since it was booted; empty if unknown."""
+    words = place.split(" ")
+    return f"{words[1]} {words[3]}" if len(words) == 4 else ""
 
 
 def _state_of(pid: int) -> tuple[str, str]:
