@@ -17,6 +17,9 @@
         ├── ProtocolError         it sent what the Standard does not allow
         └── QueryRefused          a C-FIND or C-ECHO ended with a failure status
 
+    KeyboardInterrupt
+    └── Interrupted           somebody stopped a batch; it carries what is known
+
 Whatever a PACS says about one C-MOVE request is a row of the summary, never one of these.
 """
 
@@ -29,8 +32,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicomover.text.sentences import count_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AnswerWarning",
@@ -40,6 +47,7 @@ __all__ = [
     "ConfigurationError",
     "ContextRejected",
     "DicomoverError",
+    "Interrupted",
     "JournalError",
     "LostBy",
     "NoSuchFileError",
@@ -74,16 +82,43 @@ class DicomoverError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints for it: the caller's own lines, and the message."""
-        ours, kernel = str(Path(__file__).parent), str(Path("IPython", "core"))
-        lines = []
-        for frame in traceback.extract_tb(self.__traceback__):
-            if frame.filename.startswith(ours):
-                break
-            if frame.line and kernel not in frame.filename:
-                in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
-                lines.append(f"{'In the cell' if in_cell else f'File {frame.filename}'}, line {frame.lineno}:")
-                lines.append(f"    {frame.line}")
-        return [*lines, "", f"{type(self).__name__}: {self}"]
+        return _shorten_traceback(self)
+
+
+def _shorten_traceback(error: BaseException) -> list[str]:
+    ours, kernel = str(Path(__file__).parent), str(Path("IPython", "core"))
+    lines = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith(ours):
+            break
+        if frame.line and kernel not in frame.filename:
+            in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
+            lines.append(f"{'In the cell' if in_cell else f'File {frame.filename}'}, line {frame.lineno}:")
+            lines.append(f"    {frame.line}")
+    return [*lines, "", f"{type(error).__name__}: {error}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped a batch (Ctrl-C, the kernel's stop button), and what comes after it is not to run on a part.
+
+    A KeyboardInterrupt, so that no `except Exception` takes it for an error of one request.
+
+    Attributes
+    ----------
+    summary : DataFrame
+        What is known: one row per request, and none without a status.
+    """
+
+    def __init__(self, what: str, summary: pd.DataFrame) -> None:
+        super().__init__(what)  # and not the summary: arguments are shown, and its rows name patients
+        self.summary = summary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.args[0], self.summary)
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints for it: the caller's own lines, and the message."""
+        return _shorten_traceback(self)
 
 
 class ConfigurationError(DicomoverError, ValueError):

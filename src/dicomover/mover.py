@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 import pandas as pd
 from pydicom import Dataset
 
-from dicomover.batch.job import Job
+from dicomover.batch.job import Job, OnInterrupt
 from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.run import BatchRun
@@ -207,6 +207,7 @@ class Mover:
             )
         self._journal = journal
         self._answers = Answers()
+        self._last: Job | None = None
 
     def __repr__(self) -> str:
         where = (
@@ -248,6 +249,11 @@ class Mover:
     def port(self) -> int | None:
         """Where we listen, while we do; None when a third party receives."""
         return self._session.port
+
+    @property
+    def last(self) -> Job | None:
+        """The batch that was begun last, by `move` or `start`, whatever became of it; None before the first."""
+        return self._last
 
     # --- verbs
 
@@ -463,6 +469,7 @@ class Mover:
         *,
         keys: Sequence[str] = (),
         invalid: Invalid = "raise",
+        interrupt: OnInterrupt = "raise",
         **overrides: Unpack[Options],
     ) -> pd.DataFrame:
         r"""Move what the requests ask for (C-MOVE), and say what became of each.
@@ -479,6 +486,9 @@ class Mover:
             Further columns of a table that are query keys.
         invalid
             `raise` if a row cannot be meant, or `record` it as a row with the status `invalid`.
+        interrupt
+            After an interrupt (Ctrl-C, the kernel's stop button) `raise` `Interrupted`, so that no cell below goes on
+            with a part of the images, or `return` the summary as always.
         **overrides
             What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
             `verify`, `recheck`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`,
@@ -501,11 +511,12 @@ class Mover:
             If the archive cannot be reached at all.
         ReceiverError
             If we cannot listen or write.
+        Interrupted
+            If it was interrupted: what ran has been cancelled, and the summary is its `summary`.
 
         Notes
         -----
         Only unique keys go into a C-MOVE (PS3.4 section C.4.2.2.1); anything else is looked up by C-FIND first.
-        An interrupt (Ctrl-C, the kernel's stop button) cancels what runs and returns what is known.
 
         Examples
         --------
@@ -517,7 +528,7 @@ class Mover:
           AccessionNumber   status  completed  failed
         0           00123  success          7       0
         """
-        return self.job(requests, keys=keys, invalid=invalid, **overrides).run().summary()
+        return self.job(requests, keys=keys, invalid=invalid, **overrides).run(interrupt=interrupt).summary()
 
     def start(
         self,
@@ -744,8 +755,12 @@ class Mover:
             destination_pool=destination_pool,
             resumption=resumption,
         )
-        job = Job(run, view, self._session.begin_job, self._session.end_job)
+        job = Job(run, view, self._begin, self._session.end_job)
         return job
+
+    def _begin(self, job: Job) -> None:
+        self._last = job
+        self._session.begin_job(job)
 
     def _resumption(self, destination: str, *, recheck: bool = False, only_old: bool = False) -> Resumption | None:
         """Make what one job needs to go on where an earlier one stopped; None without a journal, or an old one."""

@@ -176,7 +176,11 @@ class Session:
         with self._life:
             if listening and self.receiver is not None:
                 if self._listening == 0:
-                    self.receiver.start()
+                    try:
+                        self.receiver.start()
+                    except KeyboardInterrupt:  # maybe behind its start
+                        self.receiver.stop()
+                        raise
                 self._listening += 1
             self._users += 1
 

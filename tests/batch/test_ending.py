@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomover import Mover
+from dicomover import Interrupted, Mover
 from dicomover.batch.ending import Ending
 from dicomover.batch.run import BatchRun
 from dicomover.batch.settings import BatchSettings
@@ -161,9 +161,10 @@ def test_an_interrupt_while_the_receiver_stands_still(pacs: DemoPacs, tmp_path: 
     try:
         job = mover.job(REQUESTS)
         thread.start()
-        job.run()
+        with pytest.raises(Interrupted) as stopped:
+            job.run()
         assert time.monotonic() - at[-1] < 2
-        assert job.summary().status.tolist() == ["cancelled"] * len(REQUESTS)
+        assert stopped.value.summary.status.tolist() == ["cancelled"] * len(REQUESTS)
     finally:
         with contextlib.suppress(ProcessLookupError):  # it was ended, since it gave no sign of life
             os.kill(pid, signal.SIGCONT)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from batch_kit import quiet, seen
-from dicomover import Mover, NodeUnreachable, Timeouts
+from dicomover import ConfigurationError, Interrupted, Mover, NodeUnreachable, Timeouts
+from dicomover.batch.crew import Crew
 from dicomover.batch.worker import Worker
-from dicomover.events import BatchEnded, Event
+from dicomover.events import BatchEnded, Event, RequestEnded
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
@@ -199,17 +200,75 @@ def test_a_raised_interrupt_leaves_no_thread(pacs: DemoPacs) -> None:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    summary = quiet(pacs).move(batch(4))
+    with pytest.raises(Interrupted) as stopped:
+        quiet(pacs).move(batch(4))
     thread.join()
-    assert set(summary["status"]) == {"cancelled"}
+    assert set(stopped.value.summary["status"]) == {"cancelled"}
     wait_until(lambda: not ours())  # the watchdog sees a moment later that all is over
 
 
 # --- what dies meanwhile
 
 
+def interrupt_once(
+    monkeypatch: pytest.MonkeyPatch, owner: type, method: str, when: Callable[..., bool] = lambda *_: True
+) -> None:
+    """Let the next call of a method, or the next of these, be interrupted, after it was made."""
+    called = getattr(owner, method)
+
+    def interrupted(*args: object) -> None:
+        called(*args)
+        if when(*args):
+            monkeypatch.setattr(owner, method, called)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, method, interrupted)
+
+
+def test_an_interrupt_says_how_far_it_was(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It names no patient and says what to do, the Mover knows the same, and a rerun skips what was over."""
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", associations=1) as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        assert mover.last is None
+        first = mover.move(batch(1))
+        assert first.status.tolist() == ["success"]
+        interrupt_once(monkeypatch, Progress, "take", lambda _, event: isinstance(event, RequestEnded))
+        with pytest.raises(Interrupted, match=r"^stopped after 1 of 2 requests; .* run the cell again") as stopped:
+            mover.move(batch(2))
+        known = stopped.value.summary
+        assert known.status.tolist() == ["skipped", "cancelled"]
+        assert mover.last is not None
+        assert mover.last.summary().equals(known)
+        assert "S00" not in repr(stopped.value) + "".join(stopped.value._render_traceback_())
+        assert mover.move(batch(2)).status.tolist() == ["skipped", "success"]
+
+
+@pytest.mark.parametrize("where", [(Crew, "gather"), (Crew, "start"), (Receiver, "start")], ids=lambda x: x[1])
+def test_an_interrupt_of_the_beginning(
+    pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: tuple[type, str]
+) -> None:
+    """Wherever it hits, no row is without a status, nothing was sent or goes on, and the next call works."""
+    port = free_port()
+    mover = Mover(pacs.node, receive=tmp_path, port=port, progress="none")
+    pacs.destinations["MOVESCU"] = port
+    interrupt_once(monkeypatch, *where)
+    with pytest.raises(Interrupted, match="stopped after 0 of 2 requests") as stopped:
+        mover.move(batch(2))
+    assert stopped.value.summary.status.tolist() == ["cancelled"] * 2
+    wait_until(lambda: not ours())
+    assert mover.move(batch(1)).status.tolist() == ["success"]
+
+
+def test_an_interrupt_may_return(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for it has the summary instead; anything else than the two is an error before anything is sent."""
+    interrupt_once(monkeypatch, Crew, "start")
+    assert set(quiet(pacs).move(batch(2), interrupt="return").status) == {"cancelled"}
+    with pytest.raises(ConfigurationError, match="interrupt='ignore' is neither"):
+        quiet(pacs).move(batch(2), interrupt="ignore")  # type: ignore[arg-type]
+
+
 def test_an_interrupt_at_the_very_end(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt that takes the last event away does not leave anybody waiting for it."""
+    """One that takes the last event away leaves nobody waiting; all is over, and what follows is stopped anyway."""
     take = Progress.take
 
     def interrupted(self: Progress, event: Event) -> None:
@@ -220,9 +279,9 @@ def test_an_interrupt_at_the_very_end(pacs: DemoPacs, monkeypatch: pytest.Monkey
 
     interrupts: list[int] = []
     monkeypatch.setattr(Progress, "take", interrupted)
-    with ThreadPoolExecutor(1) as pool:
-        summary = pool.submit(quiet(pacs).move, batch(1)).result(30)
-    assert summary["status"].tolist() == ["success"]
+    with ThreadPoolExecutor(1) as pool, pytest.raises(Interrupted, match="stopped after 1 of 1 request;") as stopped:
+        pool.submit(quiet(pacs).move, batch(1)).result(30)
+    assert stopped.value.summary["status"].tolist() == ["success"]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

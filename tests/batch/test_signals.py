@@ -15,7 +15,7 @@ from dicomover.batch.signals import interrupting
 
 PROGRAM = """
 import os, signal, sys, threading, time
-from dicomover import Mover
+from dicomover import Interrupted, Mover
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 
 def main():
@@ -35,6 +35,8 @@ def main():
     job = mover.job([{"AccessionNumber": f"S{n:02d}"} for n in range(4)])
     try:
         job.run()
+    except Interrupted as interrupted:
+        print("carries", *interrupted.summary.status)
     finally:
         tell(pacs, job.summary(), time.monotonic() - begun)
 
@@ -72,8 +74,9 @@ def run(misbehaviour: str, interrupts: int, name: str = "SIGINT", code: int = 0)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
 def test_an_interrupt_cancels() -> None:
-    """Ctrl-C in `move` sends C-CANCEL, reads the final response and returns the table; nothing lives on."""
+    """Ctrl-C in `move` sends C-CANCEL, reads the final response and raises what carries it; nothing lives on."""
     told = run("slow", 1)
+    assert told["carries"] == told["status"]
     assert told["status"] == ["cancelled"] * 4
     assert told["code"] == ["0xFE00", "-", "-", "-"]
     assert told["cancels"] == ["1"]

@@ -44,7 +44,7 @@ print(json.dumps({"kernel": ipykernel.__version__, "ended": ended, "done": job.d
                   "counts": {str(status): int(count) for status, count in counts.items() if count}}))
 """
 MOVE = "summary = mover.move(requests)"
-AFTER = "print(summary.status.value_counts().cancelled, 'cancelled')"
+AFTER = "print(mover.last.summary().status.value_counts().cancelled, 'cancelled')"
 AWAIT = "print((await job).status.value_counts().success, 'success')"
 OVER = "dicomover: 10 requests, 2 not complete"
 
@@ -177,16 +177,19 @@ def test_cancel(open_book: Open, kernel: str) -> None:
 
 
 @kernels
-def test_move_shows_the_same_and_an_interrupt_cancels(open_book: Open, kernel: str) -> None:
-    """A blocking move has no button; the kernel's stop button cancels it, and the cell after it has its summary."""
-    book = begun(open_book([setup(0.5), MOVE, AFTER], kernel=kernel))
+def test_move_shows_the_same_and_an_interrupt_stops_run_all(open_book: Open, kernel: str) -> None:
+    """A blocking move has no button; the kernel's stop button cancels it, and no cell below it runs."""
+    book = open_book([setup(0.5), MOVE, "print('trained')", AFTER], kernel=kernel)
+    book.command("notebook:run-all-cells")
     running = book.wait_for_words(1, "of 10 requests", "row 0")
     assert "Cancel" not in running
     book.command("notebook:interrupt-kernel")
-    final = book.wait_for_words(1, "not complete", "cancelled")
-    assert "KeyboardInterrupt" not in final
-    book.run(2)
-    count = book.wait_for_words(2, "cancelled").split()[0]
+    final = book.wait_for_words(1, "not complete", "cancelled", "Interrupted: stopped after", "of 10 requests")
+    assert "Traceback" not in final
+    book.shoot(f"{kernel}-interrupted")
+    book.run(3)
+    count = book.wait_for_words(3, "cancelled").split()[0]
+    assert book.words(2) == ""
     assert f"{count} cancelled" in final
 
 

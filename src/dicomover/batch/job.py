@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
 
@@ -19,18 +19,21 @@ from dicomover.batch.ending import CANCEL_PATIENCE, KILL_PATIENCE, Ending
 from dicomover.batch.run import BatchRun
 from dicomover.batch.signals import interrupting
 from dicomover.batch.worker import Worker
-from dicomover.errors import DicomoverError
+from dicomover.errors import ConfigurationError, DicomoverError, Interrupted
 from dicomover.events import Arrival, BatchEnded, BatchStarted, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
 from dicomover.journal import JournalError
 from dicomover.outcome import Status
 from dicomover.progress import Progress, View
 from dicomover.progress.timeline import Timeline
+from dicomover.text.sentences import count_of
 
 if TYPE_CHECKING:
     from dicomover.reporting import Report
 
-__all__ = ["CANCEL_PATIENCE", "Job"]
+__all__ = ["CANCEL_PATIENCE", "Job", "OnInterrupt"]
+
+OnInterrupt = Literal["raise", "return"]
 
 AWAIT_EVERY = 0.05  # seconds between two looks whether the batch has ended
 
@@ -80,11 +83,16 @@ class Job:
         """The Query/Retrieve Levels of its requests, from the top."""
         return tuple(level for level in Level if any(request.level is level for request in self._batch.requests))
 
-    def run(self) -> Job:
+    def run(self, *, interrupt: OnInterrupt = "raise") -> Job:
         """Run to the end in this thread and show progress; an interrupt cancels.
 
         A first interrupt (Ctrl-C, the kernel's stop button) sends C-CANCEL and reads what the archive still says;
         a second one stops at once. A SIGTERM does the same, and ends the process afterwards.
+
+        Parameters
+        ----------
+        interrupt
+            After an interrupt, `raise` it, so that nothing goes on with a part of the batch, or `return` as always.
 
         Returns
         -------
@@ -93,21 +101,44 @@ class Job:
 
         Raises
         ------
+        Interrupted
+            After an interrupt, once all has ended. It carries the summary.
         NodeError
             If the node cannot be reached at all.
         """
-        with interrupting():
-            return self._run()
+        if interrupt not in get_args(OnInterrupt):
+            raise ConfigurationError(f"interrupt={interrupt!r} is neither 'raise' nor 'return'", "choose one")
+        try:
+            with interrupting():
+                self._run()
+        except KeyboardInterrupt:
+            self._ledger.finish(Status.CANCELLED, "not sent: the batch was interrupted")  # if it had not begun yet
+            if interrupt == "raise":
+                raise self._interrupted() from None
+        return self
 
-    def _run(self) -> Job:
+    def _interrupted(self) -> Interrupted:
+        known = self.summary()
+        over = int((known["status"] != Status.CANCELLED).sum())
+        mend = "move() with what is not complete of it goes on"
+        if self._resumption is not None:
+            mend = "run the cell again to go on: what is here is skipped"
+        return Interrupted(
+            f"stopped after {over:,} of {count_of(len(known), 'request')}; mover.last.summary() has them all; {mend}",
+            known,
+        )
+
+    def _run(self) -> None:
         self._begin()
+        interrupts = 0
         try:
             with Progress(self._view) as progress:
                 while True:
                     try:
                         self._watch(progress)
-                        return self
+                        break
                     except KeyboardInterrupt:
+                        interrupts += 1
                         if self.cancelled:
                             self._ending.hold_time(0)
                         else:
@@ -117,6 +148,8 @@ class Job:
             raise
         finally:
             self._ended.set()
+        if interrupts:
+            raise KeyboardInterrupt
 
     def start(self) -> Job:
         """Run in the background and show progress from there.

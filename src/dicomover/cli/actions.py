@@ -54,7 +54,7 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
         with mover:
             where = str(destination or f"{given.aetitle}, here, port {mover.port}, into {folder}")
             with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
-                job.run()
+                job.run(interrupt="return")
         table = job.summary()
         code = exit_code(table) if interrupts.number is None else interrupts.exit_code
         code = save_table(table, given.summary, code)

@@ -89,7 +89,7 @@ def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
             click.echo(f"{table} asks for {len(requests)} accession numbers; C-FIND knows {known} of them:")
             click.echo(f"{found} studies with {instances} instances.")
             click.echo(f"They are moved to {mover.ae_title}, which is us, on port {mover.port}.\n")
-            job = mover.job(requests).run()
+            job = mover.job(requests).run(interrupt="return")
         summary = job.summary()
         write_table(summary, folder / "summary.csv")
         job.report().write_html(folder / "report.html")
