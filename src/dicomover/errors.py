@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomover.text.sentences import count_of
+from dicomover.text.visible import make_visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,14 +69,14 @@ class DicomoverError(Exception):
     Attributes
     ----------
     what : str
-        What was found.
+        What was found; nothing in it that a terminal would obey.
     mend : str
         What to do about it; empty where nobody knows.
     """
 
     def __init__(self, what: object = "", mend: str = "") -> None:
         super().__init__(what, mend)
-        self.what, self.mend = str(what), mend
+        self.what, self.mend = make_visible(str(what), lines=True), make_visible(mend, lines=True)
 
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.what, self.mend)))

@@ -188,7 +188,7 @@ def test_notes_are_few_and_harmless() -> None:
     state = folded([Noted(0.0, f"note {i}") for i in range(10)], begun())
     assert (state.notes[-1], len(state.notes), state.noted) == ("note 9", 5, 10)
     state = fold(state, Noted(0.0, "\x1b[2Jtwo\n lines\t\u202e" + "x" * 10_000))
-    assert state.notes[-1].startswith("[2Jtwo lines x")
+    assert state.notes[-1].startswith(r"\x1b[2Jtwo lines \u202exx")
     assert len(state.notes[-1]) == 300
 
 

@@ -74,7 +74,7 @@ def test_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn[-1].startswith(" 75%|")
     assert "| 1/2 requests · 4 s left · 1 not complete · 11 moved · 1 failed" in drawn[-1]
     assert max(map(len, drawn)) < 80
-    assert stderr.getvalue().count("A note [2J\n") == 1
+    assert stderr.getvalue().count("A note\\x1b[2J\n") == 1
     view.show(running("A note\x1b[2J"), 52.0)
     assert "nothing has moved for 42 s" in stderr.getvalue()
     state = over(running())

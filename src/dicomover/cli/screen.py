@@ -19,6 +19,7 @@ import click
 from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
+from dicomover.text.visible import make_visible
 
 __all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "show_log", "without_pending"]
 
@@ -29,7 +30,7 @@ _SHORT = 5.0  # seconds
 
 def say(text: str) -> None:
     """Write a line to the standard error, above a progress bar if there is one."""
-    tqdm = sys.modules.get("tqdm")
+    text, tqdm = make_visible(text, lines=True), sys.modules.get("tqdm")
     if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
         tqdm.tqdm.write(text, file=sys.stderr)
     else:

@@ -20,6 +20,7 @@ from dicomover.events import (
 from dicomover.outcome import Status
 from dicomover.progress.state import STEP, WINDOW, Deferred, Later, Move, Reason, Sample, State
 from dicomover.text.sentences import extremes, kind_of
+from dicomover.text.visible import make_visible
 
 __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
 
@@ -221,6 +222,5 @@ def _risen(total: int | None, was: int | None, now: int | None) -> int | None:
 
 def _plain(text: str) -> str:
     """Make one line of it, without characters that a terminal would obey."""
-    line = "".join(character if character.isprintable() else " " for character in text[: 2 * LENGTH])
-    line = " ".join(line.split())
+    line = make_visible(" ".join(text[: 2 * LENGTH].split()))
     return line if len(line) <= LENGTH else f"{line[: LENGTH - 1]}…"

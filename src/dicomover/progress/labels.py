@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from dicomover.text.visible import make_visible
+
 __all__ = ["Asking", "Label", "is_plain", "row_labels"]
 
 Label = Callable[[int], str]
@@ -53,7 +55,7 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
 
     def label(position: int) -> str:
         name = str(index[position]) if plain else str(position)
-        return f"{name} ({keys})" if show_keys and (keys := _keys(requests, position)) else name
+        return f"{name} ({make_visible(keys)})" if show_keys and (keys := _keys(requests, position)) else name
 
     return label
 

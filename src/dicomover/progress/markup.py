@@ -5,13 +5,12 @@ Colours come from the variables of JupyterLab, or of VS Code; where there are no
 
 from __future__ import annotations
 
-from html import escape
-
 from dicomover.progress.labels import Label
 from dicomover.progress.lines import Line, latest_note, lines, unseen
 from dicomover.progress.state import State
 from dicomover.progress.text import facts, heading, headline, reasons, rows, unlisted, verdicts, waiting
 from dicomover.text.sentences import count_of
+from dicomover.text.visible import make_html
 
 __all__ = ["body_html", "boxed", "closing_html", "reasons_html", "reasons_title", "running_html", "top_html"]
 
@@ -49,10 +48,10 @@ def closing_html(state: State, now: float, label: Label = str) -> str:
     >>> "1 &lt;b&gt;" in closing_html(State(notes=("1 <b>",), noted=1), now=0.0)
     True
     """
-    head = f"<div><strong>dicomover: {escape(heading(state))}</strong></div>"
+    head = f"<div><strong>dicomover: {make_html(heading(state))}</strong></div>"
     body = "".join(
-        f'<tr style="{_ROW}"><th scope="row" style="{_LABEL}{_UNBROKEN}">{escape(name)}</th>'
-        f'<td style="{_TEXT}">{escape(text)}</td></tr>'
+        f'<tr style="{_ROW}"><th scope="row" style="{_LABEL}{_UNBROKEN}">{make_html(name)}</th>'
+        f'<td style="{_TEXT}">{make_html(text)}</td></tr>'
         for name, text in facts(state, now)
     )
     table = f'<table style="{_TABLE}">{body}</table>'
@@ -68,16 +67,16 @@ def boxed(html: str) -> str:
 def top_html(state: State, now: float) -> str:
     """Return the headline and the bar of a running batch."""
     stalled = state.stalled_for(now) is not None
-    words = f"<div><strong>{state.percent} %</strong> · <span>{escape(headline(state, now))}</span></div>"
+    words = f"<div><strong>{state.percent} %</strong> · <span>{make_html(headline(state, now))}</span></div>"
     return f"{words}{_bar(state, stalled=stalled)}"
 
 
 def body_html(state: State, now: float, label: Label = str) -> str:
     """Return what else there is to say of a running batch: its verdicts, the requests that run, the latest note."""
-    parts = [f'<div style="{_FAINT}">{escape(verdicts(state))}</div>'] if state.counts else []
+    parts = [f'<div style="{_FAINT}">{make_html(verdicts(state))}</div>'] if state.counts else []
     parts += [_line(line) for line in lines(state, now, label)]
     again = "" if state.is_paused(now) else waiting(state, now)  # else it is in the headline
-    parts += [f"<div>{escape(words)}</div>" for words in (unseen(state), again, latest_note(state, now)) if words]
+    parts += [f"<div>{make_html(words)}</div>" for words in (unseen(state), again, latest_note(state, now)) if words]
     return "".join(parts)
 
 
@@ -90,12 +89,12 @@ def reasons_html(state: State, label: Label = str) -> str:
     """Return the rows that are not complete and their reasons as a table; equal reasons share a line."""
     named = [(rows(reason.count, reason.requests, label), reason) for reason in reasons(state)]
     body = "".join(
-        f'<tr style="{_ROW}"><td style="{_TEXT}{_UNBROKEN if len(name) <= _NARROW else ""}">{escape(name)}</td>'
-        f'<td style="{_TEXT}{_UNBROKEN}">{escape(reason.status)}</td>'
-        f'<td style="{_TEXT}">{escape(reason.error)}</td></tr>'
+        f'<tr style="{_ROW}"><td style="{_TEXT}{_UNBROKEN if len(name) <= _NARROW else ""}">{make_html(name)}</td>'
+        f'<td style="{_TEXT}{_UNBROKEN}">{make_html(reason.status)}</td>'
+        f'<td style="{_TEXT}">{make_html(reason.error)}</td></tr>'
         for name, reason in named
     )
-    more = f"<div>{escape(unlisted(state))}</div>" if state.unlisted else ""
+    more = f"<div>{make_html(unlisted(state))}</div>" if state.unlisted else ""
     return f'<table style="{_TABLE}">{body}</table>{more}'
 
 
@@ -111,8 +110,8 @@ def _line(line: Line) -> str:
     colour = _BAD if line.stalled else _BUSY
     done = "" if not line.part else f'<span style="width: {100 * line.part:.2f}%; background: {colour}"></span>'
     bar = f'<span style="{_TRACK}; flex: none; width: 8em; height: 4px">{done}</span>'
-    what = f'<span style="flex: none; min-width: 5em">{escape(line.what)}</span>'
-    words = f"<span>{escape(line.words)}</span>"
+    what = f'<span style="flex: none; min-width: 5em">{make_html(line.what)}</span>'
+    words = f"<span>{make_html(line.words)}</span>"
     return f'<div style="display: flex; align-items: center; gap: 12px">{what}{bar}{words}</div>'
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import pandas as pd
 
 from dicomover.reporting.figures import clock
+from dicomover.text.visible import make_html
 
 __all__ = ["COLOURS", "HATCHED", "by_row_svg", "over_time_svg", "verdict_bar"]
 
@@ -48,12 +48,12 @@ def over_time_svg(starts: Sequence[pd.Timestamp], values: Sequence[float], unit:
         drawn.append(
             f'<rect x="{_LEFT + number * step + (step - bar) / 2:.1f}" y="{8 + _HEIGHT - height:.1f}" '
             f'width="{bar:.1f}" height="{height:.1f}" fill="{COLOURS["completed"]}">'
-            f"<title>{starts[number]:%Y-%m-%d %H:%M:%S} UTC: {value:,.1f}{escape(unit)}</title></rect>"
+            f"<title>{starts[number]:%Y-%m-%d %H:%M:%S} UTC: {value:,.1f}{make_html(unit)}</title></rect>"
         )
     floor = 8 + _HEIGHT
     axis = (
         f'<line x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{floor}" y2="{floor}" stroke="currentColor" opacity="0.5"/>'
-        f'<text x="{_LEFT - 6}" y="16" text-anchor="end" {_TEXT}>{_short(most)}{escape(unit)}</text>'
+        f'<text x="{_LEFT - 6}" y="16" text-anchor="end" {_TEXT}>{_short(most)}{make_html(unit)}</text>'
         f'<text x="{_LEFT - 6}" y="{floor}" text-anchor="end" {_TEXT}>0</text>'
     )
     moments = [(0, "start")] if len(starts) == 1 else [(0, "start"), (len(starts) // 2, "middle"), (-1, "end")]
@@ -75,14 +75,14 @@ def by_row_svg(bars: pd.DataFrame, names: Sequence[str], label: str) -> str:
     rows: list[dict[str, int]] = [dict(zip(bars.columns, row, strict=True)) for row in bars.to_numpy().tolist()]
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         y, x = number * pitch + 4, left
-        drawn.append(f'<text x="{left - 8:.0f}" y="{y + 10}" text-anchor="end" {_TEXT}>{escape(name)}</text>')
+        drawn.append(f'<text x="{left - 8:.0f}" y="{y + 10}" text-anchor="end" {_TEXT}>{make_html(name)}</text>')
         for part, value in row.items():
             width = max(plot * value / most, 3.0 if value else 0.0)  # one that failed among thousands is to be seen
             if value:
                 fill = _HATCH if part in HATCHED else COLOURS[part]
                 drawn.append(
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{pitch - 5}" fill="{fill}">'
-                    f"<title>{escape(name)}: {value:,} {WORDS[part]}</title></rect>"
+                    f"<title>{make_html(name)}: {value:,} {WORDS[part]}</title></rect>"
                 )
             x += width
         failed = f", {row['failed']:,} failed" if row["failed"] else ""
@@ -104,7 +104,7 @@ def verdict_bar(counts: Sequence[tuple[str, int, bool]]) -> str:
         fill = COLOURS["completed"] if complete else _HATCH
         drawn.append(
             f'<rect x="{x:.1f}" y="0" width="{max(width - 1, 0.5):.1f}" height="10" fill="{fill}">'
-            f"<title>{count:,} {escape(name)}</title></rect>"
+            f"<title>{count:,} {make_html(name)}</title></rect>"
         )
         x += width
     return _svg(", ".join(f"{count:,} {name}" for name, count, _ in counts), 10, "".join(drawn))
@@ -113,7 +113,7 @@ def verdict_bar(counts: Sequence[tuple[str, int, bool]]) -> str:
 def _svg(label: str, height: float, content: str) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" style="width: 100%; max-width: {_WIDTH}px; display: block" '
-        f'role="img" aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">{content}</svg>'
+        f'role="img" aria-label="{make_html(label)}" xmlns="http://www.w3.org/2000/svg">{content}</svg>'
     )
 
 

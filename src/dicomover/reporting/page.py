@@ -7,7 +7,6 @@ light and dark.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from html import escape
 from importlib import metadata
 
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
+from dicomover.text.visible import make_html, make_visible
 
 __all__ = ["document", "fragment"]
 
@@ -66,7 +66,7 @@ def document(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
     """Return the report as a page that needs nothing else."""
     title = f"dicomover: {words.heading(summary, run)}"
     body = fragment(summary, run, names, steps)
-    return _PAGE.format(title=escape(title), body=body, version=metadata.version("dicomover"), now=datetime.now(UTC))
+    return _PAGE.format(title=make_html(title), body=body, version=metadata.version("dicomover"), now=datetime.now(UTC))
 
 
 def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: pd.DataFrame) -> str:
@@ -77,21 +77,22 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
     verdicts = [(str(name), int(count), name in complete) for name, count in counts.items()]
     parts = [
         f"<style>{_STYLE}</style>",
-        f"<h3>dicomover: {escape(words.heading(summary, run))}</h3>",
+        f"<h3>dicomover: {make_html(words.heading(summary, run))}</h3>",
         charts.verdict_bar(verdicts) if verdicts else "",
         _table(facts, "facts wide"),
         *_troubles(summary, names),
         *_failed_instances(summary, names),
         *_charts(summary, names, steps),
         *_all_rows(summary, names),
-        *(f"<p>{escape(note)}</p>" for note in words.notes(summary, run, names, steps)),
+        *(f"<p>{make_html(note)}</p>" for note in words.notes(summary, run, names, steps)),
     ]
     return f'<div class="dicomover-report">{"".join(parts)}</div>'
 
 
 def _table(frame: pd.DataFrame, classes: str = "") -> str:
+    shown = frame.map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
     with pd.option_context("display.max_colwidth", None):
-        html = frame.to_html(index=False, escape=True, border=0, na_rep="", classes=classes or None, justify="left")
+        html = shown.to_html(index=False, escape=True, border=0, na_rep="", classes=classes or None, justify="left")
     return f'<div class="scroll">{html}</div>'
 
 

@@ -20,6 +20,7 @@ from dicomover.reporting import figures
 from dicomover.text import listing
 from dicomover.text.cells import is_missing
 from dicomover.text.sentences import count_of
+from dicomover.text.visible import make_visible
 
 __all__ = [
     "MOST_NAMED",
@@ -88,7 +89,7 @@ class Names:
 
     def __call__(self, position: int) -> str:
         """Return the name of one row."""
-        return str(self._summary.index[position] if self.are_labels else position)
+        return make_visible(str(self._summary.index[position] if self.are_labels else position))
 
     def keys(self, positions: Sequence[int]) -> pd.DataFrame:
         """Return the keys of some rows as text; no column unless that was asked for."""

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from dicomover.text.cells import is_missing
+from dicomover.text.visible import make_visible
 
 __all__ = ["facts", "listing", "terminal_width"]
 
@@ -36,7 +37,7 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "
     hang = indent + " " * (widest + len(_GAP))
     lines: list[str] = []
     for label, text in pairs:
-        lines += _wrapped(text, f"{indent}{label:<{widest}}{_GAP}", hang, width)
+        lines += _wrapped(make_visible(text), f"{indent}{label:<{widest}}{_GAP}", hang, width)
     return "\n".join(lines)
 
 
@@ -76,7 +77,7 @@ def _cell(value: object) -> str:
     """Return a value on one line: what comes from an archive may hold anything, terminal controls too."""
     if is_missing(value) or value == "":
         return "-"
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    return make_visible(str(value))
 
 
 def _columns(text: str) -> int:

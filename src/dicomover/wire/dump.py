@@ -14,6 +14,7 @@ from pydicom._uid_dict import UID_dictionary
 
 from dicomover.errors import AssociationLost, LostBy, NodeError
 from dicomover.outcome import Counters, describe
+from dicomover.text.visible import make_visible
 from dicomover.wire import command_set as cs
 from dicomover.wire.messages import Context
 
@@ -91,7 +92,7 @@ def _show(name: str, command: Mapping[str, int | str]) -> str:
     if name in _PRIVATE:
         return "(not shown)"
     if not isinstance(value, int):
-        text = "".join(each if each.isprintable() else "?" for each in value)
+        text = make_visible(value)
         return f"{text} ({_name(text)})" if text in UID_dictionary else text
     words = {
         "CommandField": name_message(command),
@@ -150,7 +151,7 @@ def log_message(
     if log.isEnabledFor(logging.DEBUG):
         log.debug("%s %s on context %d: %s", way, peer, context, dump_command(command, length))
     if "ErrorComment" in command:
-        IDENTIFIERS.debug("the comment of %s\n  %s", peer, command["ErrorComment"])
+        IDENTIFIERS.debug("the comment of %s\n  %s", peer, make_visible(str(command["ErrorComment"])))
 
 
 def log_contexts(log: logging.Logger, said: str, proposed: Iterable[Context], chosen: Mapping[int, str]) -> None:
