@@ -31,9 +31,9 @@ def running(number: int = 0, message_id: int = 7, level: str = "STUDY", **keys: 
     return move
 
 
-def tally_of(*moves: RunningMove, last_activity: float = 0.0) -> Tally:
+def tally_of(*moves: RunningMove, last_activity: float = 0.0, last_call: float = 0.0) -> Tally:
     """Return a tally in which these moves have begun."""
-    tally = Tally("ME", SimpleNamespace(last_activity=last_activity))  # type: ignore[arg-type]
+    tally = Tally("ME", SimpleNamespace(last_activity=last_activity, last_call=last_call))  # type: ignore[arg-type]
     for move in moves:
         tally.begin(move)
     return tally
@@ -153,8 +153,8 @@ def test_last_sign() -> None:
 def test_whether_somebody_has_called_since_it_began() -> None:
     """Only what the receiver was busy with after the beginning of the latest attempt speaks for the way to us."""
     before, move = time.monotonic(), running()
-    assert not tally_of(move, last_activity=before).was_called(move)
-    assert tally_of(move, last_activity=time.monotonic() + 1).was_called(move)
+    assert not tally_of(move, last_activity=before + 60, last_call=before).was_called(move)
+    assert tally_of(move, last_call=time.monotonic() + 1).was_called(move)
 
 
 def test_waiting_ends_when_all_is_here() -> None:

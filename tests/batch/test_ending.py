@@ -37,7 +37,7 @@ class StandsStill:
 
     port = 104
     failed: ReceiverError | None = None
-    last_activity = 0.0
+    last_activity = last_call = 0.0
 
     def __init__(self) -> None:
         self.go_on = threading.Event()

@@ -27,7 +27,7 @@ class Listening:
 
     port = 11112
     failed: ReceiverError | None = None
-    last_activity = 0.0
+    last_activity = last_call = 0.0
 
     def admit(self, admission: Admission) -> None:
         """Let in."""

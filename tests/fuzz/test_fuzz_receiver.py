@@ -105,7 +105,7 @@ class Unplugged(IncomingAssociation):
 class Host:
     """What an association belongs to."""
 
-    last_activity = 0.0
+    last_activity = last_call = 0.0
 
     def __init__(self, folder: Path, restrict: bool) -> None:
         self.told: list[Any] = []

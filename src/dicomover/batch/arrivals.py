@@ -41,7 +41,11 @@ class StorageSCP(Protocol):
 
     @property
     def last_activity(self) -> float:
-        """`time.monotonic()` of the last bytes that came."""
+        """`time.monotonic()` of the last bytes of an instance that was asked for."""
+
+    @property
+    def last_call(self) -> float:
+        """The same of anything that came in an association, or of its beginning; it may be a stranger's."""
 
     def admit(self, admission: Admission) -> None:
         """Let in what a C-MOVE may bring; in force when this returns. Raises ReceiverError."""
@@ -358,7 +362,7 @@ class Tally:
 
     def was_called(self, move: RunningMove) -> bool:
         """Tell whether an association with us has begun, or sent, since a move began; it may have been anybody's."""
-        return self.scp.last_activity > move.begun
+        return self.scp.last_call > move.begun
 
     def wait(self, move: RunningMove, wanted: int, quiet: float, listed: int | None = None) -> None:
         """Wait until so many instances have arrived, or until nothing has come for so many seconds.

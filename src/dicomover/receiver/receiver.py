@@ -40,6 +40,8 @@ class _Engine(Protocol):
     def port(self) -> int: ...
     @property
     def last_activity(self) -> float: ...
+    @property
+    def last_call(self) -> float: ...
     def start(self) -> None: ...
     def admit(self, admission: Admission) -> None: ...
     def dismiss(self, *moves: int) -> None: ...
@@ -156,7 +158,7 @@ class Receiver:
             _check_workers(workers, self._own_process)
         self._engine: _Engine | None = None
         self._lock = threading.Lock()  # of starting and stopping
-        self._last_activity = time.monotonic()
+        self._last_activity = self._last_call = time.monotonic()
 
     def __repr__(self) -> str:
         state = f"on port {self._engine.port}" if self._engine else "not running"
@@ -192,7 +194,7 @@ class Receiver:
                     engine.stop()
                 raise
             self._engine = engine
-            self._last_activity = time.monotonic()
+            self._last_activity = self._last_call = time.monotonic()
         atexit.register(self.stop)
 
     def _new_engine(self) -> _Engine:
@@ -209,10 +211,17 @@ class Receiver:
 
     @property
     def last_activity(self) -> float:
-        """`time.monotonic()` of the last P-DATA, to about half a second, or of a later association's beginning."""
+        """`time.monotonic()`, to about half a second, of the last bytes of an instance that was asked for."""
         if self._engine is not None:
             self._last_activity = max(self._last_activity, self._engine.last_activity)
         return self._last_activity
+
+    @property
+    def last_call(self) -> float:
+        """The same of anything in an association, or of its beginning: C-ECHOs and strangers count too."""
+        if self._engine is not None:
+            self._last_call = max(self._last_call, self._engine.last_call)
+        return self._last_call
 
     @property
     def failed(self) -> ReceiverError | None:
@@ -254,6 +263,7 @@ class Receiver:
             engine, self._engine = self._engine, None
         if engine is not None:
             self._last_activity = max(self._last_activity, engine.last_activity)
+            self._last_call = max(self._last_call, engine.last_call)
             engine.stop()
         atexit.unregister(self.stop)
 

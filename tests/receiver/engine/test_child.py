@@ -69,7 +69,7 @@ def test_events_are_bounded_by_what_was_acknowledged(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("dicomover.receiver.engine.child.UNDELIVERED", 1500)
     written = io.BytesIO()
     child = _Child(io.BytesIO(), Writer(written))
-    child._service = Namespace(last_activity=1.0)  # type: ignore[assignment]
+    child._service = Namespace(last_activity=1.0, last_call=1.0)  # type: ignore[assignment]
     batch: list[Any] = [Refusal(0.0, "no", number) for number in range(10_000)]
     thread = threading.Thread(target=child._deliver, args=(batch,))
     thread.start()

@@ -8,12 +8,13 @@ import ssl
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
-from dicomover.events import Arrival, Refusal, Refused
+from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.receiver import Receiver
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ
@@ -32,6 +33,7 @@ from receiver_kit import (
     pdv,
     raw_connection,
     read_to_end,
+    wait_for,
 )
 
 
@@ -264,32 +266,61 @@ def test_tls_with_silent_clients_beside_it(tmp_path: Path) -> None:
 
 
 def test_activity_is_seen_in_the_middle_of_an_instance(start: Start) -> None:
-    """`last_activity` moves while a data set is only half there."""
+    """`last_activity` moves while a data set is only half there, once it is known to be one that was asked for."""
     with start() as run, run.peer() as peer:
         time.sleep(0.05)
         before = run.receiver.last_activity
         data = data_set("1.2")
-        peer.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data[:100])))
+        peer.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data[:1000])))
         limit = time.monotonic() + 3
         while run.receiver.last_activity <= before:
             assert time.monotonic() < limit
             time.sleep(0.01)
-        peer.send(pdu(pdv(1, 2, data[100:])))
+        peer.send(pdu(pdv(1, 2, data[1000:])))
         assert peer.answer()["Status"] == 0
         peer.release()
 
 
-def test_an_association_that_brings_nothing_is_activity(start: Start) -> None:
+def refuse_a_store(peer: Peer) -> None:
+    """Store something that nobody has asked for."""
+    assert peer.store("1.9", data_set("1.9", study="1.9")) == 0x0124
+
+
+def send_half_a_stranger(peer: Peer) -> None:
+    """Send a part of something that nobody has asked for, and then the rest."""
+    data = data_set("1.9", study="1.9")
+    peer.send(pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 0, data[:900])))
+    time.sleep(0.1)
+    peer.send(pdu(pdv(1, 2, data[900:])))
+    assert peer.answer()["Status"] == 0x0124
+
+
+@pytest.mark.parametrize("what", [Peer.echo, refuse_a_store, send_half_a_stranger])
+def test_strangers_are_no_activity(start: Start, what: Callable[[Peer], object]) -> None:
+    """What nobody has asked for is a call, and moves no clock that a request is given up by."""
+    with start(restrict=True) as run:
+        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2.3.1"})))
+        with run.peer() as peer:
+            before, begun = run.receiver.last_activity, time.monotonic()
+            what(peer)
+            wait_for(lambda: run.receiver.last_call > begun)
+            assert run.receiver.last_activity == before
+            assert peer.store("1.2") == 0
+            wait_for(lambda: run.receiver.last_activity > before)
+            peer.release()
+
+
+def test_an_association_that_brings_nothing_is_a_call(start: Start) -> None:
     """It is told as the peer is answered, so that whoever judges what the peer then says of us knows of it."""
     with start() as run:
         with pytest.raises(AssociationRejected):
             run.peer(called="ANOTHER")
         before = time.monotonic()
-        assert run.receiver.last_activity < before, "only who calls us by our name"
+        assert run.receiver.last_call < before, "only who calls us by our name"
         with run.peer():
             pass
         limit = time.monotonic() + 3
-        while run.receiver.last_activity <= before:
+        while run.receiver.last_call <= before:
             assert time.monotonic() < limit
             time.sleep(0.01)
 

@@ -142,9 +142,9 @@ class _Child:
         with contextlib.suppress(OSError, ValueError):
             self._writer.write({"reply": number, **more})
 
-    def _beat(self, last_activity: float) -> None:
+    def _beat(self, last_activity: float, last_call: float) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._writer.write({"activity": last_activity})
+            self._writer.write({"activity": last_activity, "call": last_call})
 
     def _deliver(self, batch: list[Fields | Refusal]) -> None:
         for start in range(0, len(batch), 1000):
@@ -154,9 +154,11 @@ class _Child:
                     self._credit.wait()
                 self._undelivered += len(part)
             with contextlib.suppress(OSError, ValueError):  # a parent that is gone needs no news
-                assert self._service is not None
+                service = self._service
+                assert service is not None
                 events = [pack_event(event) for event in part]
-                self._writer.write({"activity": self._service.last_activity, "events": events})
+                signs = {"activity": service.last_activity, "call": service.last_call}
+                self._writer.write({**signs, "events": events})
 
 
 def _end(*_: object) -> NoReturn:

@@ -109,7 +109,7 @@ class ProcessEngine:
         self._reader: threading.Thread | None = None
         self.failure: ReceiverError | None = None
         self.port = 0
-        self.last_activity = time.monotonic()
+        self.last_activity = self.last_call = time.monotonic()
 
     def start(self) -> None:
         """Start the process and wait until it listens."""
@@ -289,7 +289,7 @@ class ProcessEngine:
 
     def _take(self, frame: dict[str, Any]) -> None:
         if "activity" in frame:
-            self.last_activity = frame["activity"]
+            self.last_activity, self.last_call = frame["activity"], frame["call"]
         if "events" in frame:
             for event in frame["events"]:
                 self._delivery.put(self, unpack_event(event))

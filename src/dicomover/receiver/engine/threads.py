@@ -37,8 +37,13 @@ class ThreadEngine:
 
     @property
     def last_activity(self) -> float:
-        """When P-DATA came for the last time."""
+        """When something last came that was asked for."""
         return self._service.last_activity
+
+    @property
+    def last_call(self) -> float:
+        """When anything last came in an association, or one began."""
+        return self._service.last_call
 
     def start(self) -> None:
         """Listen from now on."""

@@ -43,8 +43,13 @@ class WorkersEngine:
 
     @property
     def last_activity(self) -> float:
-        """When P-DATA came for the last time, to any of them."""
+        """When something last came that was asked for, to any of them."""
         return max(engine.last_activity for engine in self._engines)
+
+    @property
+    def last_call(self) -> float:
+        """When anything last came in an association, or one began, at any of them."""
+        return max(engine.last_call for engine in self._engines)
 
     def start(self) -> None:
         """Listen, and start the processes."""

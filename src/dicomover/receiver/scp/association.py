@@ -52,6 +52,7 @@ class Host(Protocol):
 
     storage: Storage
     last_activity: float
+    last_call: float
 
     def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
@@ -246,7 +247,10 @@ class IncomingAssociation:
                         raise Broken(why, INVALID_PARAMETER, f"let the archive send PDUs of {max_pdu:,} bytes at most")
                     position += 6
                     pdu_left = length
-                    pdu_begun = host.last_activity = now
+                    pdu_begun = host.last_call = now
+            if dialogue.admitted:
+                dialogue.admitted = False
+                host.last_activity = now
             # All that came has been looked at, but for the beginning of a header.
             if not dialogue.holds or size - end < _ROOM:
                 dialogue.flush()
@@ -276,8 +280,6 @@ class IncomingAssociation:
             end += received
             if between:
                 pdu_begun = now
-            else:
-                host.last_activity = now
 
     # --- PDUs
 

@@ -57,12 +57,15 @@ class Dialogue:
     ----------
     busy
         True while a message is being received or answered; looked at from other threads.
+    admitted
+        Set when something has come of an instance that was asked for; whoever takes note of it sets it back.
     """
 
     def __init__(
         self, storage: Storage, caller: Caller, syntaxes: dict[int, str], send: Callable[[bytes], None], peer: str = ""
     ) -> None:
         self.busy = False
+        self.admitted = False
         self._storage = storage
         self._caller = caller
         self._syntaxes = syntaxes
@@ -106,6 +109,8 @@ class Dialogue:
         if not flags & 1:
             if self._instance is not None:
                 self._instance.take(piece, last)
+                if self._instance.admitted:
+                    self.admitted = True
             if last:
                 self._end_message()
             return

@@ -50,9 +50,17 @@ class Service:
     tls
         Makes every connection a TLS connection.
     beat
-        Called with `last_activity` as an association begins, and twice a second while there are connections.
+        Called with `last_activity` and `last_call` as an association begins, and twice a second while there are
+        connections.
     shared
         What it has in common with other processes, the listening socket above all.
+
+    Attributes
+    ----------
+    last_activity
+        The `time.monotonic()` at which something last came of an instance that was asked for. Nobody else moves it.
+    last_call
+        The same of anything that came in an association, and of the beginning of one: it may be a stranger's.
     """
 
     def __init__(
@@ -60,12 +68,12 @@ class Service:
         settings: ReceiverSettings,
         tell: Callable[[Fields | Refusal], None],
         tls: ssl.SSLContext | None = None,
-        beat: Callable[[float], None] | None = None,
+        beat: Callable[[float, float], None] | None = None,
         shared: Shared | None = None,
     ) -> None:
         self.settings = settings
         self.admissions = Admissions()
-        self.last_activity = time.monotonic()
+        self.last_activity = self.last_call = time.monotonic()
         self.port = 0
         self._tell = tell
         self._tls = tls
@@ -180,9 +188,9 @@ class Service:
                 return False
             association.established = True
         # Told before the peer is answered: whatever it reports of us afterwards is judged knowing that it was here.
-        self.last_activity = time.monotonic()
+        self.last_call = time.monotonic()
         if self._beat is not None:
-            self._beat(self.last_activity)
+            self._beat(self.last_activity, self.last_call)
         return True
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
@@ -198,7 +206,7 @@ class Service:
     def _accept_all(self) -> None:
         assert self._listener is not None
         assert self._waker is not None
-        reported = self.last_activity
+        reported = self.last_activity, self.last_call
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._waker.receiving, selectors.EVENT_READ)
@@ -209,9 +217,10 @@ class Service:
                     else:
                         self._waker.drain()
                 self._enforce(time.monotonic())
-                if self._beat is not None and self.last_activity != reported:
-                    reported = self.last_activity
-                    self._beat(reported)
+                signs = self.last_activity, self.last_call
+                if self._beat is not None and signs != reported:
+                    reported = signs
+                    self._beat(*signs)
 
     def _accept(self) -> None:
         assert self._listener is not None

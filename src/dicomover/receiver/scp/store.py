@@ -139,6 +139,11 @@ class IncomingInstance:
     Until the head is known, all that came is held in memory. Then it is decided whether to let the instance in, and
     only then a file is begun: nobody whom we did not ask makes us write. From there on each piece is walked over as it
     passes and written as it came, and the file gets its name last, after the end has been seen to be an end.
+
+    Attributes
+    ----------
+    admitted
+        Whether it is known to be something that was asked for; it stays so if it has to be refused later.
     """
 
     __slots__ = (
@@ -155,6 +160,7 @@ class IncomingInstance:
         "_syntax",
         "_texts",
         "_walk",
+        "admitted",
         "size",
         "status",
     )
@@ -173,6 +179,7 @@ class IncomingInstance:
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
         self._hash = hashlib.sha256() if storage.settings.checksums else None
+        self.admitted = False
         self.size = 0
         self.status = SUCCESS
 
@@ -244,6 +251,7 @@ class IncomingInstance:
         if storage.settings.restrict and not self._is_meant(sop_instance):
             self._refuse(NOT_AUTHORISED, "no running request asks for it")
             return False
+        self.admitted = True
         return True
 
     def _open(self, first: memoryview | bytearray) -> None:
