@@ -119,6 +119,10 @@ class Host:
         """Let everybody in."""
         return True
 
+    def keep(self, association: IncomingAssociation) -> None:
+        """Let it stay."""
+        association.proven = True
+
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Keep the reason."""
         assert isinstance(what, Refused)

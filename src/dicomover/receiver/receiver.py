@@ -87,7 +87,8 @@ class Receiver:
         given to another one.
     max_associations
         How many at a time, over all processes; further ones are rejected for now. Each association takes one of so
-        many places that the processes have in common, so never one more, and never one fewer.
+        many places that the processes have in common, so never one more, and never one fewer. One that has brought
+        nothing that was asked for is ended where its place is needed: strangers cannot fill the port.
     free_space_floor
         Bytes that must stay free on the disk; below, instances are refused with 0xA700.
     own_process

@@ -35,7 +35,7 @@ class Limits:
     finishing
         For the instances in flight when the receiver stops.
     waiting_connections
-        That have no association yet; the oldest one goes if there are more.
+        That have no association yet; if there are more, one goes, of the address that has most of them.
     """
 
     opening: float = 10.0

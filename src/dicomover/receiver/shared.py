@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
+import time
 
 __all__ = ["Shared", "Turn", "can_share", "way_to_give"]
 
 _LONGEST_WAY = 5  # milliseconds
+_STAMP = struct.Struct("<d")
 
 
 def can_share() -> bool:
@@ -43,6 +46,7 @@ class Shared:
         self._places = places
         self._lock = threading.Lock()
         self._taken: set[int] = set()  # a process does not exclude itself by locks on a file
+        self._asked = 0.0
         self.filing = Turn(locks, places)
 
     def take_place(self) -> int | None:
@@ -59,6 +63,19 @@ class Shared:
         with self._lock:
             self._taken.discard(place)
             _let_go(self._locks, place)
+
+    def ask_for_room(self) -> float:
+        """Ask the other processes to send somebody away who may go; return the `time.monotonic()` that it is."""
+        self._asked = time.monotonic()
+        os.pwrite(self._locks, _STAMP.pack(self._asked), 0)
+        return self._asked
+
+    def is_asked_for_room(self) -> bool:
+        """Tell whether another process has asked since the last look."""
+        raw = os.pread(self._locks, _STAMP.size, 0)
+        asked = _STAMP.unpack(raw)[0] if len(raw) == _STAMP.size else 0.0
+        before, self._asked = self._asked, max(self._asked, asked)
+        return asked > before
 
 
 class Turn:

@@ -120,6 +120,7 @@ def test_the_bound_of_associations_is_exact(tmp_path: Path) -> None:
     with several(tmp_path, max_associations=3) as run:
         with ExitStack() as held:
             peers = [held.enter_context(run.peer()) for _ in range(3)]
+            assert [peer.store("1.2") for peer in peers] == [0, 0, 0]
             for _ in range(4):
                 with pytest.raises(AssociationRejected):
                     run.peer()
@@ -134,7 +135,7 @@ def test_the_bound_of_associations_is_exact(tmp_path: Path) -> None:
                 return True
 
             wait_for(room)
-        run.wait(4)
+        run.wait(7)
         assert "there are 3 associations already" in run.refusals[0].why
         time.sleep(0.1)
 

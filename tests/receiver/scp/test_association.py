@@ -335,13 +335,14 @@ def test_who_may_associate(start: Start) -> None:
             run.peer(calling="WHO")
         assert (rejected.value.result, rejected.value.source, rejected.value.reason) == (1, 1, 3)
         with run.peer() as one, run.peer() as two:
+            assert [one.store("1.2"), two.store("1.3")] == [0, 0]
             with pytest.raises(AssociationRejected) as rejected:
                 run.peer()
             assert (rejected.value.result, rejected.value.source, rejected.value.reason) == (2, 3, 2)
             assert [one.echo(), two.echo()] == [0, 0]
             one.release()
             two.release()
-        refused = [(event.status, event.calling_ae_title) for event in run.wait(3) if isinstance(event, Refusal)]
+        refused = [(event.status, event.calling_ae_title) for event in run.wait(5) if isinstance(event, Refusal)]
         assert sorted(refused, key=str) == [(None, "WHO"), (None, "YOU"), (None, "YOU")]  # in any order of processes
         limit = time.monotonic() + 3  # the two must have been counted off
         while True:

@@ -24,7 +24,7 @@ def dialogue(tmp_path: Path) -> Dialogue:
     sent: list[bytes] = []
     settings = ReceiverSettings(folder=str(tmp_path), ae_title="ME", restrict=False)
     storage = Storage(settings, Filing(str(tmp_path), Layout()), Admissions(), told.append)
-    made = Dialogue(storage, Caller("YOU", "127.0.0.1"), {1: EXPLICIT, 3: EXPLICIT}, sent.append)
+    made = Dialogue(storage, Caller("YOU", "127.0.0.1"), {1: EXPLICIT, 3: EXPLICIT}, sent.append, lambda: None)
     made.sent, made.told = sent, told  # type: ignore[attr-defined]
     return made
 

@@ -38,6 +38,8 @@ _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor'
 _ROOM = 1 << 17  # what a read must be able to take
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
+_DISPLACED = "it had brought nothing that was asked for when its place was needed"
+_MORE_ROOM = "if it was the archive's, let it open fewer at a time, or raise max_associations"
 _OTHER_SYNTAX = "accept='as-stored' takes all that can be filed; else let the archive offer another transfer syntax"
 
 logger = logging.getLogger("dicomover.receiver")
@@ -57,6 +59,9 @@ class Host(Protocol):
     def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
 
+    def keep(self, association: IncomingAssociation) -> None:
+        """Let it keep its place: it has brought something that was asked for."""
+
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
 
@@ -74,6 +79,10 @@ class IncomingAssociation:
         Set from outside: end as soon as the message in progress, if any, has been answered.
     cut
         Set from outside: end at once.
+    proven
+        Whether it has brought something that was asked for.
+    displaced
+        Set from outside: its place is another's.
     """
 
     def __init__(self, sock: socket.socket, peer: str, host: Host, tls: ssl.SSLContext | None = None) -> None:
@@ -84,11 +93,13 @@ class IncomingAssociation:
         self.established = False
         self.ending = False
         self.cut = False
+        self.proven = False
+        self.displaced = False
         self.caller = Caller("", peer.rpartition(":")[0])
         self._sock = sock
         self._host = host
         self._tls = tls
-        self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, peer)
+        self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
     @property
     def busy(self) -> bool:
@@ -184,7 +195,7 @@ class IncomingAssociation:
             self._reject(rejection)
         accepted = accept_contexts(request.contexts, self._host.storage.accept)
         syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
-        self._dialogue = Dialogue(self._host.storage, self.caller, syntaxes, self._send, self.peer)
+        self._dialogue = Dialogue(self._host.storage, self.caller, syntaxes, self._send, self._heed, self.peer)
         log_contexts(logger, f"accepted an association of {self.peer}", request.contexts, accepted)
         if len(syntaxes) < len(request.contexts) and (why := explain_refused(request.contexts, accepted)):
             logger.warning("refused presentation contexts of %s: %s", self.peer, why)
@@ -248,9 +259,7 @@ class IncomingAssociation:
                     position += 6
                     pdu_left = length
                     pdu_begun = host.last_call = now
-            if dialogue.admitted:
-                dialogue.admitted = False
-                host.last_activity = now
+            dialogue.admitted = False
             # All that came has been looked at, but for the beginning of a header.
             if not dialogue.holds or size - end < _ROOM:
                 dialogue.flush()
@@ -281,6 +290,12 @@ class IncomingAssociation:
             if between:
                 pdu_begun = now
 
+    def _heed(self) -> None:
+        """Take note that something has come which was asked for; the peer is not answered before."""
+        self._host.last_activity = time.monotonic()
+        if not self.proven:
+            self._host.keep(self)
+
     # --- PDUs
 
     def _length_of_other(self, kind: int, length: int) -> int:
@@ -303,7 +318,11 @@ class IncomingAssociation:
 
     def _cut_off(self) -> None:
         """Say why the connection ends without the peer's farewell."""
-        if self.ending or self.cut:
+        if self.displaced:
+            logger.info("ended the association with %s to make room: it had brought nothing", self.peer)
+            self._host.tell_refusal(Refused.ASSOCIATION, self.caller, _DISPLACED, _MORE_ROOM)
+            self._abort(2, 0)
+        elif self.ending or self.cut:
             if not self.ending:
                 logger.warning("%s kept us waiting for too long; the association was aborted", self.peer)
                 if self.busy:

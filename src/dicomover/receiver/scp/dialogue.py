@@ -50,6 +50,8 @@ class Dialogue:
         The transfer syntax of each accepted presentation context.
     send
         Sends a PDU.
+    heed
+        Called when something has come of an instance that was asked for, unless `admitted` is set already.
     peer
         How the log names the peer.
 
@@ -58,11 +60,17 @@ class Dialogue:
     busy
         True while a message is being received or answered; looked at from other threads.
     admitted
-        Set when something has come of an instance that was asked for; whoever takes note of it sets it back.
+        Set when `heed` is called; set back from outside, when it is to be called again.
     """
 
     def __init__(
-        self, storage: Storage, caller: Caller, syntaxes: dict[int, str], send: Callable[[bytes], None], peer: str = ""
+        self,
+        storage: Storage,
+        caller: Caller,
+        syntaxes: dict[int, str],
+        send: Callable[[bytes], None],
+        heed: Callable[[], None],
+        peer: str = "",
     ) -> None:
         self.busy = False
         self.admitted = False
@@ -70,6 +78,7 @@ class Dialogue:
         self._caller = caller
         self._syntaxes = syntaxes
         self._send = send
+        self._heed = heed
         self._peer = peer
         self._instance: IncomingInstance | None = None
         self._command: Command | None = None
@@ -109,8 +118,9 @@ class Dialogue:
         if not flags & 1:
             if self._instance is not None:
                 self._instance.take(piece, last)
-                if self._instance.admitted:
+                if self._instance.admitted and not self.admitted:
                     self.admitted = True
+                    self._heed()
             if last:
                 self._end_message()
             return

@@ -20,6 +20,7 @@ from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.places import Places, choose_to_go
 from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared, way_to_give
@@ -79,7 +80,7 @@ class Service:
         self._tls = tls
         self._beat = beat
         self._shared = shared
-        self._places: dict[IncomingAssociation, int] = {}
+        self._places = Places(settings.max_associations, shared)
         self._door = Doorkeeper(settings.addresses, tell)
         self._lock = threading.Lock()
         self._associations: dict[IncomingAssociation, threading.Thread] = {}
@@ -178,20 +179,18 @@ class Service:
 
     def may_begin(self, association: IncomingAssociation) -> bool:
         """Count the association, or say that there are too many."""
-        with self._lock:
-            if self._shared is not None:
-                place = self._shared.take_place()
-                if place is None:
-                    return False
-                self._places[association] = place
-            elif sum(one.established for one in self._associations) >= self.settings.max_associations:
-                return False
-            association.established = True
+        if not self._places.take(association):
+            return False
+        association.established = True
         # Told before the peer is answered: whatever it reports of us afterwards is judged knowing that it was here.
         self.last_call = time.monotonic()
         if self._beat is not None:
             self._beat(self.last_activity, self.last_call)
         return True
+
+    def keep(self, association: IncomingAssociation) -> None:
+        """Let the association keep its place."""
+        self._places.keep(association)
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
@@ -231,7 +230,7 @@ class Service:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 logger.warning("no connection can be accepted (%s)", error.strerror)
-                self._drop_oldest(1)
+                self._drop_one(1)
                 time.sleep(0.05)
             return
         host = address[0].removeprefix("::ffff:")
@@ -239,7 +238,7 @@ class Service:
             sock.close()
             return
         sock.setblocking(True)
-        self._drop_oldest(self.settings.limits.waiting_connections)
+        self._drop_one(self.settings.limits.waiting_connections)
         peer = f"{host}:{address[1]}"
         association = IncomingAssociation(sock, peer, self, self._tls)
         thread = threading.Thread(target=self._run, args=(association,), name=f"dicomover-{peer}", daemon=True)
@@ -259,17 +258,16 @@ class Service:
         finally:
             with self._lock:
                 del self._associations[association]
-                place = self._places.pop(association, None)
-                if place is not None and self._shared is not None:
-                    self._shared.give_back(place)
+            self._places.leave(association)
 
-    def _drop_oldest(self, bound: int) -> None:
-        """Cut the connection that has been silent for longest, if so many have no association yet."""
+    def _drop_one(self, bound: int) -> None:
+        """Cut a connection if so many have no association yet."""
         waiting = [one for one in self._current() if not one.established and not one.cut]
-        if len(waiting) >= bound:
-            min(waiting, key=lambda one: one.begun).end(hard=True)
+        if len(waiting) >= bound and (going := choose_to_go(waiting, self._places.known)):
+            going.end(hard=True)
 
     def _enforce(self, now: float) -> None:
+        self._places.make_room()
         for association in self._current():
             if now > association.deadline:
                 association.end(hard=association.cut)

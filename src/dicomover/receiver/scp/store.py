@@ -140,10 +140,7 @@ class IncomingInstance:
     only then a file is begun: nobody whom we did not ask makes us write. From there on each piece is walked over as it
     passes and written as it came, and the file gets its name last, after the end has been seen to be an end.
 
-    Attributes
-    ----------
-    admitted
-        Whether it is known to be something that was asked for; it stays so if it has to be refused later.
+    `admitted` says whether it is known to be something that was asked for, even if it has to be refused later.
     """
 
     __slots__ = (
