@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +15,12 @@ from dicomover import Mover, Node, NodeError, NodeUnreachable, ReceiverError
 from dicomover.events import Refusal
 from dicomover.node import Timeouts
 from dicomover.outcome import Status
+from dicomover.receiver import Receiver
 from dicomover.session import Session
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.wire.connection import Connection
 from dicomover.wire.stop import Stop
-from peers import wait_until
+from peers import free_port, wait_until
 from wire_kit import listening
 
 NOTHING = Refusal(0.0, "nothing")
@@ -31,6 +34,10 @@ class Ear:
     def __init__(self, *, fails: bool = False) -> None:
         self.log: list[str] = []
         self.fails = fails
+
+    def wants_place_of(self, other: object) -> bool:
+        """Not at all."""
+        return False
 
     def start(self) -> None:
         """Note it, or fail."""
@@ -184,3 +191,107 @@ def test_find_at_what_answers_otherwise(answer: bytes) -> None:
 
     with listening(serve) as node, pytest.raises(NodeError, match=str(node.port)):
         Mover(node).find({"PatientID": "4711"})
+
+
+# --- a cell that is run again
+
+
+def receiving(pacs: DemoPacs, folder: Path, port: int | None, **more: object) -> Mover:
+    """Return a Mover that receives; the archive knows where."""
+    pacs.destinations["MOVESCU"] = port or 11112
+    return Mover(pacs.node, receive=folder, port=port, progress="none", **more)  # type: ignore[arg-type]
+
+
+def moved(mover: Mover, accession: str = "00123") -> str:
+    """Move a study, and return its status."""
+    return str(mover.move({"AccessionNumber": accession}).status[0])
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["a name", "no name left"])
+def test_a_cell_that_is_run_again_takes_the_port_over(
+    pacs: DemoPacs, tmp_path: Path, caplog: pytest.LogCaptureFixture, named: bool
+) -> None:
+    """The Mover made again has the port of the earlier one, whether that has a name left or not; nothing is said."""
+    port = free_port()
+    earlier = receiving(pacs, tmp_path, port).open()
+    session = earlier._session
+    assert moved(earlier) == "success"
+    if not named:
+        del earlier
+        gc.collect()
+    with receiving(pacs, tmp_path, port) as mover:
+        assert (mover.port, session.port) == (port, None)
+        assert moved(mover) == "skipped"
+        assert moved(mover, "00124") == "success"
+    assert not caplog.records
+
+
+def test_another_folder_on_the_same_port(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Who has the port gives it to whoever needs it, and takes it back: two Movers work in turn."""
+    port = free_port()
+    with receiving(pacs, tmp_path / "a", port) as one, receiving(pacs, tmp_path / "b", port) as other:
+        turns = [(one, "00123"), (other, "00123"), (one, "00124")]
+        assert [moved(mover, number) for mover, number in turns] == ["success"] * 3
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_batch_that_runs_keeps_its_port(pacs: DemoPacs, tmp_path: Path) -> None:
+    """The later Mover says that a batch runs and what to do, the batch goes on, and after it the port is had."""
+    port = free_port()
+    pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.1)
+    earlier = receiving(pacs, tmp_path, port).open()
+    job = earlier.start([{"AccessionNumber": "00123"}, {"AccessionNumber": "00124"}])
+    with pytest.raises(ReceiverError, match=rf"port {port} belongs to an earlier Mover of this kernel.*last\.wait\(\)"):
+        receiving(pacs, tmp_path, port).open()
+    assert job.wait(30)
+    assert job.summary().status.tolist() == ["success"] * 2
+    with receiving(pacs, tmp_path, port) as mover:
+        assert mover.port == port
+
+
+def test_who_is_content_with_any_port_takes_none_from_another(pacs: DemoPacs, tmp_path: Path) -> None:
+    """With port 0, or None and another folder, two Movers listen side by side."""
+    with receiving(pacs, tmp_path / "a", 0) as one, receiving(pacs, tmp_path / "a", 0) as two:
+        assert one.port != two.port
+        assert None not in (one.port, two.port)
+
+
+def test_whose_place_a_receiver_wants(tmp_path: Path) -> None:
+    """The same port, unless at another address; or no port, and the same folder and title."""
+
+    def place(port: int | None, folder: str = "a", *, bind: str | None = None, title: str = "ME") -> Receiver:
+        return Receiver(tmp_path / folder, ae_title=title, on_event=print, port=port, bind=bind)
+
+    assert place(104).wants_place_of(place(104, "b", title="YOU"))
+    assert place(104).wants_place_of(place(104, bind="127.0.0.1"))
+    assert not place(104, bind="127.0.0.2").wants_place_of(place(104, bind="127.0.0.1"))
+    assert not place(104).wants_place_of(place(105))
+    assert place(None).wants_place_of(place(None))
+    assert place(None).wants_place_of(place(11112))
+    assert not place(None).wants_place_of(place(105))
+    assert not place(None).wants_place_of(place(None, "b"))
+    assert not place(None).wants_place_of(place(None, title="YOU"))
+
+
+def test_movers_of_two_threads(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Two threads that make Movers on one port over and over end, one of them with it or each with an error of ours."""
+    port = free_port()
+    pacs.destinations["MOVESCU"] = port
+    failed: list[ReceiverError] = []
+
+    def make(name: str) -> None:
+        for _ in range(2):
+            try:
+                receiving(pacs, tmp_path / name, port).open()
+            except ReceiverError as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    with receiving(pacs, tmp_path, port) as mover:
+        assert moved(mover) == "success"

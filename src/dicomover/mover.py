@@ -220,6 +220,9 @@ class Mover:
     def open(self) -> Self:
         """Start to listen, if we receive, and keep associations open between calls; `with` does the same.
 
+        In a cell that is run again it takes the port over from the earlier Mover of this process, which is closed,
+        unless a batch of that one runs.
+
         Returns
         -------
         Mover

@@ -6,11 +6,12 @@ import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
-from dicomover.errors import NodeUnreachable
+from dicomover.errors import NodeUnreachable, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
 from dicomover.wire.lines import Line, Lines, Pool, open_lines
@@ -32,6 +33,9 @@ class Listener(Protocol):
     def port(self) -> int:
         """Where it listens."""
 
+    def wants_place_of(self, other: Self) -> bool:
+        """Tell whether it cannot listen, or would not where it should, while another one of this process does."""
+
     def start(self) -> None:
         """Listen. Raises ReceiverError."""
 
@@ -52,13 +56,21 @@ class RunningJob(Protocol):
         """Wait for its end."""
 
 
+_listening: weakref.WeakSet[Session] = weakref.WeakSet()
+_taking_over = threading.Lock()
+
+
 class Session:
     """Keeps what a Mover's verbs share for as long as one of them, or a `with`, needs it.
 
     Every verb uses the session while it works. With the last user the idle associations are released; with the last one
     that listens the receiver stops. Two locks: `_life` is held while the receiver starts and stops, which takes
     seconds and ends with the receiver's last events; `_jobs_lock` is taken to deliver those events. So nothing may wait
-    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`.
+    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`. A third, `_taking_over`, is for all
+    sessions of this process, and taken before any `_life`.
+
+    A cell that is run again makes another Mover while the earlier one still listens. So who begins to listen takes the
+    port over from an earlier session that only has it open; from one whose jobs run it does not.
 
     Attributes
     ----------
@@ -172,7 +184,23 @@ class Session:
         with self._jobs_lock:
             self._jobs.remove(job)
 
+    def _take_over(self) -> None:
+        """Close those that listen where we are to, unless they are at work; raises ReceiverError then."""
+        with _taking_over:
+            for other in list(_listening):
+                ours, theirs = self.receiver, other.receiver
+                if other is self or ours is None or theirs is None or not ours.wants_place_of(theirs):
+                    continue
+                if other._jobs:
+                    raise ReceiverError(
+                        f"port {theirs.port} belongs to an earlier Mover of this kernel, and a batch of it runs",
+                        "wait for its end (its last.wait()) or end it (its close()), then run this again",
+                    )
+                other.close()
+
     def _enter(self, *, listening: bool) -> None:
+        if listening and not self._listening:
+            self._take_over()
         with self._life:
             if listening and self.receiver is not None:
                 if self._listening == 0:
@@ -182,6 +210,7 @@ class Session:
                         self.receiver.stop()
                         raise
                 self._listening += 1
+                _listening.add(self)
             self._users += 1
 
     def _leave(self, *, listening: bool) -> None:
@@ -193,4 +222,5 @@ class Session:
             if listening and self.receiver is not None:
                 self._listening -= 1
                 if self._listening == 0:
+                    _listening.discard(self)
                     self.receiver.stop()

@@ -120,7 +120,7 @@ class Job:
     def _interrupted(self) -> Interrupted:
         known = self.summary()
         over = int((known["status"] != Status.CANCELLED).sum())
-        mend = "move() with what is not complete of it goes on"
+        mend = "move what is not complete of it to go on"
         if self._resumption is not None:
             mend = "run the cell again to go on: what is here is skipped"
         return Interrupted(

@@ -21,6 +21,7 @@ from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing
+from dicomover.receiver.scp.service import STANDARD_PORT
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
@@ -173,6 +174,19 @@ class Receiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def wants_place_of(self, other: Receiver) -> bool:
+        """Tell whether it cannot listen, or would not where it should, while another one of this process does.
+
+        Without a port of its own any other would do; but where both are the same, it is the earlier one made again.
+        """
+        ours, theirs = self._settings, other._settings
+        if ours.bind != theirs.bind and ours.bind and theirs.bind:
+            return False
+        if ours.port is not None:
+            return ours.port == other.port
+        is_same = (ours.folder, ours.ae_title) == (theirs.folder, theirs.ae_title)
+        return is_same and (theirs.port is None or other.port == STANDARD_PORT)
 
     def start(self) -> None:
         """Listen; when this returns, peers can connect.
