@@ -109,6 +109,13 @@ def pdu(message: Message, status: int, **extra: int | str) -> bytes:
     return PDU_HEAD.pack(P_DATA, len(item)) + item
 
 
+def pour(connection: Connection, raw: bytes) -> None:
+    """Send the same bytes for ever, faster than anybody reads them."""
+    block = raw * max((1 << 18) // len(raw), 1)
+    while True:
+        connection.send(block)
+
+
 def move(association: Association, message_id: int = 7, **how: object) -> MoveEnd:
     """Move a study."""
     return association.move(STUDY, Model.STUDY, "DEST", message_id, **how)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ class Timeouts:
         Without a counter that has moved and without an arrival, even if the archive goes on answering. It needs an
         archive that counts, or us as the receiver.
     total
-        For one C-MOVE from its beginning to its end. None by default: nobody knows how large a study is.
+        For one C-MOVE or C-FIND from its beginning to its end. None by default: nobody knows how large a study is.
 
     Examples
     --------

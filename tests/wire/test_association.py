@@ -24,7 +24,7 @@ from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import encode_accept, parse_request
-from dicomover.wire.pdus import RELEASE_RQ, encode_release
+from dicomover.wire.pdus import P_DATA, PDU_HEAD, RELEASE_RQ, encode_release
 from dicomover.wire.responses import MoveEnd
 from receiver_kit import element
 from wire_kit import (
@@ -40,6 +40,7 @@ from wire_kit import (
     listening,
     move,
     peer,
+    pour,
     response,
 )
 
@@ -172,6 +173,40 @@ def test_a_release_that_is_not_answered(caplog: pytest.LogCaptureFixture) -> Non
         association.release()
         assert not association.is_open
     assert f"{node} did not answer the release of the association (nothing came in time)" in caplog.text
+
+
+def test_data_after_a_release_keep_nobody_waiting() -> None:
+    """A peer that goes on sending instead of answering a release is left in time."""
+
+    def serve(connection: Connection) -> None:
+        connection.send(accept(connection, parse_request(connection.read_pdu()[1])))
+        connection.read_pdu()
+        pour(connection, PDU_HEAD.pack(P_DATA, 6) + b"\0\0\0\2\1\0")
+
+    with listening(serve) as node:
+        association = Association(node, "TESTER", Timeouts(acse=0.3))
+        association.open()
+        begun = time.monotonic()
+        association.release()
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("way", ["cancel", "kill"])
+def test_a_release_ends_with_what_is_to_end(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release is waited for no longer than a cancel or a kill allows."""
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
+
+    def serve(connection: Connection) -> None:
+        connection.send(accept(connection, parse_request(connection.read_pdu()[1])))
+        silence(connection)
+
+    with listening(serve) as node:
+        association = Association(node, "TESTER", Timeouts())
+        association.open()
+        getattr(association, way)()
+        begun = time.monotonic()
+        association.release()
+    assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,15 @@ def test_unknown_keywords_are_no_elements() -> None:
 def test_any_buffer(kind: type) -> None:
     """Any kind of buffer is read."""
     assert cs.decode(kind(cs.encode({"Status": 0xB000}))) == {"Status": 0xB000}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "most"), [("MoveDestination", 256), ("ErrorComment", 256), ("OffendingElement", 576)]
+)
+def test_of_a_value_that_is_far_too_long_the_beginning_stands(keyword: str, most: int) -> None:
+    """Sixty kilobytes of text, or of tags, where a few bytes belong do not come further than here."""
+    element, _ = cs.ELEMENTS[keyword]
+    raw = struct.pack("<HHL", 0, element, 60_000) + b"A\0" * 30_000 + cs.encode({"Status": 0xA801})
+    command = cs.decode(raw)
+    assert command["Status"] == 0xA801
+    assert 0 < len(str(command[keyword])) <= most

@@ -14,6 +14,7 @@ from dicomover.attributes.reading import read_text, read_texts
 from dicomover.attributes.uid import is_named
 from dicomover.errors import (
     ProtocolError,
+    QueryRefused,
 )
 from dicomover.identifier import Model
 from dicomover.testing._elements import encode
@@ -23,6 +24,7 @@ from dicomover.wire.messages import Message
 from wire_kit import (
     EXPLICIT,
     IMPLICIT,
+    NEVER,
     STUDY,
     answer,
     associated,
@@ -139,3 +141,34 @@ def test_a_failed_list_of_any_bytes(data: bytes, implicit: bool) -> None:
     """Whatever stands where the list should, nothing but UIDs is told, and nothing is raised."""
     for raw in (data, b"\x08\x00\x58\x00" + data):
         assert all(map(is_named, read_failed_uids(raw, IMPLICIT if implicit else EXPLICIT)))
+
+
+def test_answers_that_do_not_end_are_refused_at_a_limit_with_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the answers to one C-FIND take all memory the archive is left, and the error says how many came."""
+    monkeypatch.setattr("dicomover.wire.identifiers._MOST_MEMORY", 1 << 20)
+
+    def script(connection: Connection, message: Message) -> None:
+        while True:
+            answer(connection, message, 0xFF00, encode({"StudyInstanceUID": "1.2.3"}, EXPLICIT))
+
+    with peer(script) as node, associated(node) as association:
+        with pytest.raises(
+            QueryRefused, match=r"sent \d+ answers to one C-FIND, more than the 1 MB that they may take"
+        ):
+            list(association.find(STUDY, Model.STUDY, 1))
+        assert not association.is_open
+
+
+@pytest.mark.parametrize("size", [(1 << 20) + 2, 60 << 20])
+def test_an_answer_that_is_far_too_long(size: int) -> None:
+    """One answer of more than a megabyte is refused unread, and a message that goes on and on before it is whole."""
+
+    def script(connection: Connection, message: Message) -> None:
+        answer(
+            connection, message, 0xFF00, encode({"StudyInstanceUID": "1.2.3", "PatientComments": "x" * size}, IMPLICIT)
+        )
+
+    with peer(script, IMPLICIT) as node, associated(node, NEVER) as association:
+        with pytest.raises(ProtocolError, match=r"answer to C-FIND of 1,048,\d+ bytes|a message of more than 16 MB"):
+            list(association.find(STUDY, Model.STUDY, 1))
+        assert not association.is_open

@@ -5,20 +5,32 @@ from __future__ import annotations
 import itertools
 import time
 
+import pytest
+
 from dicomover.errors import (
+    AssociationLost,
     LostBy,
 )
+from dicomover.identifier import Model
 from dicomover.node import Timeouts
 from dicomover.outcome import Counters, Ended
+from dicomover.testing._elements import encode
 from dicomover.testing._server import silence
+from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
-from dicomover.wire.messages import Message
+from dicomover.wire.messages import Message, encode_message
 from wire_kit import (
+    EXPLICIT,
+    STUDY,
     answer,
     associated,
     counts,
+    in_a_thread,
     move,
+    pdu,
     peer,
+    pour,
+    response,
 )
 
 
@@ -96,3 +108,57 @@ def test_total_deadline() -> None:
     with peer(progressing) as node, associated(node, Timeouts(total=0.3)) as association:
         end = move(association)
     assert end.why == "not at its end after 0.3 s (the total timeout)"
+
+
+def _pending_finds(message: Message) -> bytes:
+    """Return a pending answer to C-FIND, whole."""
+    data = encode({"StudyInstanceUID": "1.2.3"}, EXPLICIT)
+    command = response(message, 0xFF00, data)
+    return b"".join(map(bytes, encode_message(message.context_id, command, data, 1 << 14)))
+
+
+@pytest.mark.parametrize("way", ["total", "cancel", "kill"])
+@pytest.mark.parametrize("verb", ["find", "move"])
+def test_what_comes_without_a_pause_holds_off_no_end(verb: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that never lets us wait is held to every limit, and a cancel and a kill reach us."""
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
+
+    def flood(connection: Connection, message: Message) -> None:
+        pour(connection, pdu(message, 0xFF00, **counts(1)) if verb == "move" else _pending_finds(message))
+
+    def ask(association: Association) -> object:
+        if verb == "move":
+            return move(association).ended
+        with pytest.raises(AssociationLost) as caught:
+            for _ in association.find(STUDY, Model.STUDY, 1):
+                pass
+        return caught.value.by
+
+    timeouts = Timeouts(total=0.3 if way == "total" else None)
+    with peer(flood) as node, associated(node, timeouts) as association:
+        begun = time.monotonic()
+        with in_a_thread(lambda: ask(association)) as ended:
+            time.sleep(0.2)
+            if way != "total":
+                getattr(association, way)()
+    assert time.monotonic() - begun < 5
+    assert ended == [LostBy.TIMEOUT if verb == "find" else Ended.LOST if way == "total" else Ended.CANCELLED]
+
+
+@pytest.mark.parametrize("how", ["floods", "aborts", "closes"])
+def test_enough_is_enough(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an archive does instead of ending a C-FIND that has brought all that is wanted takes nothing away."""
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.3)
+
+    def script(connection: Connection, message: Message) -> None:
+        if how == "floods":
+            pour(connection, _pending_finds(message))
+        connection.send(_pending_finds(message) * 2)
+        connection.read_message()
+        connection.abort() if how == "aborts" else connection.close()
+
+    begun = time.monotonic()
+    with peer(script) as node, associated(node) as association:
+        assert len(list(association.find(STUDY, Model.STUDY, 1, limit=2))) == 2
+        assert not association.is_usable()
+    assert time.monotonic() - begun < 5

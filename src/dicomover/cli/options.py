@@ -123,7 +123,7 @@ ASSOCIATION = [
         type=Parsed(read_seconds),
         default=0,
         metavar="S",
-        help="Seconds for one C-MOVE from its beginning to its end; 0 = no limit.",
+        help="Seconds for one C-MOVE or C-FIND from its beginning to its end; 0 = no limit.",
     ),
 ]
 

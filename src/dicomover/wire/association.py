@@ -5,6 +5,7 @@ One thread owns an `Association`; another may `cancel()` it or `kill()` it. Ever
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -23,7 +24,7 @@ from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
 from dicomover.wire.dump import dump_counters, log_identifier, log_message, log_release
-from dicomover.wire.identifiers import decode_identifier, encode_identifier, is_match, read_failed_uids
+from dicomover.wire.identifiers import Matches, encode_identifier, is_match, read_failed_uids
 from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import request_association
 from dicomover.wire.responses import (
@@ -39,7 +40,10 @@ from dicomover.wire.responses import (
 from dicomover.wire.services import ECHO, RETRIEVE, SERVICES, VERIFICATION, propose_contexts
 from dicomover.wire.transport import connect
 
-__all__ = ["Association"]
+__all__ = ["RELEASING", "Association"]
+
+RELEASING = 5.0
+"""Seconds for the answer to an A-RELEASE request."""
 
 logger = logging.getLogger("dicomover.dimse")
 
@@ -163,12 +167,13 @@ class Association:
         self._stop.killed = True
         self._waker.wake()
 
-    def release(self) -> None:
+    def release(self, seconds: float = RELEASING) -> None:
         """Release the association, or abort it if the peer does not answer; by its owner, never raises."""
         if self._connection is not None and self._connection.open:
             # A peer that does not answer a release is no reason to keep anybody waiting.
             logger.info("releasing the association with %s", self.node)
-            log_release(logger, self.node, self._connection.release(min(self.timeouts.acse or 5.0, 5.0)))
+            seconds = min(self.timeouts.acse or seconds, seconds)
+            log_release(logger, self.node, self._connection.release(seconds, self._stop.give_up_at))
         self._waker.close()
 
     def _open_until(self, limit: float | None) -> float | None:
@@ -203,17 +208,17 @@ class Association:
     ) -> Iterator[Dataset]:
         """Yield the matches of a C-FIND as they come (PS3.4 section C.4.1).
 
-        After `limit` matches the archive is asked to stop (C-CANCEL); what it sends all the same is passed over.
-        Leaving the iterator early aborts the association.
+        After `limit` matches the archive is asked to stop (C-CANCEL); what it sends all the same is passed over, and
+        cut off after a while. Leaving the iterator early aborts the association.
 
         Raises
         ------
         QueryRefused
-            If the final status is not Success: an empty answer is never a refused one.
+            If the final status is not Success: an empty answer is never a refused one. And if the answers do not end.
         ContextRejected, AssociationLost, ProtocolError
         """
         context = self._context(model.find_sop_class)
-        done, matches = False, 0
+        done, matches = False, Matches()
         logger.info("C-FIND, message %d: %s, level %s", message_id, model.title, identifier.get("QueryRetrieveLevel"))
         log_identifier("the identifier of message %d", message_id, identifier)
         try:
@@ -227,31 +232,37 @@ class Association:
                 try:
                     answer = self._answer(context, cs.C_FIND_RQ, message_id, wait)
                 except AssociationLost as error:
+                    if limit is not None and seen > limit and not self.is_stopping:
+                        logger.info("C-FIND, message %d, was cut off: %s", message_id, wait.explain(error))
+                        return
                     raise AssociationLost(wait.explain(error), error.by) from error
                 status = read_status(answer.command)
                 done = status not in PENDING
                 if (limit is None or seen <= limit) and (not done or answer.data):
-                    match = decode_identifier(answer.data, context.transfer_syntaxes[0])
+                    match = matches.read(answer.data, context.transfer_syntaxes[0])
                     if not done or is_match(match, identifier):
-                        matches += 1
+                        matches.add(match)
+                        wait.note_progress()
                         log_identifier("an answer to message %d", message_id, match)
                         yield match
                 if done:
                     break
                 if seen == limit:
-                    self._send_cancel(context, message_id)
+                    wait.note_enough()
+                    with contextlib.suppress(AssociationLost):  # all that is wanted has come
+                        self._send_cancel(context, message_id)
         finally:
             if not done:
                 self._wire.abort()
-        logger.info("C-FIND, message %d, ended: %s; %s", message_id, describe(status), count_of(matches, "answer"))
-        if status == CANCELLED and limit is not None and seen > limit and not self.is_stopping:
-            return
+        logger.info(
+            "C-FIND, message %d, ended: %s; %s", message_id, describe(status), count_of(matches.count, "answer")
+        )
         if status == CANCELLED and self.is_stopping:
             raise QueryRefused(f"{self.node}: the C-FIND was cancelled", status)
-        if status == CANCELLED:
+        if status == CANCELLED and (limit is None or seen <= limit):
             why = "as if somebody had cancelled it: more matches than it answers at once, with some archives"
             raise QueryRefused(f"{self.node} ended the C-FIND {why}", status)
-        if status != SUCCESS:
+        if status not in (SUCCESS, CANCELLED):
             raise QueryRefused(f"{self.node} refused the C-FIND with {describe(status)}", status)
 
     def move(
@@ -285,7 +296,7 @@ class Association:
         context = self._context(model.move_sop_class)
         counters = Counters()
         cancel = partial(self._send_cancel, context, message_id)
-        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival, is_move=True)
+        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival)
         level = identifier.get("QueryRetrieveLevel")
         logger.info("initiating C-MOVE, message %d: %s, level %s, to %s", message_id, model.title, level, destination)
         log_identifier("the identifier of message %d", message_id, identifier)

@@ -62,6 +62,7 @@ _BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in ELEMENTS.ite
 _HEAD = struct.Struct("<HHL")
 _US = struct.Struct("<H")
 _TAG = struct.Struct("<HH")
+_MOST = 256  # bytes of a value; the longest has 64 by the Standard
 _PADDING = {"UI": b"\0", "AE": b" ", "LO": b" "}
 
 
@@ -95,7 +96,8 @@ def encode(command: Mapping[str, int | str]) -> bytes:
 def decode(raw: bytes | bytearray | memoryview) -> Command:
     r"""Decode a command set; elements that are not used here, or have no value that can be read, are passed over.
 
-    Several tags in OffendingElement (0000,0901) are a text of eight digits each, joined by `\`.
+    Several tags in OffendingElement (0000,0901) are a text of eight digits each, joined by `\`. Of a value that is far
+    longer than any may be, the beginning stands.
 
     Raises
     ------
@@ -124,10 +126,11 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
                 size = 4 if length == 4 and keyword.startswith("NumberOf") else min(length, 2)
                 command[keyword] = int.from_bytes(raw[offset : offset + size], "little")
         elif vr == "AT":
-            tags = [first << 16 | second for first, second in _TAG.iter_unpack(raw[offset : offset + length // 4 * 4])]
+            value = raw[offset : offset + min(length // 4 * 4, _MOST)]
+            tags = [first << 16 | second for first, second in _TAG.iter_unpack(value)]
             if tags:
                 command[keyword] = tags[0] if len(tags) == 1 else "\\".join(f"{tag:08X}" for tag in tags)
         elif vr:
-            command[keyword] = bytes(raw[offset : offset + length]).decode("ascii", "replace").strip(" \0")
+            command[keyword] = bytes(raw[offset : offset + min(length, _MOST)]).decode("ascii", "replace").strip(" \0")
         offset += length
     return command

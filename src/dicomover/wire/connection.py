@@ -144,8 +144,11 @@ class Connection:
                 self._waker.drain()
 
     def _receive(self, until: Until) -> None:
-        """Take what the socket has, at least one byte."""
+        """Take what the socket has, at least one byte; not even that once `until` has passed, however much comes."""
         while True:
+            limit = until()
+            if limit is not None and limit <= time.monotonic():
+                raise self.give_up("no end came in time", LostBy.TIMEOUT)
             try:
                 chunk = self.sock.recv(_READ)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -233,15 +236,15 @@ class Connection:
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
-    def release(self, seconds: float) -> NodeError | None:
+    def release(self, seconds: float, until: Until = wait_forever) -> NodeError | None:
         """Release the association (PS3.8 section 7.2) and close; return what came instead of the answer, if so."""
         if not self.open:
             return None
-        limit = time.monotonic() + seconds
+        until = _no_later_than(time.monotonic() + seconds, until)
         trouble: NodeError | None = None
         try:
-            self.send(encode_release(RELEASE_RQ), seconds)
-            while (kind := self.read_pdu(lambda: limit)[0]) == P_DATA:
+            self.send(encode_release(RELEASE_RQ), seconds, until)
+            while (kind := self.read_pdu(until)[0]) == P_DATA:
                 pass
             if kind not in (RELEASE_RP, RELEASE_RQ):  # of two requests that cross each is an answer enough
                 trouble = ProtocolError("it aborted" if kind == ABORT else f"it sent a PDU of type {kind}")

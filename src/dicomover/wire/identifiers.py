@@ -10,10 +10,38 @@ from pydicom.uid import ImplicitVRLittleEndian
 from dicomover.attributes.framing import read_elements
 from dicomover.attributes.reading import read_text, read_texts
 from dicomover.attributes.uid import is_named
-from dicomover.errors import ProtocolError
+from dicomover.errors import ProtocolError, QueryRefused
 from dicomover.identifier import Level
 
-__all__ = ["decode_identifier", "encode_identifier", "is_match", "read_failed_uids"]
+__all__ = ["Matches", "decode_identifier", "encode_identifier", "is_match", "read_failed_uids"]
+
+_LONGEST = 1 << 20  # bytes of one answer to C-FIND; they have a few hundred
+_MOST_MEMORY = 2 << 30  # bytes that the answers to one C-FIND take here: half a million of the usual ones
+
+
+class Matches:
+    """The answers to one C-FIND: each of a size that can be, and all of them together in what memory there may be."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._memory = 0
+        self._bytes = 0
+
+    def read(self, data: bytes, transfer_syntax: str) -> Dataset:
+        """Decode one; raises ProtocolError as `decode_identifier` does, or if it is far too long."""
+        if len(data) > _LONGEST:
+            raise ProtocolError(f"the peer sent an answer to C-FIND of {len(data):,} bytes (allowed: {_LONGEST:,})")
+        self._bytes = len(data)
+        return decode_identifier(data, transfer_syntax)
+
+    def add(self, answer: Dataset) -> None:
+        """Count the last one in; raises QueryRefused where they become too many."""
+        self.count += 1
+        self._memory += 1000 + self._bytes + 300 * len(answer)  # as measured
+        if self._memory > _MOST_MEMORY:
+            said = f"the peer sent {self.count:,} answers to one C-FIND, more than the {_MOST_MEMORY >> 20:,} MB that"
+            mend = "ask for less at once, by a StudyDate range or further keys"
+            raise QueryRefused(f"{said} they may take here", mend=mend)
 
 
 def encode_identifier(identifier: Dataset, transfer_syntax: str) -> bytes:

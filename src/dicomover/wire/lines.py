@@ -21,7 +21,7 @@ from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
-from dicomover.wire.association import Association
+from dicomover.wire.association import RELEASING, Association
 from dicomover.wire.services import FIND
 from dicomover.wire.stop import Controls, Stop
 
@@ -130,8 +130,9 @@ class Pool:
         """Release what is idle."""
         with self._lock:
             idle, self._idle = self._idle, []
+        limit = time.monotonic() + RELEASING  # for all of them: an archive that answers none may have eight
         for association in idle:
-            association.release()
+            association.release(max(limit - time.monotonic(), 0.1))
 
 
 class Line:

@@ -16,7 +16,7 @@ __all__ = ["Assembly", "Context", "Due", "Message", "Part", "encode_message", "e
 
 _PDV_HEAD = struct.Struct(">LBB")
 _COMMAND, _LAST = 1, 2  # of the message control header
-_CAP = 1 << 26  # of one command set or one identifier; C-FIND answers are a few KB
+_LONGEST = {True: 1 << 20, False: 1 << 24}  # bytes of a command set, and of a data set: 250,000 failed UIDs
 _AT_ONCE = 1 << 18
 
 
@@ -95,8 +95,8 @@ class Assembly:
             self._is_command = is_command
             self._begun += body[offset + 6 : offset + 4 + length]
             offset += 4 + length
-            if len(self._begun) > _CAP:
-                raise ValueError("far too many parts of a message")
+            if len(self._begun) > _LONGEST[is_command]:
+                raise ValueError(f"a message of more than {_LONGEST[is_command] >> 20} MB")
             if flags & _LAST:
                 self.parts.append(Part(context_id, is_command, self._begun))
                 self._begun = bytearray()

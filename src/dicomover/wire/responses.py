@@ -96,8 +96,6 @@ class Deadlines:
         Sends C-CANCEL; None where there is no such thing, and a cancel ends the wait.
     last_arrival
         The `time.monotonic()` of the last sign of life on our own receiver, if we receive.
-    is_move
-        Whether `progress` and `total` count.
     """
 
     # A C-CANCEL goes out from here, between two waits for a response: there is no request half written then, and only
@@ -110,17 +108,17 @@ class Deadlines:
         send_cancel: Callable[[], None] | None = None,
         *,
         last_arrival: Callable[[], float] | None = None,
-        is_move: bool = False,
     ) -> None:
         self._stop = stop
         self._send_cancel = send_cancel
         self._stall = timeouts.stall
-        self._progress, self._total = (timeouts.progress, timeouts.total) if is_move else (None, None)
+        self._progress, self._total = timeouts.progress, timeouts.total
         self._last_arrival = last_arrival
         self._can_tell = last_arrival is not None  # whether anything moves
         self._dimse = timeouts.dimse or (timeouts.acse if send_cancel is None else None)
         self._started = self._moved = self._begun = time.monotonic()
         self._cancel_sent = False
+        self._enough_at: float | None = None
 
     def begin(self) -> None:
         """Note that the next response is due from now on."""
@@ -130,6 +128,10 @@ class Deadlines:
         """Note that something has moved."""
         self._can_tell = True
         self._moved = time.monotonic()
+
+    def note_enough(self) -> None:
+        """Note that the archive was asked to come to an end, since what is wanted has come."""
+        self._enough_at = time.monotonic()
 
     def __call__(self) -> float | None:
         """Return until when to wait, and send what a cancel takes."""
@@ -147,6 +149,8 @@ class Deadlines:
 
     def _limits(self) -> Iterator[tuple[float, str]]:
         """Yield until when it is waited, and what has not happened by then."""
+        if self._enough_at is not None:
+            yield self._enough_at + CANCEL_GRACE, "it goes on although it was asked to stop"
         arrived = 0.0 if self._last_arrival is None else self._last_arrival()
         if self._dimse is not None:
             yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
