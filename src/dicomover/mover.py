@@ -23,6 +23,7 @@ from dicomover.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.lock import lock_requests, write_lockfile
 from dicomover.cohort.verify import check_readable, find_drift
+from dicomover.disk import Share, check_share
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.journal import Journal
@@ -103,6 +104,8 @@ class Mover:
         A file that remembers what became of every request, so that a rerun moves only what is missing; or a `Journal`,
         which can keep keyed hashes instead of patients' keys. `auto` is `journal.db` in the folder when we receive,
         and none otherwise; None is none.
+    share
+        Who may read images, journal and lockfiles: their `owner` alone, its `group`, or `all`; see `Receiver`.
     progress
         `auto`, `notebook`, `terminal`, `log` or `none`.
     show_keys
@@ -147,6 +150,7 @@ class Mover:
         max_per_minute: float | None = None,
         utilization: float | None = None,
         journal: str | os.PathLike[str] | Journal | None = "auto",
+        share: Share = "owner",
         progress: Progress = "auto",
         show_keys: bool = False,
     ) -> None:
@@ -159,10 +163,9 @@ class Mover:
         name_it = f"name a folder with {setting('receive')}"
         if self.receive is None and (port is not None or bind is not None):
             raise ConfigurationError(f"{setting('port')} and {setting('bind')} are for receiving", name_it)
-        if self.receive is None and workers != 1:
-            raise ConfigurationError(f"{setting('workers', workers)} is for receiving", name_it)
-        if self.receive is None and accept != "as-stored":
-            raise ConfigurationError(f"{setting('accept', accept)} is for receiving", name_it)
+        for name, value, usual in (("workers", workers, 1), ("accept", accept, "as-stored")):
+            if self.receive is None and value != usual:
+                raise ConfigurationError(f"{setting(name, value)} is for receiving", name_it)
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"{setting('destination', destination)} and {setting('receive')} cannot both be",
@@ -172,6 +175,7 @@ class Mover:
             check_port(port, lowest=0)
         self._port = port
         self._bind = bind
+        self.share = check_share(share)
         self._defaults: Options = {
             "level": level,
             "model": model,
@@ -187,10 +191,8 @@ class Mover:
             "progress": progress,
             "show_keys": show_keys,
         }
-        if destination is not None:
-            self._defaults["destination"] = destination
-        if self.receive is not None:
-            self._defaults["destination"] = self.ae_title
+        if (who := destination if self.receive is None else self.ae_title) is not None:
+            self._defaults["destination"] = who
         check_options(self._defaults, self._destination_node)
         self._session = Session(self.node, self.ae_title, self._destination_node)
         self._receiver: Receiver | None = None
@@ -204,16 +206,17 @@ class Mover:
                 workers=workers,
                 accept=accept,
                 layout=layout,
+                share=self.share,
             )
         self._journal = journal
         self._answers = Answers()
         self._last: Job | None = None
 
     def __repr__(self) -> str:
-        where = (
-            f"receive={str(self.receive)!r}" if self.receive else f"destination={self._defaults.get('destination')!r}"
+        name, value = (
+            ("receive", str(self.receive)) if self.receive else ("destination", self._defaults.get("destination"))
         )
-        return f"Mover({str(self.node)!r}, ae_title={self.ae_title!r}, {where})"
+        return f"Mover({str(self.node)!r}, ae_title={self.ae_title!r}, {name}={value!r})"
 
     # --- life
 
@@ -657,7 +660,7 @@ class Mover:
         query = {name: options[name] for name in ("level", "model", "max_matches")}
         with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch))) as lines:
             cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
-        return cohort if path is None else write_lockfile(cohort, path, earlier)
+        return cohort if path is None else write_lockfile(cohort, path, earlier, self.share)
 
     def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
         r"""Say what has changed in the archive since a cohort was locked (C-FIND); nothing moves.
@@ -772,7 +775,7 @@ class Mover:
             journal = None if self.receive is None else self.receive / "journal.db"
         if journal is None:
             return None
-        journal = journal.again() if isinstance(journal, Journal) else Journal(journal)
+        journal = journal.again() if isinstance(journal, Journal) else Journal(journal, share=self.share)
         if only_old and not journal.path.exists():
             return None
         third = destination if receiver is None else None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from dicomover.errors import ConfigurationError
+from dicomover.receiver import layout as layouts
+from dicomover.receiver.layout import Layout, safe_part
 from receiver_kit import (
     Start,
     body_of,
@@ -58,3 +63,45 @@ def test_layouts_file_by_other_keywords(start: Start) -> None:
             "CT/4711-unknown/1.2",
             "CT/4711-unknown/1.3",
         ]
+
+
+@pytest.mark.parametrize(
+    "name", ["journal.db", "Journal.DB-wal", "x.db-shm", "cohort.sqlite3-journal", "half.part", "1.dcm.changed-1"]
+)
+def test_no_peer_takes_the_names_of_our_own_files(name: str) -> None:
+    """A value that would be called as a journal, what SQLite keeps beside one, or a half file becomes a hash."""
+    assert "~" in safe_part(name)
+    stem, _, ending = name.rpartition(".")
+    joined = Layout("{PatientID}.{Modality}/{SOPInstanceUID}.dcm").path(
+        "/data", {"PatientID": stem, "Modality": ending, "SOPInstanceUID": "1.2"}
+    )
+    assert "~" in joined
+
+
+@pytest.mark.parametrize("template", ["{SOPInstanceUID}.part", "journal.db/{SOPInstanceUID}.dcm"])
+def test_a_layout_with_the_names_of_our_own_files_is_refused(template: str) -> None:
+    """Nor does a layout take them: its images would be swept up as half files, or lie where the journal has to."""
+    with pytest.raises(ConfigurationError, match="reserved name"):
+        Layout(template)
+
+
+def test_names_that_the_locale_has_no_bytes_for_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under an old locale an ID of other letters becomes a hash; one that it can write stays as it is."""
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("iso-8859-1"))
+    assert safe_part("Kov\u00e1") == "Kov\u00e1"
+    assert safe_part("Kov\u00e1\u010d").startswith("Kov~")
+    assert safe_part("\u5c71\u7530").startswith("unknown~")
+
+
+def test_paths_beyond_the_limit_of_a_system_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a path may have 259 characters the folders become one, then the name a hash: always the same, and apart."""
+    monkeypatch.setattr(layouts, "_LONGEST_PATH", 259)
+    uids = [f"1.{'9' * 58}.{number}" for number in range(3)]
+    values = {"PatientID": "4711", "StudyInstanceUID": uids[0], "SeriesInstanceUID": uids[1], "SOPInstanceUID": uids[2]}
+    paths = [Layout().path("/" + "d" * length, values) for length in (20, 100, 150)]
+    assert all(len(path) < 259 - len(".conflict-1") for path in paths)
+    assert [path.count("/") for path in paths] == [5, 3, 3]
+    assert [path.endswith(f"{uids[2]}.dcm") for path in paths] == [True, True, False]
+    assert paths[2].endswith(".dcm")
+    other = {**values, "SeriesInstanceUID": f"{uids[1]}1"}
+    assert Layout().path("/" + "d" * 100, other) != paths[1]

@@ -46,7 +46,7 @@ def test_places_of_a_process_that_dies_are_free_again(locks: int) -> None:
 def test_without_hard_links_the_turn_is_taken(tmp_path: Path, locks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system without hard links names are given one process at a time: nothing is overwritten."""
 
-    def no_links(*_: object) -> None:
+    def no_links(*_: object, **__: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "link", no_links)

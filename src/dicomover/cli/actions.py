@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
                 job.run(interrupt="return")
         table = job.summary()
         code = exit_code(table) if interrupts.number is None else interrupts.exit_code
-        code = save_table(table, given.summary, code)
+        code = save_table(table, given.summary, code, given.share)
         if given.page is not None:
-            code = save_file(job.report().write_html, given.page, code)
+            code = save_file(partial(job.report().write_html, share=given.share), given.page, code)
         text = report.move_summary(
             table,
             watch.state,
@@ -105,7 +106,7 @@ def run_find(given: Arguments) -> int:
         with name_keys(given), mover:
             asked_level = level_of_find(keys, level)
             found = find_below(ask, keys, asked_level, given.limit, with_patient=given.patient_root)
-        code = save_table(found, given.output, 0 if len(found) else 1)
+        code = save_table(found, given.output, 0 if len(found) else 1, given.share)
         words = count_of(len(found), asked_level.singular, asked_level.plural)
         if len(found) == given.limit:
             words += f" (--limit {given.limit}; there may be more)"
@@ -215,7 +216,7 @@ def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | Non
     with name_keys(given):
         plan = mover.plan(requests, invalid=given.invalid)
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])
-    code = save_table(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0)
+    code = save_table(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0, given.share)
     if given.as_records:
         click.echo(render_json(plan))
     if not given.quiet:

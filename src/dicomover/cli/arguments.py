@@ -11,6 +11,7 @@ import click
 
 from dicomover.cli.options import DEFAULT_AEC
 from dicomover.cli.screen import show_log
+from dicomover.disk import Share
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Verify
 
@@ -90,6 +91,7 @@ class Arguments:
     output: Path | None = None
     progress: bool = False
     ignore_pending: bool = False
+    share: Share = "owner"
     # of lockfiles
     overwrite: bool = False
     folder: Path | None = None
@@ -137,7 +139,12 @@ class Arguments:
         from dicomover.mover import Mover  # not before it is needed: help is to be there at once
 
         return Mover(
-            node or self.node, ae_title=self.aetitle, timeouts=self.timeouts, show_keys=self.show_keys, **others
+            node or self.node,
+            ae_title=self.aetitle,
+            timeouts=self.timeouts,
+            show_keys=self.show_keys,
+            share=self.share,
+            **others,
         )
 
     def make_asker(self, level: str) -> Mover:

@@ -21,6 +21,7 @@ from dicomover.cli.options import (
     MODEL,
     PEER,
     PROGRESS,
+    SHARE,
     TALK,
     VERSION,
     with_options,
@@ -79,7 +80,7 @@ def cli() -> None:
     metavar="FILE",
     help="Write a report to an .html file that can be sent on: no patient data, no scripts.",
 )
-@with_options(JSON)
+@with_options([SHARE], JSON)
 @click.option("--dry-run", is_flag=True, help="Look up what would move and print that plan; nothing moves.")
 @with_options(PROGRESS, ASSOCIATION, TALK)
 @click.pass_obj
@@ -108,7 +109,7 @@ def move(interrupts: Any, /, **given: Any) -> int:
     metavar="FILE",
     help="Write the plan to a .csv, .json or .parquet file; the .csv can be edited and moved with move --csv.",
 )
-@with_options(JSON, ASSOCIATION, TALK)
+@with_options([SHARE], JSON, ASSOCIATION, TALK)
 def plan(**given: Any) -> int:
     """Look up what a move would move; nothing moves.
 
@@ -135,7 +136,7 @@ def plan(**given: Any) -> int:
     help="The lockfile. If it is there and says the same, it stays as it is.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a lockfile that says otherwise.")
-@with_options([_SECRET], JSON, ASSOCIATION, TALK)
+@with_options([_SECRET, SHARE], JSON, ASSOCIATION, TALK)
 def lock(**given: Any) -> int:
     """Write down exactly what requests come to: a lockfile with studies, series and instances; nothing moves.
 
@@ -176,7 +177,7 @@ def lock(**given: Any) -> int:
     metavar="FILE",
     help="Write every change to a .csv, .json or .parquet file.",
 )
-@with_options([_SECRET], JSON, ASSOCIATION, TALK)
+@with_options([_SECRET, SHARE], JSON, ASSOCIATION, TALK)
 def verify(**given: Any) -> int:
     """Say what has changed since a cohort was locked: in the archive, or in a folder.
 
@@ -219,7 +220,7 @@ def verify(**given: Any) -> int:
     metavar="FILE",
     help="Write all columns to a .csv, .json or .parquet file.",
 )
-@with_options(JSON, ASSOCIATION, TALK)
+@with_options([SHARE], JSON, ASSOCIATION, TALK)
 def find(**given: Any) -> int:
     """Ask what the archive has (C-FIND).
 

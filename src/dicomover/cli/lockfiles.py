@@ -60,12 +60,12 @@ def run_verify(given: Arguments) -> int:
             with blame_file(folder):
                 if given.seal:
                     cohort = cohort.seal(folder)
-                    cohort.save(path)
+                    cohort.save(path, given.share)
                 parts["folder"] = cohort.check(folder)
         drift = pd.concat([table.assign(where=where) for where, table in parts.items()], ignore_index=True)
         drift = drift[["where", *(name for name in drift.columns if name != "where")]]
         unknown = drift["kind"] == str(Kind.UNKNOWN)
-        code = save_table(drift, given.output, 0 if drift.empty else 2 if unknown.all() else 1)
+        code = save_table(drift, given.output, 0 if drift.empty else 2 if unknown.all() else 1, given.share)
         if given.as_records:
             click.echo(render_json(drift))
         if not given.quiet:

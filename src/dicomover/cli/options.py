@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
 
 from dicomover.cli.types import Parsed, Worded, read_destination, read_level, read_seconds
+from dicomover.disk import Share
 from dicomover.node import check_ae_title
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MODEL",
     "PEER",
     "PROGRESS",
+    "SHARE",
     "TALK",
     "VERSION",
     "WORKERS",
@@ -176,6 +178,13 @@ WORKERS = click.option(
     help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
 )
 
+SHARE = click.option(
+    "--share",
+    type=click.Choice(get_args(Share)),
+    default="owner",
+    help="Who may read what is written: you alone, your group (which may write too), or all.",
+)
+
 BIND = click.option(
     "--bind",
     default=None,
@@ -267,6 +276,7 @@ LISTENING = [
         help="How many associations at a time; further ones are rejected for now.",
     ),
     WORKERS,
+    SHARE,
 ]
 
 FILING = [

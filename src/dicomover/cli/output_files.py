@@ -13,8 +13,8 @@ import click
 import pandas as pd
 
 from dicomover.cli.screen import say
+from dicomover.disk import Share, replace_file
 from dicomover.text.formulas import guard_table
-from dicomover.text.writing import replace_file
 
 __all__ = ["check_page_file", "check_table_file", "render_json", "save_file", "save_table", "write_table"]
 
@@ -72,7 +72,7 @@ def _in_the_way(path: Path) -> str:
     return ""
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path, share: Share = "owner") -> None:
     """Write a table by the ending of the file's name; an older file stays whole until the new one is.
 
     No cell of a .csv is run by a spreadsheet; `read_requests` reads them as they were.
@@ -83,7 +83,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         If it cannot be written.
     """
     kind = path.suffix.lower()
-    with replace_file(path) as part:
+    with replace_file(path, share) as part:
         if kind == ".csv":
             _write_csv(guard_table(table), part)
         elif kind == ".json":
@@ -99,9 +99,9 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, quoting=csv.QUOTE_ALL if broken else csv.QUOTE_MINIMAL)
 
 
-def save_table(table: pd.DataFrame, path: Path | None, code: int) -> int:
+def save_table(table: pd.DataFrame, path: Path | None, code: int, share: Share) -> int:
     """Write a table to a file, if one is named, and return the exit code."""
-    return code if path is None else save_file(partial(write_table, table), path, code)
+    return code if path is None else save_file(partial(write_table, table, share=share), path, code)
 
 
 def save_file(write: Callable[[Path], object], path: Path, code: int) -> int:

@@ -46,6 +46,7 @@ def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
             addresses=given.addresses,
             max_associations=given.max_associations,
             workers=given.workers,
+            share=given.share,
             accept=given.accept_or_default,
             checksums=given.checksums,
         )

@@ -16,6 +16,7 @@ from dicomover.cohort.drift import Kind
 from dicomover.cohort.folder import check_table, compare_files
 from dicomover.cohort.frame import join_table
 from dicomover.cohort.resolver import PinnedResolver
+from dicomover.disk import Share
 from dicomover.errors import CohortError, ConfigurationError
 from dicomover.node import Node
 from dicomover.outcome import Verify
@@ -117,15 +118,22 @@ class Cohort:
         except (DamagedRecord, ValueError) as error:
             raise CohortError(f"{name}: what is sealed in it cannot be opened", "take an untouched copy") from error
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], share: Share = "owner") -> None:
         """Write the lockfile; an older one under that name is replaced, and stays whole until the new one is.
+
+        Parameters
+        ----------
+        path
+            The file.
+        share
+            Who may read it: its `owner` alone, its `group`, or `all`.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        write_document(self.document, path)
+        write_document(self.document, path, share)
 
     # --- what it says
 

@@ -19,10 +19,10 @@ from typing import Any
 
 from dicomover.cohort.content import Digest, LockedRequest, content_hash, encode_canonical
 from dicomover.cohort.frame import Frame
+from dicomover.disk import Share, replace_file
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
 from dicomover.text.face import call
-from dicomover.text.writing import replace_file
 
 __all__ = ["FIELDS", "VERSION", "Document", "Field", "list_versions", "read_document", "write_document"]
 
@@ -157,7 +157,7 @@ def list_versions() -> dict[str, str]:
     return versions
 
 
-def write_document(document: Document, path: str | os.PathLike[str]) -> None:
+def write_document(document: Document, path: str | os.PathLike[str], share: Share = "owner") -> None:
     """Write a lockfile; an older one stays whole until the new one is.
 
     Raises
@@ -167,7 +167,7 @@ def write_document(document: Document, path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     text = json.dumps(document.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    with replace_file(target) as part:
+    with replace_file(target, share) as part:
         part.write_text(text + "\n", encoding="utf-8", errors="surrogatepass", newline="\n")
 
 

@@ -14,6 +14,7 @@ from dicomover.cohort.content import LockedRequest, hide
 from dicomover.cohort.document import Document, list_versions
 from dicomover.cohort.frame import split_table
 from dicomover.cohort.lookup import Contents, look_up
+from dicomover.disk import Share
 from dicomover.errors import CohortError
 from dicomover.identifier import Request
 from dicomover.node import Node
@@ -72,7 +73,9 @@ def lock_requests(
     return Cohort(Document(requests, frame, node, query, now, list_versions(), kept), tuple(known))
 
 
-def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None) -> Cohort:
+def write_lockfile(
+    cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None, share: Share = "owner"
+) -> Cohort:
     """Write a lockfile, unless an earlier one says the same.
 
     Returns
@@ -86,7 +89,7 @@ def write_lockfile(cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort
         If the earlier one says otherwise; it stays as it is.
     """
     if earlier is None:
-        cohort.save(path)
+        cohort.save(path, share)
         return cohort
     if earlier.hash == cohort.hash:
         return Cohort(earlier.document, cohort.locked)

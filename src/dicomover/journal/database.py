@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dicomover.disk import Share, create_file
 from dicomover.errors import ConfigurationError
 
 __all__ = [
@@ -54,7 +56,7 @@ _TABLES = (
 )
 
 
-def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, bool]:
     """Open a journal's file, and say whether it is still without a schema.
 
     Nothing is written into a file that is not ours.
@@ -67,6 +69,14 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     # In this order: SQLite, once it has opened a file, takes a log beside it for a part of it; and the journal's mode
     # is written into the file, so it has to be known to be ours first.
     _look(path)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.close(create_file(path, share))  # SQLite keeps the permissions that a file has, also beside it
+    except OSError as error:
+        raise ConfigurationError(
+            f"journal {str(path)!r} cannot be created ({error.strerror})",
+            "allow writing to its folder, or name another file",
+        ) from error
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
+from dicomover.disk import Share, check_share
 from dicomover.errors import ConfigurationError, JournalError
 from dicomover.identifier import Request
 from dicomover.journal import database
@@ -60,6 +61,8 @@ class Journal:
     sync
         `record`: what was recorded outlives a power cut. `renew`: it outlives a kill at once, and a power cut from the
         next `renew` or `flush` on; for batches of thousands of small requests on a slow disk.
+    share
+        Who may read a file that is created: its `owner` alone, its `group`, or `all`; those beside it get the same.
     version
         Of dicomover, which stands beside each record; the installed one by default.
 
@@ -94,6 +97,7 @@ class Journal:
         secret: str | bytes | None = None,
         lease: float = 120.0,
         sync: Sync = "record",
+        share: Share = "owner",
         version: str | None = None,
     ) -> None:
         check_privacy(privacy, secret)
@@ -103,6 +107,7 @@ class Journal:
             raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'", "choose one")
         self.path = Path(path).absolute()
         self._privacy, self._secret = privacy, secret
+        self._share = check_share(share)
         self._lease, self._sync, self._version = lease, sync, version or metadata.version("dicomover")
         # Guards all below, in this process; SQLite's own lock, taken inside it, stands between processes. Every method
         # that reads or writes holds it throughout, so that the connection is used by one thread at a time.
@@ -125,6 +130,7 @@ class Journal:
             secret=self._secret,
             lease=self._lease,
             sync=self._sync,
+            share=self._share,
             version=self._version,
         )
 
@@ -135,7 +141,7 @@ class Journal:
         with self._lock:
             if self._connection is not None:
                 return self
-            connection, is_fresh = database.connect(self.path)
+            connection, is_fresh = database.connect(self.path, self._share)
             try:
                 self._keeper = self._begin(connection, is_fresh)
                 self._is_wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"

@@ -21,7 +21,7 @@ from pydicom._dicom_dict import DicomDictionary
 from dicomover.attributes.uid import is_uid as is_a_uid
 from dicomover.errors import ConfigurationError
 
-__all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Existing", "Layout", "safe_part", "tags_by_keyword"]
+__all__ = ["DEFAULT_LAYOUT", "LAST_TAG", "Existing", "Layout", "other_name", "safe_part", "tags_by_keyword"]
 
 Existing = Literal["keep", "replace", "error"]
 """What happens if other bytes lie under an instance's UID already."""
@@ -35,10 +35,14 @@ _PUNCTUATION = frozenset(" _.+=@,()-")
 _LONGEST = 64  # characters of one value
 _LONGEST_PART = 200  # bytes of one part; file systems allow 255, and suffixes must fit
 _FOLDERS_KEPT = 2_000
+_LONGEST_PATH = 259 if os.name == "nt" else 0  # characters; 0 is no limit, but for that of each part
+_SUFFIX = len(".conflict-999")
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
     | {f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"}
 )
+# What we, SQLite beside a journal, and a rerun call their own files.
+_OURS = re.compile(r"\.(db|sqlite3?)(-(wal|shm|journal))?$|\.(part|changed-[0-9]+)$", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1)
@@ -60,13 +64,35 @@ def _is_harmless(text: str) -> bool:
         and text.partition(".")[0].rstrip().casefold() not in _RESERVED
         and len(text.encode("utf-8", "surrogatepass")) <= _LONGEST_PART
         and unicodedata.normalize("NFC", text) == text
+        and not _OURS.search(text)
+        and _can_be_named(text)
     )
+
+
+def _can_be_named(text: str) -> bool:
+    """Tell whether the locale has bytes for a text; the same text may be hashed under another locale."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hashed(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9]+", "_", text[:24]).strip("_")
     return f"{readable or 'unknown'}~{digest}"
+
+
+def other_name(name: str) -> str:
+    """Return the name of a folder whose own one another folder has, such as `ab12` beside `AB12` where case is nothing.
+
+    Examples
+    --------
+    >>> other_name("ab12")
+    'ab12~59d937723564937c'
+    """
+    return _hashed(name)
 
 
 def safe_part(text: str, *, is_uid: bool = False) -> str:
@@ -171,9 +197,10 @@ class Layout:
                 )
             parsed.append((literal, keyword))
         text = "".join(literal if not keyword else f"{literal}x" for literal, keyword in parsed)
-        if not _is_harmless(text[:_LONGEST].rstrip(" .") if len(text) > _LONGEST else text):
+        if _OURS.search(text) or not _is_harmless(text[:_LONGEST].rstrip(" .") if len(text) > _LONGEST else text):
             raise ConfigurationError(
-                f"{problem} is empty, begins or ends with a dot or a space, or is a reserved name",
+                f"{problem} is empty, begins or ends with a dot or a space, or is a reserved name, as "
+                "our own files have one (.db, .part)",
                 "folders are separated by one /",
             )
         return parsed
@@ -184,7 +211,8 @@ class Layout:
             literal + (safe_part(values.get(keyword, ""), is_uid=keyword.endswith("UID")) if keyword else "")
             for literal, keyword in self._parts[index]
         )
-        if len(text.encode("utf-8")) <= _LONGEST_PART and text.partition(".")[0].rstrip().casefold() not in _RESERVED:
+        is_short = len(text.encode("utf-8")) <= _LONGEST_PART
+        if is_short and text.partition(".")[0].rstrip().casefold() not in _RESERVED and not _OURS.search(text):
             return text
         return _hashed(text) + (self._extension if index == len(self._parts) - 1 else "")
 
@@ -204,7 +232,12 @@ class Layout:
                 self._folders.clear()
             folders = os.path.join(root, *(self._part(index, values) for index in range(len(self._parts) - 1)))  # noqa: PTH118
             self._folders[key] = folders
-        path = os.path.join(folders, self._part(len(self._parts) - 1, values))  # noqa: PTH118
+        name = self._part(len(self._parts) - 1, values)
+        path = os.path.join(folders, name)  # noqa: PTH118
+        if _LONGEST_PATH and len(path) + _SUFFIX > _LONGEST_PATH:
+            path = os.path.join(root, _hashed(folders[len(root) :]), name)  # noqa: PTH118
+            if len(path) + _SUFFIX > _LONGEST_PATH:
+                path = os.path.join(root, _hashed(folders[len(root) :]), _hashed(name) + self._extension)  # noqa: PTH118
         inside = root if root.endswith(os.sep) else root + os.sep
         assert path.startswith(inside), "a path outside the root"
         assert os.path.normpath(path) == path, "a path that is not in its plain form"

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver.engine.process import ProcessEngine
@@ -102,6 +103,10 @@ class Receiver:
         How many processes share the port, for archives that open several associations at once; an association stays
         with one of them. More than one need a platform whose processes can inherit a socket (not Windows). If
         one of them dies, the others finish what is in flight and end too, since `sync` could no longer keep its word.
+    share
+        Who may read what is written: its `owner` alone, its `group` (which may write too), or `all`. A folder that is
+        there keeps its permissions; where it has a default ACL that one decides, and where its group is handed on
+        (set-group-id) the umask.
     limits
         How long peers may keep us waiting, and how many connections without an association there may be (in each
         process).
@@ -133,6 +138,7 @@ class Receiver:
         checksums: bool = False,
         max_pdu: int = 1 << 17,
         workers: int = 1,
+        share: Share = "owner",
         limits: Limits | None = None,
     ) -> None:
         self._settings = ReceiverSettings.of(
@@ -151,6 +157,7 @@ class Receiver:
             checksums=checksums,
             max_pdu=max_pdu,
             workers=workers,
+            share=share,
             limits=limits or Limits(),
         )
         self._on_event = on_event

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from dicomover.disk import Share, check_share
 from dicomover.errors import ConfigurationError
 from dicomover.node import check_ae_title, check_port, strip_brackets
 from dicomover.receiver.addresses import check_network
@@ -65,6 +66,7 @@ class ReceiverSettings:
     checksums: bool = False
     max_pdu: int = 1 << 17
     workers: int = 1
+    share: Share = "owner"
     limits: Limits = Limits()
     token: str = ""
 
@@ -77,6 +79,7 @@ class ReceiverSettings:
         if self.bind is not None:
             object.__setattr__(self, "bind", strip_brackets(self.bind))
         Layout(self.layout)
+        check_share(self.share)
         if self.existing not in ("keep", "replace", "error"):
             near = difflib.get_close_matches(str(self.existing), ("keep", "replace", "error"), 1)
             raise ConfigurationError(f"existing={self.existing!r} is unknown", f"give {near[0] if near else 'keep'!r}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dicomover.disk import Share, replace_file
 from dicomover.reporting import figures
 from dicomover.reporting.page import document, fragment
 from dicomover.reporting.words import Names, Run, heading, plain, telling
 from dicomover.text.listing import terminal_width
-from dicomover.text.writing import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,9 @@ class Report:
                 ended = began + pd.Timedelta(seconds=self._run.seconds or 0.0)
         return figures.time_steps(table, began, ended, least)
 
-    def write_html(self, path: str | os.PathLike[str], *, show_keys: bool | None = None) -> Path:
+    def write_html(
+        self, path: str | os.PathLike[str], *, show_keys: bool | None = None, share: Share = "owner"
+    ) -> Path:
         """Write the report as one page that needs nothing else: no scripts, nothing from the internet.
 
         Parameters
@@ -96,6 +98,8 @@ class Report:
         show_keys
             Whether the page names the keys and the index of rows, which may be patient data; as the report does
             by default, which is not, unless it was made so.
+        share
+            Who may read the file: its `owner` alone, its `group`, or `all`.
 
         Returns
         -------
@@ -116,7 +120,7 @@ class Report:
         """
         shown = self._show_keys if show_keys is None else show_keys
         target = Path(path)
-        with replace_file(target) as part:
+        with replace_file(target, share) as part:
             part.write_text(document(*self._parts(shown)), encoding="utf-8")
         return target
 

@@ -35,6 +35,7 @@ OPTIONS = {
     "retry": "--retry",
     "retry attempts": "",  # the option stands before the message
     "secret": "--secret-file",
+    "share": "--share",
     "split": "--split",
     "utilization": "--utilization",
     "verify": "--verify",

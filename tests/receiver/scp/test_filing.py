@@ -68,7 +68,7 @@ def test_a_full_disk_is_answered_and_a_rerun_resumes(tmp_path: Path, monkeypatch
     with running(tmp_path, False) as run, run.peer() as peer:
         for code, function in ((errno.ENOSPC, "writev"), (errno.EDQUOT, "writev"), (errno.ENOSPC, "link")):
 
-            def full(*_: object, code: int = code) -> int:
+            def full(*_: object, code: int = code, **__: object) -> int:
                 raise OSError(code, os.strerror(code))
 
             with monkeypatch.context() as patch:
@@ -115,17 +115,19 @@ def test_a_small_file_system_fills_up_and_goes_on_when_there_is_room(tmp_path: P
 
 
 def test_half_files_of_a_killed_receiver_are_swept_up_later(tmp_path: Path) -> None:
-    """A `.part` that nobody has written to for a while goes when its folder is used again; a fresh one stays."""
+    """A `.part` of ours that nobody has written to for a while goes; a fresh one and those of others stay."""
     filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
     (tmp_path / "a").mkdir()
-    old, fresh = tmp_path / "a" / "0-1.part", tmp_path / "a" / "0-2.part"
-    for path in (old, fresh):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 5000,) * 2)
+    ours = [f"dicomover-{'0' * 12}-{number:016x}.part" for number in (1, 2)]
+    theirs = ["thesis.7z.part", "0123456789ab-1-2.part", f"dicomover-{'0' * 12}-1.part", f"{ours[0]}.part"]
+    for name in (*ours, *theirs):
+        (tmp_path / "a" / name).write_bytes(b"half")
+        if name != ours[1]:
+            os.utime(tmp_path / "a" / name, (time.time() - 5000,) * 2)
     part, final = filing.begin({"SOPInstanceUID": "1.2"})
     part.write([b"whole"])
     filing.publish(part, final)
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["0-2.part", "1.2.dcm"]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {ours[1], *theirs, "1.2.dcm"}
 
 
 def test_files_that_were_there_before_are_left_alone(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_files_that_were_there_before_are_left_alone(tmp_path: Path) -> None:
 def test_without_hard_links_files_are_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system that has no hard links, nothing is overwritten either."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)

@@ -19,8 +19,7 @@ from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
 from dicomover.receiver.engine.outbox import Delivery, Outbox
-from dicomover.receiver.layout import Layout
-from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.text.face import advise
@@ -334,7 +333,7 @@ class ProcessEngine:
     def _sweep(self) -> None:
         """Remove the half files of a process that could not do so itself."""
         with contextlib.suppress(OSError):
-            Filing(self._settings.folder, Layout(self._settings.layout), token=self._settings.token).sweep()
+            sweep_parts(self._settings.folder, self._settings.token)
 
     def _clear_away(self) -> None:
         """See that the process is gone and give everything back, within seconds.

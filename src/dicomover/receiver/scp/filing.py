@@ -9,19 +9,20 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
 from dicomover.dicomfile import read_file_meta
+from dicomover.disk import Share
 from dicomover.receiver.layout import Existing, Layout
+from dicomover.receiver.scp.folders import Folder, Root
 
 __all__ = ["AlreadyThere", "Filed", "Filing", "NoSpace", "Part", "out_of_space"]
 
 _META = 1 << 16  # bytes that hold any file meta information of ours
 _READ = 1 << 20
-_STALE = 900.0  # seconds; a PDU must end within one minute, so nobody writes to such a file any more
 _CHECK_SPACE_EVERY = 16 << 20  # bytes
 _UNSYNCED = 50_000  # files remembered by name; beyond that, everything is flushed
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -50,11 +51,11 @@ class Filed:
 class Part:
     """One file that is being written; ends with `Filing.publish` or `abandon`."""
 
-    __slots__ = ("_fd", "path")
+    __slots__ = ("_fd", "folder", "name")
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd = os.open(path, _FLAGS, 0o666)
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.folder, self.name = folder, name
+        self._fd = folder.create(name, _FLAGS)
 
     def write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
         """Write all pieces."""
@@ -80,7 +81,11 @@ class Part:
         with contextlib.suppress(OSError):
             self.close()
         with contextlib.suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108
+            self.remove()
+
+    def remove(self) -> None:
+        """Take its name away."""
+        os.unlink(self.folder.at(self.name), dir_fd=self.folder.fd)
 
 
 class Filing:
@@ -103,9 +108,12 @@ class Filing:
     floor
         Bytes that must stay free on the disk.
     token
-        Marks the `.part` files of this receiver, so that another process can find what it left behind.
+        Twelve hexadecimal digits that mark the `.part` files of this receiver, so that another process can find what it
+        left behind.
     turn
         Keeps others, threads or processes, from giving names at the same time; a lock of its own if left out.
+    share
+        Who may read what is filed.
     """
 
     def __init__(
@@ -116,28 +124,36 @@ class Filing:
         floor: int = 0,
         token: str | None = None,
         turn: AbstractContextManager[object] | None = None,
+        share: Share = "owner",
     ) -> None:
-        self.root = os.path.realpath(root)
+        self._root = Root(root, share)
+        self.root = self._root.path
         self.layout = layout
         self.token = token or secrets.token_hex(6)
         self._existing = existing
         self._floor = floor
         self._lock = threading.Lock()
         self._turn = turn or threading.Lock()
-        self._folders: set[str] = set()
-        self._counter = 0
         self._unsynced: list[str] | None = []  # None: too many to remember
         self._space_until = 0.0
         self._space_left = 0
 
+    def close(self) -> None:
+        """Let go of the folders."""
+        self._root.close()
+
     # --- space
 
     def check_space(self, size: int = 0) -> None:
-        """Raise NoSpace if less than the floor is free; looks at most once a second, or every few MB."""
+        """Raise NoSpace if less than the floor is free, OSError if the folder is another one now.
+
+        It looks at most once a second, or every few MB.
+        """
         now = time.monotonic()
         self._space_left -= size
         if now < self._space_until and self._space_left > 0:
             return
+        self._root.check()
         free = shutil.disk_usage(self.root).free
         if free < self._floor:
             self._space_until = 0.0
@@ -156,26 +172,20 @@ class Filing:
         OSError
             If it cannot be created; `out_of_space` tells whether the disk is full.
         """
-        final = self.layout.path(self.root, values)
-        folder = os.path.dirname(final)  # noqa: PTH120
-        self._counter += 1
-        path = f"{folder}{os.sep}{self.token}-{self._counter:x}-{threading.get_ident():x}.part"
-        if folder not in self._folders:
-            self._make(folder)
+        where, name = os.path.split(self.layout.path(self.root, values))
+        folder = self._root.open(where)
         try:
-            return Part(path), final
+            part = self._create(folder)
         except FileNotFoundError:  # somebody tidied up
-            self._make(folder)
-            return Part(path), final
+            self._root.check()
+            self._root.forget(where)
+            folder = self._root.open(where)
+            part = self._create(folder)
+        return part, f"{folder.path}{os.sep}{name}"
 
-    def _make(self, folder: str) -> None:
-        try:
-            os.makedirs(folder)  # noqa: PTH103
-        except FileExistsError:
-            _remove_parts(folder, lambda entry: time.time() - entry.stat().st_mtime > _STALE)
-        if len(self._folders) > 100_000:
-            self._folders.clear()
-        self._folders.add(folder)
+    def _create(self, folder: Folder) -> Part:
+        # Nobody can foresee the name, and so nobody can be there before us.
+        return Part(folder, f"dicomover-{self.token}-{os.urandom(8).hex()}.part")
 
     def publish(self, part: Part, final: str) -> Filed:
         """Give a part its name, or find out that the same bytes are there already.
@@ -186,44 +196,53 @@ class Filing:
             If other bytes are there and shall stay alone; the part is gone then.
         """
         part.close()
-        filed = self._publish(part.path, final)
+        filed = self._publish(part, final)
+        # The path is told as the place of the file: it has to lead there, which it does not on a disk that was
+        # unmounted, or in a folder that was renamed, meanwhile.
+        self._root.check_folder(part.folder)
         if not filed.duplicate:
             self._remember(filed.path)
         return filed
 
-    def _publish(self, part: str, final: str) -> Filed:
-        path, number = final, 0
-        stem, extension = os.path.splitext(final)  # noqa: PTH122
-        while not self._claim(part, path):
-            if _same_instance(part, path):
-                os.unlink(part)  # noqa: PTH108
-                return Filed(path, duplicate=True, conflict=number > 0)
+    def _publish(self, part: Part, final: str) -> Filed:
+        folder, number = part.folder, 0
+        where, name = os.path.split(final)
+        stem, extension = os.path.splitext(name)  # noqa: PTH122
+        while not self._claim(part, name):
+            if _same_instance(part, name):
+                part.remove()
+                return Filed(f"{where}{os.sep}{name}", duplicate=True, conflict=number > 0)
             if self._existing == "replace":
-                os.replace(part, path)  # noqa: PTH105
-                return Filed(path)
+                os.replace(folder.at(part.name), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+                return Filed(final)
             if self._existing == "error":
-                os.unlink(part)  # noqa: PTH108
+                part.remove()
                 raise AlreadyThere
             number += 1
-            path = f"{stem}.conflict-{number}{extension}"
-        return Filed(path, conflict=number > 0)
+            name = f"{stem}.conflict-{number}{extension}"
+        return Filed(f"{where}{os.sep}{name}", conflict=number > 0)
 
-    def _claim(self, part: str, path: str) -> bool:
-        """Move the part to the path unless something lies there; False if so."""
+    def _claim(self, part: Part, name: str) -> bool:
+        """Move the part to the name unless something lies there; False if so."""
+        folder = part.folder
+        ours, theirs = folder.at(part.name), folder.at(name)
         try:
-            os.link(part, path)
+            os.link(ours, theirs, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
         except FileExistsError:
             return False
         except (OSError, NotImplementedError, AttributeError) as error:
-            if isinstance(error, OSError) and out_of_space(error):
+            if isinstance(error, OSError) and (out_of_space(error) or error.errno == errno.ENOENT):
                 raise
             # No hard links on this file system: one at a time, and nobody else writes here.
+            self._root.warn("has no hard links: let no other program write into the folder meanwhile")
             with self._turn:
-                if os.path.lexists(path):
-                    return False
-                os.rename(part, path)  # noqa: PTH104
-                return True
-        os.unlink(part)  # noqa: PTH108
+                try:
+                    os.stat(theirs, dir_fd=folder.fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    os.rename(ours, theirs, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+                    return True
+                return False
+        part.remove()
         return True
 
     # --- durability
@@ -243,32 +262,11 @@ class Filing:
             if (paths is None or len(paths) > 64) and hasattr(os, "sync"):
                 os.sync()  # one flush of everything; what follows then only collects errors
             if paths:
-                self._sync(paths)
+                self._root.sync(paths)
         except OSError:
             with self._lock:  # the next sync tries again
                 self._unsynced = None if paths is None or self._unsynced is None else paths + self._unsynced
             raise
-
-    def _sync(self, paths: list[str]) -> None:
-        folders = set()
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):  # moved away by its owner
-                _fsync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-            folders.add(os.path.dirname(path))  # noqa: PTH120
-        if os.name == "nt":
-            return
-        for folder in list(folders):
-            while folder.startswith(self.root + os.sep):
-                folder = os.path.dirname(folder)  # noqa: PTH120, PLW2901
-                folders.add(folder)
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError):
-                _fsync(folder, os.O_RDONLY)
-
-    def sweep(self) -> None:
-        """Remove every part of this receiver, wherever it is; for the time after a process was killed."""
-        for folder, _, _ in os.walk(self.root):
-            _remove_parts(folder, lambda entry: entry.name.startswith(self.token))
 
 
 def out_of_space(error: OSError) -> bool:
@@ -276,27 +274,16 @@ def out_of_space(error: OSError) -> bool:
     return error.errno in _OUT_OF_SPACE
 
 
-def _remove_parts(folder: str, which: Callable[[os.DirEntry[str]], bool]) -> None:
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".part"):
-                with contextlib.suppress(OSError):
-                    if which(entry):
-                        os.unlink(entry.path)  # noqa: PTH108
-
-
-def _fsync(path: str, flags: int) -> None:
-    fd = os.open(path, flags)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _same_instance(part: str, path: str) -> bool:
+def _same_instance(part: Part, name: str) -> bool:
     """Tell whether two files hold the same data set in the same transfer syntax, whatever their file meta says."""
-    try:
-        with open(part, "rb") as ours, open(path, "rb") as theirs:  # noqa: PTH123
+    there = part.folder.open_file(name)
+    if there is None:
+        return False
+    with open(there, "rb") as theirs:  # noqa: PTH123
+        here = part.folder.open_file(part.name)
+        if here is None:
+            return False
+        with open(here, "rb") as ours:  # noqa: PTH123
             (our_syntax, our_start), (their_syntax, their_start) = (
                 read_file_meta(it.read(_META)) for it in (ours, theirs)
             )
@@ -315,5 +302,3 @@ def _same_instance(part: str, path: str) -> bool:
                     return False
                 left -= len(a)
             return True
-    except FileNotFoundError:
-        return False

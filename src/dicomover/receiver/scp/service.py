@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import secrets
 import selectors
 import socket
 import ssl
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from dicomover.disk import Share, create_file, make_folders
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.addresses import Doorkeeper
@@ -99,12 +101,13 @@ class Service:
         """
         settings = self.settings
         filing = Filing(
-            _usable(settings.folder),
+            _usable(settings.folder, settings.share),
             Layout(settings.layout),
             settings.existing,
             settings.free_space_floor,
             settings.token or None,
             self._shared.filing if self._shared is not None else None,
+            settings.share,
         )
         try:
             filing.check_space()
@@ -125,11 +128,13 @@ class Service:
         """Make durable what was filed since the last time."""
         try:
             self.storage.filing.sync()
+            return
         except OSError as error:
-            raise ReceiverError(
-                f"folder {self.settings.folder!r}: what was received could not be made durable ({error.strerror})",
-                "check the disk",
-            ) from None  # its text names files, and so may name patients
+            why = error.strerror
+        # Only here: the error's own text and frames name files, and so may name patients.
+        raise ReceiverError(
+            f"folder {self.settings.folder!r}: what was received could not be made durable ({why})", "check the disk"
+        )
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names."""
@@ -165,6 +170,7 @@ class Service:
             association.end(hard=True)
         self._join(limits.closing)
         self._door.report()
+        self.storage.filing.close()
         if self._current():
             logger.warning("%d connections did not end in time", len(self._current()))
 
@@ -276,13 +282,12 @@ class Service:
 # --- the folder and the port
 
 
-def _usable(folder: str) -> str:
+def _usable(folder: str, share: Share) -> str:
     """Create the folder if need be, and see whether a file can be made in it."""
-    probe = os.path.join(folder, f".dicomover-{os.getpid()}-{time.monotonic_ns()}.part")  # noqa: PTH118
+    probe = os.path.join(folder, f".{secrets.token_hex(8)}.part")  # noqa: PTH118
     try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-        with open(probe, "xb"):  # noqa: PTH123
-            pass
+        make_folders(folder, share)
+        os.close(create_file(probe, share))
     except OSError as error:
         raise ReceiverError(
             f"folder {folder!r} cannot be written ({error.strerror})",
