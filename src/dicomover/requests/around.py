@@ -14,7 +14,7 @@ import pandas as pd
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.requests.check import RowCheck
-from dicomover.requests.csvfile import locate
+from dicomover.requests.files import locate
 from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.text.cells import is_missing
 

@@ -19,7 +19,7 @@ from pydicom.datadict import tag_for_keyword
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
 from dicomover.requests.check import Entries, RowCheck
-from dicomover.requests.csvfile import locate, read_requests
+from dicomover.requests.files import locate, read_requests
 from dicomover.requests.names import NoKey, find_nearest, keyword_of, name_of
 from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
