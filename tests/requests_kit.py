@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +40,8 @@ def write(folder: Path, content: str | bytes) -> Path:
     path = folder / "cohort.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def needs(name: str) -> Any:
+    """Return a library of the extra `test`; skip where it is not installed, but never in CI."""
+    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)

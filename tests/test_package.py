@@ -72,7 +72,7 @@ def imported_by(code: str) -> set[str]:
     ("code", "absent"),
     [
         ("import dicomover", {"pandas", "numpy", "pydicom", "pynetdicom", "IPython", "ipywidgets", "tqdm", "click"}),
-        ("import dicomover.mover", {"IPython", "ipywidgets", "matplotlib", "pyarrow", "click"}),
+        ("import dicomover.mover", {"IPython", "ipywidgets", "matplotlib", "openpyxl", "click"}),
         ("from dicomover import Node, Status, RequestError", {"pandas", "numpy", "pydicom", "pynetdicom"}),
         ("import dicomover.receiver.engine.child", {"pandas", "IPython", "ipywidgets"}),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from cli_kit import Shell, peer
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from requests_kit import needs
 
 
 @pytest.fixture
@@ -66,6 +67,23 @@ def test_what_was_written_can_be_moved_though_it_has_gaps(run: Shell, tmp_path: 
         run("find", "-k", "PatientID", "--output", found, *peer(pacs))
         assert "1 success, 1 not-found" in run("move", "-aem", "WORKSTATION", "--csv", plan, *peer(pacs)).out
         assert "2 success" in run("move", "-aem", "WORKSTATION", "--csv", found, *peer(pacs)).out
+
+
+def test_a_workbook_is_a_batch(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """--csv takes an Excel workbook as it takes a CSV: a gap beside another key, a number refused with its row."""
+    book = needs("openpyxl").Workbook()
+    for row in (["AccessionNumber", "StudyInstanceUID", "age"], ["00123", None, 67], [None, "", None]):
+        book.active.append(row)
+    book.active["B3"] = pacs.study("00124").study_instance_uid
+    book.save(tmp_path / "cohort.xlsx")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", tmp_path / "cohort.xlsx", *peer(pacs))
+    assert "2 success" in ran.out
+    book.active["A2"] = 123
+    book.save(tmp_path / "cohort.xlsx")
+    ran = run("move", "-aem", "WORKSTATION", "--csv", tmp_path / "cohort.xlsx", *peer(pacs))
+    assert ran.code == 2
+    assert "row 2 of cohort.xlsx" in ran.err
+    assert "leading zeros" in ran.err
 
 
 @pytest.mark.parametrize("row", ["P1,", ",", '"",""'])

@@ -1,17 +1,23 @@
-"""A CSV of requests: every cell as it was typed, and the line of the file that a row came from."""
+"""A file of requests: recognised, every cell as it was typed, and the line of the file that a row came from."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from dicomover.errors import RequestError
+from dicomover.errors import RequestError, RequestWarning
 from dicomover.outcome import Status
+from dicomover.requests import files
 from dicomover.requests.parse import parse_requests, read_requests
 from dicomover.summary import Result, build
 from requests_kit import keys_of, refused, write
@@ -35,7 +41,6 @@ def test_leading_zeros_survive(tmp_path: Path) -> None:
         ("A;B\n00123;x,y\n", [["00123", "x,y"]]),
         ("A\tB\n00123\tx,y;z\n", [["00123", "x,y;z"]]),
         ("\ufeffA,B\n00123,x\n", [["00123", "x"]]),
-        ("A,B\n1,Müller\n".encode("cp1252"), [["1", "Müller"]]),
         ("A\tB\n1\tMüller\n".encode("utf-16"), [["1", "Müller"]]),
         ("A,B\r\n1,x\r\n2,y\r\n", [["1", "x"], ["2", "y"]]),
         ("A,B\r1,x\r2,y\r", [["1", "x"], ["2", "y"]]),
@@ -51,7 +56,7 @@ def test_leading_zeros_survive(tmp_path: Path) -> None:
         ("A,B\n1,x\u2028y\x0cz\n", [["1", "x\u2028y\x0cz"]]),
     ],
     ids=[
-        "comma", "semicolon", "tab", "BOM", "cp1252", "UTF-16", "CRLF", "CR", "quotes", "separators in the header",
+        "comma", "semicolon", "tab", "BOM", "UTF-16", "CRLF", "CR", "quotes", "separators in the header",
         "blank lines", "line of spaces", "NA", "spaces", "no last newline", "header only", "bare header",
         "other breaks",
     ],
@@ -95,16 +100,6 @@ def test_header_names_a_key_twice(tmp_path: Path, name: str) -> None:
     assert f"line 1: '{name}' names 2 columns; keep one of them" in str(caught.value)
     table = read_requests(write(tmp_path, f"{name},note,note,,\n1,2,3,4,5\n"))
     assert table.to_numpy().tolist() == [["1", "2", "3", "4", "5"]]
-
-
-@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
-def test_a_spreadsheet_is_no_csv(tmp_path: Path, start: bytes) -> None:
-    """A spreadsheet is named as such, with the two ways out."""
-    with pytest.raises(
-        RequestError,
-        match=r"is a spreadsheet, not a CSV; save it as CSV, or .*dtype=str\); its .*zeros may be lost already",
-    ):
-        read_requests(write(tmp_path, start + bytes(100)))
 
 
 LINES = 'AccessionNumber,note\n\n00123,ok\n 4,"two\nlines"\n5 ,\n\n\n6 ,last\n'
@@ -217,3 +212,119 @@ def test_a_large_file_fits(tmp_path: Path) -> None:
     rows, last, kilobytes = done.stdout.split()
     assert (rows, last) == ("100000", "00099999")
     assert int(kilobytes) < 400_000
+
+
+TYPED = "AccessionNumber;split\r\n00123;train\r\n"
+
+
+def zipped(**members: bytes) -> bytes:
+    """Return a ZIP file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"sep=;\r\n" + TYPED.encode(),
+        b'"sep=;"\r\n' + TYPED.encode(),
+        b"\xef\xbb\xbfSEP=;\n" + TYPED.encode(),
+        ("sep=\t\r\n" + TYPED.replace(";", "\t")).encode("utf-16"),
+        TYPED.encode("utf-16-le"),
+        TYPED.encode("utf-16-be"),
+        TYPED.encode("utf-32"),
+        TYPED.replace(";", "|").encode(),
+        gzip.compress(TYPED.encode()),
+        bz2.compress(TYPED.encode("utf-16")),
+        lzma.compress(TYPED.encode()),
+        zipped(cohort=TYPED.encode()),
+        zipped(cohort=gzip.compress(TYPED.encode())),
+        TYPED.encode() + b"\x1a",
+        TYPED.encode() + b"\x1a\r\n",
+    ],
+    ids=[
+        "sep", "quoted sep", "BOM and sep", "UTF-16 and sep", "UTF-16-LE", "UTF-16-BE", "UTF-32", "bar", "gzip",
+        "bzip2", "xz", "ZIP", "gzip in ZIP", "Ctrl-Z", "Ctrl-Z and a line",
+    ],
+)  # fmt: skip
+def test_whatever_a_program_wrote_is_read(tmp_path: Path, content: bytes) -> None:
+    """What Excel, DOS and databases write around a table is no part of it, and its bytes say how it is packed."""
+    table = read_requests(write(tmp_path, content))
+    assert table.to_dict("list") == {"AccessionNumber": ["00123"], "split": ["train"]}
+
+
+def test_lines_are_counted_with_the_hint(tmp_path: Path) -> None:
+    """A first line for Excel is a line all the same where a row is named, and where a cell is missing."""
+    error = refused(read_requests(write(tmp_path, "sep=;\nAccessionNumber;note\n1;ok\n 2;ok\n")))
+    assert error.problems[0].place == "line 4 of cohort.csv"
+    with pytest.raises(RequestError, match="line 4: has 1 cells, the header has 2"):
+        read_requests(write(tmp_path, "sep=;\nAccessionNumber;note\n1;ok\n2\n"))
+    with pytest.raises(RequestError, match="line 2: 'PatientID' names 2 columns"):
+        read_requests(write(tmp_path, "sep=;\nPatientID;PatientID\n1;2\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (TYPED.encode() + bytes(512), "line 3: has NUL bytes, which no text has; it was cut off or damaged"),
+        (TYPED.encode("utf-16")[:-1], "is UTF-16 by its first bytes, but not to its end"),
+        (gzip.compress(TYPED.encode())[:-9], "is compressed, and cannot be unpacked"),
+        (zipped(a=b"1", b=b"2"), "is a ZIP file of 2 files; unpack it first"),
+        (zipped(a=TYPED.encode())[:60], "is compressed, and cannot be unpacked"),
+        (bytes(40), "has NUL bytes"),
+    ],
+    ids=["NULs at the end", "half a character", "half a gzip", "two files", "half a ZIP", "NULs alone"],
+)
+def test_damaged_files_are_named(tmp_path: Path, content: bytes, says: str) -> None:
+    """A file that was cut off on its way is named as such; half of it is no table."""
+    with pytest.raises(RequestError) as caught:
+        read_requests(write(tmp_path, content))
+    assert says in str(caught.value)
+
+
+def test_a_file_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unpacked is bounded, however small the file is."""
+    monkeypatch.setattr(files, "_MOST", 1 << 20)
+    for content in (gzip.compress(b"A\n" * (1 << 20)), zipped(a=b"A\n" * (1 << 20))):
+        with pytest.raises(RequestError, match="has more than"):
+            read_requests(write(tmp_path, content))
+
+
+def test_a_guessed_encoding_is_told_once(tmp_path: Path) -> None:
+    """A file that is not UTF-8 says how it was read and what a cell looks like now, and shows no letters of it."""
+    path = write(tmp_path, "PatientID,ward\nÑ1,x\n2,Müller 4\n 3,x\n".encode("cp1252"))
+    with pytest.warns(RequestWarning) as caught:
+        table = read_requests(path)
+    assert table["PatientID"].tolist() == ["Ñ1", "2", " 3"]
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message) == (
+        "cohort.csv is not UTF-8; it was read as Windows-1252, where cell 2 of line 3 is now 'Aüaaaa 9' (a for a "
+        "letter, 9 for a digit), and 1 cell of a key has such letters too; if that is wrong, name its encoding, such "
+        "as encoding='cp850'"
+    )
+    assert refused(table).problems[0].place == "line 4 of cohort.csv"  # and nothing more is said
+    assert read_requests(path, encoding="cp1252").equals(table)
+
+
+def test_a_lost_character_in_a_key_is_an_error(tmp_path: Path) -> None:
+    """U+FFFD stands for a letter that somebody has lost: no archive has it, and a key with it is refused."""
+    error = refused(read_requests(write(tmp_path, "PatientID,ward\nM\ufffdller,\ufffd\n")))
+    assert "U+FFFD" in str(error)
+    assert len(error.problems) == 1
+
+
+@pytest.mark.parametrize("how", [{"sep": ";"}, {"encoding": "utf-8"}, {"sheet": "Cohort"}], ids=str)
+def test_nothing_that_is_said_is_ignored(tmp_path: Path, how: dict) -> None:
+    """A sheet of a CSV and a separator of a workbook cannot be meant."""
+    content = TYPED if "sheet" in how else zipped(xl__workbook_xml=b"").replace(b"workbook_xml", b"workbook.xml")
+    with pytest.raises(RequestError, match=r"leave .* out"):
+        read_requests(write(tmp_path, content), **how)
+
+
+def test_an_encoding_with_a_mark(tmp_path: Path) -> None:
+    """Who says that a file is UTF-8 need not know whether it begins with a mark."""
+    assert read_requests(write(tmp_path, b"\xef\xbb\xbfA\n1\n"), encoding="utf-8").columns.tolist() == ["A"]

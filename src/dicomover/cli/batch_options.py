@@ -21,7 +21,8 @@ BATCH = [
         "csv_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="A batch instead of keys: one request a line. The first line names the columns; AccessionNumber, "
+        help="A batch instead of keys, a CSV or an Excel workbook: one request a line. The first line names the "
+        "columns; AccessionNumber, "
         "PatientID, the UIDs, and names such as key:StudyDate are keys, other columns ride along into the summary.",
     ),
     click.option(

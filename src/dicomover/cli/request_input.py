@@ -53,13 +53,14 @@ def _fill_gaps(table: pd.DataFrame) -> pd.DataFrame:
         with contextlib.suppress(KeyError):
             named[column] = keyword_of(column.removeprefix(KEY))
     keys = [column for column, keyword in named.items() if keyword in IDENTIFYING or column.startswith(KEY)]
+    empty = {column: table[column].isna() | table[column].astype(object).eq("") for column in keys}
     telling = pd.Series(False, index=table.index)
     for column in keys:
         if named[column] != "PatientID":
-            telling |= table[column].ne("")
+            telling |= ~empty[column]
     filled = table.copy()
     for column in keys:
-        filled[column] = table[column].mask(table[column].eq("") & telling)
+        filled[column] = table[column].mask(empty[column] & telling)
     return filled
 
 

@@ -15,6 +15,7 @@ from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY
 from dicomover.requests.check import RowCheck
 from dicomover.requests.files import locate
+from dicomover.requests.frames import as_pandas
 from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.text.cells import is_missing
 
@@ -83,6 +84,7 @@ def requests_around(
     0  2024-03-10   a       move         3
     1  2024-06-01   b  not-found      <NA>
     """
+    table = as_pandas(table)  # type: ignore[assignment]
     first, last = _read_reach(before, -1, "before"), _read_reach(after, 1, "after")
     day = Date(2024, 1, 1)
     if first(day) > last(day):

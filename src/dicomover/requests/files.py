@@ -1,57 +1,84 @@
-r"""Reading a CSV of requests as it was typed, and finding the line of the file that a row came from."""
+r"""Reading a file of requests, whatever it is: recognised first, then read, or named for what it is."""
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
+import io
+import lzma
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from dicomover.errors import NoSuchFileError, Problem, RequestError
-from dicomover.identifier import IDENTIFYING, UNIQUE_KEYS
-from dicomover.requests.names import find_nearest, keyword_of
-from dicomover.summary import PLAN_COLUMNS
+from dicomover.errors import NoSuchFileError, Problem, RequestError, RequestWarning
+from dicomover.requests.csvfile import CsvText
+from dicomover.requests.encoding import Undecodable, decode, describe_guess
+from dicomover.requests.filekind import find_kind, find_kind_of_text, find_kind_of_zip
+from dicomover.requests.header import NoTable
+from dicomover.requests.workbook import Sheet
 from dicomover.text.face import advise
-from dicomover.text.formulas import unguard, unguard_table
 
 __all__ = ["locate", "read_requests"]
 
 _ORIGIN = "dicomover.read_from"
-_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods, .xls
+_MOST = 1 << 30
+"""The bytes of the largest file, and of what is unpacked from one."""
+_LAYERS = 2  # a .csv.gz, and that in a .zip
+_ZIP = b"PK\x03\x04"
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_DAMAGES = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
-def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None) -> pd.DataFrame:
-    r"""Read a CSV of requests, every column as text and exactly as typed: 00123 stays 00123.
+def read_requests(
+    path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None, sheet: str | None = None
+) -> pd.DataFrame:
+    r"""Read a file of requests, a CSV or an Excel workbook, every text exactly as typed: 00123 stays 00123.
 
-    An apostrophe that keeps a spreadsheet from running a cell, as in `'=1+1`, is taken away.
+    What the file is its bytes say, not its name. It may be compressed (gzip, bzip2, xz, or alone in a ZIP file); any
+    other kind of file is named, with what makes a table of it. An apostrophe that keeps a spreadsheet from running a
+    cell, as in `'=1+1`, is taken away.
 
     Parameters
     ----------
     path
-        The file; its first line names the columns.
+        The file; its first line or row names the columns. A first line `sep=;`, as Excel knows it, is obeyed.
     sep
-        What separates the columns; found out from the first line (comma, semicolon or tab) by default.
+        What separates the columns; found out from the header (comma, semicolon, tab or `|`) by default.
     encoding
-        By default UTF-8, or UTF-16 if a byte order mark says so; if the file is neither, Windows-1252.
+        By default UTF-8, UTF-16 or UTF-32, as the bytes say; if the file is none of them, Windows-1252, with a
+        warning that shows what became of a cell.
+    sheet
+        The name of a workbook's sheet; by default the one that is not hidden and whose header names a key.
 
     Returns
     -------
     DataFrame
-        One row per line, all columns of dtype string. An empty cell is an empty text; a UID that a plan did not find,
-        whose file this may be, is <NA>. Errors that name one of its
-        rows name the line of the file too, unless the row is no longer what it was.
+        One row per line that is not blank. All columns of a CSV are of dtype string. An empty cell is an empty text; a
+        UID that a plan did not find, whose file this may be, is <NA>. Of a workbook, columns of numbers, dates or truth
+        values have their own dtype: a number in a key is refused where it is asked for, since its leading zeros are
+        gone. What formulas came to stands in their place, and cells that are merged downwards have one value. Errors
+        that name a row name the line of the file too, unless the row is no longer what it was.
 
     Raises
     ------
     NoSuchFileError
         If there is no such file; a FileNotFoundError.
     RequestError
-        If the file is a spreadsheet, has no header, names a key twice, or has a line with another number of cells.
+        If the file is no table, has no header, names a key twice, has a line with another number of cells, or has
+        several sheets that may be meant.
+
+    Warns
+    -----
+    RequestWarning
+        If an encoding had to be guessed, or if rows of a sheet are hidden; they are read.
 
     Examples
     --------
@@ -64,90 +91,111 @@ def read_requests(path: str | os.PathLike[str], *, sep: str | None = None, encod
       AccessionNumber  split
     0           00123  train
     """
-    text = _decoded(path, encoding)
-    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    if not header.strip():
-        raise _file_error(path, "", "has no header line", "begin it with the names of the columns")
-    separator = sep or max(",;\t", key=re.sub(r'"[^"]*"', "", header).count)
     try:
-        _check_cells(path, text, separator)
-    except csv.Error as error:
-        raise _file_error(path, "", f"cannot be read: {error}", advise("mend the line or name sep=")) from error
-    try:
-        table = pd.read_csv(
-            StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=True
-        )
-    except pd.errors.ParserError as error:
-        raise _file_error(path, "", f"cannot be read: {str(error).strip()}", "close the quote") from error
-    table = unguard_table(table.astype("string"))
-    if set(PLAN_COLUMNS) <= set(table.columns):  # what was not found has no UID there, which is no mistake
-        for column in UNIQUE_KEYS[1:]:
-            if column in table.columns:
-                table[column] = table[column].mask(table[column] == "")
-    table.attrs[_ORIGIN] = {"path": str(Path(path).absolute()), "sep": separator, "encoding": encoding}
+        found, guessed = _open(path, sep, encoding, sheet)
+        table = found.read()
+        warning = _describe(found, guessed)
+    except NoTable as error:
+        raise RequestError([Problem(os.fspath(path), error.where, None, error.why, error.mend)]) from error.__cause__
+    if warning:
+        warnings.warn(f"{Path(path).name} {warning}", RequestWarning, stacklevel=2)
+    how = {"path": str(Path(path).absolute()), "encoding": encoding}
+    is_sheet = isinstance(found, Sheet)
+    table.attrs[_ORIGIN] = how | ({"sheet": found.name} if is_sheet else {"sep": found.separator})  # type: ignore[union-attr]
     return table
 
 
-def _decoded(path: str | os.PathLike[str], encoding: str | None) -> str:
-    try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise NoSuchFileError(path) from error
-    if raw.startswith(_SPREADSHEETS):
-        mend = advise("save it as CSV, or read it with pandas.read_excel(path, dtype=str)")
-        mend += "; its leading zeros may be lost already"
-        raise _file_error(path, "", "is a spreadsheet, not a CSV", mend)
-    if encoding is None and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    try:
-        return raw.decode(encoding or "utf-8-sig")
-    except UnicodeDecodeError:
-        if encoding is not None:
-            raise
-        return raw.decode("cp1252", "replace")
-
-
-def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of its first line and the cells of every row that is not blank, the header first."""
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    line = 1
-    for cells in reader:
-        if len(cells) > 1 or (cells and cells[0].strip()):
-            yield line, [unguard(cell) for cell in cells]
-        line = reader.line_num + 1
-
-
-def _check_cells(path: str | os.PathLike[str], text: str, separator: str) -> None:
-    """Refuse two columns for one key, and a row with more or fewer cells than the header; pandas mends both silently.
+def _open(
+    path: str | os.PathLike[str], sep: str | None, encoding: str | None, sheet: str | None
+) -> tuple[CsvText | Sheet, bool]:
+    """Return the table of a file as it is written there, and whether its encoding was guessed.
 
     Raises
     ------
-    RequestError, csv.Error
+    NoTable, NoSuchFileError, OSError, UnicodeDecodeError
     """
-    rows = _rows(text, separator)
-    _, header = next(rows, (1, []))
-    for name in dict.fromkeys(header):
-        if header.count(name) > 1 and _is_key(name):
-            raise _file_error(path, "line 1", f"{name!r} names {header.count(name)} columns", "keep one of them")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise _file_error(
-                path,
-                f"line {line}",
-                f"has {len(cells)} cells, the header has {len(header)}",
-                advise("put a text that holds a separator in quotes, or name sep="),
-            )
-
-
-def _is_key(name: str) -> bool:
+    raw = _unpack(_load(path))
+    if kind := find_kind(raw):
+        raise NoTable("", *kind)
+    if raw.startswith(_ZIP):
+        if sep or encoding:
+            raise NoTable("", "is an Excel workbook", "leave sep= and encoding= out")
+        return Sheet.of(raw, sheet), False
+    if sheet is not None:
+        raise NoTable("", "is no workbook and has no sheets", "leave sheet= out")
     try:
-        return keyword_of(name) in IDENTIFYING
-    except KeyError:
-        return find_nearest(name, IDENTIFYING, cutoff=0.85) is not None
+        text, guessed = (raw.decode(encoding), False) if encoding else decode(raw)
+    except Undecodable as error:
+        raise NoTable(
+            "", f"is {error} by its first bytes, but not to its end", "copy it anew from its source"
+        ) from error
+    if kind := find_kind_of_text(text.removeprefix("\ufeff")):
+        raise NoTable("", *kind)
+    return CsvText.of(text, sep), guessed
 
 
-def _file_error(path: str | os.PathLike[str], where: str, why: str, mend: str) -> RequestError:
-    return RequestError([Problem(os.fspath(path), where, None, why, mend)])
+def _load(path: str | os.PathLike[str]) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return _bounded(file.read(_MOST + 1))
+    except FileNotFoundError as error:
+        raise NoSuchFileError(path) from error
+
+
+def _bounded(raw: bytes) -> bytes:
+    if len(raw) > _MOST:
+        raise NoTable("", f"has more than {_MOST >> 30} GiB", "make several of it, with the same header")
+    return raw
+
+
+def _unpack(raw: bytes) -> bytes:
+    """Return what is in a compressed file, as far as it is one; a workbook is left as it is.
+
+    Raises
+    ------
+    NoTable
+    """
+    for _ in range(_LAYERS):
+        opener = next((opener for magic, opener in _OPENERS.items() if raw.startswith(magic)), None)
+        try:
+            if opener is not None:
+                with opener(io.BytesIO(raw)) as file:
+                    raw = _bounded(file.read(_MOST + 1))
+            elif raw.startswith(_ZIP):
+                raw = _unzip(raw)
+        except _DAMAGES as error:
+            why = f"is compressed, and cannot be unpacked ({type(error).__name__})"
+            raise NoTable("", why, "copy it anew, without a password") from error
+    return raw
+
+
+def _unzip(raw: bytes) -> bytes:
+    """Return the only file in a ZIP file, or the ZIP file itself if it is a workbook."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        names = [member.filename for member in members]
+        mime = archive.read("mimetype") if "mimetype" in names and archive.getinfo("mimetype").file_size < 256 else b""
+        if kind := find_kind_of_zip(names, mime):
+            raise NoTable("", *kind)
+        if sum(member.file_size for member in members) > _MOST:
+            raise NoTable("", f"has more than {_MOST >> 30} GiB when unpacked", "make several of it")
+        if "xl/workbook.xml" in names:
+            return raw
+        with archive.open(members[0]) as file:
+            return _bounded(file.read(_MOST + 1))
+
+
+def _describe(found: CsvText | Sheet, guessed: bool) -> str:
+    """Return what has to be said of a table that was read, after the name of its file."""
+    if isinstance(found, Sheet):
+        if not found.hidden:
+            return ""
+        what = "1 row that is" if found.hidden == 1 else f"{found.hidden} rows that are"
+        return f"has {what} hidden in Excel, by a filter or by hand, and read like all others; delete what is not meant"
+    if not guessed:
+        return ""
+    mend = advise("name its encoding, such as encoding='cp850'")
+    return f"is not UTF-8; it was read as Windows-1252, {describe_guess(found.rows())}; if that is wrong, {mend}"
 
 
 def locate(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
@@ -158,24 +206,29 @@ def locate(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
     problems, origin = list(problems), table.attrs.get(_ORIGIN)
     if not isinstance(origin, dict):
         return problems
+    path, unit = origin["path"], "row" if "sheet" in origin else "line"
     try:
-        (_, header), *lines = _rows(_decoded(origin["path"], origin["encoding"]), origin["sep"])
-    except (OSError, RequestError, UnicodeDecodeError, ValueError, csv.Error):  # it has been taken away or changed
+        found, _ = _open(path, origin.get("sep"), origin["encoding"], origin.get("sheet"))
+        (_, header), *lines = found.rows()
+    except (OSError, RequestError, NoTable, ValueError, csv.Error):  # it has been taken away or changed
         return problems
     shared = [name for name in dict.fromkeys(header) if name in table.columns and header.count(name) == 1]
     rows = table.iloc[[problem.position for problem in problems]][shared].astype(object)
-    texts = rows.where(rows.notna(), "").to_numpy().tolist()
+    cells = rows.where(rows.notna(), "").to_numpy().tolist()
     where = [header.index(name) for name in shared]
-    return [_locate(problem, text, lines, where, origin["path"]) for problem, text in zip(problems, texts, strict=True)]
+    unit_of = f"{unit} {{}} of {Path(path).name}".format
+    return [
+        replace(problem, place=unit_of(line)) if (line := _find_line(problem, row, lines, where)) else problem
+        for problem, row in zip(problems, cells, strict=True)
+    ]
 
 
-def _locate(
-    problem: Problem, text: list[str], lines: Sequence[tuple[int, list[str]]], where: Sequence[int], path: str
-) -> Problem:
+def _find_line(
+    problem: Problem, row: Sequence[Any], lines: Sequence[tuple[int, Sequence[Any]]], where: Sequence[int]
+) -> int | None:
+    """Return the number of the line that says what the row says, None if it says something else."""
     label = problem.row
     if not isinstance(label, int) or not 0 <= label < len(lines):
-        return problem
+        return None
     line, cells = lines[label]
-    if not where or [cells[n] for n in where] != text:
-        return problem
-    return replace(problem, place=f"line {line} of {Path(path).name}")
+    return line if where and [cells[n] for n in where] == row else None

@@ -20,6 +20,7 @@ from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
 from dicomover.requests.check import Entries, RowCheck
 from dicomover.requests.files import locate, read_requests
+from dicomover.requests.frames import as_pandas, find_no_requests
 from dicomover.requests.names import NoKey, find_nearest, keyword_of, name_of
 from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
@@ -119,7 +120,7 @@ def parse_requests(
         raise ConfigurationError(f"{setting('invalid', invalid)} is neither 'raise' nor 'record'", "choose one")
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)
-    given, rows = _rows(requests, keys)
+    given, rows = _rows(as_pandas(requests), keys)
 
     parsed: list[Request] = []
     problems: dict[int, tuple[Problem, ...]] = {}
@@ -141,7 +142,7 @@ def parse_requests(
     return Batch(tuple(parsed), given, problems)
 
 
-def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
+def _rows(requests: Any, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
     if isinstance(requests, pd.DataFrame):
         return _table_rows(requests, keys)
     if isinstance(requests, str | bytes | os.PathLike):
@@ -156,10 +157,10 @@ def _rows(requests: RequestsLike, keys: Sequence[str]) -> tuple[pd.DataFrame, li
     except TypeError as error:
         problem = Problem("", "requests", type(requests).__name__, "is no request", "give dicts or a DataFrame")
         raise RequestError([problem]) from error
+    if no_requests := find_no_requests(items):
+        raise RequestError([no_requests])
     kind: type = pd.Series if items and isinstance(items[0], pd.Series) else Mapping
     mend = "give only rows, or only dicts" if kind is pd.Series else "give a dict such as {'AccessionNumber': '00123'}"
-    if items and all(isinstance(item, str) for item in items):
-        mend += ", or name the key of all: pd.Series(numbers, name='AccessionNumber')"
     problems = [
         Problem(position, "", type(item).__name__, "is no request", mend, position)
         for position, item in enumerate(items)

@@ -54,7 +54,7 @@ def find_faults(keyword: str, value: object, *, of_table: bool) -> Iterator[Faul
     if attribute_of(keyword).vr == "SQ":
         yield Fault("a sequence", "cannot be a key of a request", advise("leave it out and filter what find() returns"))
     elif isinstance(value, Numeric):
-        mend = advise("read it as text, with read_requests(path) or read_csv(path, dtype=str)")
+        mend = advise("restore it from its source as text, with read_requests(path) or read_csv(path, dtype=str)")
         yield Fault(value.value, "comes from a numeric column, where leading zeros are lost", mend)
     elif isinstance(value, list | tuple | set | frozenset):
         if level_of(keyword) in (None, Level.PATIENT) or keyword not in UNIQUE_KEYS:
@@ -113,6 +113,8 @@ def _find_faults_of_text(keyword: str, text: str, of_table: bool) -> Iterator[Fa
         yield Fault(text, "begins or ends with a space", "take the space away")
     elif any(ord(character) < 32 or ord(character) == 127 for character in text):
         yield Fault(text, "has a control character or a line break", "take it away")
+    elif "\ufffd" in text:
+        yield Fault(text, "has U+FFFD, which stands for a character that was lost", "restore it from its source")
     elif keyword in _TYPED and not text.isprintable():
         yield Fault(text, "has an invisible character", "take it away, or type the value anew")
     elif keyword in _TYPED and (found := find_rewriting(text) or (find_leftover(keyword, text) if of_table else None)):

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-__all__ = ["COMMANDS", "MENDS", "OPTIONS", "advise", "at_a_shell", "call", "setting"]
+__all__ = ["COMMANDS", "MENDS", "OPTIONS", "advise", "at_a_shell", "call", "in_python", "setting"]
 
 _is_shell = ContextVar("_is_shell", default=False)
 
@@ -62,9 +62,11 @@ MENDS = {
     "own_process=False does without": "",
     "put a text that holds a separator in quotes, or name sep=": "put a text that holds a separator in quotes",
     "raise max_matches": "raise --max-matches",
-    "read it as text, with read_requests(path) or read_csv(path, dtype=str)": "write it as text",
-    "save it as CSV, or read it with pandas.read_excel(path, dtype=str)": "save it as CSV",
+    "name its encoding, such as encoding='cp850'": "save it as UTF-8",
+    "restore it from its source as text, with read_requests(path) or read_csv(path, dtype=str)": "restore it from its "
+    "source as text",
     "say level= instead": "say -L instead",
+    "say which: sheet='…'": "save the one that is meant as a file of its own",
     "such as secrets.token_hex(16)": "such as 32 random hexadecimal digits",
     "try the other model": "try the other model, -P or -S",
     "use find() and move what it returns": "write what matches by dicomover find --output FILE, and move that by --csv",
@@ -128,3 +130,14 @@ def advise(advice: str) -> str:
     'use -P'
     """
     return MENDS.get(advice, advice) if _is_shell.get() else advice
+
+
+def in_python(advice: str) -> str:
+    """Return a piece of advice that only Python can follow; empty at a shell.
+
+    Examples
+    --------
+    >>> "save it as CSV" + in_python(", or give a DataFrame")
+    'save it as CSV, or give a DataFrame'
+    """
+    return "" if _is_shell.get() else advice

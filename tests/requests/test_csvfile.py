@@ -1,0 +1,47 @@
+"""The text of a CSV: its separator, its lines, and what programs write around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dicomover.requests.csvfile import CsvText
+from dicomover.requests.header import NoTable
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("A,B\n", ","),
+        ("A;B,C;D\n", ";"),
+        ("A|B\n", "|"),
+        ("sep=;\nA,B,C;D\n", ";"),
+        ("sep=,\n\nA;B\n", ","),
+        ('"A;B;C",D\n', ","),
+        ("A\n", ","),
+    ],
+)
+def test_the_separator(text: str, separator: str) -> None:
+    """The separator is what the first line tells Excel, or what the header has most of."""
+    assert CsvText.of(text, None).separator == separator
+    assert CsvText.of(text, "\t").separator == "\t"
+
+
+def test_lines_are_those_of_the_file() -> None:
+    """Rows have the numbers that an editor shows, whatever was left out before them."""
+    csv = CsvText.of('sep=;\nA;B\n\n1;"x\ny"\n2;z\n\x1a', None)
+    assert list(csv.rows()) == [(2, ["A", "B"]), (4, ["1", "x\ny"]), (6, ["2", "z"])]
+    assert csv.read()["B"].tolist() == ["x\ny", "z"]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "sep=;", "sep=;\n", "\x1a", "\ufeff"])
+def test_nothing_is_no_table(text: str) -> None:
+    """A file without a header is named, also if it has a line for Excel."""
+    with pytest.raises(NoTable) as caught:
+        CsvText.of(text, None)
+    assert caught.value.why == "has no header line"
+
+
+def test_a_header_that_looks_like_the_hint() -> None:
+    """Only a line that is nothing but `sep=` and one character is for Excel."""
+    assert CsvText.of("sep=;,A\n1,2\n", None).read().columns.tolist() == ["sep=;", "A"]
+    assert CsvText.of("separator,A\n1,2\n", None).read().columns.tolist() == ["separator", "A"]
