@@ -220,7 +220,8 @@ class Head:
         self._encoding = encoding
         self._wanted = wanted if isinstance(wanted, frozenset) else frozenset(wanted)
         self._last = last
-        # One entry for every open sequence or item of undefined length: whether it is implicit, whether an item.
+        # One entry for every open sequence or item of undefined length: whether it is implicit, whether an item. They
+        # are constants: eight bytes each, as many as it takes to open one.
         self._stack: list[tuple[bool, bool]] = []
         self.values: dict[int, bytes] = {}
         self.offset = 0
@@ -281,7 +282,7 @@ class Head:
                 if group == 0xFFFE or (vr and vr not in (encoding.sequence, encoding.unknown)):
                     raise HeadError(f"element ({group:04X},{element:04X}) has no length")
                 # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
-                stack.append((implicit or vr == encoding.unknown, False))
+                stack.append((True, False) if implicit or vr == encoding.unknown else (False, False))
                 offset = start
                 continue
             if tag in wanted:
@@ -330,7 +331,7 @@ class Head:
                 length = encoding.length.unpack_from(data, start)[0]
                 start += 4
         if length == _UNDEFINED:
-            stack.append((implicit or vr == encoding.unknown, False))
+            stack.append((True, False) if implicit or vr == encoding.unknown else (False, False))
             self.offset = start
             return True
         if start + length > size:
@@ -343,7 +344,7 @@ class Head:
         stack = self._stack
         if tag == _ITEM and not is_item:
             if length == _UNDEFINED:
-                stack.append((implicit, True))
+                stack.append((True, True) if implicit else (False, True))
         elif (tag == _ITEM_END and is_item) or (tag == _SEQUENCE_END and not is_item):
             if length:
                 raise HeadError("a delimiter has a length")

@@ -98,13 +98,13 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
             names.append(_read_text(value))
         elif kind == _PROPOSED and value:
             proposed += 1
+            if proposed > _MOST_CONTEXTS:
+                raise ValueError(f"it proposes more presentation contexts than there are ids ({_MOST_CONTEXTS})")
             abstract, transfer = _read_syntaxes(value)
             # An id has one meaning; what uses it again is not answered.
             contexts.setdefault(value[0], Context(value[0], next(iter(abstract), ""), transfer))
         elif kind == _USER:
             user.update(_split_leniently(value))
-    if proposed > _MOST_CONTEXTS:
-        raise ValueError(f"it proposes {proposed} presentation contexts, and there are {_MOST_CONTEXTS} ids")
     rejection = None
     if not raw[1] & 1:
         rejection = _OTHER_VERSION

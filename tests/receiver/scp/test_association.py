@@ -45,13 +45,14 @@ from receiver_kit import (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\0" * 64,
         PDU_HEAD.pack(ASSOCIATE_RQ, 0xFFFFFFFF),
+        PDU_HEAD.pack(ASSOCIATE_RQ, (1 << 16) + 1),
         PDU_HEAD.pack(P_DATA, 100),
         PDU_HEAD.pack(ASSOCIATE_RQ, 68) + bytes(68),
         PDU_HEAD.pack(ASSOCIATE_RQ, 200) + os.urandom(200),
         PDU_HEAD.pack(ASSOCIATE_RQ, 0),
         PDU_HEAD.pack(RELEASE_RQ, 4) + bytes(4),
     ],
-    ids=["ssh", "http", "tls", "zeros", "4GB", "p-data", "empty-request", "noise", "no-body", "release"],
+    ids=["ssh", "http", "tls", "zeros", "4GB", "64KiB", "p-data", "empty-request", "noise", "no-body", "release"],
 )
 def test_other_protocols_are_shown_out_at_once(start_one: Start, first: bytes) -> None:
     """What is no association request ends the connection, without waiting for a time-out."""

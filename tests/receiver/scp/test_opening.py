@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 
+from dicomover.receiver.scp.contexts import accept_contexts, explain_refused
 from dicomover.receiver.scp.opening import explain_beginning, judge_request, reject_for_now
 from dicomover.receiver.settings import ReceiverSettings
-from dicomover.wire.negotiation import AssociationRequest
+from dicomover.wire.negotiation import AssociationRequest, encode_accept, parse_request
 
 
 @pytest.mark.parametrize(
@@ -59,3 +65,51 @@ def test_one_too_many_may_come_again() -> None:
 def test_other_protocols_are_named(raw: bytes, said: str) -> None:
     """What a connection begins with tells TLS and text from noise."""
     assert said in explain_beginning(raw)[0]
+
+
+def item(kind: int, value: bytes = b"") -> bytes:
+    """Encode an item."""
+    return struct.pack(">BxH", kind, len(value)) + value
+
+
+def filled(make: Callable[[int], bytes], room: int = 65_000) -> bytes:
+    """Return as many different items as there is room for."""
+    return b"".join(make(number) for number in range(room // len(make(0))))[:room]
+
+
+def context(number: int, syntaxes: bytes, abstract: bytes = b"1.2.840.10008.5.1.4.1.1.2") -> bytes:
+    """Encode a presentation context."""
+    return item(0x20, bytes((number, 0, 0, 0)) + item(0x30, abstract) + syntaxes)
+
+
+WORST = {
+    "items": filled(lambda _: item(0x99)),
+    "contexts": filled(lambda number: item(0x20, bytes((number & 255,)))),
+    "contexts-without-end": filled(lambda number: context(number & 255, item(0x40, b"1"))),
+    "transfer-syntaxes": context(1, filled(lambda _: item(0x40, b"1"), 60_000)),
+    "storage-classes": b"".join(
+        context(number, filled(lambda at: item(0x40, b"1.2.%d" % at), 440), b"1.2.%d" % number) for number in range(128)
+    ),
+    "user-items": filled(lambda _: item(0x50, item(0x51))),
+    "user-sub-items": item(0x50, filled(lambda number: item(number & 255), 60_000)),
+    "names": filled(lambda _: item(0x10, b"1")),
+    "spaces": context(1, item(0x40, b" " * 60_000)),
+    "digits": context(1, item(0x40, b"1." * 15_000) + item(0x30, b"1" * 30_000)),
+}
+
+
+@pytest.mark.parametrize("kind", WORST)
+def test_no_request_takes_long_to_read(kind: str) -> None:
+    """Whatever 64 KiB may hold, they are read, answered and explained within 20 ms of a processor."""
+    body = struct.pack(">HH", 1, 0) + b"ME".ljust(16) + b"YOU".ljust(16) + bytes(32) + WORST[kind]
+    best = 1.0
+    for _ in range(5):
+        begun = time.thread_time()
+        with suppress(ValueError):
+            request = parse_request(body)
+            accepted = accept_contexts(request.contexts)
+            explain_refused(request.contexts, accepted)
+            encode_accept(request, accepted, 1 << 17)
+        best = min(best, time.thread_time() - begun)
+    assert len(body) <= 1 << 16
+    assert best < 0.02

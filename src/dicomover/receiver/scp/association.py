@@ -33,13 +33,14 @@ from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_R
 
 __all__ = ["Host", "IncomingAssociation"]
 
-_ASSOCIATION_PDU_CAP = 1 << 20
+_ASSOCIATION_PDU_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 _DISPLACED = "it had brought nothing that was asked for when its place was needed"
 _MORE_ROOM = "if it was the archive's, let it open fewer at a time, or raise max_associations"
+_SHORTER = f"let it propose fewer presentation contexts; {_ASSOCIATION_PDU_CAP:,} bytes are read at most"
 _OTHER_SYNTAX = "accept='as-stored' takes all that can be filed; else let the archive offer another transfer syntax"
 
 logger = logging.getLogger("dicomover.receiver")
@@ -179,7 +180,7 @@ class IncomingAssociation:
             if wanted == 6 and len(received) >= 6:
                 length = PDU_HEAD.unpack_from(received)[1]
                 if length > _ASSOCIATION_PDU_CAP:
-                    raise Broken(f"an association request of {length} bytes", INVALID_PARAMETER)
+                    raise Broken(f"an association request of {length:,} bytes", INVALID_PARAMETER, _SHORTER)
                 wanted += length
         self.deadline = math.inf
         try:

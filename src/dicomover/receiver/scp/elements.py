@@ -21,6 +21,7 @@ _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _HEADER = 12  # bytes of the longest header
+_DEEPEST = 1_000_000  # sequences and items in one another
 
 Piece = bytes | bytearray | memoryview
 
@@ -126,7 +127,7 @@ class ElementWalk:
             raise HeadError(f"element ({group:04X},{element:04X}) has no length")
         else:
             # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
-            self._stack.append((self._implicit or vr == unknown, False))
+            self._stack.append((True, False) if self._implicit or vr == unknown else (False, False))
 
     def _step_inside(self, data: Piece, offset: int, size: int) -> int:
         """Return the length of one step inside what has no length; 0 if more bytes are needed."""
@@ -141,7 +142,7 @@ class ElementWalk:
             return 0
         vr, length, start = header
         if length == _UNDEFINED:
-            self._stack.append((implicit or vr == self._encoding.unknown, False))
+            self._stack.append((True, False) if implicit or vr == self._encoding.unknown else (False, False))
             length = 0
         return int(start + length)
 
@@ -150,7 +151,9 @@ class ElementWalk:
         if tag == _ITEM and not is_item:
             if length != _UNDEFINED:
                 return length
-            self._stack.append((implicit, True))
+            if len(self._stack) > _DEEPEST:
+                raise HeadError(f"sequences are nested {_DEEPEST:,} deep")
+            self._stack.append((True, True) if implicit else (False, True))
         elif length or tag != (_ITEM_END if is_item else _SEQUENCE_END):
             raise HeadError(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where it cannot")
         else:

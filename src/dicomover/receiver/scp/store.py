@@ -9,25 +9,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dicomover.dicomfile import (
-    BIG_ENDIAN,
-    DEFLATED,
-    EXPLICIT_BIG_ENDIAN,
-    IMPLICIT_LITTLE_ENDIAN,
-    LITTLE_ENDIAN,
     Head,
     HeadError,
     encode_file_meta,
-    measure_file_meta,
 )
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
-from dicomover.receiver.layout import LAST_TAG, tags_by_keyword
+from dicomover.receiver.layout import tags_by_keyword
 from dicomover.receiver.scp.contexts import parse_accept
 from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
 from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
+from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
 
@@ -55,8 +50,6 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
-_USUAL_BEGINNING = b"\x08\0"
-_HEAD_CAP = 4 << 20  # of bytes held until the path is known
 _FULL_AGAIN = 600.0  # seconds in which a full disk is no news
 _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
     0x00020010,
@@ -103,6 +96,7 @@ class Storage:
     ) -> None:
         self.settings = settings
         self.filing = filing
+        self.head_room = HeadRoom()
         self.admissions = admissions
         self.tell = tell
         tags = tags_by_keyword()
@@ -149,10 +143,8 @@ class IncomingInstance:
         "_final",
         "_hash",
         "_head",
-        "_held",
         "_part",
         "_pending",
-        "_proper",
         "_storage",
         "_syntax",
         "_texts",
@@ -167,11 +159,9 @@ class IncomingInstance:
         self._command = command
         self._syntax = transfer_syntax_uid
         self._caller = caller
-        self._head = _head_for(transfer_syntax_uid, storage.wanted)
+        self._head = HeldHead(transfer_syntax_uid, storage.wanted, storage.head_room)
         self._texts: dict[int, str] = {}
         self._walk: ElementWalk | None = None
-        self._held: bytearray | None = None
-        self._proper = False  # once it is known that it does not begin with file meta information
         self._part: Part | None = None
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
@@ -195,41 +185,28 @@ class IncomingInstance:
                 self._take_head(piece, last)
         except HeadError as error:
             self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}")
+        except NoRoom:
+            self._refuse(OUT_OF_RESOURCES, "too many data sets with a long head came at the same time")
 
     def _take_head(self, piece: memoryview, last: bool) -> None:
-        held = self._held
-        if held is not None:
-            held += piece
-        data = piece if held is None else held
-        if not self._proper and bytes(data[:2]) == _USUAL_BEGINNING:
-            self._proper = True
-        if not self._proper:
-            surplus = measure_file_meta(data)
-            self._proper = surplus is not None or last
-            if surplus:
-                logger.info("left out %d bytes of file meta information before a data set", surplus)
-                data = held = self._held = bytearray(data[surplus:])
-                self.size -= surplus
-        known = self._proper and self._head.feed(data, len(data), last)
-        if not known:
-            if held is None:
-                self._held = held = bytearray(data)
-            if len(held) > _HEAD_CAP:
-                self._refuse(CANNOT_UNDERSTAND, f"Series Instance UID is not within the first {_HEAD_CAP >> 20} MiB")
-        elif not self.size:
+        data = self._head.take(piece, last)
+        if data is None:
+            return
+        self.size, head = len(data), self._head.head
+        if not self.size:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
-        elif self._is_let_in():
-            if isinstance(self._head, DeflatedHead):
-                self._walk = DeflatedWalk(self._head)
+        elif self._is_let_in(head):
+            if isinstance(head, DeflatedHead):
+                self._walk = DeflatedWalk(head)
                 self._walk.take(b"", last)
             else:
-                self._walk = ElementWalk(self._syntax, self._head.offset)
+                self._walk = ElementWalk(self._syntax, head.offset)
                 self._walk.take(data, last)
             self._open(data)
 
-    def _is_let_in(self) -> bool:
+    def _is_let_in(self, head: Head) -> bool:
         """Tell whether the instance may be filed, by its head; one that may not is refused."""
-        head, command, storage = self._head, self._command, self._storage
+        command, storage = self._command, self._storage
         sop_class = str(command.get("AffectedSOPClassUID", ""))
         sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
         for name, tag, value in (("SOP Instance", _SOP_INSTANCE, sop_instance), ("SOP Class", _SOP_CLASS, sop_class)):
@@ -261,7 +238,7 @@ class IncomingInstance:
         except OSError as error:
             self._refuse_for(error)
             return
-        self._held = None
+        self._head.let_go()
         if self._hash is not None:
             self._hash.update(first)
         meta = encode_file_meta(
@@ -346,7 +323,7 @@ class IncomingInstance:
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._pending = []
-        self._held = None
+        self._head.let_go()
         if self._part is not None:
             self._part.abandon()
             self._part = None
@@ -378,19 +355,12 @@ class IncomingInstance:
                 status,
                 self._caller.ae_title,
                 sop_instance,
-                _uid(self._head, _STUDY)[:64],
+                _uid(self._head.head, _STUDY)[:64],
                 mend=_MENDS.get(status, ""),
                 peer=self._caller.host,
                 **self._originator(),
             )
         )
-
-
-def _head_for(transfer_syntax: str, wanted: frozenset[int]) -> Head:
-    if transfer_syntax == DEFLATED:
-        return DeflatedHead(wanted, LAST_TAG)
-    encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
-    return Head(transfer_syntax == IMPLICIT_LITTLE_ENDIAN, wanted, LAST_TAG, encoding)
 
 
 def _uid(head: Head, tag: int) -> str:
