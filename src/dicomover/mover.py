@@ -218,6 +218,12 @@ class Mover:
         )
         return f"Mover({str(self.node)!r}, ae_title={self.ae_title!r}, {name}={value!r})"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise ConfigurationError(
+            "a Mover cannot be copied, or sent to another process: its port, associations and batches are of this one",
+            "make one there, of what can be sent: the Node, the Timeouts, the names",
+        )
+
     # --- life
 
     def open(self) -> Self:

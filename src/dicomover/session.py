@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol, Self
 
+from dicomover import forks
 from dicomover.errors import NodeUnreachable, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
@@ -56,8 +57,20 @@ class RunningJob(Protocol):
         """Wait for its end."""
 
 
-_listening: weakref.WeakSet[Session] = weakref.WeakSet()
-_taking_over = threading.Lock()
+class _Listeners:
+    """The sessions of this process that listen, and the lock that is held while one takes another's port over."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+        forks.inherit(self)
+
+    def begin_anew(self) -> None:
+        """Know of none."""
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self.lock = threading.Lock()
+
+
+_listeners = _Listeners()
 
 
 class Session:
@@ -66,8 +79,8 @@ class Session:
     Every verb uses the session while it works. With the last user the idle associations are released; with the last one
     that listens the receiver stops. Two locks: `_life` is held while the receiver starts and stops, which takes
     seconds and ends with the receiver's last events; `_jobs_lock` is taken to deliver those events. So nothing may wait
-    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`. A third, `_taking_over`, is for all
-    sessions of this process, and taken before any `_life`.
+    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`. A third, that of `_listeners`, is for
+    all sessions of this process, and taken before any `_life`.
 
     A cell that is run again makes another Mover while the earlier one still listens. So who begins to listen takes the
     port over from an earlier session that only has it open; from one whose jobs run it does not.
@@ -86,6 +99,11 @@ class Session:
         self.pool = Pool(node, ae_title)
         self.destination_pool = None if destination is None else Pool(destination, ae_title)
         self.receiver: Listener | None = None
+        self.begin_anew()
+        forks.inherit(self)
+
+    def begin_anew(self) -> None:
+        """Be closed, with nothing under way; after a fork all of that goes on in the parent."""
         self._jobs: list[RunningJob] = []
         self._jobs_lock = threading.Lock()
         self._life = threading.Lock()
@@ -186,8 +204,8 @@ class Session:
 
     def _take_over(self) -> None:
         """Close those that listen where we are to, unless they are at work; raises ReceiverError then."""
-        with _taking_over:
-            for other in list(_listening):
+        with _listeners.lock:
+            for other in list(_listeners.sessions):
                 ours, theirs = self.receiver, other.receiver
                 if other is self or ours is None or theirs is None or not ours.wants_place_of(theirs):
                     continue
@@ -210,7 +228,7 @@ class Session:
                         self.receiver.stop()
                         raise
                 self._listening += 1
-                _listening.add(self)
+                _listeners.sessions.add(self)
             self._users += 1
 
     def _leave(self, *, listening: bool) -> None:
@@ -222,5 +240,5 @@ class Session:
             if listening and self.receiver is not None:
                 self._listening -= 1
                 if self._listening == 0:
-                    _listening.discard(self)
+                    _listeners.sessions.discard(self)
                     self.receiver.stop()

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from dicomover import forks
 from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
@@ -168,6 +169,14 @@ class Receiver:
         self._engine: _Engine | None = None
         self._lock = threading.Lock()  # of starting and stopping
         self._last_activity = self._last_call = time.monotonic()
+        self._is_parents = False
+        forks.inherit(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: if it ran, it is the parent's that runs, and none of this process."""
+        self._lock = threading.Lock()
+        self._is_parents |= self._engine is not None
+        self._engine = None
 
     def __repr__(self) -> str:
         state = f"on port {self._engine.port}" if self._engine else "not running"
@@ -203,6 +212,11 @@ class Receiver:
         ReceiverError
             If the port cannot be had, or the folder cannot be written.
         """
+        if self._is_parents:
+            raise ReceiverError(
+                f"{self._settings.ae_title} receives in the process that this one is a fork of, and not here",
+                "move there and hand on the files, or make a Mover in this process, with a port of its own",
+            )
         with self._lock:
             if self._engine is not None:
                 raise ReceiverError(f"the receiver on port {self._engine.port} runs already", "stop it first")

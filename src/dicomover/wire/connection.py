@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
+from dicomover import forks
 from dicomover.errors import AssociationLost, LostBy, NodeError, ProtocolError
 from dicomover.wire import command_set
 from dicomover.wire.command_set import Command
@@ -118,6 +119,15 @@ class Connection:
         self._events = selectors.EVENT_READ
         if waker is not None:
             self._selector.register(waker.receiving, selectors.EVENT_READ)
+        forks.inherit(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: let go, without a word on the wire; the connection is the parent's, and stays."""
+        self.open = False
+        self._selector.close()
+        self.sock.close()  # and no shutdown, which would end it for both
+        if self._waker is not None:
+            self._waker.close()
 
     # --- bytes
 

@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 from pydicom import Dataset
 
+from dicomover import forks
 from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, find_dataset
@@ -57,6 +58,11 @@ class Pool:
     def __init__(self, node: Node, ae_title: str) -> None:
         self.node = node
         self.ae_title = ae_title
+        self.begin_anew()
+        forks.inherit(self)
+
+    def begin_anew(self) -> None:
+        """Have no associations, and Message IDs of our own; after a fork the others are the parent's."""
         self.kept_for: frozenset[str] = frozenset()
         self._idle: list[Association] = []
         self._opening: list[Association] = []

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+from dicomover import forks
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
@@ -142,6 +143,7 @@ class ProcessEngine:
             ) from error
         assert process.stdin is not None
         self._process = process
+        forks.inherit(self)
         self._orders = Outbox(_write_to(Writer(process.stdin)), "dicomover-receiver-orders", None, pause=0.0)
         self._orders.start()
         if self._together is None:
@@ -152,6 +154,15 @@ class ProcessEngine:
         with contextlib.suppress(ReceiverError):  # await_start says so
             plain = self._settings.to_plain()
             self._starting = self.order("start", settings=plain, log_level=level, inherited=inherited)
+
+    def begin_anew(self) -> None:
+        """In a forked child: say nothing more to the parent's receiver, whatever lies in a buffer, and hear nothing."""
+        assert self._process is not None
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in filter(None, (self._process.stdin, self._process.stdout)):
+            if not stream.closed:
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
     def await_start(self) -> None:
         """Wait until it listens; a process that does not is gone afterwards."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from dicomover import forks
 from dicomover.disk import Share, create_file, make_folders
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
@@ -118,6 +119,7 @@ class Service:
         self.storage = Storage(settings, filing, self.admissions, self._tell)
         self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
         self._listener.setblocking(False)
+        forks.inherit(self)
         self.port = self._listener.getsockname()[1]
         self._waker = Waker()
         self._thread = threading.Thread(target=self._accept_all, name="dicomover-listener", daemon=True)
@@ -144,6 +146,11 @@ class Service:
         """Let in no more of these C-MOVEs."""
         for move in moves:
             self.admissions.dismiss(move)
+
+    def begin_anew(self) -> None:
+        """In a forked child: let go of the port, which is the parent's."""
+        if self._listener is not None:
+            self._listener.close()
 
     def stop(self, grace: float | None = None) -> None:
         """Close the port, let what is in flight finish, and leave no thread behind."""
