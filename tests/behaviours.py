@@ -204,13 +204,13 @@ BEHAVIOURS = (
     Behaviour(
         "foreign-instance",
         "everything that was asked for moved; what else came is named",
-        Row("success", "0x0000", 6, 6, "not asked for"),
+        Row("success", "0x0000", 6, 6, "we refused 1 that came with it, not asked for"),
         Row("success", "0x0000", 6),
     ),
     Behaviour(
         "wrong-study",
         "nothing of what was asked for arrived",
-        Row("empty", "0x0000", 6, 0, "nothing that was asked for came"),
+        Row("failure", "0xA702", 0, 0, "something else than was asked for"),
         Row("success", "0x0000", 6),
         believed=True,
     ),

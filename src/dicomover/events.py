@@ -136,17 +136,14 @@ class Admission:
     ----------
     move
         Our number for the C-MOVE; `dismiss` takes it.
-    message_id
-        The Message ID of the C-MOVE, which a C-STORE may repeat as its Move Originator Message ID.
     patient_ids, study_uids, series_uids, sop_uids
-        An instance must be in each of them that is not empty; where all are empty only the Message ID counts.
+        An instance must be in each of them that is not empty; where all are empty nothing is let in.
     patient_study_uids
         The studies that the archive lists for the patients: an instance of one of them is let in whatever its
         PatientID says. Patients are merged, and archives add an issuer or write the ID in another case.
     """
 
     move: int
-    message_id: int | None = None
     patient_ids: frozenset[str] = field(default=frozenset(), repr=False)
     study_uids: frozenset[str] = frozenset()
     series_uids: frozenset[str] = frozenset()
@@ -193,6 +190,8 @@ class Arrival:
         Of the bytes of the data set, without the file meta information; empty if checksums were not asked for.
     requests
         The labels of the rows that asked for it; empty where nobody has looked that up.
+    peer
+        The address that it came from.
     """
 
     path: Path
@@ -211,6 +210,7 @@ class Arrival:
     at: float = 0.0
     sha256: str = ""
     requests: tuple[object, ...] = ()
+    peer: str = ""
 
     def __repr__(self) -> str:  # no path: the folder may be named after the patient
         from pydicom.uid import UID

@@ -181,6 +181,17 @@ class Request:
         wanted = {level.unique_key for level in levels(self.model)[: levels(self.model).index(self.level) + 1]}
         return wanted == set(self.keys)
 
+    @property
+    def skips_patient(self) -> bool:
+        """True if the patient, whom Patient Root needs, is not known and has to be found by a study."""
+        is_below = self.model is Model.PATIENT and self.level is not Level.PATIENT
+        return is_below and not any(self.level_of(key) is Level.PATIENT for key in self.keys)
+
+    def level_of(self, keyword: str) -> Level:
+        """Return the level of the query that a key belongs in."""
+        level = level_of(keyword) or self.level
+        return Level.STUDY if self.model is Model.STUDY and level is Level.PATIENT else level
+
 
 NOTHING: frozenset[str] = frozenset()
 """One for all: an empty frozenset takes 216 bytes, and every C-MOVE of a batch has several of them."""

@@ -190,6 +190,7 @@ def judge(
     repeated: int = 0,
     missing: int = 0,
     listed: bool = False,
+    strange: int = 0,
     ended: Ended = Ended.ANSWERED,
     cancelled: bool = False,
 ) -> Status:
@@ -212,6 +213,9 @@ def judge(
         How many instances are not there of those that the archive listed by their UIDs.
     listed
         Whether it listed them all, so that `missing` says it all.
+    strange
+        How many instances came under what was asked for as another patient's. They count for nothing, but where all
+        else is well somebody should look: that is a warning.
     ended
         How the exchange came to its end.
     cancelled
@@ -249,7 +253,7 @@ def judge(
             return Status.FAILURE if counters.failed else Status.EMPTY
         if incomplete:
             return Status.PARTIAL
-        return Status.WARNING if counters.warning or counters.failed else Status.SUCCESS
+        return Status.WARNING if counters.warning or counters.failed or strange else Status.SUCCESS
     if not moved:
         return Status.FAILURE
     if incomplete:

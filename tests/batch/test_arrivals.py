@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from dicomover.batch.arrivals import RunningMove, Tally
-from dicomover.events import Arrival, Refusal, Refused
-from dicomover.identifier import Identifier, Level, Model
-
-
-def arrival(instance: str = "1.1.1", **how: object) -> Arrival:
-    """Return an arrival of patient P, study 1, series 1.1."""
-    values: dict = {
-        "path": Path("x"), "sop_class_uid": "1.2", "sop_instance_uid": instance, "study_instance_uid": "1",
-        "series_instance_uid": "1.1", "patient_id": "P", "transfer_syntax_uid": "1.2.840.10008.1.2.1", "size": 100,
-        "calling_ae_title": "ARCHIVE", "at": 5.0,
-    }  # fmt: skip
-    return Arrival(**values | how)
-
-
-def running(number: int = 0, message_id: int = 7, level: str = "STUDY", **keys: str) -> RunningMove:
-    """Return a running move of study 1."""
-    move = RunningMove(number, Identifier(Level(level), Model.PATIENT, **{"study": "1", **keys}))
-    move.message_id = message_id
-    return move
+from batch_kit import arrival, running
+from dicomover.batch.arrivals import Tally
+from dicomover.batch.running import RunningMove
+from dicomover.events import Noted, Refusal, Refused
 
 
 def tally_of(*moves: RunningMove, last_activity: float = 0.0, last_call: float = 0.0) -> Tally:
@@ -89,12 +72,16 @@ def test_conflicts_count_once_as_received() -> None:
     [("ME", 7, 1), ("ME", 8, 0), ("OTHER", 7, 0), ("", None, 0), ("ME", None, 0)],
 )
 def test_foreign_instances_are_noted_not_received(originator: str, message_id: int | None, foreign: int) -> None:
-    """What comes for our C-MOVE under another study's UID does not count as received, but is noted."""
+    """What we refuse of our C-MOVE, since it is of another study, is noted with it, and ends no wait for the others."""
     move = running()
     tally = tally_of(move)
-    strange = arrival(study_instance_uid="9", originator_ae_title=originator, originator_message_id=message_id)
-    assert tally.add(strange) == []
-    assert (len(move.sop_uids), move.bytes, move.foreign) == (0, 0, foreign)
+    strange = Refusal(
+        1.0, "no", 0x0124, "A", "9.1", "9", originator_ae_title=originator, originator_message_id=message_id
+    )
+    tally.add_refusal(strange)
+    assert tally.add(arrival(study_instance_uid="9")) == []
+    assert (len(move.sop_uids), move.bytes, move.foreign, move.refused.total()) == (0, 0, foreign, 0)
+    assert not move.has_enough(1, None)
 
 
 def test_one_arrival_for_several_moves() -> None:
@@ -231,13 +218,106 @@ def test_a_patients_studies_vouch_for_their_images(how: dict, counted: bool) -> 
     assert move.received == counted
 
 
-def test_another_patients_image_is_foreign() -> None:
-    """What comes for our C-MOVE of a patient, of another one and of another study, does not count, but is noted."""
-    move = running(level="PATIENT", study="", patient="P")
+def move_of_patient(*patients: str, level: str = "STUDY", **keys: str) -> RunningMove:
+    """Return a running move for which the archive names these patients."""
+    move = running(level=level, **keys)
+    move.whose = patients
+    return move
+
+
+@pytest.mark.parametrize(
+    ("patient", "counted"),
+    [("P", 1), ("P ", 1), (" p\0", 1), ("P^^^HOSP", 1), ("Q", 0), ("", 0), ("0P", 0), ("PP", 0), ("P\\Q", 0)],
+)
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY", "SERIES"])
+def test_an_image_of_another_patient_does_not_count(patient: str, counted: int, level: str) -> None:
+    """Under the UIDs that were asked for it counts only as the patient's whom the archive names; else it is strange."""
+    keys = {"study": "" if level == "PATIENT" else "1", "patient": "P", "series": "1.1" if level == "SERIES" else ""}
+    move = move_of_patient("P", level=level, **keys)
     move.of_patient = frozenset({"1"})
-    strange = arrival(patient_id="Q", study_instance_uid="9", originator_ae_title="ME", originator_message_id=7)
-    assert tally_of(move).add(strange) == []
-    assert (move.received, move.foreign) == (0, 1)
+    tally = tally_of(move)
+    assert tally.add(arrival(patient_id=patient)) == [0] * counted
+    assert (move.received, move.strange) == (counted, 1 - counted)
+    assert tally.is_reached == bool(counted)
+    tally.end(move)
+    assert (move.received, move.strange) == (counted, 1 - counted)
+
+
+def test_what_the_archive_lists_counts_whatever_its_patient() -> None:
+    """A merged patient's images count once the archive lists them; what it does not list stays out."""
+    move = move_of_patient("P")
+    tally, counted = tally_of(move), []
+    tally.on_counted = lambda arrival, moves: counted.append((arrival.sop_instance_uid, moves))
+    for number in (1, 2, 9):
+        tally.add(arrival(f"1.1.{number}", patient_id="OLD"))
+    assert move.has_enough(3, None)
+    tally.settle(move, {"1.1": ["1.1.1", "1.1.2", "1.1.3"], "1.2": ["1.1.9"]})
+    assert (move.received, move.strange, counted) == (2, 1, [("1.1.1", [0]), ("1.1.2", [0])])
+    assert not move.has_enough(3, None)
+    tally.add(arrival("1.1.3", patient_id="OLD"))
+    tally.add(arrival("1.1.8", patient_id="OLD"))
+    assert (move.received, move.strange, len(counted)) == (3, 2, 3)
+
+
+def test_an_archive_that_lists_nothing_vouches_for_nothing() -> None:
+    """Where it cannot be asked all that names another patient stays out; the next attempt begins anew."""
+    move = move_of_patient("P")
+    tally = tally_of(move)
+    tally.add(arrival(patient_id="OLD"))
+    tally.settle(move, None)
+    assert (move.received, move.strange, move.doubtful) == (0, 1, [])
+    tally.end(move)
+    tally.begin(move)
+    assert move.strange == 0
+
+
+@pytest.mark.parametrize(("trusts", "message_id", "counted"), [(True, 7, 1), (True, 8, 0), (False, 7, 0)])
+def test_a_move_originator_vouches_for_nobody_who_was_not_named(trusts: bool, message_id: int, counted: int) -> None:
+    """A Message ID can be guessed: it counts only where nobody but named addresses can send."""
+    move = move_of_patient("P")
+    tally = Tally("ME", SimpleNamespace(last_activity=0.0), trusts_originators=trusts)  # type: ignore[arg-type]
+    tally.begin(move)
+    tally.add(arrival(patient_id="OLD", originator_ae_title="ME", originator_message_id=message_id))
+    assert (move.received, move.strange) == (counted, 1 - counted)
+
+
+def test_listed_images_count_by_their_uid() -> None:
+    """Who asks for an image by its UID gets it, whatever patient it names."""
+    move = move_of_patient("P", level="IMAGE", series="1.1", instance="1.1.1")
+    assert tally_of(move).add(arrival(patient_id="Q")) == [0]
+
+
+def test_a_further_address_is_told_once() -> None:
+    """An archive may send from elsewhere than it answers on: that is told once for each address, not for each image."""
+    told: list[Noted] = []
+    move = running()
+    tally = Tally("ME", SimpleNamespace(last_activity=0.0), tell=told.append)  # type: ignore[arg-type]
+    tally.begin(move)
+    tally.know("10.1.2.3")
+    for number, address in enumerate(["10.1.2.3", "10.1.2.4", "10.1.2.4", "10.1.2.5", ""]):
+        tally.add(arrival(f"1.1.{number}", peer=address))
+    tally.add(arrival("9", study_instance_uid="9", peer="10.9.9.9"))
+    assert [note.text.partition(",")[0] for note in told] == [f"images come from 10.1.2.{n}" for n in (4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("title", "peer", "is_archives"),
+    [("ARCHIVE", "10.9.9.9", True), ("", "10.1.2.3", True), ("STRANGER", "10.1.2.3", False), ("", "10.9.9.9", False)],
+)
+@pytest.mark.parametrize("what", ["association", "unreadable", "stray"])
+def test_who_was_refused_is_known_by_title_or_address(title: str, peer: str, is_archives: bool, what: str) -> None:
+    """Only what the archive itself has tried shows that it knows the way."""
+    move = running()
+    tally = Tally("ME", SimpleNamespace(last_activity=0.0), "ARCHIVE")  # type: ignore[arg-type]
+    tally.begin(move)
+    tally.know("10.1.2.3")
+    kind = Refused.ASSOCIATION if what == "association" else Refused.INSTANCE
+    status = {"association": None, "unreadable": 0xC000, "stray": 0x0124}[what]
+    study = "9" if what == "stray" else ""
+    tally.add_refusal(Refusal(1.0, "no", status, title, "", study, what=kind, peer=peer))
+    assert move.is_called == is_archives
+    tally.begin(move)
+    assert not move.is_called
 
 
 @pytest.mark.parametrize(

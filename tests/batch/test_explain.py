@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dicomover import Mover
 from dicomover.batch.explain import Situation, explain
+from dicomover.events import Refused
 from dicomover.outcome import Counters, Ended, Status, describe, judge
 from dicomover.testing import DemoPacs, made_study
 from dicomover.wire.responses import MoveEnd
@@ -134,10 +135,10 @@ def test_a_reason_is_said_where_a_status_has_many() -> None:
     assert "(the disk is full)" not in sentence
 
 
-@pytest.mark.parametrize("what", ["foreign", "refused", "unclear"])
+@pytest.mark.parametrize("what", ["foreign", "refused", "unclear", "strange"])
 def test_an_archive_that_reached_us_is_not_asked_for_our_address(what: str) -> None:
     """Where something came, or was refused, nobody is sent to look at addresses and ports."""
-    value: object = 4 if what == "foreign" else {0xC000: 4}
+    value: object = 4 if what in ("foreign", "strange") else {0xC000: 4}
     sentence = str(said(0x0000, Counters(4, 0, 0), Situation("ME", 11112, 4, 0, **{what: value})))  # type: ignore[arg-type]
     assert sentence.startswith("the archive reports 4 moved, but")
     assert "address" not in sentence
@@ -167,9 +168,13 @@ def test_an_association_that_brought_nothing_shows_that_the_way_is_open() -> Non
 
 
 def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
-    """An archive that calls our AE title unknown is believed, whatever somebody else has sent."""
-    stray = Situation("ME", 11112, 3, 0, stray={0x0124: 2})
-    assert "administrator to add the AE title 'ME'" in str(said(0xA801, Counters(), stray))
+    """An archive that calls our AE title unknown is believed, whatever we refused of somebody else; not of itself."""
+    turned_away = {(Refused.ASSOCIATION, "it calls 'X', we are 'ME'", "let it call 'ME'"): 1}
+    for refused in ({"stray": {0x0124: 2}}, {"unclear": {0xC000: 2}}, {"turned_away": turned_away}, {"foreign": 1}):
+        stranger = Situation("ME", 11112, 3, 0, **refused)  # type: ignore[arg-type]
+        assert "administrator to add the AE title 'ME'" in str(said(0xA801, Counters(), stranger))
+        itself = replace(stranger, is_archives=True)
+        assert "the archive does know 'ME'" in str(said(0xA801, Counters(), itself))
 
 
 def test_the_offending_element_is_a_tag() -> None:
@@ -214,7 +219,7 @@ def test_the_sentence_cannot_know_the_request() -> None:
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
     assert set(Situation.__slots__) == {
         *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends", "called"),
-        *("foreign", "reasons", "repeated", "stray", "turned_away", "unclear"),
+        *("foreign", "is_archives", "reasons", "repeated", "strange", "stray", "turned_away", "unclear"),
     }
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.batch.arrivals import RunningMove
+from batch_kit import arrival
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import Ledger
 from dicomover.batch.resume import Resumption
+from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.events import Refused
@@ -149,8 +150,9 @@ REFUSED = (Refused.CONTEXT, "no transfer syntax that we take", "let it offer Exp
 @pytest.mark.parametrize("code", [0xA801, 0xA702, 0xC000, 0xC123])
 @pytest.mark.parametrize("evidence", ["received", "refused", "unclear", "turned away", "earlier"])
 def test_no_status_is_a_cause_against_evidence(code: int, evidence: str) -> None:
-    """Where something reached us, nobody is told to look after addresses, ports, firewalls or AE titles."""
+    """Where the archive has reached us, nobody is told to look after addresses, ports, firewalls or AE titles."""
     move, facts = move_of(), HERE
+    move.running.is_called = evidence in ("refused", "unclear", "turned away")
     if evidence == "refused":
         move.running.refused[0xC000] = 3
     elif evidence == "unclear":
@@ -169,6 +171,28 @@ def test_no_status_is_a_cause_against_evidence(code: int, evidence: str) -> None
         assert "let it offer Explicit VR Little Endian" in said
         assert verdict.tried is not None
         assert verdict.tried.has_reached_us
+
+
+@pytest.mark.parametrize("is_called", [False, True])
+def test_a_stranger_keeps_no_hopeless_batch_going(is_called: bool) -> None:
+    """Of a destination that is unknown to the archive nothing is known by what we refused of somebody else."""
+    move = move_of()
+    move.running.turned_away[REFUSED] = 2
+    move.running.is_called = is_called
+    tried = judge(0xA801, Counters(), 0, move=move).tried
+    assert tried is not None
+    assert tried.has_reached_us == is_called
+
+
+def test_what_names_another_patient_is_told_and_is_no_success() -> None:
+    """All that was asked for is here, and something beside it: a warning, not counted, that names nobody."""
+    move = move_of()
+    move.running.doubt(arrival(patient_id="SOMEBODY"))
+    verdict = judge(SUCCESS, Counters(3, 0, 0), 3, move=move)
+    assert (verdict.status, verdict.received) == (Status.WARNING, 3)
+    assert "1 came under these UIDs as another patient's" in str(verdict.error)
+    assert "SOMEBODY" not in str(verdict.error)
+    assert judge(SUCCESS, Counters(3, 0, 0), 2, move=move).status is Status.PARTIAL
 
 
 @pytest.mark.parametrize("code", [0xA702, 0xC000])

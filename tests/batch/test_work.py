@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicomover.batch.arrivals import RunningMove
+from dicomover.batch.running import RunningMove
 from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Asked

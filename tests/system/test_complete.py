@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from dicomover.batch.arrivals import RunningMove
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import _sum_up, add_kept
+from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.identifier import Identifier, Level, Model

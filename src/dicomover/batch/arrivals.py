@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import queue
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
+from dicomover.batch.running import RunningMove
 from dicomover.errors import DicomoverError, ReceiverError
-from dicomover.events import Admission, Arrival, Refusal, Refused
-from dicomover.identifier import NOTHING, Identifier, Level
+from dicomover.events import Admission, Arrival, Noted, Refusal, Refused
+from dicomover.text.face import setting
 
-__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "RunningMove", "StorageSCP", "Tally"]
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "StorageSCP", "Tally"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
 
 _MOST_KINDS = 20  # of refusals that are kept for a C-MOVE: strangers may think of any number
+_NOT_AUTHORISED = 0x0124  # our answer to what nobody has asked for
 
 COUNTING_SECONDS = 0.1
 """The same where the archive says that it has sent nothing."""
+
+logger = logging.getLogger("dicomover.mover")
 
 
 class StorageSCP(Protocol):
@@ -55,182 +58,6 @@ class StorageSCP(Protocol):
 
     def sync(self) -> None:
         """Make durable what has come. Raises ReceiverError."""
-
-
-# One for all that are over. Nothing writes to them: what comes is counted for what runs.
-_NO_STATUSES: Counter[int] = Counter()
-_NO_REASONS: dict[int, str] = {}
-_NO_KINDS: Counter[tuple[Refused, str, str]] = Counter()
-
-
-class RunningMove:
-    """One C-MOVE under way and the distinct instances that have arrived for it.
-
-    Attributes
-    ----------
-    begun
-        The `time.monotonic()` at which the latest attempt began.
-    of_patient
-        The Study Instance UIDs of the patient who was asked for, as the archive has them; None until it was asked.
-    sop_uids
-        The SOP Instance UIDs that are here.
-    twins
-        Series and SOP Instance UID of each further instance under the UID of one in another series.
-    repeated
-        How many came again in the latest attempt: the same image, or other bytes under its UID.
-    conflicts, foreign
-        How many came with other bytes than a file that was here; and how many under UIDs that were not asked for.
-    refused
-        Instances that we refused, by the C-STORE status that we answered.
-    unclear
-        The same of instances that could not be tied to a C-MOVE: they may be anybody's.
-    stray
-        The same of instances of something that no running C-MOVE has asked for: another study, say.
-    reasons
-        Why we refused the first of them, by the C-STORE status.
-    turned_away
-        What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
-    """
-
-    __slots__ = (
-        "_again",
-        "_instances",
-        "_patients",
-        "_series",
-        "_studies",
-        "arrivals",
-        "begun",
-        "bytes",
-        "conflicts",
-        "foreign",
-        "identifier",
-        "last_arrival",
-        "message_id",
-        "number",
-        "of_patient",
-        "reasons",
-        "refused",
-        "repeated",
-        "sop_uids",
-        "stray",
-        "turned_away",
-        "twins",
-        "unclear",
-    )
-
-    def __init__(self, number: int, identifier: Identifier) -> None:
-        self.number = number
-        self.identifier = identifier
-        self.message_id = 0
-        self.sop_uids: dict[str, str] = {}  # with the series; a set that is empty takes three times as much
-        self.of_patient: frozenset[str] | None = None
-        self.twins: set[tuple[str, str]] | None = None
-        self.repeated = 0
-        self._again: set[tuple[str, str]] | None = None  # what this attempt has brought, if it is not the first
-        self.arrivals: list[Arrival] = []
-        self.bytes = 0
-        self.conflicts = 0
-        self.foreign = 0
-        self.last_arrival = self.begun = 0.0
-        self.refused: Counter[int] = Counter()
-        self.unclear: Counter[int] = Counter()
-        self.stray: Counter[int] = Counter()
-        self.reasons: dict[int, str] = {}
-        self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
-        self._patients = self._studies = self._series = self._instances = NOTHING
-
-    def begin(self) -> None:
-        """Know what was asked for, while it runs."""
-        identifier = self.identifier
-        self.begun = time.monotonic()
-        self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else NOTHING
-        self._studies = identifier.uids(Level.STUDY)
-        self._series = identifier.uids(Level.SERIES)
-        self._instances = identifier.uids(Level.IMAGE)
-        self._again = set() if self.sop_uids else None
-        self.repeated = 0
-        for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
-            noted.clear()
-
-    @property
-    def received(self) -> int:
-        """How many distinct instances are here."""
-        return len(self.sop_uids) + len(self.twins or ())
-
-    def has_enough(self, wanted: int, listed: int | None) -> bool:
-        """Tell whether as many have come, or been refused, as are wanted."""
-        came = self.received + self.refused.total()
-        return came >= wanted or (listed is not None and came >= listed and came + self.repeated >= wanted)
-
-    def take(self, arrival: Arrival) -> bool:
-        """Count an arrival; True if it was not here before."""
-        series, sop = arrival.series_instance_uid, arrival.sop_instance_uid
-        is_new = sop not in self.sop_uids
-        if is_new:
-            self.sop_uids[sop] = series
-        elif self.sop_uids[sop] != series and (series, sop) not in (self.twins or ()):
-            self.twins = set() if self.twins is None else self.twins
-            self.twins.add((series, sop))
-            is_new = True
-        if self._again is None:
-            self.repeated += not is_new
-        elif (series, sop) in self._again:
-            self.repeated += 1
-        else:
-            self._again.add((series, sop))
-        if is_new:
-            self.arrivals.append(arrival)
-            self.bytes += _size_of(arrival)
-        self.conflicts += arrival.conflict
-        self.last_arrival = arrival.at
-        return is_new
-
-    def end(self) -> None:
-        """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""
-        self._again = None
-        self._patients = self._studies = self._series = self._instances = NOTHING
-
-    def covers(self, arrival: Arrival) -> bool:
-        """Tell whether an arrival is part of what was asked for."""
-        return (
-            (
-                not self._patients
-                or arrival.patient_id in self._patients
-                or self._is_of_patient(arrival.study_instance_uid)
-            )
-            and (not self._studies or arrival.study_instance_uid in self._studies)
-            and (not self._series or arrival.series_instance_uid in self._series)
-            and (not self._instances or arrival.sop_instance_uid in self._instances)
-        )
-
-    def forget(self) -> None:
-        """Let go of what has arrived, and of what was refused: every C-MOVE of a batch is kept until its end."""
-        self.arrivals.clear()
-        self.sop_uids.clear()
-        self.twins = None
-        self.refused = self.unclear = self.stray = _NO_STATUSES
-        self.reasons, self.turned_away = _NO_REASONS, _NO_KINDS
-
-    def covers_refused(self, refusal: Refusal) -> bool | None:
-        """Tell whether what we refused was part of what was asked for; None if nothing tells."""
-        if refusal.sop_instance_uid and self._instances:
-            return refusal.sop_instance_uid in self._instances
-        study = refusal.study_instance_uid
-        if not study or (self._patients and self.of_patient is None):
-            return None
-        return study in self._studies or self._is_of_patient(study)
-
-    def _is_of_patient(self, study: str) -> bool:
-        """Tell whether a study is one that the archive has of the patient, whatever ID its images carry."""
-        return self.of_patient is not None and study in self.of_patient
-
-
-def _size_of(arrival: Arrival) -> int:
-    """Return the bytes of the file, which are a few more than those of its data set."""
-    try:
-        return os.stat(arrival.path).st_size  # noqa: PTH116 - a Path method costs more than the call
-    except OSError:  # moved on already
-        return arrival.size
 
 
 class Arrivals:
@@ -276,17 +103,39 @@ class Tally:
         The Move Destination's, which is ours.
     scp
         Where they arrive.
+    archive
+        The AE title of the archive, which shows that a refused call was its own.
+    trusts_originators
+        Whether nobody but named addresses can send to us, so that a Move Originator is a proof.
+    tell
+        Takes what a person should know.
 
     Attributes
     ----------
     is_reached
         Whether anything of a C-MOVE has come, taken or refused: the archive knows the way. Once True it stays so.
+    on_counted
+        Takes each arrival that was not here before, and the numbers of the moves that have it.
     """
 
-    def __init__(self, ae_title: str, scp: StorageSCP) -> None:
+    def __init__(
+        self,
+        ae_title: str,
+        scp: StorageSCP,
+        archive: str = "",
+        *,
+        trusts_originators: bool = False,
+        tell: Callable[[Noted], None] = lambda _: None,
+    ) -> None:
         self.scp = scp
         self.is_reached = False
+        self.on_counted: Callable[[Arrival, list[int]], None] = lambda *_: None
         self._ae_title = ae_title
+        self._archive = archive
+        self._trusts_originators = trusts_originators
+        self._tell = tell
+        self._addresses: set[str] = set()
+        self._advice = f"{setting('addresses')} names who may send"  # in the words of the thread that makes the batch
         self._running: dict[int, RunningMove] = {}
         self._changed = threading.Condition(threading.RLock())
         self._longest_quiet = STRAGGLER_SECONDS
@@ -306,18 +155,52 @@ class Tally:
     def add(self, arrival: Arrival) -> list[int]:
         """Count an arrival and return the numbers of the moves that have it now and had it not before.
 
-        UIDs decide. What the archive sends for our C-MOVE (by its Message ID) under other UIDs than we asked for is
-        noted, but does not count as received.
+        UIDs decide, and the patient whom the archive names. What disagrees with that patient counts if the Move
+        Originator of a sender who was named vouches for it; else it waits for `settle`.
         """
         with self._changed:
             moves = [move for move in self._running.values() if move.covers(arrival)]
-            if not moves:
-                for move in self._running.values():
-                    move.foreign += self._originates(move, arrival)
-            self.is_reached = self.is_reached or bool(moves)
-            new = [move.number for move in moves if move.take(arrival)]
+            certain = [move for move in moves if self._is_certain(move, arrival)]
+            for move in moves if len(certain) < len(moves) else ():
+                if move not in certain:
+                    move.doubt(arrival)
+            new = [move.number for move in certain if move.take(arrival)]
+            self.is_reached = self.is_reached or bool(certain)
             self._changed.notify_all()
-            return new
+        if certain:
+            self._meet(arrival.peer)
+        if new:
+            self.on_counted(arrival, new)
+        return new
+
+    def settle(self, move: RunningMove, listed: Mapping[str, Collection[str]] | None) -> None:
+        """Count what names another patient if the archive lists it, by series; None if it could not be asked."""
+        with self._changed:
+            new = move.settle(listed)
+            self.is_reached = self.is_reached or bool(new)
+        for arrival in new:
+            self._meet(arrival.peer)
+            self.on_counted(arrival, [move.number])
+
+    def know(self, address: str) -> None:
+        """Know where the archive answers."""
+        with self._changed:
+            self._addresses.add(address)
+
+    def _meet(self, address: str) -> None:
+        """Tell once of each further address from which images come."""
+        if address in self._addresses or not address:
+            return
+        with self._changed:
+            is_first = not self._addresses or address in self._addresses
+            self._addresses.add(address)
+        if not is_first:
+            text = f"images come from {address}, where the archive does not answer; {self._advice}"
+            logger.info("%s", text)
+            self._tell(Noted(time.monotonic(), text))
+
+    def _is_certain(self, move: RunningMove, arrival: Arrival) -> bool:
+        return move.is_certain(arrival) or (self._trusts_originators and self._originates(move, arrival))
 
     def add_refusal(self, refusal: Refusal) -> None:
         """Note what our receiver refused; what is no instance of ours may be anybody's."""
@@ -332,21 +215,35 @@ class Tally:
     def _count_refused(self, refusal: Refusal, status: int) -> None:
         """Count an instance that we refused for the C-MOVEs that it is of; for each, if it is of none of them."""
         moves = self._running.values()
-        covered = [self._originates(move, refusal) or move.covers_refused(refusal) for move in moves]
+        by_uid = [move.covers_refused(refusal) for move in moves]
+        covered = [self._originates(move, refusal) or is_his for move, is_his in zip(moves, by_uid, strict=True)]
         is_stray = not any(is_covered is not False for is_covered in covered)
-        self.is_reached = self.is_reached or any(covered)
-        for move, is_covered in zip(moves, covered, strict=True):
-            if is_covered is not False or is_stray:
-                kind = move.refused if is_covered else move.stray if is_stray else move.unclear
-                kind[status] += 1
-                move.reasons.setdefault(status, refusal.why)
+        self.is_reached = self.is_reached or any(by_uid)
+        for move, is_covered, is_certain in zip(moves, covered, by_uid, strict=True):
+            if is_covered is False and not is_stray:
+                continue
+            move.is_called |= self._is_archives(refusal)
+            if is_covered and not is_certain and status == _NOT_AUTHORISED:
+                move.foreign += 1
+                continue
+            if is_covered:
+                move.refuse(status, is_certain=bool(is_certain))
+            else:
+                (move.stray if is_stray else move.unclear)[status] += 1
+            move.reasons.setdefault(status, refusal.why)
+
+    def _is_archives(self, refusal: Refusal) -> bool:
+        """Tell whether the archive itself called, by its AE title, or by its address where it has said none."""
+        if refusal.calling_ae_title:
+            return refusal.calling_ae_title == self._archive
+        return refusal.peer in self._addresses
 
     def _originates(self, move: RunningMove, event: Arrival | Refusal) -> bool:
         """Tell whether the archive says that something is of a C-MOVE."""
         return event.originator_ae_title == self._ae_title and event.originator_message_id == move.message_id
 
-    @staticmethod
-    def _note(move: RunningMove, refusal: Refusal) -> None:
+    def _note(self, move: RunningMove, refusal: Refusal) -> None:
+        move.is_called |= refusal.what is not Refused.EVERYTHING and self._is_archives(refusal)
         kind = (refusal.what, refusal.why, refusal.mend)
         if refusal.what is not Refused.EVERYTHING and (kind in move.turned_away or len(move.turned_away) < _MOST_KINDS):
             move.turned_away[kind] += 1

@@ -49,6 +49,10 @@ class Situation:
         How many came for this C-MOVE under UIDs that were not asked for.
     called
         Whether our own receiver had an association meanwhile, whoever opened it.
+    strange
+        How many came under what was asked for as another patient's.
+    is_archives
+        Whether something that our own receiver refused came from the archive itself.
     """
 
     destination: str
@@ -66,11 +70,18 @@ class Situation:
     foreign: int = 0
     stray: Mapping[int, int] = field(default_factory=dict)
     called: bool = False
+    strange: int = 0
+    is_archives: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the archive itself is known to have reached this destination: no stranger can make it so."""
+        return bool(self.sends or self.received or self.refused or self.is_archives)
 
     @property
     def is_reached(self) -> bool:
-        """Whether the archive is known to reach this destination: images came, or our receiver refused something."""
-        return bool(self.sends or self.received or self.refused or self.unclear or self.turned_away or self.foreign)
+        """Whether something has reached this destination, as far as is known: it came, or our receiver refused it."""
+        return self.is_known or bool(self.unclear or self.turned_away)
 
     def reason(self, code: int) -> str:
         """Say why we refused instances with a status; more closely where a status has many reasons."""
@@ -144,7 +155,7 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
 
 def _empty(end: MoveEnd, situation: Situation) -> str:
     claimed = end.counters.moved
-    if claimed and situation.received == 0 and situation.foreign:
+    if claimed and situation.received == 0 and (situation.foreign or situation.strange):
         return f"the archive reports {claimed} moved, but nothing that was asked for came; ask its administrator"
     if claimed and situation.received == 0 and (situation.refused or situation.unclear):
         return f"the archive reports {claimed} moved, but we took none of it"
@@ -196,10 +207,12 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     is_reached = situation.is_reached or bool(end.counters.moved)
     title = f"the AE title {situation.destination!r}"
     where = "its address and port" if situation.port is None else f"this machine's address and port {situation.port}"
-    if code == 0xA801 and is_reached:
+    if code == 0xA801 and (situation.is_known or bool(end.counters.moved)):
         return f": the archive does know {situation.destination!r}, since it has reached it; run it again"
     if code == 0xA801:
         return f": ask the archive's administrator to add {title} with {where}"
+    if code == 0xA702 and situation.foreign and situation.is_archives:
+        return ": the archive sends something else than was asked for; ask its administrator"
     if code == 0xA702 and (situation.refused or situation.unclear or situation.turned_away):
         return f": the archive does reach {situation.destination!r}"
     if code == 0xA702 and is_reached:

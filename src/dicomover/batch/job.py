@@ -54,6 +54,8 @@ class Job:
         self._controls = run.controls
         self._ledger = run.ledger
         self._tally = run.tally
+        if run.tally is not None:
+            run.tally.on_counted = self._counted
         self._resumption = run.resumption
         self._witness = run.witness
         self._view = view
@@ -387,8 +389,10 @@ class Job:
         if isinstance(event, Refusal):
             self._tally.add_refusal(event)
             return
-        moves = self._tally.add(event)
-        if moves:
-            self._events.put(InstanceReceived(event.at, moves[0], event.size))
-            if self._arrivals is not None:
-                self._arrivals.put(replace(event, requests=self._ledger.labels(moves)))
+        self._tally.add(event)
+
+    def _counted(self, arrival: Arrival, moves: list[int]) -> None:
+        """Show what counts, and hand it out; on the receiver's thread, or on a worker's that has asked whose it is."""
+        self._events.put(InstanceReceived(arrival.at, moves[0], arrival.size))
+        if self._arrivals is not None:
+            self._arrivals.put(replace(arrival, requests=self._ledger.labels(moves)))

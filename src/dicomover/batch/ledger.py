@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from dicomover.batch.arrivals import RunningMove
+from dicomover.batch.running import RunningMove
 from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.errors import ReceiverError
 from dicomover.events import Event, RequestEnded

@@ -298,7 +298,8 @@ def narrow_to_missing(resolution: Resolution, kept: Manifest, instances: Instanc
             level = Level.IMAGE if part.instances else Level.SERIES
             lower = {**keys, "SeriesInstanceUID": part.series, "SOPInstanceUID": "\\".join(part.instances)}
             size = part.count if part.instances else len(set(found[part.series]))
-            targets.append(Target(Identifier.of(level, identifier.model, lower), found=True, expected=size))
+            lacking = Identifier.of(level, identifier.model, lower)
+            targets.append(Target(lacking, found=True, expected=size, patients=target.patients))
             counted -= set() if part.instances else set(found[part.series])
     rest = Manifest(tuple(file for file in kept.files if file.sop in counted))
     return replace(resolution, targets=tuple(targets)), rest

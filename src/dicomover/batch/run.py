@@ -87,7 +87,15 @@ class BatchRun:
                 settings.retry,
                 (lambda *_: None) if resumption is None else resumption.record,
             ),
-            tally=None if scp is None else Tally(settings.destination, scp),
+            tally=None
+            if scp is None
+            else Tally(
+                settings.destination,
+                scp,
+                pool.node.ae_title,
+                trusts_originators=settings.senders_named,
+                tell=events.put,
+            ),
             resumption=resumption,
             witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
         )

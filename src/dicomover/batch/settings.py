@@ -107,8 +107,8 @@ def make_pace(options: Options) -> Pace:
 class BatchSettings:
     """What one batch runs with, read and checked.
 
-    `names_missing` allows to ask what is missing, `bind` is the address that we listen on (None for every one), and
-    `fits_model` allows to ask in the model that the archive offers.
+    `names_missing` allows to ask what is missing, `senders_named` says that only named addresses can send, `bind` is
+    the address that we listen on (None for every one), and `fits_model` allows to ask in the model that is offered.
     """
 
     destination: str
@@ -117,5 +117,6 @@ class BatchSettings:
     resolve: Resolve
     retry: Retry = Retry()  # noqa: RUF009 - frozen
     names_missing: bool = True
+    senders_named: bool = False
     bind: str | None = None
     fits_model: bool = False

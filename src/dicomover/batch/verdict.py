@@ -67,6 +67,7 @@ def judge_move(
         repeated=repeated,
         missing=len(missing),
         listed=listed,
+        strange=running.strange,
         ended=end.ended,
         cancelled=facts.cancelled,
     )
@@ -92,6 +93,8 @@ def judge_move(
         foreign=running.foreign,
         stray=dict(running.stray),
         called=facts.called,
+        strange=running.strange,
+        is_archives=running.is_called,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if running.conflicts:
@@ -99,7 +102,12 @@ def judge_move(
     if running.twins:
         said.append(f"{len(running.twins)} have the SOP Instance UID of another one in another series; all were kept")
     if running.foreign:
-        said.append(f"{running.foreign} arrived with it not asked for; they lie under their own UIDs")
+        said.append(f"we refused {running.foreign} that came with it, not asked for")
+    if running.strange:
+        said.append(
+            f"{running.strange} came under these UIDs as another patient's, and the archive does not list them: "
+            "they are not counted; see what they are before you use the folder"
+        )
     if facts.trouble and not status.complete:
         said.append(facts.trouble)
     error = "; ".join(part for part in said if part) or None
@@ -112,7 +120,10 @@ def judge_move(
         target.expected,
         there,
         refused,
-        turned_away=running.turned_away.total() + running.unclear.total() + running.stray.total(),
+        # That the archive does not know us is not gainsaid by a stranger who does.
+        turned_away=running.turned_away.total() + running.unclear.total() + running.stray.total()
+        if running.is_called or end.status_code != 0xA801
+        else 0,
     )
     can_change = not is_doubted or evidence.passing
     return Verdict(

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from dicomover.batch.arrivals import RunningMove
+from dicomover.batch.running import RunningMove
 from dicomover.identifier import Request
 from dicomover.journal import Asked, Decision, File, Manifest, decide
 from dicomover.outcome import Counters, Status
@@ -112,7 +112,7 @@ class SharedMove:
         self.tries.clear()
         if self.verdict is not None:
             self.verdict.tried = None
-        self.target = replace(self.target, instances=None)
+        self.target = replace(self.target, instances=None, patients=())
 
 
 @dataclass(slots=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from dicomover.batch.arrivals import COUNTING_SECONDS, RunningMove
+from dicomover.batch.arrivals import COUNTING_SECONDS
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import add_kept
 from dicomover.batch.resume import Resumption, narrow_to_missing
 from dicomover.batch.run import BatchRun
+from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, bound_wait, judge_exchange, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import (
@@ -24,8 +25,8 @@ from dicomover.errors import (
     QueryRefused,
     ReceiverError,
 )
-from dicomover.events import Admission, MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
-from dicomover.identifier import NOTHING, Identifier, Level
+from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
+from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.hopeless import Parties
@@ -283,12 +284,16 @@ class Worker:
         running = move.running
         if self._tally is not None:
             self._ask_for_studies(move)
+            running.whose = move.target.named_patients if self._settings.names_missing else ()
             self._tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)
             if self._tally is not None:
                 wanted, quiet = bound_wait(end, move.target)
                 self._tally.wait(running, wanted, quiet, move.target.expected)
+                if running.doubtful:
+                    self._tally.settle(running, self._list_all(move))
+                    self._tally.wait(running, wanted, quiet, move.target.expected)
                 if end.counters.failed:  # our receiver may be about to tell that it refused them
                     self._tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
         except ContextRejected as error:
@@ -302,8 +307,7 @@ class Worker:
             if (earlier.end.counters.moved or 0) > (end.counters.moved or 0):
                 repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
-        evidence = self._evidence(move, end)
-        return judge_move(end, move, attempts, repeated, evidence, self._facts(running))
+        return judge_move(end, move, attempts, repeated, self._evidence(move, end), self._facts(running))
 
     def _ask_for_studies(self, move: SharedMove) -> None:
         """Learn which studies a patient has: their images may carry an ID that was merged, or is written otherwise."""
@@ -331,9 +335,15 @@ class Worker:
         """Ask which instances a partial C-MOVE should have brought to us, where that is not known yet."""
         is_ours = self._tally is not None and self._settings.names_missing
         if verdict.status is Status.PARTIAL and is_ours and move.target.instances is None:
-            with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
-                listed = replace(move.target, instances=self._instances(move.target.identifier))
-                verdict.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
+            listed = replace(move.target, instances=self._list_all(move))
+            verdict.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
+
+    def _list_all(self, move: SharedMove) -> Mapping[str, Sequence[str]] | None:
+        """Return which instances the archive has of a C-MOVE, by series; None if it cannot be asked."""
+        listed = move.target.instances
+        with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
+            listed = self._instances(move.target.identifier) if listed is None else listed
+        return listed
 
     def _evidence(self, move: SharedMove, end: MoveEnd) -> Evidence:
         """Look at what is there, on our disk or at a destination that can be asked."""
@@ -378,18 +388,8 @@ class Worker:
         identifier = move.target.identifier
         running.message_id = self._pool.next_message_id()
         if self._tally is not None:
-            patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else frozenset()
-            self._tally.scp.admit(
-                Admission(
-                    move.number,
-                    running.message_id,
-                    patient_ids=patients,
-                    patient_study_uids=running.of_patient or NOTHING,
-                    study_uids=identifier.uids(Level.STUDY),
-                    series_uids=identifier.uids(Level.SERIES),
-                    sop_uids=identifier.uids(Level.IMAGE),
-                )
-            )
+            self._tally.know(association.peer_address)
+            self._tally.scp.admit(running.admission())
         return association.move(
             identifier.dataset(),
             identifier.model,

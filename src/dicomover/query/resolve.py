@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_count, read_text, read_texts, read_uid
 from dicomover.errors import QueryRefused
-from dicomover.identifier import UIDS_AT_ONCE, UNIQUE_KEYS, Identifier, Level, Model, Request, level_of, levels
+from dicomover.identifier import (
+    UIDS_AT_ONCE,
+    UNIQUE_KEYS,
+    Identifier,
+    Level,
+    Model,
+    Request,
+    levels,
+)
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.matching import explain_letters, is_round, select
+from dicomover.query.patients import StudyPatients, patient_of, patients_of
 from dicomover.text.face import advise, setting
 from dicomover.text.sentences import count_of
 
@@ -60,7 +69,7 @@ class Target:
     """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say.
 
     `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for; at
-    level PATIENT `studies` has the Study Instance UID of each series.
+    level PATIENT `studies` has the Study Instance UID of each series. `patients` are the PatientIDs of its answers.
     """
 
     identifier: Identifier
@@ -70,13 +79,21 @@ class Target:
     modalities: tuple[str, ...] = ()
     instances: Mapping[str, Sequence[str]] | None = None
     studies: Mapping[str, str] | None = None
+    patients: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def named_patients(self) -> tuple[str, ...]:
+        """Whose it is, as the answers name it, or else the request."""
+        return self.patients or tuple(filter(None, [self.identifier.patient]))
 
     @property
     def shared(self) -> Identifier:
-        """What makes it the same C-MOVE as another: its UIDs, and a patient whom no C-FIND has confirmed."""
-        patient = self.identifier.patient
-        key = self.identifier.without_model()
-        return key if self.found else replace(key, patient=patient)
+        """What makes it the same C-MOVE as another: its UIDs, and whose it is: one UID may be of two patients."""
+        identifier = self.identifier
+        if identifier.level is Level.PATIENT:
+            return identifier.without_model()
+        patient = "\\".join(self.patients) if self.found else identifier.patient
+        return replace(identifier.without_model(), patient=patient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,7 @@ class Resolver:
     archive: object
     verify: Verify = "counts"
     max_matches: int | None = None
+    _whose: StudyPatients = field(default_factory=StudyPatients, repr=False, compare=False)
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Look up what a request comes to; raises as `resolve` does."""
@@ -131,10 +149,18 @@ class Resolver:
         try:
             found = look_up(request, find)
         except QueryRefused as error:
-            if not _skips_patient(request):
+            if not request.skips_patient:
                 raise
             found = _resolve_by_patients(request, find, look_up, error)
+        if self.verify != "none" and request.level is Level.SERIES and request.model is Model.STUDY:
+            found = replace(found, targets=tuple(self._with_patients(target, find) for target in found.targets))
         return _enumerated(found, find) if self.verify in ("instances", "destination") else found
+
+    def _with_patients(self, target: Target, find: Find) -> Target:
+        """Say whose a series is, which answers at its level need not."""
+        if target.patients or target.found is False:
+            return target
+        return replace(target, patients=self._whose.ask(target.identifier.study, find))
 
 
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
@@ -170,13 +196,14 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             return Resolution(targets, note=f"not counted: {error}")
 
     order = levels(request.model)
-    skips = _skips_patient(request)
+    skips = request.skips_patient
     known: list[dict[str, str]] = [{}]
     stray: list[Dataset] = []  # what came and does not match
     caution = ""
     answers: list[Dataset] = []
+    whose: dict[str, tuple[str, ...]] = {}
     for level in order[: order.index(request.level) + 1]:
-        keys = {key: value for key, value in request.keys.items() if _asked_at(key, request) is level}
+        keys = {key: value for key, value in request.keys.items() if request.level_of(key) is level}
         last = level is request.level
         if level is Level.PATIENT and skips:
             continue
@@ -187,7 +214,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         below: list[dict[str, str]] = []
         for above in known:
             limit = None if max_matches is None else max_matches + 1
-            returned = [*(_returned(level) if last else []), *(["PatientID"] if seeks_patient else [])]
+            returned = _returned(level) if last else ["PatientID"] if level is Level.STUDY else []
             asked = find(level, request.model, {**above, **keys}, returned, limit)
             found, dropped = select(asked, keys, archive)
             by_uid = _by_uid(found, level, archive)
@@ -204,11 +231,13 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
                     f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
                     "more; ask more narrowly"
                 )
-            patients = [_patient_of(answer) if seeks_patient else {} for answer in by_uid.values()]
+            patients = [patient_of(answer) if seeks_patient else {} for answer in by_uid.values()]
             below += [{**above, **his, level.unique_key: uid} for his, uid in zip(patients, by_uid, strict=True)]
             if seeks_patient and not all(patients):
                 caution = f"{archive} does not say whose it is: asked for without the PatientID that Patient Root needs"
             answers += by_uid.values()
+            if level is Level.STUDY:
+                whose |= patients_of(found, level)
             if max_matches is not None and len(below) > max_matches:
                 raise TooManyMatches(level, max_matches, len(below))
         known = below
@@ -221,7 +250,10 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         note = f"the archive sent {count_of(len(stray), 'answer')} that {do} not match the request; {were} left out"
     if not known and (why := explain_letters(request.keys, stray)):
         note = "; ".join(filter(None, [note, why]))
-    targets = _targets(request, known, answers)
+    targets = tuple(
+        replace(target, patients=target.patients or whose.get(target.identifier.study, ()))
+        for target in _targets(request, known, answers)
+    )
     if count:
         targets = tuple(
             target if target.expected is not None else _counted(target, find, archive) for target in targets
@@ -229,18 +261,12 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     return Resolution(targets, len(known), note, caution)
 
 
-def _skips_patient(request: Request) -> bool:
-    """Tell whether the patient, whom Patient Root needs, is not known and has to be found by a study."""
-    is_below = request.model is Model.PATIENT and request.level is not Level.PATIENT
-    return is_below and not any(_asked_at(key, request) is Level.PATIENT for key in request.keys)
-
-
 def _resolve_by_patients(
     request: Request, find: Find, look_up: Callable[[Request, Find], Resolution], refused: QueryRefused
 ) -> Resolution:
     """Look for a study at one patient after the other, where an archive wants the PatientID to say anything."""
     answers = find(Level.PATIENT, request.model, {}, (), _MOST_PATIENTS + 1)
-    patients = list(dict.fromkeys(his["PatientID"] for answer in answers if (his := _patient_of(answer))))
+    patients = list(dict.fromkeys(his["PatientID"] for answer in answers if (his := patient_of(answer))))
     if len(answers) > _MOST_PATIENTS:
         if set(request.keys) != set(UNIQUE_KEYS[1 : list(Level).index(request.level) + 1]):
             raise QueryRefused(f"{refused}; in Patient Root it wants the PatientID too", mend="add it") from refused
@@ -250,11 +276,6 @@ def _resolve_by_patients(
     targets = tuple(target for part in found for target in part.targets if target.found is not False)
     caution = next((part.caution for part in found if part.caution), "")
     return Resolution(targets, len(targets), caution=caution)
-
-
-def _patient_of(answer: Dataset) -> dict[str, str]:
-    patients = read_texts(answer, "PatientID") or ()
-    return {"PatientID": patients[0]} if len(patients) == 1 and patients[0] else {}
 
 
 def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, Dataset]:
@@ -297,14 +318,6 @@ def _listed(target: Target, find: Find) -> Target:
         return target
     above = studies if identifier.level is Level.PATIENT else None
     return replace(target, instances=instances, studies=above, expected=sum(map(len, instances.values())))
-
-
-def _asked_at(keyword: str, request: Request) -> Level:
-    """Return the level of the query that a key belongs in."""
-    level = level_of(keyword) or request.level
-    if request.model is Model.STUDY and level is Level.PATIENT:
-        return Level.STUDY
-    return level
 
 
 def _split(identifier: Identifier) -> tuple[Target, ...]:
@@ -351,7 +364,8 @@ def _target(identifier: Identifier, answer: Dataset) -> Target:
 
 
 def _returned(level: Level) -> list[str]:
-    return [_COUNTS[level], *_DETAILS.get(level, ())] if level in _COUNTS else []
+    whose = ["PatientID"] if level is Level.STUDY else []  # which is no key of the levels below
+    return [_COUNTS[level], *_DETAILS.get(level, ()), *whose] if level in _COUNTS else []
 
 
 def _counted(target: Target, find: Find, archive: object) -> Target:
@@ -362,7 +376,8 @@ def _counted(target: Target, find: Find, archive: object) -> Target:
     answers, _ = select(asked, {own: identifier.keys()[own]}, archive)
     if not answers or level is Level.IMAGE:
         return replace(target, found=bool(answers))
-    counted = _target(identifier, answers[0])
+    whose = patients_of(answers, level).get(identifier.keys()[own])
+    counted = replace(_target(identifier, answers[0]), patients=whose or target.patients)
     return counted if counted.expected is not None else replace(counted, expected=_count_below(identifier, find))
 
 

@@ -13,12 +13,11 @@ _LEVELS = ("sop_uids", "series_uids", "study_uids", "patient_ids")  # the most s
 
 
 class Admissions:
-    """All admissions in force, found by message id or by their most specific identifiers."""
+    """All admissions in force, found by their most specific identifiers: a Message ID can be guessed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of_move: dict[int, list[Admission]] = {}
-        self._message_ids: dict[int, int] = {}  # how many admissions have it
         self._index: dict[str, dict[str, dict[Admission, None]]] = {level: {} for level in _LEVELS}
 
     def __len__(self) -> int:
@@ -31,8 +30,6 @@ class Admissions:
             if admission in listed:
                 return
             listed.append(admission)
-            if admission.message_id is not None:
-                self._message_ids[admission.message_id] = self._message_ids.get(admission.message_id, 0) + 1
             for level, value in _keys(admission):
                 self._index[level].setdefault(value, {})[admission] = None
 
@@ -40,19 +37,11 @@ class Admissions:
         """Forget everything admitted for this C-MOVE; an unknown one is forgotten already."""
         with self._lock:
             for admission in self._of_move.pop(move, ()):
-                if admission.message_id is not None:
-                    self._message_ids[admission.message_id] -= 1
-                    if not self._message_ids[admission.message_id]:
-                        del self._message_ids[admission.message_id]
                 for level, value in _keys(admission):
                     index = self._index[level]
                     del index[value][admission]
                     if not index[value]:
                         del index[value]
-
-    def originated(self, message_id: int | None) -> bool:
-        """Tell whether one of our running C-MOVEs has this Message ID."""
-        return message_id in self._message_ids
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an admission names this instance."""

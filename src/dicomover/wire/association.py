@@ -134,10 +134,16 @@ class Association:
     @property
     def local_address(self) -> str:
         """The address of this machine as the peer sees it, empty while there is no connection."""
-        try:
+        with contextlib.suppress(OSError):
             return str(self._wire.sock.getsockname()[0]) if self.is_open else ""
-        except OSError:
-            return ""
+        return ""
+
+    @property
+    def peer_address(self) -> str:
+        """The address that the peer answers on, empty while there is no connection."""
+        with contextlib.suppress(OSError):
+            return str(self._wire.sock.getpeername()[0]) if self.is_open else ""
+        return ""
 
     @property
     def is_stopping(self) -> bool:

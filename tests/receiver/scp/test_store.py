@@ -277,7 +277,7 @@ def test_a_refusal_says_whence_and_for_which_c_move(start_one: Start) -> None:
     data = data_set("1.2").replace(element(0x0020000D, "UI", STUDY), b"")
     ours = {"MoveOriginatorApplicationEntityTitle": "ME", "MoveOriginatorMessageID": 9}
     with start_one(restrict=True) as run, run.peer() as peer:
-        run.receiver.admit(Admission(1, message_id=9))
+        run.receiver.admit(Admission(1, study_uids=frozenset({STUDY})))
         assert peer.store("1.2", data, **ours) == 0xC000
         peer.release()
         run.wait(1)

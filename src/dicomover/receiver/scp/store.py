@@ -219,10 +219,12 @@ class IncomingInstance:
             return False
         self._texts = texts = {tag: head.text(tag) for tag in storage.shown}
         if storage.settings.restrict and not texts[_STUDY]:
-            # Not even a Move Originator vouches for it: it would count for no study, and lie in none.
+            # It would count for no study, and lie in none.
             self._refuse(CANNOT_UNDERSTAND, "it has no StudyInstanceUID")
             return False
-        if storage.settings.restrict and not self._is_meant(sop_instance):
+        if storage.settings.restrict and not storage.admissions.lets_in(
+            texts[_PATIENT], texts[_STUDY], texts[_SERIES], sop_instance
+        ):
             self._refuse(NOT_AUTHORISED, "no running request asks for it")
             return False
         self.admitted = True
@@ -248,14 +250,6 @@ class IncomingInstance:
             self._caller.ae_title,
         )
         self._pending += (meta, first)
-
-    def _is_meant(self, sop_instance: str) -> bool:
-        command, admissions, texts = self._command, self._storage.admissions, self._texts
-        if command.get("MoveOriginatorApplicationEntityTitle") == self._storage.settings.ae_title:
-            message_id = command.get("MoveOriginatorMessageID")
-            if isinstance(message_id, int) and admissions.originated(message_id):
-                return True
-        return admissions.lets_in(texts[_PATIENT], texts[_STUDY], texts[_SERIES], sop_instance)
 
     def flush(self) -> None:
         """Write what is pending; the pieces are free afterwards."""
@@ -303,6 +297,7 @@ class IncomingInstance:
                 "transfer_syntax_uid": self._syntax,
                 "size": self.size,
                 "calling_ae_title": self._caller.ae_title,
+                "peer": self._caller.host,
                 **self._originator(),
                 "duplicate": filed.duplicate,
                 "conflict": filed.conflict,

@@ -1,0 +1,296 @@
+"""One C-MOVE under way: what belongs to it, what of it is here, and whose images are not counted for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from dicomover.events import Admission, Arrival, Refusal, Refused
+from dicomover.identifier import NOTHING, Identifier, Level
+
+__all__ = ["RunningMove", "is_of_patient"]
+
+
+def is_of_patient(patient: str, whose: Collection[str]) -> bool:
+    """Tell whether the PatientID of an image is one of these.
+
+    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference.
+
+    Examples
+    --------
+    >>> is_of_patient("ab1^^^HOSP", ["AB1"]), is_of_patient("AB1 ", ["ab1"]), is_of_patient("1", ["01"])
+    (True, True, False)
+    >>> is_of_patient("1^^^A", ["1^^^B"]), is_of_patient("", ["1"])
+    (False, False)
+    """
+    said = _tidy(patient)
+    return bool(said[0]) and any(_agree(said, _tidy(name)) for name in whose)
+
+
+def _tidy(patient: str) -> tuple[str, str]:
+    own, _, issuer = patient.strip(" \0").casefold().partition("^")
+    return own.rstrip(), issuer.strip("^ ")
+
+
+def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and (one[1] == other[1] or not one[1] or not other[1])
+
+
+# One for all that are over. Nothing writes to them: what comes is counted for what runs.
+_NO_STATUSES: Counter[int] = Counter()
+_NO_REASONS: dict[int, str] = {}
+_NO_KINDS: Counter[tuple[Refused, str, str]] = Counter()
+_NO_DOUBT: list[Arrival] = []
+
+
+class RunningMove:
+    """One C-MOVE under way and the distinct instances that have arrived for it.
+
+    Attributes
+    ----------
+    begun
+        The `time.monotonic()` at which the latest attempt began.
+    of_patient
+        The Study Instance UIDs of the patient who was asked for, as the archive has them; None until it was asked.
+    whose
+        The PatientIDs that the archive names for what was asked for. Where it names none, the UIDs that were asked for
+        are all that an image is held against.
+    doubtful
+        What came under those UIDs and names another patient, until `settle` says what the archive knows of it.
+    sop_uids
+        The SOP Instance UIDs that are here.
+    twins
+        Series and SOP Instance UID of each further instance under the UID of one in another series.
+    repeated
+        How many came again in the latest attempt: the same image, or other bytes under its UID.
+    conflicts, foreign
+        How many came with other bytes than a file that was here; and how many for this C-MOVE, by their Move
+        Originator, under UIDs that nobody has asked for, and were refused.
+    refused
+        Instances that we refused, by the C-STORE status that we answered.
+    unclear
+        The same of instances that could not be tied to a C-MOVE: they may be anybody's.
+    stray
+        The same of instances of something that no running C-MOVE has asked for: another study, say.
+    reasons
+        Why we refused the first of them, by the C-STORE status.
+    turned_away
+        What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
+    is_called
+        Whether something that we refused came from the archive itself.
+    """
+
+    __slots__ = (
+        "_again",
+        "_instances",
+        "_listed",
+        "_patients",
+        "_refused",
+        "_series",
+        "_strange",
+        "_studies",
+        "arrivals",
+        "begun",
+        "bytes",
+        "conflicts",
+        "doubtful",
+        "foreign",
+        "identifier",
+        "is_called",
+        "last_arrival",
+        "message_id",
+        "number",
+        "of_patient",
+        "reasons",
+        "refused",
+        "repeated",
+        "sop_uids",
+        "stray",
+        "turned_away",
+        "twins",
+        "unclear",
+        "whose",
+    )
+
+    def __init__(self, number: int, identifier: Identifier) -> None:
+        self.number = number
+        self.identifier = identifier
+        self.message_id = 0
+        self.sop_uids: dict[str, str] = {}  # with the series; a set that is empty takes three times as much
+        self.of_patient: frozenset[str] | None = None
+        self.twins: set[tuple[str, str]] | None = None
+        self.repeated = 0
+        self._again: set[tuple[str, str]] | None = None  # what this attempt has brought, if it is not the first
+        self.arrivals: list[Arrival] = []
+        self.bytes = 0
+        self.conflicts = 0
+        self.foreign = 0
+        self.whose: Collection[str] = ()
+        self.doubtful = _NO_DOUBT
+        self.is_called = False
+        self._listed: frozenset[tuple[str, str]] | None = None
+        self._strange = self._refused = 0
+        self.last_arrival = self.begun = 0.0
+        self.refused: Counter[int] = Counter()
+        self.unclear: Counter[int] = Counter()
+        self.stray: Counter[int] = Counter()
+        self.reasons: dict[int, str] = {}
+        self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
+        self._patients = self._studies = self._series = self._instances = NOTHING
+
+    def begin(self) -> None:
+        """Know what was asked for, while it runs."""
+        identifier = self.identifier
+        self.begun = time.monotonic()
+        self._patients = identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else NOTHING
+        self._studies = identifier.uids(Level.STUDY)
+        self._series = identifier.uids(Level.SERIES)
+        self._instances = identifier.uids(Level.IMAGE)
+        self._again = set() if self.sop_uids else None
+        self.repeated = self.foreign = self._strange = self._refused = 0
+        self.is_called = False
+        self.doubtful = _NO_DOUBT
+        for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
+            noted.clear()
+
+    def admission(self) -> Admission:
+        """Return what it may bring to our receiver."""
+        identifier = self.identifier
+        return Admission(
+            self.number,
+            patient_ids=identifier.uids(Level.PATIENT) if identifier.level is Level.PATIENT else NOTHING,
+            patient_study_uids=self.of_patient or NOTHING,
+            study_uids=identifier.uids(Level.STUDY),
+            series_uids=identifier.uids(Level.SERIES),
+            sop_uids=identifier.uids(Level.IMAGE),
+        )
+
+    @property
+    def received(self) -> int:
+        """How many distinct instances are here."""
+        return len(self.sop_uids) + len(self.twins or ())
+
+    def has_enough(self, wanted: int, listed: int | None) -> bool:
+        """Tell whether as many have come, or been refused, as are wanted."""
+        came = self.received + self._refused + len(self.doubtful)
+        return came >= wanted or (listed is not None and came >= listed and came + self.repeated >= wanted)
+
+    def take(self, arrival: Arrival) -> bool:
+        """Count an arrival; True if it was not here before."""
+        series, sop = arrival.series_instance_uid, arrival.sop_instance_uid
+        is_new = sop not in self.sop_uids
+        if is_new:
+            self.sop_uids[sop] = series
+        elif self.sop_uids[sop] != series and (series, sop) not in (self.twins or ()):
+            self.twins = set() if self.twins is None else self.twins
+            self.twins.add((series, sop))
+            is_new = True
+        if self._again is None:
+            self.repeated += not is_new
+        elif (series, sop) in self._again:
+            self.repeated += 1
+        else:
+            self._again.add((series, sop))
+        if is_new:
+            self.arrivals.append(arrival)
+            self.bytes += _size_of(arrival)
+        self.conflicts += arrival.conflict
+        self.last_arrival = max(self.last_arrival, arrival.at)
+        return is_new
+
+    @property
+    def strange(self) -> int:
+        """How many came under what was asked for as another patient's, and do not count."""
+        return self._strange + len(self.doubtful)
+
+    def is_certain(self, arrival: Arrival) -> bool:
+        """Tell whether an arrival that is covered is the patient's: by its PatientID, or since the archive lists it."""
+        return (
+            not self.whose
+            or arrival.patient_id in self.whose
+            or is_of_patient(arrival.patient_id, self.whose)
+            or arrival.sop_instance_uid in self._instances
+            or (self._listed is not None and _place(arrival) in self._listed)
+        )
+
+    def doubt(self, arrival: Arrival) -> None:
+        """Note what names another patient: for `settle`, if that is still to come."""
+        self.last_arrival = max(self.last_arrival, arrival.at)
+        if self._listed is not None:
+            self._strange += 1
+        elif self.doubtful is _NO_DOUBT:
+            self.doubtful = [arrival]
+        else:
+            self.doubtful.append(arrival)
+
+    def settle(self, listed: Mapping[str, Collection[str]] | None) -> list[Arrival]:
+        """Count what the archive lists, by series, of what names another patient; return what was not here before.
+
+        The rest is strange, and all of it if the archive could not be asked (None).
+        """
+        doubtful, self.doubtful = self.doubtful, _NO_DOUBT
+        if listed is not None:
+            self._listed = frozenset((series, uid) for series, uids in listed.items() for uid in uids)
+        certain = [arrival for arrival in doubtful if self.is_certain(arrival)]
+        self._strange += len(doubtful) - len(certain)
+        return [arrival for arrival in certain if self.take(arrival)]
+
+    def refuse(self, status: int, *, is_certain: bool) -> None:
+        """Note what we refused of it: by its UIDs, or only as its Move Originator says."""
+        self.refused[status] += 1
+        self._refused += is_certain
+
+    def end(self) -> None:
+        """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""
+        self._again = self._listed = None
+        self._strange, self.doubtful = self.strange, _NO_DOUBT
+        self.whose = ()
+        self._patients = self._studies = self._series = self._instances = NOTHING
+
+    def covers(self, arrival: Arrival) -> bool:
+        """Tell whether an arrival is part of what was asked for."""
+        return (
+            (
+                not self._patients
+                or arrival.patient_id in self._patients
+                or self._is_of_patient(arrival.study_instance_uid)
+            )
+            and (not self._studies or arrival.study_instance_uid in self._studies)
+            and (not self._series or arrival.series_instance_uid in self._series)
+            and (not self._instances or arrival.sop_instance_uid in self._instances)
+        )
+
+    def forget(self) -> None:
+        """Let go of what has arrived, and of what was refused: every C-MOVE of a batch is kept until its end."""
+        self.arrivals.clear()
+        self.sop_uids.clear()
+        self.twins = None
+        self.refused = self.unclear = self.stray = _NO_STATUSES
+        self.reasons, self.turned_away = _NO_REASONS, _NO_KINDS
+
+    def covers_refused(self, refusal: Refusal) -> bool | None:
+        """Tell whether what we refused was part of what was asked for; None if nothing tells."""
+        if refusal.sop_instance_uid and self._instances:
+            return refusal.sop_instance_uid in self._instances
+        study = refusal.study_instance_uid
+        if not study or (self._patients and self.of_patient is None):
+            return None
+        return study in self._studies or self._is_of_patient(study)
+
+    def _is_of_patient(self, study: str) -> bool:
+        """Tell whether a study is one that the archive has of the patient, whatever ID its images carry."""
+        return self.of_patient is not None and study in self.of_patient
+
+
+def _place(arrival: Arrival) -> tuple[str, str]:
+    return arrival.series_instance_uid, arrival.sop_instance_uid
+
+
+def _size_of(arrival: Arrival) -> int:
+    """Return the bytes of the file, which are a few more than those of its data set."""
+    try:
+        return os.stat(arrival.path).st_size  # noqa: PTH116 - a Path method costs more than the call
+    except OSError:  # moved on already
+        return arrival.size

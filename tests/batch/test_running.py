@@ -1,0 +1,106 @@
+"""A C-MOVE under way counts the images of its patient, and nobody else's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_kit import STUDIES, arrival, running
+from dicomover import Mover
+from dicomover.batch.arrivals import Tally
+from dicomover.batch.running import is_of_patient
+from dicomover.outcome import Counters, Status, judge
+from dicomover.testing import DemoPacs, Misbehaviour
+from receiver_kit import Peer, data_set
+
+
+class Nowhere:
+    """A receiver that nobody calls."""
+
+    last_activity = 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("00123", "00123", True),
+        ("00123 ", " 00123", True),
+        ("ab1", "AB1\0", True),
+        ("1^^^HOSP", "1", True),
+        ("1", "1^^^HOSP&1.2.3&ISO", True),
+        ("1^^^", "1^^^HOSP", True),
+        ("1^^^HOSP", "1^^^OTHER", False),
+        ("00123", "123", False),
+        ("1", "", False),
+        ("", "", False),
+        ("^^^HOSP", "^^^HOSP", False),
+        ("12", "123", False),
+    ],
+)
+def test_what_is_the_same_patient(one: str, other: str, same: bool) -> None:
+    """Blanks, case and an issuer on one side make no difference; digits and two issuers do, and nothing is nobody."""
+    assert is_of_patient(one, [other]) == is_of_patient(other, [one]) == same
+
+
+HIS = ("P", "p ", "P^^^HOSP")
+strangers = st.sampled_from(["Q", "", "PP", "0P", "Q^^^HOSP"])
+images = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(HIS) | strangers), max_size=12)
+
+
+@given(images, st.sets(st.integers(1, 6)), st.booleans(), st.booleans())
+def test_success_only_with_the_patients_own_images(
+    sent: list[tuple[int, str]], listed: set[int], is_answered: bool, comes_late: bool
+) -> None:
+    """What counts is the patient's or listed, whoever sends what in whatever order; what does not spoils a success."""
+    move = running()
+    move.whose = ("P",)
+    tally = Tally("ME", Nowhere())  # type: ignore[arg-type]
+    tally.begin(move)
+    half = len(sent) // 2 if comes_late else len(sent)
+    answer = {"1.1": [f"1.1.{number}" for number in listed]} if is_answered else None
+    for number, patient in sent[:half]:
+        tally.add(arrival(f"1.1.{number}", patient_id=patient))
+    tally.settle(move, answer)
+    for number, patient in sent[half:]:
+        tally.add(arrival(f"1.1.{number}", patient_id=patient))
+    tally.settle(move, answer)
+    certain = {number for number, patient in sent if patient in HIS}
+    vouched = {number for number, _ in sent if is_answered and number in listed}
+    assert move.received == len(certain | vouched)
+    assert move.strange == sum(number not in vouched and patient not in HIS for number, patient in sent)
+    status = judge(0, Counters(6, 0, 0), expected=3, received=move.received, strange=move.strange)
+    assert status is not Status.SUCCESS or (move.received >= 3 and not move.strange)
+
+
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY", "SERIES"])
+def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str) -> None:
+    """An image of somebody else under the UIDs that were asked for does not count; it is told, and no success."""
+    with DemoPacs(STUDIES, originator=False) as pacs:
+        study = pacs.study("00123")
+        series = study.series[0].series_instance_uid
+        keys = {
+            "PATIENT": {"PatientID": "P-1"},
+            "STUDY": {"StudyInstanceUID": study.study_instance_uid},
+            "SERIES": {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series},
+        }[level]
+        pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
+        with Mover(pacs.node, receive=tmp_path, port=0, progress="none", retry="none", journal=None) as mover:
+            pacs.destinations["MOVESCU"] = mover.port or 0
+            job = mover.start(keys, level=level.lower())
+            until = time.monotonic() + 20
+            while not any(request.kind == "C-MOVE" for request in list(pacs.requests)):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            with Peer(mover.port or 0, called="MOVESCU", calling="STRANGER") as peer:
+                image = data_set("6.6.6", study=study.study_instance_uid, series=series, patient="SOMEBODY")
+                assert peer.store("6.6.6", image) == 0
+                peer.release()
+            assert job.wait(60)
+            row = job.summary().iloc[0]
+    assert (row["status"], row["received"]) == ("warning", row["expected"])
+    assert "1 came under these UIDs as another patient's" in row["error"]
+    assert "SOMEBODY" not in row["error"]

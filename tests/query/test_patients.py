@@ -1,0 +1,77 @@
+"""Whose a study is: all that the archive names for it, and each study asked about once."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import Dataset
+
+from dicomover.errors import QueryRefused
+from dicomover.identifier import Level, Model
+from dicomover.query.patients import StudyPatients, patient_of, patients_of
+from dicomover.query.resolve import Resolver
+from dicomover.requests.parse import parse_requests
+
+
+def answer(**values: object) -> Dataset:
+    """Return one answer."""
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_two_patients_under_one_uid_are_both_named() -> None:
+    """An archive that has two studies under one UID is heard on both; a blank patient is nobody."""
+    answers = [
+        answer(StudyInstanceUID="1", PatientID="B"),
+        answer(StudyInstanceUID="2", PatientID=""),
+        answer(StudyInstanceUID="1", PatientID="A"),
+        answer(StudyInstanceUID="3"),
+    ]
+    assert patients_of(answers, Level.STUDY) == {"1": ("A", "B"), "2": (), "3": ()}
+    assert [patient_of(item) for item in answers] == [{"PatientID": "B"}, {}, {"PatientID": "A"}, {}]
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_study_is_asked_about_once(refuses: bool) -> None:
+    """However many series of it are moved; an archive that refuses is not asked again."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
+        asked.append((str(level), list(returned)))
+        if level is Level.SERIES:
+            return [answer(SeriesInstanceUID=keys["SeriesInstanceUID"], NumberOfSeriesRelatedInstances=3)]
+        if refuses:
+            raise QueryRefused("no")
+        return [answer(StudyInstanceUID="1", PatientID="P")]
+
+    resolver = Resolver("ARCHIVE")
+    rows = [{"StudyInstanceUID": "1", "SeriesInstanceUID": f"1.{number}"} for number in range(3)]
+    targets = [resolver(request, find).targets for request in parse_requests(rows).requests]  # type: ignore[arg-type]
+    assert [target.patients for (target,) in targets] == [() if refuses else ("P",)] * 3
+    assert [level for level, _ in asked].count("STUDY") == 1
+    assert StudyPatients().ask("1", find) == (() if refuses else ("P",))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("verify", "named"), [("counts", ("P",)), ("none", ())])
+def test_what_is_not_verified_asks_for_nobody(verify: str, named: tuple[str, ...]) -> None:
+    """A request by UID costs a C-FIND only where something is to be verified by it."""
+    (request,) = parse_requests({"StudyInstanceUID": "1"}).requests
+    found = answer(StudyInstanceUID="1", PatientID="P", NumberOfStudyRelatedInstances=3)
+    (target,) = Resolver("ARCHIVE", verify)(request, lambda *_: [found]).targets  # type: ignore[arg-type]
+    assert target.patients == named
+    assert "P" not in repr(target).replace("PATIENT", "")
+
+
+def test_one_uid_of_two_patients_is_two_moves() -> None:
+    """Who asks for a study of one patient does not share the C-MOVE of who asks for all that has its UID."""
+    of_both = [answer(StudyInstanceUID="1", PatientID=patient, NumberOfStudyRelatedInstances=3) for patient in "AB"]
+
+    def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
+        return [item for item in of_both if keys.get("PatientID") in (None, item.PatientID)]
+
+    rows = [{"StudyInstanceUID": "1"}, {"StudyInstanceUID": "1", "PatientID": "A"}, {"StudyInstanceUID": "1"}]
+    requests = [parse_requests(row).requests[0] for row in rows]
+    one, his, again = [Resolver("ARCHIVE")(request, find).targets[0] for request in requests]  # type: ignore[arg-type]
+    assert (one.patients, his.patients) == (("A", "B"), ("A",))
+    assert one.shared == again.shared != his.shared
