@@ -149,3 +149,13 @@ def test_timeouts(name: str) -> None:
     for value in (0, -1, float("inf"), float("nan"), "60", True):
         with pytest.raises(ConfigurationError, match=f"timeout {name}="):
             Timeouts(**{name: value})
+
+
+def test_a_name_says_who_a_node_is() -> None:
+    """A name is kept and shown, and can be read back; one that nobody can read is refused."""
+    node = Node("10.0.0.1", 104, ae_title="ARCHIVE", name="main archive")
+    assert eval(repr(node), {"Node": Node}) == node
+    assert node.known_as == ("main archive",)
+    for name in (" ", "a\nb", " main", 7):
+        with pytest.raises(ConfigurationError, match="is no name"):
+            Node("10.0.0.1", 104, name=name)  # type: ignore[arg-type]

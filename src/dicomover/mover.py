@@ -784,9 +784,11 @@ class Mover:
         journal = journal.again() if isinstance(journal, Journal) else Journal(journal, share=self.share)
         if only_old and not journal.path.exists():
             return None
-        third = destination if receiver is None else None
+        node = self._destination_node
+        known = node if node is not None and node.ae_title == destination else destination
+        third = known if receiver is None else None
         sync = (lambda: None) if receiver is None else receiver.sync
-        return Resumption(journal, self.node.ae_title, third, self.receive, sync, recheck=recheck)
+        return Resumption(journal, self.node, third, self.receive, sync, recheck=recheck)
 
     def _options(self, overrides: Options) -> Options:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:

@@ -117,6 +117,9 @@ class Node:
         The AE title that it expects to be called by, at most 16 characters.
     tls
         An `ssl.SSLContext` for a peer that speaks TLS.
+    name
+        What you call it, whatever its address: a journal knows it by that, also after it has moved. Without one it is
+        known by host, port and AE title together, since many archives have one AE title.
 
     Raises
     ------
@@ -135,6 +138,7 @@ class Node:
     port: int
     ae_title: str = field(default="ANY-SCP", kw_only=True)
     tls: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False, compare=False)
+    name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         host = strip_brackets(self.host.strip()) if isinstance(self.host, str) else ""
@@ -145,9 +149,12 @@ class Node:
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "port", check_port(self.port))
         object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "called AE title"))
+        if not isinstance(self.name, str) or not (self.name.isprintable() and self.name == self.name.strip()):
+            raise ConfigurationError(f"name {self.name!r} is no name for a node", "give a word or two, such as 'main'")
 
     def __repr__(self) -> str:
-        return f"Node({self.host!r}, {self.port}, ae_title={self.ae_title!r})"
+        name = f", name={self.name!r}" if self.name else ""
+        return f"Node({self.host!r}, {self.port}, ae_title={self.ae_title!r}{name})"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -165,6 +172,17 @@ class Node:
             raise ConfigurationError(f"node {text!r} cannot be read", "write 'ARCHIVE@pacs.example.org:104'")
         host, port = match["v6"] or match["host"], int(match["port"])
         return cls(host, port) if match["ae"] is None else cls(host, port, ae_title=match["ae"])
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """Who it is, for a journal: its name, or else AE title, host and port.
+
+        Examples
+        --------
+        >>> Node("PACS.example.org", 104).known_as, Node("10.0.0.1", 104, name="main").known_as
+        (('ANY-SCP', 'pacs.example.org', '104'), ('main',))
+        """
+        return (self.name,) if self.name else (self.ae_title, self.host.casefold(), str(self.port))
 
     @property
     def is_loopback(self) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from dicomover.attributes.attribute import attribute_of
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
+from dicomover.node import Node
 from dicomover.text.face import advise
 
 if TYPE_CHECKING:
@@ -53,13 +54,18 @@ class Asked:
         The same for all requests that ask the same of the same archive for the same receiver.
     text
         What is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it.
+    former
+        The key that it had when an archive was known by its AE title alone; empty if it never had one.
     """
 
     key: str
     text: str = field(repr=False)
+    former: str = ""
 
 
-def _normalize(request: Request, archive: str, destination: str | None) -> tuple[list[object], dict[str, str]]:
+def _normalize(
+    request: Request, archive: Node | str, destination: Node | str | None
+) -> tuple[list[object], dict[str, str]]:
     """Return what a request asks for, whatever its order, label and model: where, and its keys.
 
     One that a lockfile pins down asks for something else than the same one that the archive is to look up.
@@ -68,7 +74,8 @@ def _normalize(request: Request, archive: str, destination: str | None) -> tuple
     for keyword, value in sorted(request.keys.items()):
         is_list = "\\" in value and _is_uid(keyword)
         keys[keyword] = "\\".join(sorted(set(value.split("\\")))) if is_list else value
-    return [archive, destination, str(request.level), *([request.pin] if request.pin else [])], keys
+    who = (each.known_as if isinstance(each, Node) else each for each in (archive, destination))
+    return [*who, str(request.level), *([request.pin] if request.pin else [])], keys
 
 
 @lru_cache
@@ -94,7 +101,7 @@ class Plain:
 
     privacy: Privacy = "plain"
 
-    def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
+    def asked(self, request: Request, archive: Node | str, destination: Node | str | None) -> Asked:
         """Name a request."""
         place, keys = _normalize(request, archive, destination)
         return Asked(hashlib.sha256(_json(place, keys)).hexdigest()[:32], _text(place, keys))
@@ -131,7 +138,7 @@ class Hashed:
         self._cipher = _make_cipher(seal)
         self.kept = {"privacy": "hashed", "cipher": _CIPHER, "salt": salt.hex(), "check": check.hex()}
 
-    def asked(self, request: Request, archive: str, destination: str | None) -> Asked:
+    def asked(self, request: Request, archive: Node | str, destination: Node | str | None) -> Asked:
         """Name a request."""
         place, keys = _normalize(request, archive, destination)
         kept = {keyword: self.value(keyword, value) for keyword, value in keys.items()}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ import pandas as pd
 import pydicom
 import pytest
 
-from dicomover import ConfigurationError, Mover
+from dicomover import ConfigurationError, Mover, Node
 from dicomover.batch import worker as worker_module
 from dicomover.journal import Journal, JournalError
 from dicomover.receiver import Receiver
+from dicomover.requests.parse import parse_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Request, Study, data_set_of_file, made_study
 from peers import ONCE, files_in, sop_instance_uid, wait_until
 
@@ -36,12 +40,13 @@ COUNTS = ["expected", "received", "completed", "failed", "matches", "status_code
 class Site:
     """An archive, a folder, and a fresh Mover for each run, as after a restart of the kernel."""
 
-    def __init__(self, pacs: DemoPacs, folder: Path) -> None:
+    def __init__(self, pacs: DemoPacs, folder: Path, name: str = "") -> None:
         self.pacs, self.folder = pacs, folder
+        self.node = replace(pacs.node, name=name)
 
     def mover(self, **options: Any) -> Mover:
         """Return a Mover that receives into the folder and shows nothing."""
-        return Mover(self.pacs.node, **{"receive": self.folder, "port": 0, "progress": "none", **ONCE, **options})
+        return Mover(self.node, **{"receive": self.folder, "port": 0, "progress": "none", **ONCE, **options})
 
     def run(self, requests: Any, **options: Any) -> pd.DataFrame:
         """Run a batch, forget what was asked before, and hold every row against the disk."""
@@ -296,9 +301,9 @@ def test_a_study_that_has_grown(site: Site, tmp_path: Path) -> None:
     large = made_study("G", instances=6)
     small = large.only(lambda instance: int(instance.number) <= 4)
     with DemoPacs([small], misbehave={"G": "some-failed"}) as before:
-        assert statuses(Site(before, site.folder).run(batch("G"))) == ["partial"]
+        assert statuses(Site(before, site.folder, "main").run(batch("G"))) == ["partial"]
     with DemoPacs([large]) as after:
-        again = Site(after, site.folder)
+        again = Site(after, site.folder, "main")
         summary = again.run(batch("G"))
         assert statuses(summary) == ["success"]
         assert summary["received"].tolist() == [6]
@@ -668,8 +673,8 @@ def test_a_disk_that_is_really_full(site: Site, monkeypatch: pytest.MonkeyPatch)
 
     connect = database.connect
 
-    def limited(path: Path) -> Any:
-        connection, is_fresh = connect(path)
+    def limited(path: Path, *more: Any) -> Any:
+        connection, is_fresh = connect(path, *more)
         connection.execute("PRAGMA max_page_count = 1")  # that is, the present size
         return connection, is_fresh
 
@@ -744,3 +749,50 @@ def test_files_that_cannot_be_looked_at(site: Site, monkeypatch: pytest.MonkeyPa
     assert summary["error"].str.contains("cannot be looked at").all()
     monkeypatch.undo()
     assert statuses(site.run(batch("A"))) == ["skipped"]
+
+
+def test_another_archive_of_the_same_ae_title_is_asked_for_its_own(tmp_path: Path) -> None:
+    """The same accession number at two archives that call themselves alike is two studies; each is skipped later."""
+    theirs = [made_study("00123", instances=count, number=count, patient=f"P{count}") for count in (2, 5)]
+    with (
+        DemoPacs(theirs[:1], ae_title="ANY-SCP") as one,
+        DemoPacs(theirs[1:], ae_title="ANY-SCP") as two,
+    ):
+        sites = [Site(pacs, tmp_path) for pacs in (one, two)]
+        assert [site.run({"AccessionNumber": "00123"}).received[0] for site in sites] == [2, 5]
+        assert [site.run({"AccessionNumber": "00123"}).status[0] for site in sites] == ["skipped", "skipped"]
+
+
+def test_an_archive_that_has_moved_keeps_what_is_recorded_of_it_by_its_name(tmp_path: Path) -> None:
+    """Under one name another address is the same archive."""
+    study = made_study("00123", instances=2)
+    for status in ("success", "skipped"):
+        with DemoPacs([study]) as pacs:
+            node = Node(pacs.node.host, pacs.node.port, ae_title=pacs.node.ae_title, name="main")
+            with Mover(node, receive=tmp_path, port=0, progress="none") as mover:
+                pacs.destinations[mover.ae_title] = mover.port or 0
+                assert mover.move({"AccessionNumber": "00123"}).status[0] == status
+
+
+def test_what_a_journal_of_before_knows_is_believed_by_instances_only(tmp_path: Path) -> None:
+    """Recorded under the AE title alone, a request moves what the archive that is asked now names and is not here."""
+    mine, other = made_study("00123", instances=4), made_study("00123", instances=4, number=9, patient="P9")
+    with DemoPacs([mine]) as pacs, Journal(tmp_path / "journal.db") as journal:
+        site = Site(pacs, tmp_path)
+        site.run({"AccessionNumber": "00123"})
+        ((key, entry),) = [item for item in journal.entries().items() if "AccessionNumber" in item[1].keys]
+        request = parse_requests([{"AccessionNumber": "00123"}]).requests[0]
+        old = journal.asked(request, archive=pacs.node.ae_title)
+        journal.record(old, entry.result, journal.details([key])[key])
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute("DELETE FROM requests WHERE key != ?", (old.key,))
+        connection.execute("DELETE FROM details WHERE key != ?", (old.key,))
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    files_in(tmp_path)[0].unlink()
+    with DemoPacs([other]) as foreign, DemoPacs([mine]) as pacs:
+        row = Site(foreign, tmp_path).run({"AccessionNumber": "00123"}).iloc[0]
+        assert (row.status, row.received, row.completed) == ("success", 4, 4)
+        row = Site(pacs, tmp_path).run({"AccessionNumber": "00123"}).iloc[0]
+        assert (row.status, row.received, row.completed) == ("success", 4, 1)
+        assert Site(pacs, tmp_path).run({"AccessionNumber": "00123"}).status[0] == "skipped"

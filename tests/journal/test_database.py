@@ -54,7 +54,7 @@ def _filled(path: Path) -> None:
     [
         (_foreign, "is the database of another program; name another file"),
         (_foreign_by_id, "is the database of another program; name another file"),
-        (_newer, "has schema 99, this dicomover knows up to 1; upgrade"),
+        (_newer, "has schema 99, this dicomover knows up to 2; upgrade"),
         (_without_tables, "has no schema of a journal"),
         (lambda path: path.write_bytes(b"AccessionNumber\n00123\n"), "is no SQLite file, or a damaged one"),
         (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 16), "another program|is damaged"),

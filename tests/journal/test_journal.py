@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,11 @@ import pytest
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Asked, Details, File, Journal, JournalError, Manifest
+from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
-from journal_kit import DONE, SECRET, asked, files, one
+from journal_kit import DONE, SECRET, Other, asked, files, one
 
 # --- what is asked
 
@@ -310,3 +312,41 @@ def test_the_key_is_stable(path: Path) -> None:
         "level": "STUDY",
         "keys": {"PatientID": "ä", "StudyInstanceUID": "1.2"},
     }
+
+
+def test_two_archives_with_one_ae_title_have_nothing_in_common(path: Path) -> None:
+    """A node is known by host, port and AE title together, or by its name alone; a destination likewise."""
+    request = one({"AccessionNumber": "00123"})
+    here, there = Node("10.0.0.1", 104, ae_title="ORTHANC"), Node("10.0.0.2", 104, ae_title="ORTHANC")
+    named = [Node(host, 104, ae_title=title, name="main") for host, title in (("10.0.0.1", "A"), ("10.0.0.2", "B"))]
+    with Journal(path) as journal:
+        keys = {
+            journal.asked(request, archive=archive, destination=destination).key
+            for archive in (here, there, named[0], "ORTHANC", "main", Node("10.0.0.1", 105, ae_title="ORTHANC"))
+            for destination in (None, "WS", here, there, named[0])
+        }
+        assert len(keys) == 30
+        assert len({journal.asked(request, archive=node, destination=node).key for node in named}) == 1
+        upper = Node("PACS.example.org", 104)
+        assert journal.asked(request, archive=upper) == journal.asked(request, archive=Node("pacs.example.org", 104))
+
+
+@pytest.mark.parametrize("privacy", [{}, {"privacy": "hashed", "secret": SECRET}])
+def test_a_journal_of_before_is_taken_over_once(path: Path, privacy: dict[str, str]) -> None:
+    """Its records stay under their keys, which are what later requests had before; a new journal has no such keys."""
+    request, node = one({"AccessionNumber": "00123"}), Node("10.0.0.1", 104, ae_title="ARCHIVE")
+    with Journal(path, **privacy) as journal:
+        assert not journal.asked(request, archive=node).former
+        before = journal.asked(request, archive="ARCHIVE")
+        journal.record(before, DONE)
+    with Other(path) as other:
+        other.execute("PRAGMA user_version = 1")
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: Journal(path, **privacy).open(), range(8)))
+    for journal in opened:
+        asked = journal.asked(request, archive=node)
+        assert asked.former == before.key != asked.key
+        assert list(journal.entries([asked.key, asked.former])) == [before.key]
+        journal.close()
+    with Other(path) as other:
+        assert other.execute("PRAGMA user_version").fetchone()[0] == 2

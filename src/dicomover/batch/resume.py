@@ -14,7 +14,19 @@ from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
-from dicomover.journal import Asked, Decision, Details, File, Journal, Manifest, check_files, decide, list_missing
+from dicomover.journal import (
+    Asked,
+    Decision,
+    Details,
+    File,
+    FileCheck,
+    Journal,
+    Manifest,
+    check_files,
+    decide,
+    list_missing,
+)
+from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
 from dicomover.query.resolve import Resolution, Target
@@ -39,9 +51,9 @@ class Resumption:
     journal
         Open while a batch runs.
     archive
-        The AE title of the node.
+        The node that is asked.
     destination
-        The AE title of a third party; None if we receive.
+        A third party; None if we receive.
     folder
         Where the files lie, if we receive.
     sync
@@ -53,8 +65,8 @@ class Resumption:
     def __init__(
         self,
         journal: Journal,
-        archive: str,
-        destination: str | None,
+        archive: Node | str,
+        destination: Node | str | None,
         folder: Path | None,
         sync: Callable[[], None],
         *,
@@ -147,15 +159,8 @@ class Resumption:
         """Read what is recorded, and look at the files."""
         entry = self._journal.entries([asked.key]).get(asked.key)
         if entry is None:
-            return Taken(asked)
-        files = None
-        if self._folder is not None:
-            details = self._journal.details([asked.key]).get(asked.key, Details())
-            try:
-                files = check_files(details.manifest, self._folder)
-            except OSError as error:
-                why = f"the files in {str(self._folder)!r} cannot be looked at ({error.strerror or error})"
-                raise ReceiverError(why, "mend that, and run it again") from None
+            return self._decided_before(asked)
+        files = self._look_at_files(asked.key)
         decision = decide(entry.result, files)
         intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:
@@ -163,6 +168,27 @@ class Resumption:
             return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, seen=True)
         changed = () if files is None else files.changed
         return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest(), changed=changed)
+
+    def _decided_before(self, asked: Asked) -> Taken:
+        """Read what was recorded when an archive was known by its AE title alone, so maybe of another one.
+
+        Nothing is complete by that. But what it brought need not come again, if the archive that is asked now names the
+        same instances.
+        """
+        files = self._look_at_files(asked.former) if asked.former else None
+        if files is None:
+            return Taken(asked)
+        return Taken(asked, seen=bool(files.intact.files), kept=files.intact, changed=files.changed)
+
+    def _look_at_files(self, key: str) -> FileCheck | None:
+        if self._folder is None:
+            return None
+        details = self._journal.details([key]).get(key, Details())
+        try:
+            return check_files(details.manifest, self._folder)
+        except OSError as error:
+            why = f"the files in {str(self._folder)!r} cannot be looked at ({error.strerror or error})"
+            raise ReceiverError(why, "mend that, and run it again") from None
 
     def record(self, row: OpenRow, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""

@@ -18,17 +18,21 @@ from dicomover.errors import ConfigurationError
 __all__ = [
     "APPLICATION_ID",
     "BUSY_SECONDS",
+    "FORMER",
     "SCHEMA_VERSION",
     "allows_wal",
     "check_schema",
     "connect",
     "create",
     "select",
+    "take_over",
     "unusable",
 ]
 
 APPLICATION_ID = 0x64634D76  # "dcMv"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 knows an archive by more than its AE title. What 1 has recorded is kept, and marked in the table `about`."""
+FORMER = "former"
 BUSY_SECONDS = 30.0
 
 _AT_ONCE = 500  # keys in one query; older SQLites allow 999
@@ -168,6 +172,21 @@ def create(connection: sqlite3.Connection, about: Mapping[str, str]) -> None:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def take_over(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a file of an earlier schema one of ours: all of it or nothing, and once, whoever else is at it."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        check_schema(connection, path)
+        connection.execute("INSERT OR IGNORE INTO about VALUES (?, 'by AE title')", (FORMER,))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     wanted = "wal" if allows_wal(path) else "delete"
     deadline = time.monotonic() + BUSY_SECONDS
@@ -181,6 +200,7 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             time.sleep(0.01)
     # FULL, and in a rollback journal's mode its folder is synced as well: what was committed outlives a power cut.
     connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA trusted_schema = OFF")  # a file from elsewhere may bring views and triggers of its own
     connection.execute("PRAGMA fullfsync = ON")
     connection.execute("PRAGMA checkpoint_fullfsync = ON")
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from dicomover.journal.decision import is_verified
 from dicomover.journal.leases import NOBODY, Leases, Owner, read_steady_clock
 from dicomover.journal.manifest import Details, pack, unpack
 from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
+from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.privacy import (
     Asked,
@@ -117,7 +119,7 @@ class Journal:
         self._leases = Leases(NOBODY, lease)
         self._held: set[str] = set()  # what the file says is ours; changes after the commit, never before
         self._renewed = 0.0  # by the steady clock; 0 if never
-        self._is_wal = self._is_unsynced = False
+        self._is_wal = self._is_unsynced = self._has_former = False
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r}, privacy={self._privacy!r})"
@@ -168,7 +170,9 @@ class Journal:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+        database.take_over(connection, self.path)
         about = dict(connection.execute("SELECT name, value FROM about"))
+        self._has_former = database.FORMER in about
         return open_keeper(self._privacy, self._secret, about, f"journal {str(self.path)!r}")
 
     def close(self) -> None:
@@ -199,7 +203,7 @@ class Journal:
 
     # --- records
 
-    def asked(self, request: Request, *, archive: str, destination: str | None = None) -> Asked:
+    def asked(self, request: Request, *, archive: Node | str, destination: Node | str | None = None) -> Asked:
         """Name a request, so that the same one is known again.
 
         Parameters
@@ -207,13 +211,17 @@ class Journal:
         request
             Its keys and its level count; its place, its label and its model do not.
         archive
-            The AE title of the node that is asked.
+            The node that is asked: two that call themselves alike have nothing in common. A text is an AE title.
         destination
-            The AE title of the third party that receives; None if we do.
+            The third party that receives, likewise, or its AE title as this archive knows it; None if we do.
         """
         if self._connection is None:
             raise self._not_open()
-        return self._keeper.asked(request, archive, destination)
+        named = self._keeper.asked(request, archive, destination)
+        if not self._has_former or isinstance(archive, str):
+            return named
+        theirs = destination.ae_title if isinstance(destination, Node) else destination
+        return replace(named, former=self._keeper.asked(request, archive.ae_title, theirs).key)
 
     def record(
         self, asked: Asked, result: Result, details: Details | None = None, *, also: Asked | None = None
