@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -19,6 +18,7 @@ from dicomover import forks
 from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
+from dicomover.receiver.engine.interpreter import NAME_ANOTHER, find_interpreter
 from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine
@@ -163,7 +163,7 @@ class Receiver:
         )
         self._on_event = on_event
         self._tls = tls
-        self._own_process = own_process and tls is None and bool(sys.executable)
+        self._own_process = own_process and tls is None
         if workers > 1:
             _check_workers(workers, self._own_process)
         self._engine: _Engine | None = None
@@ -236,8 +236,10 @@ class Receiver:
     def _new_engine(self) -> _Engine:
         if self._settings.workers > 1:
             return WorkersEngine(self._settings, self._tell)
-        if self._own_process:
+        if self._own_process and find_interpreter():
             return ProcessEngine(self._settings, self._tell)
+        if self._own_process:
+            logger.info("this program embeds Python: we receive on threads of it; for a process, %s", NAME_ANOTHER)
         return ThreadEngine(self._settings, self._tell, self._tls)
 
     @property
@@ -322,6 +324,11 @@ def _check_workers(workers: int, own_process: bool) -> None:
     if not can_share():
         raise ConfigurationError(
             f"{setting('workers', workers)}: processes cannot share a port on this platform", "leave workers at 1"
+        )
+    if own_process and not find_interpreter():
+        raise ConfigurationError(
+            f"{setting('workers', workers)} are processes of their own, and this program embeds Python",
+            f"leave workers at 1, or {NAME_ANOTHER}",
         )
     if not own_process:
         raise ConfigurationError(

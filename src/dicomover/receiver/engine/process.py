@@ -19,6 +19,7 @@ from dicomover import forks
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
+from dicomover.receiver.engine.interpreter import NAME_ANOTHER, find_interpreter
 from dicomover.receiver.engine.outbox import Delivery, Outbox
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.store import Fields
@@ -129,7 +130,7 @@ class ProcessEngine:
         paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100
         try:
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-c", _CODE, *paths],
+                [find_interpreter() or sys.executable, "-P", "-c", _CODE, *paths],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -138,8 +139,7 @@ class ProcessEngine:
         except OSError as error:
             self._errors.close()
             raise ReceiverError(
-                f"no process can be started for the receiver ({error.strerror})",
-                advise("own_process=False does without"),
+                f"no process can be started for the receiver ({error.strerror})", advise(NAME_ANOTHER)
             ) from error
         assert process.stdin is not None
         self._process = process
@@ -326,7 +326,8 @@ class ProcessEngine:
         else:
             count = self._together.count
             why = f"one of the receiver's {count} processes ended unexpectedly, {how}, and the others end with it"
-        self.failure = ReceiverError(why, "nothing can arrive until the receiver is started again")
+        mend = "nothing can arrive until the receiver is started again" if self.port else advise(NAME_ANOTHER)
+        self.failure = ReceiverError(why, mend)
         logger.error("%s", why)
 
     def _last_words(self) -> str:
