@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +30,9 @@ from dicomover.requests.parse import parse_requests
 from dicomover.testing import DemoPacs, made_study
 from dicomover.wire.lines import Pool
 from peers import receiver_pid, wait_until
+from standing_kit import BOUNDS, STATES
 
+KIT = Path(__file__).parents[1] / "standing_kit.py"
 REQUESTS = [{"AccessionNumber": f"A{number}"} for number in range(4)]
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -171,3 +176,47 @@ def test_an_interrupt_while_the_receiver_stands_still(pacs: DemoPacs, tmp_path: 
         thread.join()
         mover.close()
     wait_until(lambda: pacs.open_associations == 0)
+
+
+Told = dict[tuple[str, str], dict[str, object]]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Put every end to every state, all states at once, and once for all workers of this run; return what was told."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    result = shared / "standing.json"
+    try:
+        (shared / "standing.lock").touch(exist_ok=False)
+    except FileExistsError:
+        wait_until(result.exists, 110)
+    else:
+        with subprocess.Popen(
+            [sys.executable, str(KIT)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(KIT.parent), "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+        ) as process:
+            cut = threading.Timer(100, os.killpg, (process.pid, signal.SIGKILL))
+            cut.start()
+            assert process.stdout is not None
+            lines = process.stdout.read().decode().splitlines()
+            cut.cancel()
+        whole = shared / "standing.part"
+        whole.write_text(json.dumps([json.loads(line) for line in lines]))
+        whole.rename(result)
+    return {(state, how): said for state, how, said in json.loads(result.read_text())}
+
+
+@needs_signals
+@pytest.mark.parametrize("how", BOUNDS)
+@pytest.mark.parametrize("state", STATES)
+def test_every_end_has_its_bound_whatever_stands_still(told: Told, state: str, how: str) -> None:
+    """A cancel, a close, an interrupt and a second one end a batch in their time, and no row says success."""
+    said = told[state, how]
+    assert said["over"], said
+    assert float(str(said["seconds"])) <= BOUNDS[how], said
+    assert said["status"] in ("cancelled", "lost", "not-found", "nan"), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
@@ -93,3 +94,43 @@ def test_an_interrupt_gets_through() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Progress(Interrupted()).refresh()
+
+
+@pytest.mark.parametrize("stage", ["fold", "keep"])
+def test_an_event_that_cannot_be_taken_in_is_logged_and_costs_no_more(
+    stage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What breaks while an event is folded or kept ends nothing; the next one is taken in."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    progress = Progress(NullView(), keep=fail if stage == "keep" else lambda *_: None)
+    with monkeypatch.context() as broken:
+        if stage == "fold":
+            broken.setattr("dicomover.progress.fold", fail)
+        progress.take(BatchStarted(0.0, requests=3))
+    assert "the batch goes on" in caplog.text
+    progress.take(BatchStarted(0.0, requests=4))
+    assert progress.state.requests == 4
+
+
+def test_a_drawing_that_stands_still_is_tried_once() -> None:
+    """An interrupt of a drawing that took long ends all further ones; one of a quick drawing ends nothing."""
+    drawn: list[float] = []
+
+    class Interrupted(NullView):
+        def show(self, state: State, now: float) -> None:
+            drawn.append(now)
+            time.sleep(0.25 if len(drawn) == 2 else 0)
+            raise KeyboardInterrupt
+
+    clock = Clock()
+    progress = Progress(Interrupted(), clock)
+    for _ in range(2):
+        clock.now += 1
+        with pytest.raises(KeyboardInterrupt):
+            progress.refresh()
+    clock.now += 1
+    progress.refresh()
+    assert len(drawn) == 2

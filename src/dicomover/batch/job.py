@@ -22,7 +22,6 @@ from dicomover.batch.worker import Worker
 from dicomover.errors import ConfigurationError, DicomoverError, Interrupted
 from dicomover.events import Arrival, BatchEnded, BatchStarted, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
-from dicomover.journal import JournalError
 from dicomover.outcome import Status
 from dicomover.progress import Progress, View
 from dicomover.progress.timeline import Timeline
@@ -61,12 +60,12 @@ class Job:
         self._view = view
         self._on_begin = on_begin
         self._on_end = on_end
-        self._ending = Ending(run, partial(on_end, self))
-        self._crew = Crew(run, partial(Worker, run), self._ending.tidy_up)
         self._arrivals: Arrivals | None = None
         self._timeline, self._port = Timeline(), 0
         self._begun = False
         self._ended = threading.Event()  # no worker is left, and that has been shown
+        self._ending = Ending(run, self._give_back, self._ended)
+        self._crew = Crew(run, partial(Worker, run), self._ending.tidy_up)
 
     # --- for users
 
@@ -134,7 +133,7 @@ class Job:
         self._begin()
         interrupts = 0
         try:
-            with Progress(self._view) as progress:
+            with Progress(self._view, keep=self._timeline.take) as progress:
                 while True:
                     try:
                         self._watch(progress)
@@ -169,7 +168,7 @@ class Job:
         if self._tally is not None:
             self._arrivals = Arrivals()
         self._begin()
-        progress = Progress(self._view)
+        progress = Progress(self._view, keep=self._timeline.take)
 
         def watch() -> None:
             try:
@@ -177,8 +176,6 @@ class Job:
                     self._watch(progress)
             finally:
                 self._ended.set()
-                if self._arrivals is not None:
-                    self._arrivals.end()
 
         try:
             progress.refresh()  # on this thread, so that a notebook shows it below this cell
@@ -347,10 +344,19 @@ class Job:
             self._ending.tidy_up()
             return
         try:
+            self._ending.keep_claims()
             self._crew.start()
         except BaseException:
             self._stop()
             raise
+
+    def _give_back(self) -> None:
+        """Let go of the session, and of who waits for arrivals, once nothing more can come."""
+        try:
+            self._on_end(self)
+        finally:
+            if self._arrivals is not None:
+                self._arrivals.end()
 
     def _stop(self) -> None:
         """Cancel, since nobody watches any more, and give what runs the time to end."""
@@ -361,7 +367,6 @@ class Job:
     def _watch(self, progress: Progress) -> None:
         """Show what happens until the batch has ended."""
         while True:
-            self._renew()
             try:
                 event = self._events.get(timeout=0.1)
             except queue.Empty:
@@ -370,18 +375,9 @@ class Job:
                     continue
                 event = BatchEnded(time.monotonic())  # an interrupt took the real one away
             progress.take(event)
-            self._timeline.take(event, progress.state)
             if isinstance(event, BatchEnded):
                 return
             progress.refresh()
-
-    def _renew(self) -> None:
-        if self._resumption is None or self._controls.stopping:
-            return
-        try:
-            self._resumption.renew()
-        except JournalError as error:  # what comes from now on could not be written down
-            self._controls.give_up(str(error))
 
     def arrived(self, event: Arrival | Refusal) -> None:
         """Take what the receiver reports; called on its thread."""

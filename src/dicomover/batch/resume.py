@@ -41,7 +41,7 @@ Instances = Callable[[Identifier], dict[str, list[str]] | None]
 class Resumption:
     """Asks the journal before, and tells it after. Every method may be called from any thread.
 
-    Workers `take` before they move and `record` after; the thread that draws calls `renew`. A request is claimed in the
+    Workers `take` before they move and `record` after; a thread of its own calls `renew`. A request is claimed in the
     journal before its entry is read for good: read first, and another run could complete it in between, which then
     would be moved again. What is complete is recorded only after `sync`: a journal that says so outlives a power cut,
     and its files have to as well.

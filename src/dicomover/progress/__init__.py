@@ -38,6 +38,7 @@ __all__ = [
 logger = logging.getLogger("dicomover.progress")
 
 DRAW_EVERY = 0.1  # seconds
+_STANDS_STILL = 0.2  # seconds of one drawing
 
 
 class Progress:
@@ -52,6 +53,8 @@ class Progress:
         Where to show it.
     clock : callable
         Returns the present moment on the clock of the events.
+    keep : callable
+        Called with each event and the state that it made.
 
     Attributes
     ----------
@@ -69,16 +72,26 @@ class Progress:
     1.0
     """
 
-    def __init__(self, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        view: View,
+        clock: Callable[[], float] = time.monotonic,
+        keep: Callable[[Event, State], object] = lambda *_: None,
+    ) -> None:
         self.state = State()
         self._view = view
+        self._keep = keep
         self._clock = clock
         self._drawn_at: float | None = None
         self._closed = False
 
     def take(self, event: Event, /) -> None:
         """Take in one event; nothing is drawn."""
-        self.state = fold(self.state, event)
+        try:
+            self.state = fold(self.state, event)
+            self._keep(event, self.state)
+        except Exception:
+            logger.warning("Progress lacks something that happened; the batch goes on", exc_info=True)
 
     def refresh(self) -> None:
         """Show the state, unless that was done within the last tenth of a second. Cheap: call it often."""
@@ -104,8 +117,13 @@ class Progress:
         self.close()
 
     def _draw(self, how: Callable[[State, float], None], now: float) -> None:
+        begun = time.monotonic()
         try:
             how(self.state, now)
         except Exception:
             logger.warning("Progress cannot be shown any more; the batch goes on", exc_info=True)
             self._view = NullView()
+        except BaseException:  # an interrupt; of what stood still, it would have to end every further drawing
+            if time.monotonic() - begun > _STANDS_STILL:
+                self._view = NullView()
+            raise
