@@ -41,6 +41,7 @@ from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.session import Session
 from dicomover.text.face import setting
+from dicomover.text.traces import forgetting
 from dicomover.wire.services import ECHO
 
 __all__ = ["Mover"]
@@ -109,8 +110,9 @@ class Mover:
     progress
         `auto`, `notebook`, `terminal`, `log` or `none`.
     show_keys
-        Name running and failed requests by their query keys on the screen, and so in a saved notebook too. By default a
-        row is called by its label, if that is a number, or by its position: keys may name a patient.
+        Name rows by their labels and query keys wherever they are named: on the screen, and so in a saved notebook too,
+        and in the report. By default a row is called by its label, if that is a number, or by its position: labels and
+        keys may name a patient.
 
     Raises
     ------
@@ -294,6 +296,7 @@ class Mover:
             line.echo()
             return time.monotonic() - begun  # not how long the archive takes to let us go
 
+    @forgetting
     def find(
         self,
         keys: Mapping[Any, Any],
@@ -369,6 +372,7 @@ class Mover:
             answers = find_all(ask, query.keys, query.level, split=split, limit=limit, archive=self.node)
         return answers_table(answers, columns)
 
+    @forgetting
     def diagnose(self) -> pd.DataFrame:
         """Examine the way to the archive and from there to the destination; nothing moves.
 
@@ -408,6 +412,7 @@ class Mover:
         finally:
             self._session.end_job(setup.witness)
 
+    @forgetting
     def plan(
         self,
         requests: RequestsLike | Cohort,
@@ -475,6 +480,7 @@ class Mover:
             )
         return tabulate_plan(batch, planned)
 
+    @forgetting
     def move(
         self,
         requests: RequestsLike | Cohort,
@@ -542,6 +548,7 @@ class Mover:
         """
         return self.job(requests, keys=keys, invalid=invalid, **overrides).run(interrupt=interrupt).summary()
 
+    @forgetting
     def start(
         self,
         requests: RequestsLike | Cohort,
@@ -579,6 +586,7 @@ class Mover:
         """
         return self._job(requests, keys, invalid, overrides, cancel_button=True).start()
 
+    @forgetting
     def job(
         self,
         requests: RequestsLike | Cohort,
@@ -601,6 +609,7 @@ class Mover:
         """
         return self._job(requests, keys, invalid, overrides, cancel_button=False)
 
+    @forgetting
     def lock(
         self,
         requests: RequestsLike,
@@ -668,6 +677,7 @@ class Mover:
             cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
         return cohort if path is None else write_lockfile(cohort, path, earlier, self.share)
 
+    @forgetting
     def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
         r"""Say what has changed in the archive since a cohort was locked (C-FIND); nothing moves.
 
@@ -756,6 +766,7 @@ class Mover:
             associations=options["associations"],
             resolve=resolve,
             retry=Retry.parse(options["retry"]),
+            show_keys=options["show_keys"],
         )
         resumption = self._resumption(destination, recheck=options["recheck"] or verify == "destination")
         run = BatchRun.of(

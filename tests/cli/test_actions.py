@@ -145,8 +145,12 @@ def test_a_plan_moves_nothing(run: Shell, pacs: DemoPacs, tmp_path: Path, comman
     table.write_text("AccessionNumber\n00123\nabsent\n")
     ran = run(*command, "--csv", table, *peer(pacs))
     assert ran.code == 1
-    assert "00123            move" in ran.out
-    assert "absent           not-found" in ran.out
+    assert "  0  move       STUDY" in ran.out
+    assert "  1  not-found" in ran.out
+    assert "00123" not in ran.out
+    shown = run(*command, "--show-keys", "--csv", table, *peer(pacs)).out
+    assert "  0  00123            move" in shown
+    assert "  1  absent           not-found" in shown
     assert "1 of 2 requests would move 4 instances; nothing was moved" in ran.out
     assert {request.kind for request in pacs.requests} == {"C-FIND"}
     records = json.loads(run(*command, "--json", "--csv", table, *peer(pacs)).out)

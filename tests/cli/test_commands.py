@@ -58,12 +58,12 @@ def test_a_batch_says_what_did_not_succeed_and_what_it_came_to(run: Shell, tmp_p
         "Completed    6",
         "Failed       1",
         "Total time",
-        "1  00124            partial    2 of 3",
-        "2  absent           not-found",
+        "1  partial    2 of 3",
+        "2  not-found",
         "no study has these keys",
     ):
         assert line in ran.out
-    assert "00123  " not in ran.out
+    assert not any(key in ran.out for key in ("00123", "00124", "absent"))
     assert max(map(len, ran.out.splitlines())) <= 100
 
 
@@ -83,7 +83,7 @@ def test_many_rows_that_are_not_there_are_one_line(run: Shell, pacs: DemoPacs, t
     table.write_text("\n".join(["AccessionNumber", *(f"X{n}" for n in range(30))]))
     ran = run("move", "-aem", "WORKSTATION", "--csv", table, *peer(pacs))
     assert ran.code == 2
-    assert "0-29  X0, X1, X2, …    not-found  -      30 rows: no study has these keys; check them" in ran.out
+    assert "0-29  not-found  -      30 rows: no study has these keys; check them" in ran.out
     assert "--summary FILE keeps every row" in ran.out
 
 

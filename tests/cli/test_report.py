@@ -22,9 +22,10 @@ def summary_of(results: list[Result]) -> pd.DataFrame:
     return build(results, accessions)
 
 
-def text_of(summary: pd.DataFrame, *, kept: bool = False) -> str:
+def text_of(summary: pd.DataFrame, **how: bool) -> str:
     """Return the Move Summary of a batch."""
-    return move_summary(summary, State(), archive="A", destination="B", levels=[Level.STUDY], batch=True, kept=kept)
+    how = {"batch": True, "kept": False, **how}
+    return move_summary(summary, State(), archive="A", destination="B", levels=[Level.STUDY], **how)
 
 
 def test_equal_reasons_are_one_line() -> None:
@@ -32,8 +33,9 @@ def test_equal_reasons_are_one_line() -> None:
     moved = Result(Status.SUCCESS, 0, counters=Counters(3, 0, 0), expected=3, attempts=1)
     partial = Result(Status.PARTIAL, 0xB000, expected=3, counters=Counters(2, 1, 0), error="0xB000, 2 of 3 moved")
     unsent = Result(Status.CANCELLED, error="not sent: the batch was cancelled")
-    text = text_of(summary_of([moved] * 3 + [partial, Result(Status.NOT_FOUND, error="no match")] + [unsent] * 212))
-    troubled = text.partition("Not complete\n")[2].splitlines()
+    results = [moved] * 3 + [partial, Result(Status.NOT_FOUND, error="no match")] + [unsent] * 212
+    assert re.search(r"(?m)^ +5-216 +cancelled +- +212 rows: not sent: the batch was can", text_of(summary_of(results)))
+    troubled = text_of(summary_of(results), show_keys=True).partition("Not complete\n")[2].splitlines()
     assert len(troubled) == 5
     assert re.search(r"^ +3 +A00003 +partial +2 of 3 +0xB000, 2 of 3 moved$", troubled[1])
     assert re.search(
@@ -54,7 +56,7 @@ def test_few_equal_reasons_name_their_rows() -> None:
     """Two or three rows with the same reason are still named one by one, the worst verdicts first."""
     lost = Result(Status.LOST, expected=4, error="lost: the peer aborted; run it again")
     text = text_of(summary_of([Result(Status.NOT_FOUND, error="no match")] * 3 + [lost]))
-    assert re.findall(r"A0000\d", text) == ["A00003", "A00000", "A00001", "A00002"]
+    assert re.findall(r"(?m)^ +(\d)  ", text.partition("Not complete\n")[2]) == ["3", "0", "1", "2"]
 
 
 def test_counts_of_rows_with_the_same_reason_are_sums_that_say_so() -> None:

@@ -168,9 +168,10 @@ def test_no_patient_in_outputs(executed: Executed) -> None:
 
 
 def test_keys_are_shown_where_asked_for(executed: Executed) -> None:
-    """A panel that is asked to shows the keys of the rows that are not complete, and of their patients nothing else."""
+    """A panel that is asked to shows the labels and keys of the rows that are not complete, and of no others."""
     shown = executed.output(5).data
-    assert found(shown["text/html"]) == found(shown["text/plain"]) == ["CANARY-47"]
+    named = [*NAMES[1].split("^"), *NAMES[2].split("^"), "CANARY-47"]
+    assert found(shown["text/html"]) == found(shown["text/plain"]) == named
     assert "PatientID CANARY-4799, AccessionNumber A0" in shown["text/plain"]
 
 

@@ -239,13 +239,13 @@ class Job:
         """
         return summary.build(self._ledger.results(), self._batch.given)
 
-    def report(self, *, show_keys: bool = False) -> Report:
+    def report(self, *, show_keys: bool | None = None) -> Report:
         """Return what is known by now as `dicomover.report` does, with who was asked and when each instance came.
 
         Parameters
         ----------
         show_keys
-            Whether the index and the keys of rows are shown, which may be patient data.
+            Whether the index and the keys of rows are shown, which may be patient data; as for the job by default.
 
         Examples
         --------
@@ -260,7 +260,8 @@ class Job:
 
         destination, pool = self._settings.destination, self._pool
         run = Run.of(self._timeline, pool.node, pool.ae_title, destination, self._port, over=self.done)
-        return Report(self.summary(), run=run, show_keys=show_keys)
+        shown = self._settings.show_keys if show_keys is None else show_keys
+        return Report(self.summary(), run=run, show_keys=shown)
 
     def failures(self) -> pd.DataFrame:
         """Return one row for each instance that failed or is missing.

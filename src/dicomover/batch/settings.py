@@ -108,7 +108,8 @@ class BatchSettings:
     """What one batch runs with, read and checked.
 
     `names_missing` allows to ask what is missing, `senders_named` says that only named addresses can send, `bind` is
-    the address that we listen on (None for every one), and `fits_model` allows to ask in the model that is offered.
+    the address that we listen on (None for every one), `fits_model` allows to ask in the model that is offered, and
+    `show_keys` to name rows by their keys.
     """
 
     destination: str
@@ -120,3 +121,4 @@ class BatchSettings:
     senders_named: bool = False
     bind: str | None = None
     fits_model: bool = False
+    show_keys: bool = False

@@ -17,14 +17,7 @@ from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, bound_wait, judge_exchange, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
-from dicomover.errors import (
-    AssociationLost,
-    ContextRejected,
-    NodeError,
-    ProtocolError,
-    QueryRefused,
-    ReceiverError,
-)
+from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused, ReceiverError
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
 from dicomover.identifier import Identifier, Level
 from dicomover.journal import JournalError
@@ -36,6 +29,7 @@ from dicomover.query.instances import instances_of, studies_of
 from dicomover.query.resolve import Resolution, TooManyMatches, no_match
 from dicomover.query.roots import fit_model, list_models
 from dicomover.summary import Result
+from dicomover.text.traces import tell_trace
 from dicomover.wire.association import Association
 from dicomover.wire.lines import GONE, Line
 from dicomover.wire.responses import MoveEnd
@@ -116,8 +110,8 @@ class Worker:
         except JournalError as error:
             result = self._controls.give_up(str(error)).result
             row.taken = None  # it cannot be written down
-        except Exception as error:
-            logger.exception("request %d could not be worked on", row.request.position)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.error("request %d could not be worked on\n%s", row.request.position, tell_trace(error))
             result = Result(Status.FAILURE, error=f"internal error {type(error).__name__}, see the log")
         else:
             if not row.over:
@@ -127,8 +121,8 @@ class Worker:
             self._ledger.give_up(row, result, again)
         except JournalError as error:  # what had to end has ended all the same
             self._controls.give_up(str(error))
-        except ReceiverError:
-            logger.exception("request %d could not be written down", row.request.position)
+        except ReceiverError as error:
+            logger.error("request %d could not be written down: %s", row.request.position, error)
 
     def _abandon_retries(self) -> None:
         try:

@@ -71,11 +71,12 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
             kept=given.summary is not None,
             here=destination is None,
             verify=given.verify,
+            show_keys=given.show_keys,
         )
         if given.as_records:
             click.echo(render_json(table))
         if given.quiet:
-            _name_troubled(table)
+            _name_troubled(table, given.show_keys)
         else:
             click.echo(text, err=given.as_records)
         return code
@@ -220,11 +221,11 @@ def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | Non
     if given.as_records:
         click.echo(render_json(plan))
     if not given.quiet:
-        click.echo(report.plan_text(plan), err=given.as_records)
+        click.echo(report.plan_text(plan, show_keys=given.show_keys), err=given.as_records)
     return code
 
 
-def _name_troubled(table: pd.DataFrame) -> None:
+def _name_troubled(table: pd.DataFrame, show_keys: bool) -> None:
     """Say on the standard error which rows did not succeed, for those who want to hear of nothing else."""
-    for text in report.troubles(table):
+    for text in report.troubles(table, show_keys=show_keys):
         say(f"Error: {text}")

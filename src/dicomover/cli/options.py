@@ -61,7 +61,7 @@ TALK = [
     click.option(
         "--show-keys",
         is_flag=True,
-        help="Show what identifies patients: identifiers and answers in the log of -d, keys in the progress.",
+        help="Show what identifies patients: keys in the progress, tables and reports, answers in the log of -d.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no summary."),
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dicomover.identifier import Level
 from dicomover.outcome import Status
-from dicomover.progress import State
+from dicomover.progress import State, row_labels
 from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
 from dicomover.text.listing import facts, listing, terminal_width
@@ -59,8 +59,9 @@ def move_summary(
     kept: bool,
     here: bool = False,
     verify: str = "counts",
+    show_keys: bool = False,
 ) -> str:
-    """Return what became of a batch, for people: totals, and the rows that did not succeed. No patient data.
+    """Return what became of a batch, for people: totals, and the rows that did not succeed.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def move_summary(
         Whether we receive, not a third party.
     verify
         What was to show that all has arrived, as `Mover` has it.
+    show_keys
+        Whether rows are named by their keys, which may be patient data.
     """
     width, seconds = terminal_width(), state.elapsed(0.0)
     pairs = [
@@ -97,7 +100,7 @@ def move_summary(
         pairs.insert(3, ("Result", outcome(summary["status"].iloc[0], summary["error"].iloc[0])))
     text = f"Move Summary\n{facts(pairs, width=width)}"
     if batch and not is_complete(summary).all():
-        text += f"\n\nNot complete\n{_troubled(summary, width, kept=kept)}"
+        text += f"\n\nNot complete\n{_troubled(summary, width, kept=kept, show_keys=show_keys)}"
     return text
 
 
@@ -160,11 +163,11 @@ def _verdicts(summary: pd.DataFrame) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in order if counts.get(name))
 
 
-def troubles(summary: pd.DataFrame) -> list[str]:
+def troubles(summary: pd.DataFrame, *, show_keys: bool = False) -> list[str]:
     """Return what became of the rows that are not complete, a line each; rows for the same reason share one."""
-    lines = []
+    lines, label = [], row_labels(summary.index, show_keys=show_keys)
     for positions, status, error in _shared(summary):
-        labels = [str(summary.index[position]) for position in positions]
+        labels = list(map(label, positions))
         which = f"row {labels[0]}" if len(labels) == 1 else f"{len(labels):,} rows ({_few(labels, numbers=True)})"
         lines.append(f"{which}: {outcome(status, error)}")
     more = len(lines) - _SHOWN
@@ -196,8 +199,17 @@ def _few(texts: Sequence[str], *, numbers: bool = False) -> str:
     return ", ".join([*texts[:3], *(["…"] if len(texts) > 3 else [])])
 
 
-def _troubled(summary: pd.DataFrame, width: int, *, kept: bool) -> str:
-    named = ["AccessionNumber"] if "AccessionNumber" in summary.columns else []
+def _number(label: str) -> str | int:
+    return int(label) if label.isdecimal() else label
+
+
+def _named(table: pd.DataFrame, show_keys: bool) -> list[str]:
+    """Return the columns by which a person knows a row; they may name a patient."""
+    return [name for name in ("PatientID", "AccessionNumber") if show_keys and name in table.columns]
+
+
+def _troubled(summary: pd.DataFrame, width: int, *, kept: bool, show_keys: bool) -> str:
+    named, label = _named(summary, show_keys), row_labels(summary.index, show_keys=show_keys)
     shared = _shared(summary)
     cells = []
     for positions, status, error in shared[:_SHOWN]:
@@ -205,7 +217,7 @@ def _troubled(summary: pd.DataFrame, width: int, *, kept: bool) -> str:
         alone = len(rows) == 1
         cells.append(
             [
-                rows.index[0] if alone else _few(list(map(str, rows.index)), numbers=True),
+                _number(label(positions[0])) if alone else _few(list(map(label, positions)), numbers=True),
                 *(rows[name].iloc[0] if alone else _few(list(map(str, rows[name]))) for name in named),
                 status,
                 _moved(rows),
@@ -239,15 +251,15 @@ def _of(moved: object, expected: object) -> str:
 # --- plan and find
 
 
-def plan_text(plan: pd.DataFrame) -> str:
-    """Return a plan for people, the totals last. No patient data."""
-    named = ["AccessionNumber"] if "AccessionNumber" in plan.columns else []
+def plan_text(plan: pd.DataFrame, *, show_keys: bool = False) -> str:
+    """Return a plan for people, the totals last."""
+    named, label = _named(plan, show_keys), row_labels(plan.index, show_keys=show_keys)
     known = ["here"] if plan["here"].notna().any() else []
     shown = ["decision", "level", "matches", "series", "expected", *known, "modalities"]
     lacking = plan["error"].notna().any()
     headings = ["row", *named, *shown, *(["why"] if lacking else [])]
     columns = [*named, *shown, *(["error"] if lacking else [])]
-    cells = [[label, *values] for label, *values in plan[columns].itertuples()]
+    cells = [[_number(label(place)), *values] for place, values in enumerate(plan[columns].itertuples(index=False))]
     if plan.empty:
         return "the batch has no requests; nothing was moved"
     move = plan["decision"].isin(["move", "several"])

@@ -19,6 +19,7 @@ import click
 from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
+from dicomover.text.traces import tell_trace
 from dicomover.text.visible import make_visible
 
 __all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "show_log", "without_pending"]
@@ -138,8 +139,8 @@ class Watch:
     def _draw(self, how: Callable[[State, float], None], now: float) -> None:
         try:
             how(without_pending(self.state) if self._ignore_pending else self.state, now)
-        except Exception:
-            logger.warning("progress cannot be shown any more; the batch goes on", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.warning("progress cannot be shown any more; the batch goes on\n%s", tell_trace(error))
             self._bar = self._log = NullView()
 
 
@@ -214,6 +215,7 @@ class Interrupts:
         self._job: Cancellable | None = None
         self._words: Callable[[], str] = str
         self._before: dict[int, Any] = {}
+        self._telling: threading.Thread | None = None
 
     @property
     def exit_code(self) -> int:
@@ -238,6 +240,8 @@ class Interrupts:
             yield
         finally:
             self._job = None
+            if self._telling is not None:
+                self._telling.join(_SHORT)  # what it says comes before the summary
 
     def _take(self, number: int, _: FrameType | None) -> None:
         first = self.number is None
@@ -246,7 +250,8 @@ class Interrupts:
         if self._job is None or not first:
             raise KeyboardInterrupt
         # On a thread of its own: this one may hold any lock at this moment.
-        threading.Thread(target=self._cancel, args=(self._job,), daemon=True).start()
+        self._telling = threading.Thread(target=self._cancel, args=(self._job,), daemon=True)
+        self._telling.start()
 
     def _cancel(self, job: Cancellable) -> None:
         words = self._words()

@@ -20,6 +20,7 @@ from dicomover.progress.labels import row_labels
 from dicomover.progress.notebook import NotebookView
 from dicomover.progress.state import Rate, State
 from dicomover.progress.views import LogView, NullView, TerminalView, View, choose
+from dicomover.text.traces import tell_trace
 
 __all__ = [
     "LogView",
@@ -120,8 +121,8 @@ class Progress:
         begun = time.monotonic()
         try:
             how(self.state, now)
-        except Exception:
-            logger.warning("Progress cannot be shown any more; the batch goes on", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.warning("Progress cannot be shown any more; the batch goes on\n%s", tell_trace(error))
             self._view = NullView()
         except BaseException:  # an interrupt; of what stood still, it would have to end every further drawing
             if time.monotonic() - begun > _STANDS_STILL:

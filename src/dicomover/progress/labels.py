@@ -32,13 +32,13 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
     Parameters
     ----------
     index
-        The index of the table of requests. Its labels are shown if they are whole numbers, each there once, and it
-        has no name, as after `read_csv`; any other may be a column of patients' keys, so the row is called by its
+        The index of the table of requests. Its labels are shown if each is there once and they are whole numbers
+        without a name, as after `read_csv`; any other may be a column of patients' keys, so the row is called by its
         position then, counted from 0.
     requests
         The requests, in the order of the batch.
     show_keys
-        Whether to add each request's query keys, which may name a patient.
+        Whether to show any labels, and to add each request's query keys; they may name a patient.
 
     Returns
     -------
@@ -51,11 +51,12 @@ def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool =
     >>> row_labels(pd.Index([10, 20]))(1), row_labels(pd.Index(["Miller", "Smith"]))(1)
     ('20', '1')
     """
-    plain = is_plain(index) and index.is_unique
+    are_shown = index.is_unique and (show_keys or is_plain(index))
 
     def label(position: int) -> str:
-        name = str(index[position]) if plain else str(position)
-        return f"{name} ({make_visible(keys)})" if show_keys and (keys := _keys(requests, position)) else name
+        name = str(index[position] if are_shown else position)
+        keys = _keys(requests, position) if show_keys else ""
+        return make_visible(f"{name} ({keys})" if keys else name)
 
     return label
 

@@ -13,14 +13,13 @@ import pandas as pd
 from dicomover.identifier import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
-from dicomover.progress.labels import is_plain
+from dicomover.progress.labels import is_plain, row_labels
 from dicomover.progress.text import duration, size
 from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
 from dicomover.text import listing
 from dicomover.text.cells import is_missing
 from dicomover.text.sentences import count_of
-from dicomover.text.visible import make_visible
 
 __all__ = [
     "MOST_NAMED",
@@ -86,10 +85,11 @@ class Names:
         self.are_labels = summary.index.is_unique and (show_keys or is_plain(summary.index))
         self.show_keys = show_keys
         self._summary = summary
+        self._label = row_labels(summary.index, show_keys=show_keys)
 
     def __call__(self, position: int) -> str:
         """Return the name of one row."""
-        return make_visible(str(self._summary.index[position] if self.are_labels else position))
+        return self._label(position)
 
     def keys(self, positions: Sequence[int]) -> pd.DataFrame:
         """Return the keys of some rows as text; no column unless that was asked for."""

@@ -27,6 +27,7 @@ from dicomover.receiver.scp.dialogue import (
 )
 from dicomover.receiver.scp.opening import Rejection, explain_beginning, judge_request, reject_for_now
 from dicomover.receiver.scp.store import Caller, Storage, clean_ae_title
+from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
@@ -143,8 +144,8 @@ class IncomingAssociation:
             self._abort(2, error.reason)
         except OSError as error:
             logger.info("the connection with %s broke: %s", self.peer, error.strerror or type(error).__name__)
-        except Exception:
-            logger.exception("aborted the association with %s after an error of ours", self.peer)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.error("aborted the association with %s after an error of ours\n%s", self.peer, tell_trace(error))
             self._abort(2, 0)
         finally:
             self._dialogue.abandon()
