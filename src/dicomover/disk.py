@@ -1,26 +1,29 @@
-"""What we write to a disk: for whom, and whole or not at all."""
+"""What we write to a disk: for whom, and whole or not at all; and what lies below a folder, whoever named it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from dicomover.errors import ConfigurationError
 from dicomover.text.face import setting
 
-__all__ = ["Modes", "Share", "check_share", "create_file", "make_folders", "modes_in", "replace_file"]
+__all__ = ["Below", "Modes", "Share", "check_share", "create_file", "make_folders", "modes_in", "replace_file"]
 
 Share = Literal["owner", "group", "all"]
 """Who may read what we write: its owner alone, its group (which may write too), or everybody."""
 
 _MODES: dict[Share, tuple[int, int]] = {"owner": (0o600, 0o700), "group": (0o660, 0o770), "all": (0o664, 0o775)}
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_BY_DESCRIPTOR = {os.open, os.stat, os.rename} <= os.supports_dir_fd
+_FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 class Modes(NamedTuple):
@@ -129,3 +132,87 @@ def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+class Below:
+    """What lies below a folder under paths that somebody else may have written; no link is followed on the way.
+
+    Not for several threads at once. A path that is absolute, or not in its plain form with `/`, leads nowhere.
+
+    Examples
+    --------
+    >>> with Below("/") as below:
+    ...     below.look("../etc") is below.look("/etc") is below.look("no such file") is None
+    True
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._root = os.path.realpath(folder)
+        self._at = ""
+        self._fds: list[int] = []  # of the root, and of the folder that was entered last
+
+    def __enter__(self) -> Self:
+        if _BY_DESCRIPTOR:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._fds = [os.open(self._root, _FOLDER)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def look(self, path: str) -> os.stat_result | None:
+        """Return what is known of a path itself, be it a link; None if nothing is there.
+
+        Raises
+        ------
+        OSError
+            If it can neither be seen nor said to be gone.
+        """
+        try:
+            fd, name = self._enter(path)
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def rename(self, path: str, new: str) -> None:
+        """Give a file another name in its folder or another one, in place of what is there."""
+        fd, name = self._enter(path)
+        kept = None if fd is None else os.dup(fd)
+        try:
+            other, target = self._enter(new)
+            os.replace(name, target, src_dir_fd=kept, dst_dir_fd=other)
+        finally:
+            if kept is not None:
+                os.close(kept)
+
+    def _enter(self, path: str) -> tuple[int | None, str]:
+        """Return the descriptor of the folder of a path, and the name in it."""
+        *folders, name = path.split("/")
+        odd = ("", ".", "..")
+        if any(part in odd or "\0" in part or (os.sep != "/" and os.sep in part) for part in (*folders, name)):
+            raise FileNotFoundError(errno.ENOENT, "no path below the folder")
+        where = "/".join(folders)
+        if not _BY_DESCRIPTOR:
+            inside = os.path.join(self._root, *folders)  # noqa: PTH118
+            if os.path.realpath(inside) != inside:
+                raise NotADirectoryError(errno.ENOTDIR, "a link lies where a folder should be")
+            return None, os.path.join(inside, name)  # noqa: PTH118
+        if not self._fds:
+            raise FileNotFoundError(errno.ENOENT, "the folder is gone")
+        if where != self._at or len(self._fds) == 1:
+            while len(self._fds) > 1:
+                os.close(self._fds.pop())
+            self._at = where
+            self._fds.append(os.dup(self._fds[0]))
+            for part in folders:
+                try:
+                    fd = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=self._fds[1])
+                except OSError as error:
+                    os.close(self._fds.pop())
+                    if error.errno == errno.ELOOP:
+                        raise NotADirectoryError(errno.ENOTDIR, "a link lies where a folder should be") from None
+                    raise
+                os.close(self._fds[1])
+                self._fds[1] = fd
+        return self._fds[1], name

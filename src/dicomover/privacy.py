@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ class Hashed:
 
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
-        except (InvalidTag, ValueError) as error:
+        except (InvalidTag, ValueError, TypeError) as error:
             raise DamagedRecord("sealed content that was changed") from error
 
 
@@ -222,10 +223,13 @@ def open_keeper(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str,
     name
         Of the file.
     """
-    if kept["privacy"] != privacy:
+    chosen = kept.get("privacy")
+    if chosen not in get_args(Privacy):
+        raise ConfigurationError(f"{name} is damaged: it does not say how its keys are kept", "name another file")
+    if chosen != privacy:
         raise ConfigurationError(
-            f"{name} was begun with privacy={kept['privacy']!r}, not {privacy!r}",
-            f"say privacy={kept['privacy']!r}, or name another file",
+            f"{name} was begun with privacy={chosen!r}, not {privacy!r}",
+            f"say privacy={chosen!r}, or name another file",
         )
     if privacy == "plain" or secret is None:
         return Plain()
@@ -233,8 +237,11 @@ def open_keeper(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str,
         raise ConfigurationError(
             f"{name} was sealed in the way of another dicomover, which this one does not read", "begin another file"
         )
-    keeper = Hashed(secret, bytes.fromhex(kept["salt"]))
-    if not hmac.compare_digest(keeper.kept["check"], kept["check"]):
+    salt, check = (str(kept.get(part, "")) for part in ("salt", "check"))
+    if not re.fullmatch(r"([0-9a-f]{2})+", salt) or not check.isascii():
+        raise ConfigurationError(f"{name} is damaged: its salt cannot be read", "name another file")
+    keeper = Hashed(secret, bytes.fromhex(salt))
+    if not hmac.compare_digest(keeper.kept["check"], check):
         raise ConfigurationError(
             f"{name} was begun with another secret (value not shown)", "give that one, or name another file"
         )

@@ -89,16 +89,16 @@ def test_a_lockfile_is_not_replaced(run: Shell, pacs: DemoPacs, lockfile: Path, 
 
 
 def test_verify_tells_what_has_changed(run: Shell, pacs: DemoPacs, lockfile: Path, tmp_path: Path) -> None:
-    """0 unchanged, 1 changed, 2 if that could not be told; the archive is the one of the lockfile."""
-    ran = run("verify", lockfile)
+    """0 unchanged, 1 changed, 2 if that could not be told."""
+    ran = run("verify", lockfile, *peer(pacs))
     assert (ran.code, ran.err) == (0, "")
     assert "nothing has changed" in ran.out
     pacs.misbehave["B"] = "find-refused"
-    assert run("verify", lockfile).code == 2
+    assert run("verify", lockfile, *peer(pacs)).code == 2
     pacs.misbehave.clear()
     pacs.remove(pacs.study("B"))
     pacs.add(made_study("00123", number=2))
-    ran = run("verify", lockfile, "--output", tmp_path / "drift.csv")
+    ran = run("verify", lockfile, "--output", tmp_path / "drift.csv", *peer(pacs))
     assert ran.code == 1
     assert "2 changes since" in ran.out
     assert "1 ambiguous, 1 lost" in ran.out
@@ -106,9 +106,20 @@ def test_verify_tells_what_has_changed(run: Shell, pacs: DemoPacs, lockfile: Pat
     ran = run("verify", lockfile, "--json", "-q", *peer(pacs)[2:], "-aec", "DEMO")
     assert [row["kind"] for row in json.loads(ran.out)] == ["ambiguous", "lost"]
     pacs.close()
-    ran = run("verify", lockfile)
+    ran = run("verify", lockfile, *peer(pacs))
     assert ran.code == 2
     assert "no TCP connection" in ran.err
+
+
+def test_the_host_of_a_lockfile_is_asked_only_if_nobody_can_have_changed_it(
+    run: Shell, pacs: DemoPacs, lockfile: Path
+) -> None:
+    """Without a secret the archive has to be named; nothing goes to whatever host stands in a file."""
+    asked = len(pacs.requests)
+    ran = run("verify", lockfile)
+    assert ran.code == 2
+    assert "name the archive yourself" in " ".join(ran.err.split())
+    assert len(pacs.requests) == asked
 
 
 def test_verify_looks_at_a_folder(run: Shell, pacs: DemoPacs, lockfile: Path, tmp_path: Path) -> None:
@@ -196,7 +207,7 @@ def test_hashed_keys(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
     ran = run("verify", path)
     assert ran.code == 2
     assert "--secret-file" in ran.err
-    assert run("verify", path, "--locked-only").code == 0
+    assert run("verify", path, "--locked-only", *peer(pacs)).code == 0
     assert run("verify", path, "--secret-file", secret).code == 0
     assert run("verify", path, "--secret-file", tmp_path / "nope.txt").code == 2
     assert run("plan", "--lock", path, "--secret-file", secret, *peer(pacs)).code == 0

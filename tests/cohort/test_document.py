@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from cohort_kit import cohort_of, content_of, locked, study
 from cohort_strategies import documents
-from dicomover import Cohort, CohortError
+from dicomover import Cohort, CohortError, Mover
 from dicomover.cohort import FIELDS, VERSION
-from dicomover.cohort.content import Digest
-from dicomover.cohort.document import Document, read_document, write_document
+from dicomover.cohort.content import Digest, LockedRequest, content_hash
+from dicomover.cohort.document import Document, _checksum, read_document, write_document
+from dicomover.testing import DemoPacs, made_study
 
 
 @settings(max_examples=40)  # each is flushed to the disk
@@ -114,7 +116,7 @@ def test_the_schema_names_every_field() -> None:
     """The table of fields has each field of a full lockfile, and no other."""
     request = locked(study("1", {"1.1": ["1.1.1"]}), more_than=1, note="x", sealed="x")
     cohort = cohort_of(request, digests={"1.1.1": Digest(1, "x", "1.2")})
-    content = cohort.document.as_json()
+    content = replace(cohort.document, mac="x").as_json()
     free = {"archive", "query", "software", "privacy", "index", "columns", "requests[].keys", "requests[].given"}
 
     def paths(value: object, path: str) -> set[str]:
@@ -148,3 +150,40 @@ def test_no_damage_is_taken_for_content(
     except CohortError:
         return
     assert cohort.document.as_json() == json.loads(LOCKFILE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["archive"].update(host="evil.example.org"),
+        lambda content: content["query"].update(max_matches=None),
+        lambda content: content["requests"][0].update(studies=[], instances=0),
+        lambda content: content["requests"][0]["keys"].update(AccessionNumber="0" * 32),
+        lambda content: content.update(requests=[*content["requests"], content["requests"][0]]),
+        lambda content: content.pop("mac"),
+    ],
+)
+def test_what_somebody_without_the_secret_has_changed_is_refused(tmp_path: Path, change: Any) -> None:
+    """Host, query and requests are under the keyed hash: a file whose other hashes were made to fit is refused too."""
+    path = tmp_path / "c.json"
+    with DemoPacs([made_study("00123")]) as pacs:
+        Mover(pacs.node).lock({"AccessionNumber": "00123"}, path, privacy="hashed", secret="0123456789abcdef")
+    assert Cohort.load(path, secret="0123456789abcdef").is_authentic
+    assert not Cohort.load(path).is_authentic
+    content = json.loads(path.read_text())
+    change(content)
+    content["hash"] = content_hash([LockedRequest.from_json(each) for each in content["requests"]])
+    content["checksum"] = _checksum(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CohortError, match="somebody without the secret"):
+        Cohort.load(path, secret="0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"format": ' * 50_000, '{"format": "dicomover cohort", "version": [[]]}']
+)
+def test_a_lockfile_of_a_kind_that_nobody_writes_is_an_error_of_ours(tmp_path: Path, text: str) -> None:
+    """However deep or odd: a sentence, and no RecursionError."""
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(CohortError):
+        Cohort.load(tmp_path / "c.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -350,3 +351,36 @@ def test_a_journal_of_before_is_taken_over_once(path: Path, privacy: dict[str, s
         journal.close()
     with Other(path) as other:
         assert other.execute("PRAGMA user_version").fetchone()[0] == 2
+
+
+@pytest.mark.parametrize("privacy", [{}, {"privacy": "hashed", "secret": SECRET}])
+@pytest.mark.parametrize("column", ["recorded", "status", "received", "seconds", "error", "failed_uids", "version"])
+@pytest.mark.parametrize("value", ["text", b"bytes", 1e300, 1 << 62])
+def test_whatever_stands_in_a_column_is_read_or_is_our_error(
+    path: Path, privacy: dict[str, str], column: str, value: object
+) -> None:
+    """SQLite keeps any type in any column; a tampered record is a sentence, never a TypeError."""
+    with Journal(path, **privacy) as journal:
+        journal.record(asked(journal), DONE, Details((), Manifest(files("1"))))
+        with Other(path) as other:
+            other.execute(f"UPDATE requests SET {column} = ?", (value,))
+            other.execute("UPDATE details SET content = ?", (value,))
+        with contextlib.suppress(JournalError):
+            (entry,) = journal.entries().values()
+            assert isinstance(entry.result.received, int | None)
+        with pytest.raises(JournalError, match="cannot be read"):
+            journal.details([asked(journal).key])
+
+
+@pytest.mark.parametrize("name", ["privacy", "salt", "check", "cipher"])
+@pytest.mark.parametrize("value", [None, "", "zz", "\u00e4\u00e4", b"\xff"])
+def test_a_journal_that_does_not_say_how_it_was_begun_is_refused(path: Path, name: str, value: object) -> None:
+    """What it says of its own secret is checked like all else."""
+    Journal(path, privacy="hashed", secret=SECRET).open().close()
+    with Other(path) as other:
+        if value is None:
+            other.execute("DELETE FROM about WHERE name = ?", (name,))
+        else:
+            other.execute("UPDATE about SET value = ? WHERE name = ?", (value, name))
+    with pytest.raises(ConfigurationError, match=r"cohort\.db"):
+        Journal(path, privacy="hashed", secret=SECRET).open()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zlib
 from pathlib import Path
 
 import pytest
 
 from dicomover.events import Arrival
-from dicomover.journal import Decision, File, FileCheck, Manifest, check_files, decide
+from dicomover.journal import Decision, Details, File, FileCheck, Manifest, check_files, decide
+from dicomover.journal.manifest import pack, unpack
 from dicomover.outcome import Status
+from dicomover.privacy import DamagedRecord
 from dicomover.summary import Result
 from journal_kit import files
 
@@ -89,3 +93,63 @@ def test_one_uid_in_two_series_is_two_instances() -> None:
     done = Result(Status.SUCCESS, 0, expected=2, received=2)
     assert decide(done, FileCheck(here)) is Decision.SKIP
     assert decide(done, FileCheck(Manifest(here.files[:1]))) is Decision.RETRY
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../victim", "P/../../victim", "/etc/passwd", "P//a.dcm", "./P/a.dcm", "", "P/", "link/victim", "P/link", "P/\0"],
+)
+def test_a_path_that_leads_elsewhere_leads_to_nothing(tmp_path: Path, path: str) -> None:
+    """What a journal says is checked: nothing outside the folder is intact, through no link, whatever its size."""
+    root = tmp_path / "in"
+    root.mkdir()
+    (manifest,) = _lay(root, "a").files
+    (tmp_path / "victim").write_bytes(b"DICMa")
+    (root / "link").symlink_to(tmp_path)
+    (root / "P" / "link").symlink_to(tmp_path / "victim")
+    seen = (tmp_path / "victim").stat()
+    tampered = Manifest((manifest._replace(path=path, size=seen.st_size, mtime_ns=seen.st_mtime_ns), manifest))
+    check = check_files(tampered, root)
+    assert check.intact.files == (manifest,)
+    (tmp_path / "reached").symlink_to(root)
+    assert check_files(Manifest((manifest,)), tmp_path / "reached").intact.files == (manifest,)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_changed_and_not_opened(tmp_path: Path) -> None:
+    """What is no file is not as it came, and nobody waits for it."""
+    manifest = _lay(tmp_path, "a")
+    (tmp_path / "P" / "a.dcm").unlink()
+    os.mkfifo(tmp_path / "P" / "a.dcm")
+    assert check_files(manifest, tmp_path).changed == manifest.files
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"path": [7]},
+        {"path": [None]},
+        {"sop": [["1"]]},
+        {"size": ["1"]},
+        {"size": [True]},
+        {"after": [1.5]},
+        {"in_series": ["0"]},
+        {"series": [1]},
+        {"identifiers": [["STUDY", "study", 1, "1", "", ""]]},
+        {"identifiers": 7},
+        {"path": []},
+        {"format": [[]]},
+    ],
+)
+def test_details_of_other_types_are_damaged(content: dict[str, object]) -> None:
+    """A value of another type than was written is our error, and never a TypeError later."""
+    whole = json.loads(zlib.decompress(pack(Details((), Manifest(files("1"))))))
+    assert unpack(zlib.compress(json.dumps(whole).encode())).manifest.count == 1
+    with pytest.raises(DamagedRecord):
+        unpack(zlib.compress(json.dumps({**whole, **content}).encode()))
+
+
+@pytest.mark.parametrize("packed", [zlib.compress(b"[" * 200_000), b"", zlib.compress(b"{}")[:-3], b"\0"])
+def test_details_that_are_no_details_are_damaged(packed: bytes) -> None:
+    """Deep, empty, cut short or no compressed content at all."""
+    with pytest.raises(DamagedRecord):
+        unpack(packed)

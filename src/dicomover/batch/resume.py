@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from dicomover.batch.work import OpenRow, SharedMove, Taken
+from dicomover.disk import Below
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
@@ -231,14 +232,14 @@ class Resumption:
 
     def _files(self, row: OpenRow, changed: Iterable[File]) -> list[File]:
         assert self._folder is not None
-        damaged = {file.sop: self._folder / file.path for file in changed}
+        damaged = {file.sop: file.path for file in changed}
         files = []
         for move in row.moves:
             arrivals = list(move.running.arrivals)
             for arrival in arrivals:
                 with contextlib.suppress(OSError):  # moved away already; the next run will notice
                     if arrival.conflict and arrival.sop_instance_uid in damaged:
-                        arrival = _swap_in(arrival, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
+                        arrival = _swap_in(arrival, self._folder, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
                     files.append(File.of(arrival, self._folder))
             if not arrivals and _has_brought(move):
                 files += self._files_of_another(row, move)
@@ -261,14 +262,13 @@ class Resumption:
         ]
 
 
-def _swap_in(arrival: Arrival, path: Path) -> Arrival:
+def _swap_in(arrival: Arrival, folder: Path, path: str) -> Arrival:
     """Give what has come anew the name of the file that was changed, which is kept beside it under another name."""
-    for number in itertools.count(1):
-        aside = path.with_name(f"{path.name}.changed-{number}")
-        if not aside.exists():
-            path.rename(aside)
-            break
-    return replace(arrival, path=arrival.path.rename(path))
+    with Below(folder) as below:
+        aside = next(name for number in itertools.count(1) if below.look(name := f"{path}.changed-{number}") is None)
+        below.rename(path, aside)
+        below.rename(arrival.path.relative_to(folder).as_posix(), path)
+    return replace(arrival, path=folder / path)
 
 
 def _has_brought(move: SharedMove) -> bool:

@@ -181,11 +181,12 @@ def lock(**given: Any) -> int:
 def verify(**given: Any) -> int:
     """Say what has changed since a cohort was locked: in the archive, or in a folder.
 
-    PEER PORT is the archive, as for the other commands; by default the one that the cohort was locked at.
+    PEER PORT is the archive, as for the other commands. It may be left out where the lockfile is read with its secret:
+    then it is the one that the cohort was locked at.
 
     \b
     Has the archive changed?
-      dicomover verify cohort.lock.json
+      dicomover verify cohort.lock.json ARCHIVE@pacs:104
     Is everything here, and as it came?
       dicomover verify cohort.lock.json --folder downloads
     """  # noqa: D301 - click wants the backspace itself

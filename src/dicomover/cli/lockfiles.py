@@ -80,6 +80,12 @@ def _choose_node(given: Arguments, cohort: Cohort) -> Node:
     if given.peer is not None:
         return given.node
     archive = cohort.archive
+    if not cohort.is_authentic:
+        secret = "" if cohort.document.privacy.get("privacy") == "plain" else ", or give --secret-file"
+        raise click.UsageError(
+            f"PEER is missing: the lockfile names {archive}, but whoever can write it can name any host, to which "
+            f"patients' numbers would go; name the archive yourself, as AET@host:port{secret}"
+        )
     return archive if given.call is None else Node(archive.host, archive.port, ae_title=given.call)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,6 +114,12 @@ class Cohort:
             return cls(document, document.requests)
         keeper = open_keeper("hashed", secret, document.privacy, name)
         assert isinstance(keeper, Hashed)
+        if not hmac.compare_digest(document.mac.encode(), document.sign(keeper).encode()):
+            raise CohortError(
+                f"{name} was changed by somebody without the secret, or written by an earlier dicomover: its keyed "
+                "hash does not fit",
+                "take an untouched copy, or lock the cohort again",
+            )
         try:
             return cls(document, tuple(reveal(request, keeper) for request in document.requests))
         except (DamagedRecord, ValueError) as error:
@@ -166,6 +173,11 @@ class Cohort:
     def is_sealed(self) -> bool:
         """Whether digests of what was received have been recorded."""
         return bool(self.document.digests)
+
+    @property
+    def is_authentic(self) -> bool:
+        """True if it was read with its secret, so that nobody without that can have changed it."""
+        return bool(self.document.mac) and self.is_readable
 
     @property
     def is_readable(self) -> bool:

@@ -22,6 +22,7 @@ from dicomover.cohort.frame import Frame
 from dicomover.disk import Share, replace_file
 from dicomover.errors import CohortError, ConfigurationError, NoSuchFileError
 from dicomover.node import Node
+from dicomover.privacy import Hashed
 from dicomover.text.face import call
 
 __all__ = ["FIELDS", "VERSION", "Document", "Field", "list_versions", "read_document", "write_document"]
@@ -79,6 +80,7 @@ FIELDS = (
     Field("digests.*.size", "number", "bytes of the data set, without the file meta information"),
     Field("digests.*.sha256", "text", "of the same bytes"),
     Field("digests.*.TransferSyntaxUID", "text", "in which they were received"),
+    Field("mac", "text", "only with `hashed`: a keyed hash of the archive, the query and the requests"),
     Field("checksum", "text", "`sha256:` and the SHA-256 of all the other fields: any edit shows"),
 )
 
@@ -98,6 +100,14 @@ class Document:
     software: Mapping[str, str]
     privacy: Mapping[str, str]
     digests: Mapping[str, Digest] = field(default_factory=dict, repr=False)
+    mac: str = ""
+
+    def sign(self, keeper: Hashed) -> str:
+        """Return the keyed hash of what nobody may change without the secret: all that is sent, and whither."""
+        content = self.as_json()
+        signed = ("archive", "query", "created", "privacy", "index", "columns", "requests")
+        text = encode_canonical([content[name] for name in signed]).decode("utf-8", "surrogatepass")
+        return keeper.digest("lockfile", text)
 
     @property
     def hash(self) -> str:
@@ -124,6 +134,8 @@ class Document:
                 uid: {"size": digest.size, "sha256": digest.sha256, "TransferSyntaxUID": digest.transfer_syntax}
                 for uid, digest in sorted(self.digests.items())
             }
+        if self.mac:
+            content["mac"] = self.mac
         content["checksum"] = _checksum(content)
         return content
 
@@ -141,6 +153,7 @@ class Document:
             content["software"],
             content["privacy"],
             {uid: Digest(each["size"], each["sha256"], each["TransferSyntaxUID"]) for uid, each in digests.items()},
+            str(content.get("mac", "")),
         )
 
 
@@ -186,7 +199,7 @@ def read_document(path: str | os.PathLike[str]) -> Document:
         content = json.loads(Path(path).read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
         raise NoSuchFileError(path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CohortError(f"{name} is no lockfile or is damaged ({error})", "lock the cohort again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CohortError(

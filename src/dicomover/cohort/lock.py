@@ -63,6 +63,7 @@ def lock_requests(
 
     known = list(lines.map(locked, zip(batch.requests, labels, rows, strict=True)))
     kept: dict[str, str] = {"privacy": privacy}
+    keeper = None
     requests = tuple(known)
     if privacy == "hashed" and secret is not None:
         keeper = Hashed(secret, _SALT)
@@ -70,7 +71,10 @@ def lock_requests(
         requests = tuple(hide(request, position, keeper) for position, request in enumerate(known))
     node = Node(archive.host, archive.port, ae_title=archive.ae_title)
     now = datetime.now(UTC).replace(microsecond=0)
-    return Cohort(Document(requests, frame, node, query, now, list_versions(), kept), tuple(known))
+    document = Document(requests, frame, node, query, now, list_versions(), kept)
+    if keeper is not None:
+        document = replace(document, mac=document.sign(keeper))
+    return Cohort(document, tuple(known))
 
 
 def write_lockfile(

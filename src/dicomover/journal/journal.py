@@ -373,9 +373,10 @@ class Journal:
             except sqlite3.Error as error:
                 found = database.unusable(self.path, error)
                 raise JournalError(found.what, found.mend) from error
-            except DamagedRecord as error:
+            except (DamagedRecord, TypeError) as error:  # a column may hold whatever somebody has put into it
+                why = error if isinstance(error, DamagedRecord) else type(error).__name__
                 raise JournalError(
-                    f"journal {str(self.path)!r} has a record that cannot be read ({error})",
+                    f"journal {str(self.path)!r} has a record that cannot be read ({why})",
                     "restore a copy of it, or keep it aside and name another file",
                 ) from error
 

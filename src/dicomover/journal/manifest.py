@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from dicomover.disk import Below
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.privacy import DamagedRecord
@@ -18,6 +19,7 @@ from dicomover.privacy import DamagedRecord
 __all__ = ["Details", "File", "FileCheck", "Manifest", "check_files", "pack", "unpack"]
 
 _FORMAT = 1
+_LONGEST = 1 << 29  # bytes of details; a million files have a fifth of that
 
 
 class File(NamedTuple):
@@ -135,6 +137,8 @@ class FileCheck:
 def check_files(manifest: Manifest, folder: str | os.PathLike[str]) -> FileCheck:
     """Look whether every file of a manifest is there, with the size and the time that it had.
 
+    A manifest is checked, not believed: a path that leads out of the folder, or through a link, leads to nothing.
+
     Parameters
     ----------
     manifest
@@ -161,15 +165,14 @@ def check_files(manifest: Manifest, folder: str | os.PathLike[str]) -> FileCheck
     intact: list[File] = []
     missing: list[File] = []
     changed: list[File] = []
-    base = os.fspath(folder)
-    for file in manifest.files:
-        try:
-            seen = os.stat(os.path.join(base, file.path))  # noqa: PTH116, PTH118 - a Path for each costs more than it
-        except (FileNotFoundError, NotADirectoryError):
-            missing.append(file)
-            continue
-        same = stat.S_ISREG(seen.st_mode) and (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
-        (intact if same else changed).append(file)
+    with Below(folder) as below:
+        for file in manifest.files:
+            seen = below.look(file.path)
+            if seen is None:
+                missing.append(file)
+                continue
+            same = stat.S_ISREG(seen.st_mode) and (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
+            (intact if same else changed).append(file)
     return FileCheck(Manifest(tuple(intact)), tuple(missing), tuple(changed))
 
 
@@ -207,18 +210,35 @@ def unpack(packed: bytes) -> Details:
         If it is not that.
     """
     try:
-        content = json.loads(zlib.decompress(packed))
+        content = json.loads(_inflate(packed))
         if content["format"] != _FORMAT:
             raise DamagedRecord(f"details of format {content['format']!r}")
         series, studies, first = content["series"], content["studies"], content["first"]
         identifiers = [Identifier(Level(level), Model(model), *uids) for level, model, *uids in content["identifiers"]]
         columns = ("path", "sop", "in_series", "in_study", "size", "after")
+        if not {type(part) for each in content["identifiers"] for part in each} <= {str}:
+            raise TypeError("an identifier of something else than texts")
         files = tuple(
-            File(path, sop, series[in_series], studies[in_study], size, first + after)
+            _file(path, sop, series[in_series], studies[in_study], size, first + after)
             for path, sop, in_series, in_study, size, after in zip(*(content[name] for name in columns), strict=True)
         )
     except DamagedRecord:
         raise
-    except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+    except (zlib.error, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DamagedRecord(f"details that cannot be read, {type(error).__name__}") from error
     return Details(tuple(identifiers), Manifest(files))
+
+
+def _inflate(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(packed, _LONGEST)
+    if not inflater.eof:
+        raise ValueError("details that are cut short, or longer than any are")
+    return content
+
+
+def _file(path: object, sop: object, series: object, study: object, size: object, mtime_ns: object) -> File:
+    texts, numbers = (path, sop, series, study), (size, mtime_ns)
+    if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("a file whose fields are of other types")
+    return File(*texts, *numbers)  # type: ignore[arg-type]

@@ -50,7 +50,10 @@ class Entry:
     @property
     def keys(self) -> dict[str, str]:
         """What it asked for by keyword; with hashed keys only UIDs can be read."""
-        return dict(json.loads(self.asked)["keys"])
+        try:
+            return {str(key): str(value) for key, value in json.loads(self.asked)["keys"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DamagedRecord(f"a request that cannot be read, {type(error).__name__}") from error
 
 
 def pack_row(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[object, ...]:
@@ -91,6 +94,9 @@ def unpack_row(row: tuple[Any, ...], keeper: Keeper) -> Entry:
         If they are not what was written.
     """
     try:
+        # SQLite keeps whatever somebody has put into a column.
+        if not all(number is None or type(number) is int for number in (row[2], *row[5:16])) or type(row[3]) is not str:
+            raise TypeError("a text where a number is due")
         result = Result(
             status=_STATUSES[row[4]],
             status_code=row[5],
@@ -101,7 +107,7 @@ def unpack_row(row: tuple[Any, ...], keeper: Keeper) -> Entry:
             bytes=row[13],
             attempts=row[14],
             started=None if row[15] is None else _EPOCH + timedelta(microseconds=row[15]),
-            seconds=row[16],
+            seconds=None if row[16] is None else float(row[16]),
             error=None if row[17] is None else keeper.open(row[17]).decode(),
             failed_uids=tuple(row[18].split("\\")) if row[18] else (),
         )
