@@ -21,6 +21,7 @@ import pytest
 
 from dicomover import ConfigurationError, Mover, Node
 from dicomover.batch import worker as worker_module
+from dicomover.batch.resume import Resumption
 from dicomover.journal import Journal, JournalError
 from dicomover.receiver import Receiver
 from dicomover.requests.parse import parse_requests
@@ -796,3 +797,24 @@ def test_what_a_journal_of_before_knows_is_believed_by_instances_only(tmp_path: 
         row = Site(pacs, tmp_path).run({"AccessionNumber": "00123"}).iloc[0]
         assert (row.status, row.received, row.completed) == ("success", 4, 1)
         assert Site(pacs, tmp_path).run({"AccessionNumber": "00123"}).status[0] == "skipped"
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_no_row_says_success_of_a_folder_that_is_gone_at_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, replaced: bool
+) -> None:
+    """Renamed or unmounted after the last image came and before the row ended: lost, nothing received, and why."""
+    record = Resumption.record
+
+    def rename(self: Resumption, *arguments: Any) -> None:
+        site.folder.rename(tmp_path / "away")
+        if replaced:
+            site.folder.mkdir()
+        record(self, *arguments)
+
+    monkeypatch.setattr(Resumption, "record", rename)
+    with site.mover(journal=tmp_path / "cohort.db") as mover:
+        site.pacs.destinations[mover.ae_title] = mover.port or 0
+        row = mover.move(batch("A")).iloc[0]
+    assert (row.status, row.received, row.bytes) == ("lost", 0, 0)
+    assert "gone or another one since the batch began" in row.error

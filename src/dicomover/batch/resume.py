@@ -79,6 +79,7 @@ class Resumption:
         self._folder = folder
         self._sync = sync
         self._recheck = recheck
+        self._place: tuple[int, int] | None = None
         self._taken: dict[str, Taken] = {}
         self._lock = threading.Lock()
 
@@ -86,6 +87,7 @@ class Resumption:
         """Open the journal."""
         if self._folder is not None:
             self._folder = self._folder.resolve()  # arrivals are named so, however the folder was
+            self._place = _place_of(self._folder)
         self._journal.open()
 
     def close(self) -> None:
@@ -208,6 +210,8 @@ class Resumption:
                     if asked is not None:
                         self._taken[asked.key] = Taken(asked, taken.skip, seen=True)
             return
+        if self._folder is not None and self._place not in (None, _place_of(self._folder)):
+            _take_back(result)
         if result.status is Status.SKIPPED:  # nothing of it was missing
             result = replace(result, status=Status.SUCCESS, error=None)
         elif result.unsent and not result.attempts:
@@ -260,6 +264,24 @@ class Resumption:
             and (not series or file.series in series)
             and (not sops or file.sop in sops)
         ]
+
+
+def _place_of(folder: Path) -> tuple[int, int] | None:
+    """Return which folder is at a path, whatever its name; None if none is."""
+    try:
+        seen = folder.stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
+def _take_back(result: Result) -> None:
+    """Let a row not say of files that they are here when their whole folder is not."""
+    why = (
+        "the folder that we receive into is gone or another one since the batch began: unmounted, renamed or removed; "
+    )
+    result.status, result.received, result.bytes = Status.LOST, 0, 0
+    result.error = "; ".join(filter(None, (result.error, f"{why}; put it back, and run it again")))
 
 
 def _swap_in(arrival: Arrival, folder: Path, path: str) -> Arrival:

@@ -172,7 +172,7 @@ class Filing:
         OSError
             If it cannot be created; `out_of_space` tells whether the disk is full.
         """
-        where, name = os.path.split(self.layout.path(self.root, values))
+        where, _, name = self.layout.path(self.root, values).rpartition(os.sep)
         folder = self._root.open(where)
         try:
             part = self._create(folder)
@@ -206,8 +206,7 @@ class Filing:
 
     def _publish(self, part: Part, final: str) -> Filed:
         folder, number = part.folder, 0
-        where, name = os.path.split(final)
-        stem, extension = os.path.splitext(name)  # noqa: PTH122
+        where, _, name = first = final.rpartition(os.sep)
         while not self._claim(part, name):
             if _same_instance(part, name):
                 part.remove()
@@ -219,6 +218,7 @@ class Filing:
                 part.remove()
                 raise AlreadyThere
             number += 1
+            stem, extension = os.path.splitext(first[2])  # noqa: PTH122
             name = f"{stem}.conflict-{number}{extension}"
         return Filed(f"{where}{os.sep}{name}", conflict=number > 0)
 
