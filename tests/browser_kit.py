@@ -204,9 +204,10 @@ class Book:
         self.page = page
         self.path = path
         page.goto(lab.url(path), timeout=PATIENCE * 1000)
-        self._wait_until_ready()
+        self.wait_until_ready()
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until its kernel answers."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE * 1000)
         self.page.wait_for_function(IS_READY, timeout=PATIENCE * 1000)
 
@@ -260,7 +261,7 @@ class Book:
     def reload(self) -> None:
         """Load the page again."""
         self.page.reload(timeout=PATIENCE * 1000)
-        self._wait_until_ready()
+        self.wait_until_ready()
 
     def close(self) -> None:
         """End its kernel and close the page."""

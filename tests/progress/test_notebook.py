@@ -119,8 +119,8 @@ def test_saved_notebook_tells_the_final_counts() -> None:
 
 
 def test_widget_while_it_runs(outputs: list[Handle]) -> None:
-    """While it runs there is one output, a widget whose words follow the state."""
-    view = NotebookView(label=lambda position: f"#{position}")
+    """What runs in the background has one output, a widget whose words follow the state."""
+    view = NotebookView(on_cancel=list, label=lambda position: f"#{position}")
     view.show(fold(State(), BatchStarted(0.0, 2)), 0.0)
     state = running("Trying <again>")
     view.show(state, 2.0)
@@ -129,7 +129,7 @@ def test_widget_while_it_runs(outputs: list[Handle]) -> None:
     assert bundle["text/plain"] == UNFINISHED
     box = widgets()[bundle[WIDGET]["model_id"]]
     head, body, fold_ = box.children
-    (top,) = head.children
+    top, _ = head.children
     assert "<strong>25 %</strong>" in top.value
     assert headline(state, 2.0) in top.value
     assert "row #0" in body.value
@@ -141,7 +141,10 @@ def test_widget_while_it_runs(outputs: list[Handle]) -> None:
 
 def test_table_of_rows_that_are_not_complete(outputs: list[Handle]) -> None:
     """The table appears with the first row, changes at most once a second, and only when there is something new."""
-    view, state = NotebookView(label=lambda position: f"#{position}"), fold(State(), BatchStarted(0.0, 100))
+    view, state = (
+        NotebookView(on_cancel=list, label=lambda position: f"#{position}"),
+        fold(State(), BatchStarted(0.0, 100)),
+    )
     view.show(state, 0.0)
     table = widgets()[outputs[0].shown[0][WIDGET]["model_id"]].children[2]
     values: list[str] = []
@@ -195,11 +198,28 @@ def test_cancel_button(outputs: list[Handle]) -> None:
 def test_without_ipywidgets(outputs: list[Handle], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ipywidgets the output itself is updated, at most twice a second."""
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    view = NotebookView()
+    hold_redrawn(NotebookView(on_cancel=list), outputs, monkeypatch)
+
+
+def test_a_cell_that_waits_has_no_widget(outputs: list[Handle], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernel would answer nobody: the output itself is updated, and says what it means if it stands still."""
+    hold_redrawn(NotebookView(), outputs, monkeypatch)
+    html = outputs[0].shown[0]["text/html"]
+    assert "As of 18:03:20. If this stands still" in html
+    assert "run the cell again, and what is here is skipped" in html
+    assert "run the cell again: what is here is skipped" in UNFINISHED
+
+
+def hold_redrawn(view: NotebookView, outputs: list[Handle], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold that a view redraws its one output, at most twice a second."""
+    clock = "18:03:20"
+    monkeypatch.setattr("dicomover.progress.notebook.time.strftime", lambda _: clock)
     for step in range(11):
         view.show(running(), step / 10)
     (output,) = outputs
-    assert [shown["text/html"] for shown in output.shown] == [running_html(running(), now) for now in (0.0, 0.5, 1.0)]
+    assert [shown["text/html"] for shown in output.shown] == [
+        running_html(running(), now, clock=clock) for now in (0.0, 0.5, 1.0)
+    ]
     assert {shown["text/plain"] for shown in output.shown} == {UNFINISHED}
     view.close(over(running()), 2.0)
     assert output.shown[-1]["text/plain"] == closing(over(running()), 2.0)
@@ -207,7 +227,7 @@ def test_without_ipywidgets(outputs: list[Handle], monkeypatch: pytest.MonkeyPat
 
 def test_widgets_that_break(outputs: list[Handle], monkeypatch: pytest.MonkeyPatch) -> None:
     """When a widget cannot be updated any more, the output is updated instead."""
-    view = NotebookView()
+    view = NotebookView(on_cancel=list)
     view.show(running(), 0.0)
 
     def fail(*_: object) -> None:

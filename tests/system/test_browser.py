@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from browser_kit import CHROMIUM, CHROMIUM_OPTIONS, KERNELS, Book, Lab, missing, skip_or_fail, wait_for
+from browser_kit import CHROMIUM, CHROMIUM_OPTIONS, KERNELS, PATIENCE, Book, Lab, missing, skip_or_fail, wait_for
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -216,6 +216,42 @@ def test_reload_while_it_runs(open_book: Open) -> None:
     final = book.wait_for_words(1, OVER, "row 2 not-found")
     assert "Cancel" not in final
     book.shoot("reloaded-while-running")
+
+
+DYING = "threading.Timer(4, lambda: os.kill(os.getpid(), 9)).start(); import os; " + MOVE
+
+
+@kernels
+def test_reload_while_a_cell_waits(open_book: Open, kernel: str) -> None:
+    """A page that is loaded again while a cell waits for its batch shows at once what was saved, and what it means."""
+    book = begun(open_book([setup(1.0), MOVE], kernel=kernel))
+    book.wait_for_words(1, "of 10 requests", "row 0")
+    book.save()
+    book.page.reload(timeout=PATIENCE * 1000)
+    book.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE * 1000)
+    said = book.wait_for_words(1, "of 10 requests", "If this stands still", "mover.last.summary()")
+    book.shoot(f"{kernel}-reloaded-while-it-waits")
+    assert "widget" not in said
+    book.command("notebook:interrupt-kernel")
+    book.wait_until_ready()
+
+
+def test_a_kernel_that_died(open_book: Open) -> None:
+    """The cell of a kernel that died says, in the page and in the file, to run it again; that run takes its place."""
+    book = begun(open_book([setup(1.0), DYING]))
+    book.wait_for_words(1, "of 10 requests", "row 0")
+    saved = book.save()["cells"][1]["outputs"][0]["data"]
+    assert set(saved) == {"text/html", "text/plain"}
+    assert "run the cell again" in "".join(saved["text/html"])
+    assert "run the cell again" in "".join(saved["text/plain"])
+    time.sleep(5)
+    book.reload()
+    book.wait_for_words(1, "of 10 requests", "run the cell again, and what is here is skipped")
+    book.shoot("kernel-died")
+    book.run(0)
+    book.wait_for_words(0, "ready")
+    book.run(1)
+    book.wait_for_words(1, "of 10 requests", "As of")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -34,9 +34,19 @@ _NARROW = 40  # characters of the names of rows that stay on one line
 _SHORT = 5  # reasons that are shown unfolded
 
 
-def running_html(state: State, now: float, label: Label = str) -> str:
-    """Return the running batch as HTML: the headline, a bar, the requests that run, and those that are not complete."""
-    parts = (top_html(state, now), body_html(state, now, label), _folded(state, label, is_open=False))
+_STANDS_STILL = (
+    "If this stands still, the page was loaded again, and mover.last.summary() knows more; "
+    "or the kernel has ended: run the cell again, and what is here is skipped."
+)
+
+
+def running_html(state: State, now: float, label: Label = str, clock: str = "") -> str:
+    """Return the running batch as HTML: the headline, a bar, the requests that run, and those that are not complete.
+
+    With the time of day it says, for who finds it later, what it means if it does not change any more.
+    """
+    still = f'<div style="{_FAINT}">{make_html(f"As of {clock}. {_STANDS_STILL}")}</div>' if clock else ""
+    parts = (top_html(state, now), body_html(state, now, label), _folded(state, label, is_open=False), still)
     return boxed("".join(parts))
 
 

@@ -1,5 +1,9 @@
 """Progress in a notebook: a live panel while it runs, static HTML and text once it is over.
 
+A widget lives by its kernel: a page that is loaded again asks the kernel for it, and one that is busy with a cell does
+not answer. So while a cell waits for its batch (`move`) it shows HTML that is drawn again and again, of which the last
+state is kept by the notebook's file; a widget, which can have a button, is for what runs in the background (`start`).
+
 What a widget shows is frozen in a saved notebook as it was when it was first displayed, and an exported page
 needs scripts from the internet to show it. So the widget is shown only while the batch runs; at the end its display
 is replaced by HTML and text that stay. Not everybody hears that:
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +39,9 @@ __all__ = ["NotebookView"]
 
 logger = logging.getLogger("dicomover.progress")
 
-UNFINISHED = "dicomover: running; the counts stand here when it is over"
+UNFINISHED = (
+    "dicomover: running when this was saved; if the kernel has ended since, run the cell again: what is here is skipped"
+)
 REDRAW_EVERY = 0.5  # seconds between two updates without widgets: each redraws the output
 TABLE_EVERY = 1.0  # seconds between two updates of the table of rows that are not complete
 
@@ -51,7 +58,7 @@ class NotebookView:
 
     Notes
     -----
-    Where ipywidgets is missing or does not work, the output itself is updated, without a button.
+    Without a button, and where ipywidgets is missing or does not work, the output itself is updated.
     """
 
     def __init__(self, *, on_cancel: Callable[[], object] | None = None, label: Label = str) -> None:
@@ -75,7 +82,7 @@ class NotebookView:
                 self._panel = None
         elif self._drawn_at is None or now - self._drawn_at >= REDRAW_EVERY:
             self._drawn_at = now
-            self._handle.update(_bundle(running_html(state, now, self._label), UNFINISHED), raw=True)
+            self._handle.update(self._running(state, now), raw=True)
 
     def close(self, state: State, now: float) -> None:
         """Put static HTML and text in the place of whatever was shown."""
@@ -112,21 +119,27 @@ class NotebookView:
             panel.close()
 
     def _open(self, state: State, now: float) -> None:
-        try:
-            self._panel = _Panel(self._on_cancel, self._label)
-            self._panel.update(state, now)
-            self._handle = _display(self._panel.bundle())
-        except Exception:
-            logger.debug("No widgets here; going on without", exc_info=True)
-            self._panel, self._drawn_at = None, now
-            self._handle = _display(_bundle(running_html(state, now, self._label), UNFINISHED))
+        if self._on_cancel is not None:
+            try:
+                self._panel = _Panel(self._on_cancel, self._label)
+                self._panel.update(state, now)
+                self._handle = _display(self._panel.bundle())
+            except Exception:
+                logger.debug("No widgets here; going on without", exc_info=True)
+                self._panel = None
+        if self._handle is None:
+            self._drawn_at = now
+            self._handle = _display(self._running(state, now))
         self._listen()
+
+    def _running(self, state: State, now: float) -> dict[str, Any]:
+        return _bundle(running_html(state, now, self._label, time.strftime("%H:%M:%S")), UNFINISHED)
 
 
 class _Panel:
-    """The widgets: what changes all the time, a table that a person may unfold meanwhile, and, if wanted, a button."""
+    """The widgets: what changes all the time, a table that a person may unfold meanwhile, and a button."""
 
-    def __init__(self, on_cancel: Callable[[], object] | None, label: Label) -> None:
+    def __init__(self, on_cancel: Callable[[], object], label: Label) -> None:
         import ipywidgets
 
         self._label = label
@@ -137,9 +150,7 @@ class _Panel:
         self._body = ipywidgets.HTML()
         self._table = ipywidgets.HTML()
         self._fold = ipywidgets.Accordion([self._table], layout={"display": "none"})
-        row: list[Any] = [self._top]
-        if on_cancel is not None:
-            row.append(self._button(on_cancel))
+        row: list[Any] = [self._top, self._button(on_cancel)]
         head = ipywidgets.HBox(row, layout={"align_items": "center"})
         self._box = ipywidgets.VBox([head, self._body, self._fold], layout={"max_width": "64em"})
         self._all: list[Any] = [*row, head, self._table, self._fold]
