@@ -14,7 +14,7 @@ from dicomover.text.cells import is_missing
 
 @pytest.mark.parametrize(
     "value",
-    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")],
+    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "s"), Decimal("NaN")],
     ids=repr,
 )
 def test_every_missing_value_of_a_table_is_missing(value: object) -> None:
