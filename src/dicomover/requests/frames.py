@@ -26,8 +26,8 @@ def column_of(values: Sequence[Any]) -> Any:
 
     Examples
     --------
-    >>> column_of([1, None]).dtype, column_of(["00123", None]).dtype, column_of([1, "a"]).dtype
-    (Int64Dtype(), <StringDtype(na_value=<NA>)>, dtype('O'))
+    >>> [str(column_of(values).dtype) for values in ([1, None], ["00123", None], [1, "a"])]
+    ['Int64', 'string', 'object']
     """
     kinds = {type(value) for value in values if value is not None}
     dtype = _DTYPES.get(next(iter(kinds)), "object") if len(kinds) == 1 else "object"
