@@ -175,7 +175,7 @@ class Node:
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """Who it is, for a journal: its name, or else AE title, host and port.
+        """Who it is for a journal, by its name, or else by AE title, host and port.
 
         Examples
         --------

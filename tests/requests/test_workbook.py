@@ -135,6 +135,7 @@ def test_merged_cells(tmp_path: Path) -> None:
     rows = [["PatientID", "AccessionNumber"], ["P1", "1"], [None, "2"], ["P2", "3"]]
     table = read_requests(saved(tmp_path, rows, merge("A2:A3")))
     assert table["PatientID"].tolist() == ["P1", "P1", "P2"]
+    assert len(read_requests(saved(tmp_path, rows[:2], merge("A2:A50")))) == 1
     for area in ("A2:B2", "A1:B1", "A2:B3"):
         with pytest.raises(RequestError, match=f"cells {area}: are merged across columns; unmerge them"):
             read_requests(saved(tmp_path, rows, merge(area)))
@@ -214,15 +215,20 @@ def test_a_broken_workbook(tmp_path: Path, at: int) -> None:
 @pytest.mark.parametrize(
     "part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "[Content_Types].xml", "xl/styles.xml"]
 )
-@pytest.mark.parametrize("content", [b"", b"<a/>", b"<a"])
+@pytest.mark.parametrize("content", [b"", b"<a/>", b"<a", None])
 def test_a_workbook_that_is_none_inside(tmp_path: Path, part: str, content: bytes) -> None:
     """Whatever stands in its parts, reading ends in a table or in a sentence."""
     path = saved(tmp_path, ROWS)
     with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()} | {part: content}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, inside in parts.items():
-            archive.writestr(name, inside)
+        parts = {name: archive.read(name) for name in archive.namelist()} | ({} if content is None else {part: content})
+        start = archive.getinfo(part).header_offset + 60
+    if content is None:  # its compressed bytes are damaged
+        raw = path.read_bytes()
+        path.write_bytes(raw[:start] + bytes(40) + raw[start + 40 :])
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, inside in parts.items():
+                archive.writestr(name, inside)
     with contextlib.suppress(RequestError):
         assert keys_of(read_requests(path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,10 @@ from dicomover.text.formulas import unguard
 
 __all__ = ["Sheet"]
 
-_BROKEN = (zipfile.BadZipFile, ParseError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, ParseError, ArithmeticError, AttributeError),
+    *(EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+)
 """What openpyxl raises for a workbook that is none inside."""
 
 
@@ -154,9 +158,9 @@ def _read(sheet: Any, computed: Any) -> Sheet:
             mend = "unmerge them, so that each cell says its own; the first row has to name the columns"
             raise NoTable(f"cells {merged.coord}", "are merged across columns", mend)
         value = grid.get(merged.min_row, {}).get(merged.min_col)
-        if value is not None:  # it stands there for each of these rows
-            for row in range(merged.min_row, merged.max_row + 1):
-                grid.setdefault(row, {})[merged.min_col] = value
+        if value is not None:  # it stands there for each of these rows that holds something
+            for row in grid.keys() & range(merged.min_row, merged.max_row + 1):
+                grid[row][merged.min_col] = value
     columns = range(min(map(min, grid.values())), max(map(max, grid.values())) + 1)
     cells = {row: [grid[row].get(column) for column in columns] for row in sorted(grid)}
     hidden = sum(row in sheet.row_dimensions and bool(sheet.row_dimensions[row].hidden) for row in list(cells)[1:])
