@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dicomover.outcome import Counters, Status
+from dicomover.text.traces import tell_trace
 
 __all__ = [
     "PLAN_COLUMNS",
@@ -23,6 +25,8 @@ __all__ = [
     "exit_code",
     "failures",
 ]
+
+logger = logging.getLogger("dicomover.mover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,14 @@ _VALUES: dict[str, Callable[[Result], object]] = {
 }
 
 
+def _cell(result: Result, name: str, dtype: Any) -> object:
+    """Return one value, or nothing where it cannot be had or shown."""
+    try:
+        return pd.Series([_VALUES[name](result)], dtype=dtype)[0]
+    except Exception:  # noqa: BLE001 - logged with its column
+        return None
+
+
 def _hexadecimal(status_code: int | None) -> str | None:
     return None if status_code is None else f"0x{status_code:04X}"
 
@@ -135,9 +147,13 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
     """
     ours = {}
     for column in SCHEMA:
-        values = list(map(_VALUES[column.name], results))
         dtype = _STATUS if column.name == "status" else column.dtype
-        ours[column.name] = pd.Series(values, index=given.index, dtype=dtype)
+        try:
+            values = pd.Series(list(map(_VALUES[column.name], results)), dtype=dtype)
+        except Exception as error:  # noqa: BLE001 - it costs one cell, and never the summary
+            logger.error("a cell of the column %s cannot be shown\n%s", column.name, tell_trace(error))
+            values = pd.Series([_cell(result, column.name, dtype) for result in results], dtype=dtype)
+        ours[column.name] = values.set_axis(given.index)
     kept = given.loc[:, [name not in SUMMARY_COLUMNS for name in given.columns]]
     return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns", sort=False)
 

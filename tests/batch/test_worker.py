@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +154,55 @@ def test_an_archive_that_hangs_up_on_our_receiver(tmp_path: Path, monkeypatch: p
     assert (row["status"], row["status_code"], row["received"]) == ("failure", "0xA702", 0)
     assert ("firewall" not in row["error"]) == comes, row["error"]
     assert ("something does reach 'MOVESCU'" in row["error"]) == comes
+
+
+FAULTS = {
+    "resolve": "dicomover.query.resolve.resolve",
+    "claim": "dicomover.batch.ledger.Ledger.claim",
+    "pace": "dicomover.policy.pace.Pace.ended",
+    "judge the exchange": "dicomover.batch.worker.judge_exchange",
+    "judge": "dicomover.batch.worker.judge_move",
+    "explain": "dicomover.batch.verdict.explain",
+    "name what is missing": "dicomover.batch.worker.Worker._name_missing",
+    "schedule": "dicomover.batch.ledger.schedule_retry",
+    "hopeless": "dicomover.batch.ledger.find_hopeless_cause",
+    "sum up": "dicomover.batch.ledger.judge_all",
+    "add what is kept": "dicomover.batch.ledger.add_kept",
+    "write down": "dicomover.batch.resume.Resumption.record",
+    "count": "dicomover.batch.arrivals.Tally.begin",
+    "wait": "dicomover.batch.arrivals.Tally.wait",
+    "fold": "dicomover.progress.fold",
+    "time": "dicomover.progress.timeline.Timeline.take",
+    "draw": "dicomover.progress.views.NullView.show",
+    "draw the end": "dicomover.progress.views.NullView.close",
+    "show": "dicomover.summary._hexadecimal",
+}
+
+
+@pytest.mark.parametrize("when", [1, 2])
+@pytest.mark.parametrize("stage", FAULTS)
+def test_a_fault_of_ours_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, when: int) -> None:
+    """Whatever breaks in us once, at any stage, ends that row at most: the others succeed, and the summary comes."""
+    calls = itertools.count(1)
+    target = FAULTS[stage]
+    whole = pkgutil.resolve_name(target)
+
+    def breaks_once(*arguments: object, **options: object) -> object:
+        if next(calls) == when:
+            raise ZeroDivisionError("a fault of ours")
+        return whole(*arguments, **options)
+
+    requests = [{"AccessionNumber": each} for each in ("ONE", "00123", "00007")]
+    with DemoPacs(STUDIES) as pacs:
+        where: dict[str, object] = {"destination": "WORKSTATION"}
+        if stage in ("count", "wait"):
+            where = {"receive": tmp_path, "port": 0}
+        with Mover(pacs.node, journal=tmp_path / "a.db", progress="none", retry="none", **where) as mover:  # type: ignore[arg-type]
+            if mover.port is not None:
+                pacs.destinations["MOVESCU"] = mover.port
+            monkeypatch.setattr(target, breaks_once)
+            summary = mover.move(requests)
+    assert next(calls) > when or stage.startswith("draw"), "it was never called"
+    assert summary.status.notna().all()
+    assert (summary.status == "success").sum() >= 2, summary[["status", "error"]].to_string()
+    assert not summary.error.astype(str).str.contains("a fault of ours|not sent").any()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -28,9 +29,12 @@ from dicomover.query.resolve import Resolution
 from dicomover.requests.parse import Batch
 from dicomover.summary import Result
 from dicomover.text.sentences import distinct
+from dicomover.text.traces import tell_trace
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["Ledger", "add_kept"]
+__all__ = ["Ledger", "add_kept", "internal_error"]
+
+logger = logging.getLogger("dicomover.mover")
 
 
 class Ledger:
@@ -155,9 +159,13 @@ class Ledger:
         `at_last` may add to a verdict that stands.
         """
         move.latest = verdict
-        if verdict.tried is None or not self._put_off(move, verdict.tried):
+        try:
+            if verdict.tried is not None and self._put_off(move, verdict.tried):
+                return
             at_last(move, verdict)
-            self._settle(move, verdict)
+        except Exception as error:  # noqa: BLE001 - the verdict stands all the same, and rows wait for it
+            logger.error("C-MOVE %d ends as it stands\n%s", move.number, tell_trace(error))
+        self._settle(move, verdict)
 
     def conclude_row(self, row: OpenRow, result: Result, tried: Tried) -> None:
         """Record what an attempt at looking up a request came to, as `conclude` does."""
@@ -290,7 +298,20 @@ class Ledger:
     def _end(self, rows: Iterable[OpenRow]) -> None:
         with contextlib.ExitStack() as stack:  # each of them ends, even if one cannot be written down
             for row in reversed(list(rows)):
-                stack.callback(self.end, row, add_kept(_sum_up(row), row.kept))
+                stack.callback(self._end_of_moves, row)
+
+    def _end_of_moves(self, row: OpenRow) -> None:
+        try:
+            result = add_kept(_sum_up(row), row.kept)
+        except Exception as error:  # noqa: BLE001 - it costs this row, and none that waits beside it
+            logger.error("request %d could not be summed up\n%s", row.request.position, tell_trace(error))
+            result = internal_error(error)
+        self.end(row, result)
+
+
+def internal_error(error: Exception) -> Result:
+    """Return what a fault of ours makes of a row."""
+    return Result(Status.FAILURE, error=f"internal error {type(error).__name__}, see the log")
 
 
 def _sum_up(row: OpenRow) -> Result:

@@ -11,7 +11,7 @@ from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
 from dicomover.batch.evidence import Evidence
-from dicomover.batch.ledger import add_kept
+from dicomover.batch.ledger import add_kept, internal_error
 from dicomover.batch.resume import Resumption, narrow_to_missing
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
@@ -112,7 +112,7 @@ class Worker:
             row.taken = None  # it cannot be written down
         except Exception as error:  # noqa: BLE001 - told without what it says
             logger.error("request %d could not be worked on\n%s", row.request.position, tell_trace(error))
-            result = Result(Status.FAILURE, error=f"internal error {type(error).__name__}, see the log")
+            result = internal_error(error)
         else:
             if not row.over:
                 self._controls.emit(RequestDeferred(time.monotonic(), row.request.position, row.due))
@@ -121,8 +121,8 @@ class Worker:
             self._ledger.give_up(row, result, again)
         except JournalError as error:  # what had to end has ended all the same
             self._controls.give_up(str(error))
-        except ReceiverError as error:
-            logger.error("request %d could not be written down: %s", row.request.position, error)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.error("request %d could not be written down\n%s", row.request.position, tell_trace(error))
 
     def _abandon_retries(self) -> None:
         try:

@@ -91,8 +91,8 @@ class Progress:
         try:
             self.state = fold(self.state, event)
             self._keep(event, self.state)
-        except Exception:
-            logger.warning("Progress lacks something that happened; the batch goes on", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.warning("Progress lacks something that happened; the batch goes on\n%s", tell_trace(error))
 
     def refresh(self) -> None:
         """Show the state, unless that was done within the last tenth of a second. Cheap: call it often."""

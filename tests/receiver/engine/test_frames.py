@@ -37,10 +37,28 @@ def test_a_refusal_comes_out_as_it_went_in(what: Refused) -> None:
     assert arrival == {"path": "a"}
 
 
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"\0\0", "ended inside a frame, after 2 bytes"),
+        (b"\0\0\0\7{}", "ended inside a frame, after 6 bytes"),
+        (b"\0\0\0\0", "ended inside a frame"),
+        (b"\xff\xff\xff\xff{}", "a frame of 4,294,967,295 bytes"),
+        (b"\0\0\0\2[]", "a list is no frame"),
+        (b"\0\0\0\2{{", "Expecting property name"),
+    ],
+)
+def test_what_is_no_frame_is_an_error(raw: bytes, why: str) -> None:
+    """A pipe that ends in the middle, a frame that is too long and one that is none are told, not taken as the end."""
+    with pytest.raises(ValueError, match=why):
+        read_frame(io.BytesIO(raw))
+    assert read_frame(io.BytesIO()) is None
+
+
 def test_an_admission_comes_out_as_it_went_in() -> None:
     """Every field of an admission survives."""
     sets = {name: frozenset({name, "1.2"}) for name in ("patient_ids", "study_uids", "series_uids", "sop_uids")}
-    admission = Admission(3, 7, **sets, patient_study_uids=frozenset({"1.9"}))
+    admission = Admission(3, **sets, patient_study_uids=frozenset({"1.9"}))
     frame = through_a_pipe(pack_admission(admission))
     assert frame is not None
     assert unpack_admission(frame) == admission

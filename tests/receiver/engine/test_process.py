@@ -217,3 +217,26 @@ def test_no_answer_is_waited_for_without_a_bound(tmp_path: Path) -> None:
             engine.answer(engine.order("nothing that it knows"), 1)
         assert time.monotonic() - begun < 5
         receiver.admit(Admission(1))  # it was the wait that ended, not the receiver
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("os.write(1, b'\\xff' * 4)", "what it says cannot be read (a frame of 4,294,967,295 bytes)"),
+        ("os.write(1, b'\\0\\0\\0\\2[]')", "what it says cannot be read (a list is no frame)"),
+        ("os.write(1, b'\\0\\0\\0\\x0e{\"events\": [7]}'[:18])", "what it says cannot be read"),
+        ("os.close(1)", "it has closed its pipe"),
+    ],
+)
+def test_a_process_that_cannot_be_understood_is_told_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, told: str
+) -> None:
+    """What is no frame, and a pipe that ends though the process lives, end the process and are named; nobody waits."""
+    code = f"import os, time; os.write(1, b''); {says}; time.sleep(60)"
+    monkeypatch.setattr("dicomover.receiver.engine.process._CODE", code)
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=print, port=0, bind="127.0.0.1", limits=HASTY)
+    begun = time.monotonic()
+    with pytest.raises(ReceiverError) as caught:
+        receiver.start()
+    assert told in caught.value.what
+    assert time.monotonic() - begun < 10

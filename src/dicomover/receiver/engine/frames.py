@@ -40,18 +40,25 @@ class Writer:
 
 
 def read_frame(stream: IO[bytes]) -> Frame | None:
-    """Return the next frame; None at the end, or if what comes is no frame."""
+    """Return the next frame; None at the end.
+
+    Raises
+    ------
+    ValueError
+        If it ends inside a frame, or what comes is none.
+    """
     head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    if not head:
         return None
-    length = _LENGTH.unpack(head)[0]
+    length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
     if length > _LONGEST:
-        return None
+        raise ValueError(f"a frame of {length:,} bytes")
     raw = stream.read(length)
-    if len(raw) < length:
-        return None
+    if not length or len(raw) < length:
+        raise ValueError(f"the pipe ended inside a frame, after {len(head) + len(raw):,} bytes")
     frame = json.loads(raw)
-    assert isinstance(frame, dict)
+    if not isinstance(frame, dict):
+        raise ValueError(f"a {type(frame).__name__} is no frame")
     return frame
 
 

@@ -272,19 +272,21 @@ class ProcessEngine:
 
     def _read(self) -> None:
         """Take what the process says until it ends."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        assert self._process is not None and self._process.stdout is not None  # noqa: PT018
+        trouble = "it has closed its pipe"
         try:
             while (frame := read_frame(self._process.stdout)) is not None:
                 self._heard = time.monotonic()
                 self._take(frame)
-        except (OSError, ValueError):
-            logger.warning("what the receiver's process says cannot be read; it will be ended")
+        except Exception as error:  # noqa: BLE001 - it is told
+            trouble = f"what it says cannot be read ({error})"
+        if self._has_ended():
+            trouble = ""  # it was cut off, and its end says more
+        else:
             self._process.kill()
-        code = self._process.wait()
-        unexpected = not self._stopping
-        if unexpected:
-            self._fail(code)
+            self._has_ended()
+        if unexpected := not self._stopping:
+            self._fail(trouble)
         with self._lock:
             self._ended = True
             waiting = list(self._replies.values())
@@ -315,12 +317,19 @@ class ProcessEngine:
 
     # --- its end
 
-    def _fail(self, code: int) -> None:
+    def _has_ended(self, seconds: float = _ENDING) -> bool:
+        """Tell whether the process is gone, in so many seconds at the latest."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
+
+    def _fail(self, trouble: str) -> None:
         """Say that the process has ended without being asked to, unless it was said already that it stands still."""
         if self.failure is not None:
             return
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        how += self._last_words()
+        code = (self._process and self._process.returncode) or 0
+        how = trouble or (f"by signal {-code}" if code < 0 else f"with exit code {code}") + self._last_words()
         if self._together is None:
             why = f"the receiver's process ended unexpectedly, {how}"
         else:
@@ -354,20 +363,15 @@ class ProcessEngine:
         daemon threads that wait for its pipes; whoever closes the receiver does not wait for that.
         """
         process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert self._orders is not None
+        assert process is not None and process.stdin is not None and self._orders is not None  # noqa: PT018
         if self.failure is None and self._orders.close(_ENDING):
             with contextlib.suppress(OSError):
                 process.stdin.close()  # the end of its orders is the end of it, if it has not ended yet
-        try:
-            process.wait(0 if self.failure else _ENDING)
-        except subprocess.TimeoutExpired:
+        if not self._has_ended(0 if self.failure else _ENDING):
             if self.failure is None:
                 logger.warning("the receiver's process did not end in time and was killed")
             process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_ENDING)
+            self._has_ended()
             self._sweep()
         # Behind its end, which ends the waits of the writer and the reader.
         self._orders.close(_ENDING)
