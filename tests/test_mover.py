@@ -26,6 +26,7 @@ from dicomover import (
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import ONCE, data_sets_in, files_in, free_port, wait_until
+from receiver_kit import certificate
 
 DTYPES = {column.name: column.dtype for column in SCHEMA}
 
@@ -558,3 +559,41 @@ def test_accept_is_for_receiving_and_is_checked_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'uncompressed'"):
         Mover(Node("127.0.0.1", 104), receive=tmp_path, accept="uncompresed")
     Mover(Node("127.0.0.1", 104), receive=tmp_path, accept=["JPEG2000Lossless", "1.2.840.10008.1.2.1"])
+
+
+@pytest.mark.parametrize(
+    ("senders", "said"),
+    [
+        ({"addresses": ["127.0.0.0/8"], "calling_ae_titles": ["DEMO"]}, ""),
+        ({"addresses": ["10.1.2.0/24"]}, "127.0.0.1 is not among the addresses that may connect"),
+        ({"calling_ae_titles": ["OTHER"]}, "its AE title 'DEMO' is not among those let in"),
+        ({"tls": True}, "no TLS connection"),
+    ],
+    ids=["let in", "address", "AE title", "TLS"],
+)
+def test_who_may_send_can_be_named(pacs: DemoPacs, tmp_path: Path, senders: dict, said: str) -> None:
+    """Those who are named send; what is refused of others is told in the row of each request."""
+    if "tls" in senders:
+        senders = {"tls": certificate(tmp_path)[0]}
+    folder = tmp_path / "in"
+    with Mover(pacs.node, receive=folder, port=0, journal=None, progress="none", retry="none", **senders) as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        summary = mover.move([{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}], associations=1)
+        findings = mover.diagnose()
+    assert set(summary["status"]) == ({"failure"} if said else {"success"}), summary["error"].tolist()
+    assert all(said in error and "firewall" not in error for error in summary["error"].dropna())
+    assert not (findings["result"] == "failed").any(), "a call of our own is no finding"
+
+
+def test_who_may_send_is_for_receiving_and_is_checked_at_once(tmp_path: Path) -> None:
+    """A sender whom nobody needs, or who cannot be meant, is an error before anything runs."""
+    node = Node("127.0.0.1", 104)
+    for senders in ({"addresses": ["10.1.2.3"]}, {"calling_ae_titles": ["A"]}, {"tls": certificate(tmp_path)[0]}):
+        with pytest.raises(ConfigurationError, match="is for receiving"):
+            Mover(node, destination="OTHER", **senders)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="names are not looked up"):
+        Mover(node, receive=tmp_path, addresses=["archive.example.org"])
+    with pytest.raises(ConfigurationError, match="calling AE title"):
+        Mover(node, receive=tmp_path, calling_ae_titles=["much too long for one"])
+    with pytest.raises(ConfigurationError, match="leave workers at 1"):
+        Mover(node, receive=tmp_path, workers=2, tls=certificate(tmp_path)[0])

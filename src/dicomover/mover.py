@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -68,6 +69,10 @@ class Mover:
         The address to listen on; every one by default, since an archive may send from another than it answers on.
     workers
         How many processes share the port when we receive, for an archive that sends on several associations at once.
+    addresses, calling_ae_titles, tls
+        Who may send when we receive: addresses and networks such as `10.1.2.0/24`, AE titles, and a context with which
+        every connection is a TLS connection; anybody by default, since an archive may send from other addresses than
+        it answers on. Those who are refused are told in the row.
     accept
         In which transfer syntaxes instances may come: `as-stored` takes the first that can be filed, Explicit VR Big
         Endian and Deflated only where nothing else is offered; `uncompressed` none with compressed pixels; a list of
@@ -138,6 +143,9 @@ class Mover:
         port: int | None = None,
         bind: str | None = None,
         workers: int = 1,
+        addresses: Collection[str] | None = None,
+        calling_ae_titles: Collection[str] | None = None,
+        tls: ssl.SSLContext | None = None,
         accept: str | Collection[str] = "as-stored",
         layout: str = DEFAULT_LAYOUT,
         level: str = "auto",
@@ -168,6 +176,9 @@ class Mover:
         for name, value, usual in (("workers", workers, 1), ("accept", accept, "as-stored")):
             if self.receive is None and value != usual:
                 raise ConfigurationError(f"{setting(name, value)} is for receiving", name_it)
+        for name, who in (("addresses", addresses), ("calling_ae_titles", calling_ae_titles), ("tls", tls)):
+            if self.receive is None and who:
+                raise ConfigurationError(f"{setting(name)} is for receiving", name_it)
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"{setting('destination', destination)} and {setting('receive')} cannot both be",
@@ -177,6 +188,8 @@ class Mover:
             check_port(port, lowest=0)
         self._port = port
         self._bind = bind
+        self._senders_named = bool(addresses)
+        self._is_open = not addresses and tls is None
         self.share = check_share(share)
         self._defaults: Options = {
             "level": level,
@@ -206,6 +219,9 @@ class Mover:
                 port=port,
                 bind=self._bind,
                 workers=workers,
+                addresses=addresses or (),
+                calling_ae_titles=calling_ae_titles or (),
+                tls=tls,
                 accept=accept,
                 layout=layout,
                 share=self.share,
@@ -401,6 +417,7 @@ class Mover:
             self._defaults.get("destination"),
             self._destination_node,
             bind=self._bind,
+            is_open=self._is_open,
         )
         number = self._session.pool.next_message_id
         try:
@@ -760,6 +777,7 @@ class Mover:
         settings = BatchSettings(
             destination=destination,
             names_missing=verify != "none",
+            senders_named=self._senders_named,
             bind=self._bind,
             fits_model=self._fits_model(requests, options),
             timeouts=options["timeouts"],

@@ -142,6 +142,9 @@ def test_an_archive_that_reached_us_is_not_asked_for_our_address(what: str) -> N
     sentence = str(said(0x0000, Counters(4, 0, 0), Situation("ME", 11112, 4, 0, **{what: value})))  # type: ignore[arg-type]
     assert sentence.startswith("the archive reports 4 moved, but")
     assert "address" not in sentence
+    if what == "strange":
+        uncounted = str(said(0x0000, Counters(), Situation("ME", 11112, 4, 0, strange=4)))
+        assert uncounted.startswith("the archive reports success, but nothing that was asked for came")
 
 
 @pytest.mark.parametrize(("code", "moved", "failed"), [(0xA702, 0, 3), (0x0000, 3, 0)])

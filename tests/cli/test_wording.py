@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -35,6 +36,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Shell:
         (["find", "-L", "PATIENT", "-S", "-k", "PatientID=1"], None, "use -P"),
         (["find", "-L", "SERIES", "-k", "Modality=CT"], None, "find at level STUDY first"),
         (["move", "--workers", "2", "-k", "PatientID=1"], None, "--workers 2 is for receiving"),
+        (["move", "--address", "10.1.2.3", "-k", "PatientID=1"], None, "--address is for receiving"),
+        (["move", "--calling-aet", "A", "-k", "PatientID=1"], None, "--calling-aet is for receiving"),
+        (["move", "--tls-key", os.devnull, "-k", "PatientID=1"], None, "--tls-ca go with --tls-cert"),
+        (["move", "--tls-cert", os.devnull, "-k", "PatientID=1"], None, "holds no certificate in PEM, or not its key"),
         (["move", "--retry", "0", "-k", "PatientID=1"], None, "--retry': 0 is not a whole number"),
         (["move", "--verify", "destination", "-k", "PatientID=1"], None, "write -aem AET@host:port"),
     ],

@@ -27,7 +27,7 @@ def test_a_stranger_is_cut_off_and_told_of_once(start: Start) -> None:
         assert run.refusals[0].why == "connection refused: 127.0.0.1 is not among the addresses that may connect"
         assert run.refusals[0].status is None
         run.receiver.stop()
-        assert 1 < len(run.refusals) <= 4
+        assert 1 < len(run.refusals) <= 5
         assert not run.arrivals
 
 
@@ -77,6 +77,26 @@ def test_reports_come_at_most_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> 
     assert not door.lets_in("10.1.3.1")
     door.report()
     assert told[2].why.startswith("connection refused: 10.1.3.1")
+
+
+def test_each_address_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive's own call is not lost among a stranger's, nor the one that comes with its next request."""
+    now = [100.0]
+    monkeypatch.setattr("dicomover.receiver.addresses.time.monotonic", lambda: now[0])
+    told: list[Refusal] = []
+    door = Doorkeeper(["10.1.2.0/24"], told.append)
+    for _ in range(100):
+        door.lets_in("10.9.9.9")
+    door.lets_in("10.1.3.1")
+    assert [refusal.peer for refusal in told] == ["10.9.9.9", "10.1.3.1"]
+    now[0] += 0.1
+    door.lets_in("10.1.3.1")
+    assert told[2].why == "connection refused: 10.1.3.1 is not among the addresses that may connect"
+    for number in range(1000):
+        door.lets_in(f"10.2.{number // 250}.{number % 250}")
+    assert len(told) < 100
+    door.report()
+    assert sum(int(t.why.split()[0].replace(",", "")) if t.why[0].isdigit() else 1 for t in told) == 1102
 
 
 def test_the_command_line_says_who_may_connect(tmp_path: Path) -> None:

@@ -155,8 +155,9 @@ def _main(status: Status, end: MoveEnd, situation: Situation) -> str:
 
 def _empty(end: MoveEnd, situation: Situation) -> str:
     claimed = end.counters.moved
-    if claimed and situation.received == 0 and (situation.foreign or situation.strange):
-        return f"the archive reports {claimed} moved, but nothing that was asked for came; ask its administrator"
+    if claimed != 0 and situation.received == 0 and (situation.foreign or situation.strange):
+        what = "success" if claimed is None else f"{claimed} moved"
+        return f"the archive reports {what}, but nothing that was asked for came; ask its administrator"
     if claimed and situation.received == 0 and (situation.refused or situation.unclear):
         return f"the archive reports {claimed} moved, but we took none of it"
     if claimed and situation.received == 0 and situation.stray:

@@ -136,7 +136,9 @@ def run_doctor(given: Arguments) -> int:
         destination, folder = _find_receiver(given)
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        mover = given.make_mover(destination=destination, receive=folder, port=given.listen, bind=given.bind)
+        mover = given.make_mover(
+            destination=destination, receive=folder, port=given.listen, bind=given.bind, **given.senders
+        )
         with contextlib.ExitStack() as open_meanwhile:
             with contextlib.suppress(ReceiverError):  # which is one of the findings
                 open_meanwhile.enter_context(mover)
@@ -196,6 +198,7 @@ def _make_mover(given: Arguments, level: str, destination: str | Node | None, fo
         receive=folder,
         port=given.listen,
         bind=given.bind,
+        **given.senders,
         level=level,
         model=given.model,
         associations=given.associations,

@@ -16,6 +16,8 @@ from dicomover.node import Node, Timeouts
 from dicomover.outcome import Verify
 
 if TYPE_CHECKING:
+    import ssl
+
     from dicomover.mover import Mover
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
@@ -70,6 +72,9 @@ class Arguments:
     accept: tuple[str, ...] = ()
     calling_aet: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
     max_associations: int = 0
     layout: str | None = None
     existing: Literal["keep", "replace", "error"] = "keep"
@@ -110,6 +115,30 @@ class Arguments:
     def accept_or_default(self) -> str | tuple[str, ...]:
         """The transfer syntaxes that are accepted; one word may stand for several."""
         return self.accept[0] if len(self.accept) == 1 else self.accept or "as-stored"
+
+    @property
+    def senders(self) -> dict[str, Any]:
+        """Who may send to us."""
+        return {"addresses": self.addresses, "calling_ae_titles": self.calling_aet, "tls": self._tls()}
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.tls_cert is None:
+            if self.tls_key is not None or self.tls_ca is not None:
+                raise click.UsageError("--tls-key and --tls-ca go with --tls-cert; name our certificate too")
+            return None
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        name = self.tls_cert
+        try:
+            context.load_cert_chain(name, self.tls_key)
+            if self.tls_ca is not None:
+                name = self.tls_ca
+                context.load_verify_locations(name)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except OSError as error:
+            raise click.UsageError(f"{name} holds no certificate in PEM, or not its key; name --tls-key") from error
+        return context
 
     @property
     def timeouts(self) -> Timeouts:

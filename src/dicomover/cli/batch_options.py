@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from dicomover.cli.options import ACCEPT, BIND, WORKERS
+from dicomover.cli.options import ACCEPT, BIND, SENDERS, WORKERS
 from dicomover.cli.types import Parsed, Worded, read_destination
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
@@ -89,6 +89,7 @@ RECEIVING = [
         help="Receive here, on this port; the archive has to know it. 0 = any free port.",
     ),
     BIND,
+    *SENDERS,
     ACCEPT,
     click.option(
         "--associations",

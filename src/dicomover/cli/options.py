@@ -26,6 +26,7 @@ __all__ = [
     "MODEL",
     "PEER",
     "PROGRESS",
+    "SENDERS",
     "SHARE",
     "TALK",
     "VERSION",
@@ -203,6 +204,52 @@ ACCEPT = click.option(
     help="In which transfer syntax: as-stored, uncompressed, or UIDs or keywords; repeat it for more, the best first.",
 )
 
+SENDERS = [
+    click.option(
+        "--calling-aet",
+        type=Parsed(check_ae_title),
+        multiple=True,
+        metavar="AET",
+        cls=Worded,
+        show_default="anybody",
+        help="Who may send; repeat it for more.",
+    ),
+    click.option(
+        "--address",
+        "addresses",
+        multiple=True,
+        metavar="NET",
+        cls=Worded,
+        show_default="any",
+        help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
+    ),
+    click.option(
+        "--tls-cert",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        help="Receive by TLS only, with this certificate (PEM).",
+    ),
+    click.option(
+        "--tls-key",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        cls=Worded,
+        show_default="in the certificate's file",
+        help="The key that belongs to it.",
+    ),
+    click.option(
+        "--tls-ca",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        cls=Worded,
+        show_default="anybody",
+        help="Let in only those whose certificate one of these authorities has signed.",
+    ),
+]
+
 EXAMINED = [
     click.option(
         "-aem",
@@ -231,6 +278,7 @@ EXAMINED = [
         help="We should receive, on this port.",
     ),
     BIND,
+    *SENDERS,
     click.option(
         "--one-image",
         is_flag=True,
@@ -248,24 +296,7 @@ LISTENING = [
         help="The port to listen on; 0 = any free port, which is told.",
     ),
     OUR_TITLE,
-    click.option(
-        "--calling-aet",
-        type=Parsed(check_ae_title),
-        multiple=True,
-        metavar="AET",
-        cls=Worded,
-        show_default="anybody",
-        help="Who may send; repeat it for more.",
-    ),
-    click.option(
-        "--address",
-        "addresses",
-        multiple=True,
-        metavar="NET",
-        cls=Worded,
-        show_default="any",
-        help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
-    ),
+    *SENDERS,
     BIND,
     ACCEPT,
     click.option(

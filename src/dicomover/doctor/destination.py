@@ -38,7 +38,8 @@ def _check_own_port(setup: Setup, port: int) -> Check:
     here = bound or address or "127.0.0.1"
     every = "" if bound else "; we listen on every address of this machine"
     try:
-        socket.create_connection((here, port), timeout=5).close()
+        if setup.is_open:  # else our own call would be one of those that are refused
+            socket.create_connection((here, port), timeout=5).close()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         found = f"no connection to {here} port {port} from this machine ({why})"

@@ -80,6 +80,8 @@ class Setup:
         Where we listen, if we receive.
     bind
         The address that we listen on; None is every one.
+    is_open
+        Whether anybody may connect to us, in plain.
     trouble
         Why we cannot listen or write although we should receive; None if we can.
     witness
@@ -93,6 +95,7 @@ class Setup:
     destination_node: Node | None = None
     port: int | None = None
     bind: str | None = None
+    is_open: bool = True
     trouble: ReceiverError | None = None
     witness: Witness = field(default_factory=Witness)
 

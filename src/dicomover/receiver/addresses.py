@@ -14,6 +14,9 @@ from dicomover.node import strip_brackets
 __all__ = ["Doorkeeper", "check_network"]
 
 _EVERY = 60.0  # seconds between two reports
+_APART = 0.05  # seconds between two of one address, which may be the archive's: what it has tried concerns a request
+_MOST_TOLD = 64  # addresses that are told of so closely
+_NOT_AMONG = "connection refused: {} is not among the addresses that may connect"
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -49,7 +52,9 @@ def check_network(text: str) -> str:
 
 
 class Doorkeeper:
-    """Lets in peers by their address, and reports the others: the first at once, then at most once a minute.
+    """Lets in peers by their address, and tells of the others: of each address at once, of very many as a number.
+
+    The log hears of the first one of an address at once, and then at most once a minute.
 
     Parameters
     ----------
@@ -65,6 +70,7 @@ class Doorkeeper:
         self._next = 0.0
         self._untold = 0
         self._last = ""
+        self._told: dict[str, float] = {}  # when each address was told of last
 
     def lets_in(self, address: str) -> bool:
         """Tell whether a peer with this address may connect; one that may not is counted."""
@@ -76,9 +82,19 @@ class Doorkeeper:
         self._untold += 1
         self._last = address
         now = time.monotonic()
+        is_new = address not in self._told
         if now >= self._next:
             self.report()
             self._next = now + _EVERY
+        elif is_new and len(self._told) < _MOST_TOLD:
+            self.report()
+        elif not is_new and now >= self._told[address] + _APART:
+            self._untold -= 1
+            self._refuse(_NOT_AMONG.format(address))
+        else:
+            return False
+        if not is_new or len(self._told) < _MOST_TOLD:
+            self._told[address] = now
         return False
 
     def report(self) -> None:
@@ -87,9 +103,12 @@ class Doorkeeper:
         if not count:
             return
         if count == 1:
-            why = f"connection refused: {self._last} is not among the addresses that may connect"
+            why = _NOT_AMONG.format(self._last)
         else:
             why = f"{count:,} connections refused, the last of {self._last}: not among the addresses that may connect"
         logger.warning("%s", why)
+        self._refuse(why)
+
+    def _refuse(self, why: str) -> None:
         mend = "add the address to addresses, if it is the archive's"
         self._tell(Refusal(time.monotonic(), why, what=Refused.CONNECTION, mend=mend, peer=self._last))

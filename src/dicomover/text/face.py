@@ -17,9 +17,11 @@ _is_shell = ContextVar("_is_shell", default=False)
 
 OPTIONS = {
     "ae_title": "-aet",
+    "addresses": "--address",
     "associations": "--associations",
     "accept": "--accept",
     "bind": "--bind",
+    "calling_ae_titles": "--calling-aet",
     "destination": "-aem",
     "invalid": "--invalid",
     "journal": "--journal",
@@ -37,6 +39,7 @@ OPTIONS = {
     "secret": "--secret-file",
     "share": "--share",
     "split": "--split",
+    "tls": "--tls-cert",
     "utilization": "--utilization",
     "verify": "--verify",
     "window": "--window",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import struct
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +23,10 @@ from receiver_kit import (
     Peer,
     Start,
     body_of,
+    certificate,
     command,
     data_set,
     is_abort,
-    need,
     pdu,
     pdv,
     raw_connection,
@@ -215,20 +213,6 @@ def test_a_store_without_a_data_set_or_another_service_is_answered(start_one: St
         assert peer.store("1.2") == 0
         peer.release()
         assert len(run.files()) == 1
-
-
-def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return contexts for both sides, with a certificate made on the spot."""
-    openssl = need("openssl")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", str(key), "-out", str(cert)]
-    subprocess.run([openssl, "req", "-x509", *kind, *files, "-days", "2", *subject], check=True, capture_output=True)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(cert, key)
-    client = ssl.create_default_context(cafile=cert)
-    return server, client
 
 
 def test_tls_with_silent_clients_beside_it(tmp_path: Path) -> None:
