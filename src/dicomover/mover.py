@@ -19,7 +19,7 @@ from dicomover.batch.job import Job, OnInterrupt
 from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.run import BatchRun
-from dicomover.batch.settings import BatchSettings, Options, Progress, check_options, make_pace
+from dicomover.batch.settings import BatchSettings, Options, Progress, check_options, check_receiving, make_pace
 from dicomover.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.lock import lock_requests, write_lockfile
@@ -70,9 +70,8 @@ class Mover:
     workers
         How many processes share the port when we receive, for an archive that sends on several associations at once.
     addresses, calling_ae_titles, tls
-        Who may send when we receive: addresses and networks such as `10.1.2.0/24`, AE titles, and a context with which
-        every connection is a TLS connection; anybody by default, since an archive may send from other addresses than
-        it answers on. Those who are refused are told in the row.
+        Who may send when we receive: addresses and networks such as `10.1.2.0/24`, AE titles, and whoever a context
+        lets make a TLS connection. Anybody by default; those who are refused are told in the row.
     accept
         In which transfer syntaxes instances may come: `as-stored` takes the first that can be filed, Explicit VR Big
         Endian and Deflated only where nothing else is offered; `uncompressed` none with compressed pixels; a list of
@@ -170,15 +169,8 @@ class Mover:
         if isinstance(destination, Node):
             destination = destination.ae_title
         self.receive = None if receive is None else Path(receive)
-        name_it = f"name a folder with {setting('receive')}"
-        if self.receive is None and (port is not None or bind is not None):
-            raise ConfigurationError(f"{setting('port')} and {setting('bind')} are for receiving", name_it)
-        for name, value, usual in (("workers", workers, 1), ("accept", accept, "as-stored")):
-            if self.receive is None and value != usual:
-                raise ConfigurationError(f"{setting(name, value)} is for receiving", name_it)
-        for name, who in (("addresses", addresses), ("calling_ae_titles", calling_ae_titles), ("tls", tls)):
-            if self.receive is None and who:
-                raise ConfigurationError(f"{setting(name)} is for receiving", name_it)
+        receiving = check_receiving(self.receive, port=port, bind=bind, workers=workers, accept=accept)
+        receiving |= check_receiving(self.receive, addresses=addresses, calling_ae_titles=calling_ae_titles, tls=tls)
         if self.receive is not None and destination not in (None, self.ae_title):
             raise ConfigurationError(
                 f"{setting('destination', destination)} and {setting('receive')} cannot both be",
@@ -186,10 +178,7 @@ class Mover:
             )
         if port is not None:
             check_port(port, lowest=0)
-        self._port = port
-        self._bind = bind
-        self._senders_named = bool(addresses)
-        self._is_open = not addresses and tls is None
+        self._receiving = receiving
         self.share = check_share(share)
         self._defaults: Options = {
             "level": level,
@@ -216,13 +205,7 @@ class Mover:
                 self.receive,
                 ae_title=self.ae_title,
                 on_event=self._session.deliver,
-                port=port,
-                bind=self._bind,
-                workers=workers,
-                addresses=addresses or (),
-                calling_ae_titles=calling_ae_titles or (),
-                tls=tls,
-                accept=accept,
+                **receiving,
                 layout=layout,
                 share=self.share,
             )
@@ -416,14 +399,14 @@ class Mover:
             self._defaults["timeouts"],
             self._defaults.get("destination"),
             self._destination_node,
-            bind=self._bind,
-            is_open=self._is_open,
+            bind=self._receiving.get("bind"),
+            is_open=not any(map(self._receiving.get, ("addresses", "tls"))),
         )
         number = self._session.pool.next_message_id
         try:
             self._session.begin_job(setup.witness)
         except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
-            return findings_table(diagnose(replace(setup, port=self._port, trouble=error), number))
+            return findings_table(diagnose(replace(setup, port=self._receiving.get("port"), trouble=error), number))
         try:
             return findings_table(diagnose(replace(setup, port=self.port), number))
         finally:
@@ -777,8 +760,8 @@ class Mover:
         settings = BatchSettings(
             destination=destination,
             names_missing=verify != "none",
-            senders_named=self._senders_named,
-            bind=self._bind,
+            senders_named=bool(self._receiving.get("addresses")),
+            bind=self._receiving.get("bind"),
             fits_model=self._fits_model(requests, options),
             timeouts=options["timeouts"],
             associations=options["associations"],

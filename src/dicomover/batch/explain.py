@@ -214,12 +214,12 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
         return f": ask the archive's administrator to add {title} with {where}"
     if code == 0xA702 and situation.foreign and situation.is_archives:
         return ": the archive sends something else than was asked for; ask its administrator"
-    if code == 0xA702 and (situation.refused or situation.unclear or situation.turned_away):
+    if code == 0xA702 and (situation.refused or situation.is_archives):
         return f": the archive does reach {situation.destination!r}"
-    if code == 0xA702 and is_reached:
+    if code == 0xA702 and (situation.is_known or end.counters.moved):
         again = "run it again; if the same instances fail each time, it cannot send them"
         return f": the archive does send to {situation.destination!r}; {again}: give its administrator the UIDs"
-    if code == 0xA702 and (situation.stray or situation.called):
+    if code == 0xA702 and (situation.stray or situation.called or situation.unclear or situation.turned_away):
         check = f"else check which address and port it has for us{_listening(situation)}"
         which = f"if it was the archive, its log says why it could not send, {check}"
         return f": something does reach {situation.destination!r}; {which}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict, get_args
+from typing import Any, TypedDict, get_args
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
@@ -16,7 +16,7 @@ from dicomover.progress import View
 from dicomover.query.resolve import Resolve
 from dicomover.text.face import advise, setting
 
-__all__ = ["BatchSettings", "Options", "Progress", "check_options", "make_pace"]
+__all__ = ["BatchSettings", "Options", "Progress", "check_options", "check_receiving", "make_pace"]
 
 Progress = str | View
 
@@ -91,6 +91,16 @@ def check_options(options: Options, destination: Node | None = None) -> None:
         )
     if not isinstance(options["timeouts"], Timeouts):
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")
+
+
+def check_receiving(folder: object, **given: Any) -> dict[str, Any]:
+    """Return what is said of how we receive; raise ConfigurationError if there is no folder to receive into."""
+    usual = {"workers": 1, "accept": "as-stored", "addresses": (), "calling_ae_titles": ()}
+    said = {name: value for name, value in given.items() if value not in (None, usual.get(name))}
+    for name, value in said.items() if folder is None else ():
+        shown = setting(name, value) if isinstance(value, int | str) else setting(name)
+        raise ConfigurationError(f"{shown} is for receiving", f"name a folder with {setting('receive')}")
+    return said
 
 
 def make_pace(options: Options) -> Pace:
