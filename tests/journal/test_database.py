@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
@@ -132,3 +133,33 @@ def test_a_schema_that_another_run_writes_meanwhile(tmp_path: Path, moment: int)
         looking.set_trace_callback(write)
         assert database.check_schema(looking, path) in (True, False)
     assert len(seen) > moment
+
+
+def test_a_file_system_without_locks_works(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a file cannot be locked a folder stands in its place, one warning says so, and two runs still exclude."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    monkeypatch.setattr("dicomover.journal.database.allows_wal", lambda path: False)
+    monkeypatch.setattr("dicomover.journal.database.BUSY_SECONDS", 0.1)
+    odd = path.with_name("a b?c#d%41.db")
+    with Journal(odd) as journal:
+        assert journal.claim(["k"])
+        journal.record(asked(journal), DONE)
+        assert len(caplog.records) == 1
+        assert "has no locks" in caplog.text
+        assert journal._connection is not None
+        with Journal(odd) as other:
+            journal._connection.execute("BEGIN EXCLUSIVE")
+            assert Path(f"{odd}.lock").exists()
+            with pytest.raises(JournalError, match="locked"):
+                other.claim(["k"])
+            journal._connection.execute("ROLLBACK")
+    assert [each.name for each in path.parent.iterdir()] == [odd.name]
+    with Journal(odd) as journal:
+        assert len(journal) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from dicomover import ConfigurationError, Status, report
 from dicomover.reporting.figures import spans, time_steps, times
-from dicomover.summary import Result, build
+from dicomover.summary import SCHEMA, Result, build
 from reporting_kit import BEGAN, NIGHT, Page, moved, table
 
 
@@ -135,3 +135,12 @@ def test_what_is_no_summary_is_refused() -> None:
     """A table without our columns is an error that names them."""
     with pytest.raises(ConfigurationError, match=r"no column 'status'.*job.summary\(\)"):
         report(pd.DataFrame({"AccessionNumber": ["1"]}))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [column.name for column in SCHEMA])
+def test_whatever_somebody_has_written_into_a_summary_is_read(name: str) -> None:
+    """A summary that was edited or damaged gives a report: what can be no status, count or time is unknown there."""
+    night = table([moved(3)])
+    for value in ("x", 1e300, -1, 1.5, True, [1], "9" * 400, b"x", {}, None):
+        assert str(report(night.assign(**{name: pd.Series([value], dtype=object, index=night.index)})))

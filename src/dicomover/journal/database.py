@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import re
+import secrets
 import sqlite3
 import sys
 import time
@@ -35,6 +38,9 @@ SCHEMA_VERSION = 2
 FORMER = "former"
 BUSY_SECONDS = 30.0
 
+logger = logging.getLogger("dicomover.journal")
+
+_NO_LOCKS = frozenset(getattr(errno, name, -1) for name in ("ENOLCK", "ENOSYS", "EINVAL", "ENOTSUP", "EOPNOTSUPP"))
 _AT_ONCE = 500  # keys in one query; older SQLites allow 999
 _MAGIC = b"SQLite format 3\0"
 _LOCAL = frozenset(
@@ -82,7 +88,11 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
             "allow writing to its folder, or name another file",
         ) from error
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        # Without locks, by a folder beside the file that only one can make: slower, and told once.
+        name = path.as_uri() + ("" if allows_wal(path) or _has_locks(path) else "?vfs=unix-dotfile")
+        connection = sqlite3.connect(
+            name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+        )
     except sqlite3.Error as error:
         raise unusable(path, error) from error
     try:
@@ -99,6 +109,36 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
         connection.close()
         raise
     return connection, is_fresh
+
+
+def _has_locks(path: Path) -> bool:
+    """Tell whether files can be locked where a journal lies; many a network file system has no such thing."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    # Another file: to close one of the journal's own would let go of every lock that this process has on it.
+    probe = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        fd = create_file(probe, "owner")
+    except OSError:
+        return True  # what is the matter is told by whoever opens the journal
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            return True
+        logger.warning(
+            "the file system of journal %r has no locks; a folder %r stands in their place: if a killed process leaves "
+            "it behind, remove it",
+            str(path),
+            f"{path.name}.lock",
+        )
+        return False
+    finally:
+        os.close(fd)
+        probe.unlink(missing_ok=True)
+    return True
 
 
 def _look(path: Path) -> None:

@@ -43,6 +43,9 @@ _TAG = re.compile(r"\(?[0-9A-Fa-f]{4},?[0-9A-Fa-f]{4}\)?")
 _ORDER = [*map(str, Status), OPEN]
 _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)  # seconds
 _MOST_STEPS = 60
+_DATE = r"[12]\d{3}-"
+_MOST = 2**53  # a count, or bytes
+_LONGEST = 1e9  # seconds
 
 
 def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
@@ -62,18 +65,26 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
     ours: dict[str, Any] = {}
     for column in SCHEMA:
         values = summary[column.name]
-        if column.dtype == "Int64":
-            ours[column.name] = pd.to_numeric(values, errors="coerce").astype("Int64")
-        elif column.dtype == "Float64":
-            ours[column.name] = pd.to_numeric(values, errors="coerce").astype("Float64")
+        if column.dtype in ("Int64", "Float64"):
+            ours[column.name] = _read_numbers(values, whole=column.dtype == "Int64")
         elif column.name == "started":
-            ours[column.name] = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+            texts = values.astype("string")
+            times = values if pd.api.types.is_datetime64_any_dtype(values) else texts.where(texts.str.match(_DATE))
+            ours[column.name] = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601")
         else:
             texts = values.astype("string")
-            ours[column.name] = texts.mask(texts == "")
+            ours[column.name] = texts.mask(texts == "" if column.name != "status" else ~texts.isin(_ORDER))
     read = summary.assign(**ours)
     read[REPEATS] = _repeats(read)
     return read
+
+
+def _read_numbers(values: pd.Series[Any], *, whole: bool) -> pd.Series[Any]:
+    """Return the numbers in a column that somebody may have edited; what can be no count or duration is unknown."""
+    numbers = pd.to_numeric(values, errors="coerce").astype("Float64")
+    odd = ~numbers.between(0, _MOST if whole else _LONGEST) | ((numbers % 1 != 0) & whole)
+    known = numbers.mask(odd.fillna(True))
+    return known.astype("Int64") if whole else known
 
 
 def _repeats(summary: pd.DataFrame) -> pd.Series[bool]:
