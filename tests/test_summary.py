@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dicomover.outcome import Counters, Status
-from dicomover.summary import SCHEMA, SUMMARY_COLUMNS, Result, build, exit_code, failures
+from dicomover.summary import SCHEMA, SUMMARY_COLUMNS, Result, build, exit_code, failures, missing, short
 from generated import summary_columns
 
 DTYPES = {
@@ -221,3 +221,30 @@ def test_failures_name_each_instance() -> None:
     none = failures([], pd.Index([]))
     assert none.dtypes.drop("request").to_dict() == table.dtypes.drop("request").to_dict()
     assert list(none.columns) == list(table.columns)
+
+
+def test_missing_is_what_is_not_complete(tmp_path) -> None:
+    """Every verdict short of complete is missing, a row that is not over too; read back from a file as well."""
+    results = [*(Result(status) for status in Status), Result()]
+    summary = build(results, given(len(results)))
+    rows = missing(summary)
+    assert set(rows["status"].dropna()) == {str(status) for status in Status if not status.complete}
+    assert rows["status"].isna().sum() == 1
+    summary.to_csv(tmp_path / "s.csv", index=False)
+    assert len(missing(pd.read_csv(tmp_path / "s.csv"))) == len(rows)
+    assert missing(summary.iloc[:0]).columns.tolist() == summary.columns.tolist()
+
+
+def test_short_has_the_key_that_tells_most() -> None:
+    """The accession number where a row has one, else its lowest UID, else the patient; and who counted what came."""
+    keys = pd.DataFrame(
+        {"PatientID": ["P", "P", "P"], "StudyInstanceUID": [pd.NA, "1.2", ""], "AccessionNumber": ["7", "", pd.NA]},
+        dtype="string",
+        index=["a", "b", "c"],
+    )
+    here = short(build([Result(Status.SUCCESS, received=3, expected=3)] * 3, keys))
+    assert here["key"].tolist() == ["7", "1.2", "P"]
+    assert here.columns.tolist() == ["key", "status", "expected", "received", "error"]
+    assert here.index.tolist() == ["a", "b", "c"]
+    third = short(build([Result(Status.SUCCESS, counters=Counters(3, 0, 0))] * 3, keys))
+    assert third["completed"].tolist() == [3, 3, 3]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dicomover.reporting import report
     from dicomover.requests.around import requests_around
     from dicomover.requests.parse import read_requests
+    from dicomover.summary import missing, short
 
 __version__ = "0.1.0"
 
@@ -75,9 +76,11 @@ _HOME = {
     "Status": "outcome",
     "Timeouts": "node",
     "Window": "policy.window",
+    "missing": "summary",
     "read_requests": "requests.parse",
     "requests_around": "requests.around",
     "report": "reporting",
+    "short": "summary",
 }
 
 __all__ = [
@@ -106,9 +109,11 @@ __all__ = [
     "Status",
     "Timeouts",
     "Window",
+    "missing",
     "read_requests",
     "report",
     "requests_around",
+    "short",
 ]
 
 logging.getLogger("dicomover").addHandler(logging.NullHandler())

@@ -112,7 +112,7 @@ class Mover:
     share
         Who may read images, journal and lockfiles: their `owner` alone, its `group`, or `all`; see `Receiver`.
     progress
-        `auto`, `notebook`, `terminal`, `log` or `none`.
+        `auto`, `notebook`, `terminal`, `log` or `none`; True is `auto`, False is `none`.
     show_keys
         Name rows by their labels and query keys wherever they are named: on the screen, and so in a saved notebook too,
         and in the report. By default a row is called by its label, if that is a number, or by its position: labels and

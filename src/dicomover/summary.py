@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dicomover.identifier import UNIQUE_KEYS
 from dicomover.outcome import Counters, Status
 from dicomover.text.traces import tell_trace
+from dicomover.text.wholetable import WholeTable
 
 __all__ = [
     "PLAN_COLUMNS",
@@ -24,6 +26,8 @@ __all__ = [
     "build",
     "exit_code",
     "failures",
+    "missing",
+    "short",
 ]
 
 logger = logging.getLogger("dicomover.mover")
@@ -203,6 +207,63 @@ def _troubled(result: Result) -> Iterator[tuple[Instance, str]]:
         yield instance, "missing"
 
 
+_COMPLETE = [str(status) for status in Status if status.complete]
+
+
+def missing(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a summary that are not complete: what to look at, and to move again.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        What `Mover.move` or `Job.summary` returned, or one read back from a file.
+
+    Returns
+    -------
+    DataFrame
+        Those rows as they are, with their labels; a row that is not over is one of them.
+
+    Examples
+    --------
+    >>> given = pd.DataFrame({"AccessionNumber": ["1", "2", "3"]})
+    >>> summary = build([Result(Status.SUCCESS), Result(Status.PARTIAL), Result(Status.SKIPPED)], given)
+    >>> missing(summary)["AccessionNumber"].tolist()
+    ['2']
+    """
+    return summary[~summary["status"].isin(_COMPLETE)]
+
+
+def short(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return what a person looks at first: the key of each row, its verdict, how much there is, and the whole sentence.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As for `missing`.
+
+    Returns
+    -------
+    DataFrame
+        `key` (of the keys that a row has, the accession number or else the lowest; it may be patient data), `status`,
+        `expected`, `received` (`completed` where a third party receives) and `error`, which is not cut off where the
+        table is shown.
+
+    Examples
+    --------
+    >>> given = pd.DataFrame({"PatientID": ["4711"], "AccessionNumber": ["00123"]})
+    >>> short(build([Result(Status.PARTIAL, expected=3, received=2, error="2 of 3 moved")], given))
+       key    status   expected  received  error
+    0  00123  partial         3         2  2 of 3 moved
+    """
+    keys = pd.Series(pd.NA, index=summary.index, dtype="string")
+    for name in ("AccessionNumber", *reversed(UNIQUE_KEYS)):
+        if name in summary.columns:
+            texts = summary[name].astype("string")
+            keys = keys.fillna(texts.mask(texts == ""))
+    came = "received" if summary["received"].notna().any() else "completed"
+    return WholeTable(summary.assign(key=keys)[["key", "status", "expected", came, "error"]])
+
+
 def exit_code(summary: pd.DataFrame) -> int:
     """Return what a shell should be told: 0 all moved, 1 some did not, 2 nothing moved.
 
@@ -212,7 +273,7 @@ def exit_code(summary: pd.DataFrame) -> int:
     >>> exit_code(build([Result(Status.SUCCESS), Result(Status.NOT_FOUND)], given))
     1
     """
-    complete = summary["status"].isin([str(status) for status in Status if status.complete])
+    complete = summary["status"].isin(_COMPLETE)
     if len(summary) and complete.all():
         return 0
     claimed = summary["completed"].fillna(0) + summary["warning"].fillna(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -11,8 +12,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from dicomover.errors import ConfigurationError
-from dicomover.events import BatchStarted
-from dicomover.progress import LogView, NotebookView, NullView, Progress, State, TerminalView, View, choose, fold
+from dicomover.events import BatchEnded, BatchStarted, RequestEnded
+from dicomover.outcome import Status
+from dicomover.progress import LogView, NotebookView, NullView, Progress, State, TerminalView, View, choose, fold, views
 from dicomover.progress.text import closing
 from progress_kit import Recorder, over, running
 
@@ -190,9 +192,42 @@ def test_own_view() -> None:
     assert choose(view) is view
 
 
-@pytest.mark.parametrize(
-    "value", [True, False, None, "tqdm", "", 1, Recorder, object()], ids=lambda value: type(value).__name__
-)
+def test_yes_and_no_are_understood() -> None:
+    """True shows progress as it fits, False shows none; neither is an error, as in other libraries."""
+    assert type(choose(True)) is type(choose("auto"))
+    assert isinstance(choose(False), NullView)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_line_of_the_terminal_is_cut_between_facts(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Whatever the terminal is as wide as, the line fits, ends with a whole fact, and the bar keeps its length."""
+    stderr = new_terminal(monkeypatch)
+    monkeypatch.setattr(views, "_columns", lambda: columns - 1)
+    view = TerminalView()
+    for now in (8.0, 10.0, 12.0):
+        view.show(running(), now)
+    drawn = [line for line in stderr.getvalue().split("\r") if "requests" in line]
+    assert max(map(len, drawn)) < columns
+    assert len({line.index("| ") for line in drawn}) == 1
+    facts = {"1/2 requests", "1 not complete", "11 moved", "1 failed"}
+    for line in drawn:
+        told = line.partition("| ")[2].rstrip().split(" · ")
+        assert all(fact in facts or re.fullmatch(r"[\d.]+( s left|/min|/s)", fact) for fact in told), told
+
+
+def test_texts_of_the_terminal_break_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long sentence goes on below, set in, and no line is wider than the terminal."""
+    stderr = new_terminal(monkeypatch)
+    monkeypatch.setattr(views, "_columns", lambda: 60)
+    why = "0xC000 (unable to process), 0 of 4 moved; run it again, and ask the archive's administrator if it stays so"
+    state = fold(fold(State(), BatchStarted(0.0, 1)), RequestEnded(1.0, 0, Status.FAILURE, why))
+    TerminalView().close(fold(state, BatchEnded(2.0)), 3.0)
+    lines = stderr.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert why in " ".join(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("value", [None, "tqdm", "", 1, Recorder, object()], ids=lambda value: type(value).__name__)
 def test_unknown_progress(value: object) -> None:
     """Anything else is an error that names the value and what may be given."""
     with pytest.raises(ConfigurationError) as caught:

@@ -229,6 +229,9 @@ class Job:
         state = "over" if self.done else "cancelling" if self.cancelled else "running" if self._begun else "not started"
         return f"<Job: {state}, {over:,} of {len(self._batch):,} request{'s' * (len(self._batch) != 1)} over>"
 
+    def _repr_html_(self) -> str | None:
+        return self.report()._repr_html_() if self._begun else None
+
     def summary(self) -> pd.DataFrame:
         """Return what is known by now, one row per request; a request that is not over has no status.
 

@@ -18,7 +18,7 @@ from dicomover.text.face import advise, setting
 
 __all__ = ["BatchSettings", "Options", "Progress", "check_options", "check_receiving", "make_pace"]
 
-Progress = str | View
+Progress = str | bool | View
 
 
 class Options(TypedDict, total=False):

@@ -43,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
     dicomover 0.1.0
     0
     """
-    from dicomover.cli.screen import Interrupts
+    from dicomover.cli.screen import Interrupts, say
     from dicomover.cli.spellings import explained
 
     with at_a_shell(), Interrupts() as interrupts:
@@ -63,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
             if isinstance(error, click.ClickException):
                 explained(error, sys.argv[1:] if args is None else args).show()
             else:
-                click.echo(f"Error: {error}", err=True)
+                say(f"Error: {error}")
             return 2
 
 
@@ -73,8 +73,10 @@ def _refused(error: OSError) -> int:
         _drop_output()
         click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
         return 1
+    from dicomover.cli.screen import say
+
     where = "" if error.filename is None else f"{error.filename}: "
-    click.echo(f"Error: {where}{error.strerror or error}", err=True)
+    say(f"Error: {where}{error.strerror or error}")
     return 2
 
 

@@ -17,7 +17,7 @@ from dicomover.progress import TerminalView, View, choose
 from dicomover.progress.text import size
 from dicomover.requests.parse import read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
-from dicomover.text.listing import facts, listing, terminal_width
+from dicomover.text.listing import facts, fit, listing, terminal_width
 
 __all__ = ["ROWS", "DemoRow", "free_folder", "run"]
 
@@ -76,8 +76,11 @@ def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
         raise click.ClickException(message) from error
     width = terminal_width()
 
+    def tell(text: str) -> None:
+        click.echo(fit(text, width))
+
     with DemoPacs(_studies(), misbehave=_MISBEHAVE) as pacs:
-        click.echo(f"A demo archive, {pacs.node}, runs on this machine with {len(pacs.studies)} studies of nobody.")
+        tell(f"A demo archive, {pacs.node}, runs on this machine with {len(pacs.studies)} studies of nobody.")
         mover = Mover(pacs.node, ae_title=AE_TITLE, receive=folder / "images", port=0, bind=bind, progress=_view())
         with mover:
             assert mover.port is not None
@@ -86,9 +89,9 @@ def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
             plan = mover.plan(requests)
             found, known = int(plan["matches"].sum()), int((plan["decision"] != "not-found").sum())
             instances = int(plan["expected"].sum())
-            click.echo(f"{table} asks for {len(requests)} accession numbers; C-FIND knows {known} of them:")
-            click.echo(f"{found} studies with {instances} instances.")
-            click.echo(f"They are moved to {mover.ae_title}, which is us, on port {mover.port}.\n")
+            tell(f"{table} asks for {len(requests)} accession numbers; C-FIND knows {known} of them:")
+            tell(f"{found} studies with {instances} instances.")
+            tell(f"They are moved to {mover.ae_title}, which is us, on port {mover.port}.\n")
             job = mover.job(requests).run(interrupt="return")
         summary = job.summary()
         write_table(summary, folder / "summary.csv")
@@ -158,10 +161,10 @@ def _report(summary: pd.DataFrame, folder: Path, width: int) -> str:
             "\nWhat the rows show",
             listing(["AccessionNumber", "status", "because"], shown, width=width),
             f"\nWhere it is\n{where}",
-            "\nThe same from your archive (the archive has to know MOVESCU, this machine and port 11112)",
+            fit("\nThe same from your archive (the archive has to know MOVESCU, this machine and port 11112)", width),
             "  dicomover echo -aet MOVESCU ARCHIVE@pacs.example.org:104",
-            "  dicomover move -aet MOVESCU -od images --port 11112 --csv cohort.csv --summary done.csv \\",
-            "      --report done.html ARCHIVE@pacs.example.org:104",
+            "  dicomover move -aet MOVESCU -od images --port 11112 --csv cohort.csv \\",
+            "      --summary done.csv --report done.html ARCHIVE@pacs.example.org:104",
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import click
 from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
+from dicomover.text.listing import fit
 from dicomover.text.traces import tell_trace
 from dicomover.text.visible import make_visible
 
@@ -32,6 +34,8 @@ _SHORT = 5.0  # seconds
 def say(text: str) -> None:
     """Write a line to the standard error, above a progress bar if there is one."""
     text, tqdm = make_visible(text, lines=True), sys.modules.get("tqdm")
+    if sys.stderr is not None and sys.stderr.isatty():
+        text = fit(text, shutil.get_terminal_size((80, 24)).columns)
     if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
         tqdm.tqdm.write(text, file=sys.stderr)
     else:
@@ -173,6 +177,7 @@ def without_pending(state: State) -> State:
         warnings=rest(state.warnings, [counters.warning for counters in running]),
         failed=rest(state.failed, [counters.failed for counters in running]),
         moves={number: replace(move, counters=Counters()) for number, move in state.moves.items()},
+        reached=0.0,
         samples=() if state.received is None else state.samples,
     )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from dicomover.errors import AssociationLost, LostBy, NodeError, ProtocolError, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
+from dicomover.text.wholetable import WholeTable
 
 __all__ = ["COLUMNS", "NOBODY", "Check", "Setup", "Witness", "describe_stranger", "findings_table"]
 
@@ -108,7 +109,7 @@ def _name_peer(refusal: Refusal) -> str:
 def findings_table(checks: list[Check]) -> pd.DataFrame:
     """Return the findings as a table: `check`, `result`, `found`, `advice`, all of dtype string."""
     rows = [(item.check, item.result, item.found, item.advice or None) for item in checks]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
+    return WholeTable(pd.DataFrame(rows, columns=list(COLUMNS)).astype("string"))
 
 
 def describe_stranger(setup: Setup, error: NodeError) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -119,6 +120,7 @@ class Progress:
 
     def _draw(self, how: Callable[[State, float], None], now: float) -> None:
         begun = time.monotonic()
+        self.state = replace(self.state, reached=self.state.fraction)
         try:
             how(self.state, now)
         except Exception as error:  # noqa: BLE001 - told without what it says

@@ -247,6 +247,8 @@ class State:
     pause, paused_until
         Why the batch waits, or waited last, because it was told to; and until when, while it does: until then nothing
         has to move.
+    reached
+        The largest part of the batch that was shown as done: no bar goes back when more turns out to be asked for.
     """
 
     started_at: float | None = None
@@ -276,6 +278,7 @@ class State:
     noted_at: float | None = None
     pause: str = ""
     paused_until: float | None = None
+    reached: float = 0.0
 
     @property
     def done(self) -> int:
@@ -310,7 +313,7 @@ class State:
         """How much of the batch is done, from 0 to 1; running requests count in parts."""
         if not self.requests:
             return 1.0 if self.ended_at is not None else 0.0
-        return min(1.0, (self.done + self._parts()) / self.requests)
+        return min(1.0, max(self.reached, (self.done + self._parts()) / self.requests))
 
     @property
     def percent(self) -> int:

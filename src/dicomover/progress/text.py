@@ -118,13 +118,12 @@ def headline(state: State, now: float) -> str:
         parts.append(f"in {duration(state.elapsed(now))}")
     elif stalled is None and not state.is_paused(now):
         parts.append(speed(state.rate(now)))
-        left = state.seconds_left(now)
-        parts.append("" if left is None else f"{duration(left)} left")
+        parts.append(_left(state, now))
     return " · ".join(part for part in parts if part)
 
 
-def brief(state: State, now: float) -> str:
-    """Return the running batch in few words for one line of a terminal, which cuts the end off: the least comes last.
+def brief(state: State, now: float, room: int = 1000) -> str:
+    """Return the running batch in few words for one line of a terminal: the least comes last, if there is room for it.
 
     Examples
     --------
@@ -133,14 +132,14 @@ def brief(state: State, now: float) -> str:
     """
     if state.started_at is None:
         return "starting"
-    stalled, left, rate = state.stalled_for(now), state.seconds_left(now), state.rate(now).instances
+    stalled, rate = state.stalled_for(now), state.rate(now).instances
     parts = [f"{state.done:,}/{count_of(state.requests, 'request')}"]
     if stalled is not None:
         parts.append(f"nothing has moved for {duration(stalled)}")
     if state.is_paused(now):
         parts.append(waiting(state, now))
-    elif left is not None:
-        parts.append(f"{duration(left)} left")
+    elif left := _left(state, now):
+        parts.append(left)
     if state.incomplete:
         parts.append(f"{state.incomplete:,} not complete")
     if state.instances is not None:
@@ -151,6 +150,8 @@ def brief(state: State, now: float) -> str:
         parts.append(f"{state.warnings:,} with a warning")
     if stalled is None and rate is not None and not state.is_paused(now):
         parts.append(speed(Rate(rate)))
+    while len(parts) > 1 and len(" · ".join(parts)) > room:
+        parts.pop()
     return " · ".join(parts)
 
 
@@ -282,6 +283,12 @@ def new_notes(state: State, seen: int) -> tuple[str, ...]:
     """Return the notes that came after the first `seen` ones, as far as they are kept."""
     fresh = state.noted - seen
     return state.notes[-fresh:] if fresh > 0 else ()
+
+
+def _left(state: State, now: float) -> str:
+    """Return the time left; empty where nothing tells, or where it is less than a word is worth."""
+    seconds = state.seconds_left(now)
+    return "" if seconds is None or seconds < 1 else f"{duration(seconds)} left"
 
 
 def _expected(state: State) -> str:

@@ -12,6 +12,7 @@ from dicomover.errors import ConfigurationError
 from dicomover.progress.labels import Label
 from dicomover.progress.state import State
 from dicomover.progress.text import brief, closing, heading, headline, new_notes, verdicts
+from dicomover.text.listing import fit
 
 __all__ = ["LogView", "NullView", "TerminalView", "View", "choose"]
 
@@ -104,13 +105,13 @@ class TerminalView:
             self._bar.close()
             self._bar = None
         if self._closing and sys.stderr is not None:
-            sys.stderr.write(f"{closing(state, now, self._label)}\n")
+            sys.stderr.write(f"{fit(closing(state, now, self._label), _columns())}\n")
             sys.stderr.flush()
 
     def _write_notes(self, state: State) -> None:
         if self._bar is not None:
             for note in new_notes(state, self._notes):
-                self._bar.write(note, file=sys.stderr)
+                self._bar.write(fit(note, _columns()), file=sys.stderr)
         self._notes = state.noted
 
 
@@ -118,29 +119,25 @@ def _new_bar(state: State, now: float) -> Any:
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]
-        """A bar whose words are ours."""
+        """A bar whose words are ours; its length does not follow them, so that it grows as what it shows does."""
 
         monitor_interval = 0  # tqdm would draw on a thread of its own
-        percent, words = f"{state.percent:3d}%", brief(state, now)
+        shown, at = state, now
 
         @property
         def format_dict(self) -> Any:
-            return {**super().format_dict, "percent": self.percent, "words": self.words}
+            columns = _columns()
+            length = max(_LEAST_BAR, columns // 5 - 5)
+            words = brief(self.shown, self.at, columns - length - len("100%|| "))
+            form = f"{{percent}}|{{bar:{length}}}| {{words}}"
+            ours = {"ncols": columns, "bar_format": form, "percent": f"{self.shown.percent:3d}%", "words": words}
+            return {**super().format_dict, **ours}
 
         def draw(self, state: State, now: float) -> None:
-            self.n, self.ncols = state.fraction, _columns()
-            self.percent, self.words = f"{state.percent:3d}%", brief(state, now)
+            self.shown, self.at, self.n = state, now, state.fraction
             self.refresh()
 
-    return Bar(
-        total=1.0,
-        initial=state.fraction,
-        file=sys.stderr,
-        leave=False,
-        ncols=_columns(),
-        nrows=20,
-        bar_format="{percent}|{bar}| {words}",
-    )
+    return Bar(total=1.0, initial=state.fraction, file=sys.stderr, leave=False, ncols=_columns(), nrows=20)
 
 
 def _columns() -> int:
@@ -152,17 +149,21 @@ def _columns() -> int:
     return (columns or 80) - 1
 
 
+_LEAST_BAR = 10  # columns
 _NAMES = ("auto", "notebook", "terminal", "log", "none")
 
 
-def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | None = None, label: Label = str) -> View:
+def choose(
+    progress: str | bool | View = "auto", *, on_cancel: Callable[[], object] | None = None, label: Label = str
+) -> View:
     """Return the view that is asked for.
 
     Parameters
     ----------
-    progress : str or View
+    progress : str, bool or View
         ``"notebook"``, ``"terminal"``, ``"log"``, ``"none"``, or a view of your own. ``"auto"`` takes the
-        notebook inside a Jupyter kernel, the terminal if stderr is one, and the log otherwise.
+        notebook inside a Jupyter kernel, the terminal if stderr is one, and the log otherwise. True is ``"auto"``,
+        False is ``"none"``.
     on_cancel : callable, optional
         What a Cancel button does. Only the notebook has a button, and only if this is given: while a cell
         runs, most frontends do not deliver the click.
@@ -183,12 +184,14 @@ def choose(progress: str | View = "auto", *, on_cancel: Callable[[], object] | N
     --------
     >>> type(choose("log")).__name__
     'LogView'
-    >>> choose(True)
+    >>> choose("loud")
     Traceback (most recent call last):
         ...
-    dicomover.errors.ConfigurationError: progress True is not a way to show progress;
+    dicomover.errors.ConfigurationError: progress 'loud' is not a way to show progress;
     give 'auto', 'notebook', 'terminal', 'log', 'none' or an object with show() and close()
     """
+    if isinstance(progress, bool):
+        progress = "auto" if progress else "none"
     if isinstance(progress, str):
         name = _guess() if progress == "auto" else progress
         if name == "notebook":

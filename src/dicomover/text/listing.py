@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dicomover.text.cells import is_missing
 from dicomover.text.visible import make_visible
 
-__all__ = ["facts", "listing", "terminal_width"]
+__all__ = ["facts", "fit", "listing", "terminal_width"]
 
 _GAP = "  "
+_LEAST = 30  # columns of what is wrapped
 
 
 def terminal_width(otherwise: int = 100) -> int:
@@ -22,6 +23,23 @@ def terminal_width(otherwise: int = 100) -> int:
     if sys.stdout is None or not sys.stdout.isatty():
         return otherwise
     return max(40, shutil.get_terminal_size((100, 24)).columns)
+
+
+def fit(text: str, width: int) -> str:
+    """Return a text whose long lines are broken between words; what goes on is set in by two columns more.
+
+    Examples
+    --------
+    >>> print(fit("Note: an archive that is busy", 20))
+    Note: an archive
+      that is busy
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        hang = " " * (len(line) - len(line.lstrip(" ")) + 2)
+        parts = textwrap.wrap(line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+        lines += parts if _columns(line) > width else [line]
+    return "\n".join(lines)
 
 
 def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "  ") -> str:
@@ -44,6 +62,8 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "
 def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = 100, indent: str = "  ") -> str:
     """Return a table in aligned columns: numbers to the right, what is unknown as `-`, the last column wrapped.
 
+    Columns stand closer where they would not fit otherwise.
+
     Examples
     --------
     >>> print(listing(["row", "status", "error"], [[0, "partial", "2 of 3 moved"], [12, "lost", None]]))
@@ -54,17 +74,19 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width:
     cells = [[_cell(value) for value in row] for row in rows]
     right = [bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(headings))]
     widths = [max(map(_columns, [heading, *(row[c] for row in cells)])) for c, heading in enumerate(headings)]
+    last = widths[-1] if right[-1] else min(widths[-1], _LEAST)
+    gap = _GAP if len(indent) + sum(widths[:-1]) + len(_GAP) * (len(widths) - 1) + last <= width else " "
     lines: list[str] = []
     for row in [list(headings), *cells]:
         padded = [_padded(text, widths[c], right[c]) for c, text in enumerate(row[:-1])]
-        lead = indent + "".join(text + _GAP for text in padded)
-        last = _padded(row[-1], widths[-1], right[-1]) if right[-1] else row[-1]
-        lines += _wrapped(last, lead, " " * _columns(lead), width)
+        lead = indent + "".join(text + gap for text in padded)
+        text = _padded(row[-1], widths[-1], right[-1]) if right[-1] else row[-1]
+        lines += _wrapped(text, lead, " " * _columns(lead), width)
     return "\n".join(lines)
 
 
 def _wrapped(text: str, lead: str, hang: str, width: int) -> list[str]:
-    room = max(30, width - _columns(lead))
+    room = max(_LEAST, width - _columns(lead))
     parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if len(text) > room else [text]
     return [(lead if n == 0 else hang) + part for n, part in enumerate(parts or [""])]
 
