@@ -75,3 +75,12 @@ def test_a_journal_that_was_sealed_in_another_way_is_told_in_a_sentence(tmp_path
         connection.execute("DELETE FROM about WHERE name = 'cipher'")
     with pytest.raises(ConfigurationError, match=r"sealed in the way of another dicomover.*; begin another file"):
         Journal(path, privacy="hashed", secret=SECRET).open()
+
+
+@pytest.mark.parametrize("value", ["4711", "CANARY-4711", "1.2.3\\CANARY", "", "1.2.3 CANARY"])
+def test_what_is_no_uid_is_hashed_whatever_column_it_stands_in(value: str) -> None:
+    """A patient's number that went astray into a column of UIDs is not kept as it is; UIDs and lists of them are."""
+    assert KEEPER.value("StudyInstanceUID", value) != value
+    for uids in ("1.2.840.113619", "1.2.3\\1.2.4"):
+        assert KEEPER.value("StudyInstanceUID", uids) == uids
+    assert KEEPER.value("PatientID", "1.2.3") != "1.2.3"

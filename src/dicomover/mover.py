@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 import pandas as pd
-from pydicom import Dataset
 
 from dicomover.batch.job import Job, OnInterrupt
 from dicomover.batch.plan import Answers, make_plan, tabulate_plan
@@ -27,6 +26,7 @@ from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.disk import Share, check_share
 from dicomover.doctor import Setup, diagnose, findings_table
 from dicomover.errors import ConfigurationError, ReceiverError
+from dicomover.identifier import Level, Model
 from dicomover.journal import Journal
 from dicomover.node import Node, NodeLike, Timeouts, check_ae_title, check_port
 from dicomover.outcome import Verify
@@ -35,10 +35,12 @@ from dicomover.policy.window import Window
 from dicomover.privacy import Privacy, check_privacy
 from dicomover.progress import choose, row_labels
 from dicomover.query.answers import answers_table, returned_keys
+from dicomover.query.drilldown import find_below, level_of_find
 from dicomover.query.resolve import Resolve, Resolver
 from dicomover.query.roots import fit_query, list_models
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
+from dicomover.requests.names import name_keys
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_query, parse_requests, parse_returned
 from dicomover.session import Session
 from dicomover.text.face import setting
@@ -307,7 +309,7 @@ class Mover:
         model: str | None = None,
         timeouts: Timeouts | None = None,
     ) -> pd.DataFrame:
-        r"""Ask what the archive has (C-FIND).
+        """Ask what the archive has (C-FIND).
 
         Parameters
         ----------
@@ -321,19 +323,18 @@ class Mover:
             Return at most so many answers.
         split
             Archives cap what they answer, some without a word. `auto` asks again in parts, by halves of a StudyDate
-            range among the keys, down to a day and then by StudyTime, where an archive refuses, hangs up, or answers a
-            number that looks like a cap. A whole number is the most that this archive answers, if you know it;
-            `none` takes what comes.
+            range among the keys and then by StudyTime, where an archive refuses, hangs up, or answers a number that
+            looks like a cap. A whole number is the most that this archive answers; `none` takes what comes.
         level, model, timeouts
-            As for the Mover; level `auto` is STUDY unless a deeper UID is among the keys.
+            As for the Mover; level `auto` is STUDY unless a deeper UID is among the keys. Of series and images asked
+            for by keys of their study, such as its AccessionNumber, the studies (100 at most) are looked up first.
 
         Returns
         -------
         DataFrame
             One row per match, each once, and one column per keyword: Int64 or Float64 where DICOM's dictionary says
             that it is one number, else text. Dates and times are text as they came, such as `20240131`; several
-            values are joined by a backslash; a sequence that was asked for is JSON. Answers that do not match the keys
-            are left out, since some archives return them.
+            values are joined by a backslash; a sequence that was asked for is JSON. What does not match is left out.
 
         Raises
         ------
@@ -354,22 +355,25 @@ class Mover:
         ...     studies = Mover(pacs.node).find({"ModalitiesInStudy": "CT"})
         >>> bool(studies.ModalitiesInStudy.str.contains("CT").all())
         True
-        >>> modalities = studies.ModalitiesInStudy.str.split("\\").explode()
-        >>> dates = pd.to_datetime(studies.StudyDate, format="%Y%m%d", errors="coerce")
         """
-        query = parse_query(keys, level=level or self._defaults["level"], model=model or self._defaults["model"])
-        columns = returned_keys(query.level, query.keys, parse_returned(returned))
+        model, keys, extra = model or self._defaults["model"], name_keys(keys), parse_returned(returned)
+        asked_level = level_of_find(keys, level or self._defaults["level"])
         check_split(split)
         with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
-            offered = list_models(line.connect().offers, to_move=False)
-            is_auto = (model or self._defaults["model"]) == "auto"
-            asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=is_auto)
 
-            def ask(part: Mapping[str, str], most: int | None) -> list[Dataset]:
-                return line.find(query.level, asked_in, part, sent, most)
+            def find(part: Mapping[str, Any], at: Level, most: int | None) -> pd.DataFrame:
+                query = parse_query(part, level=str(at), model=model)
+                columns = returned_keys(query.level, query.keys, extra if at is asked_level else [])
+                offered = list_models(line.connect().offers, to_move=False)
+                asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=model == "auto")
+                found = find_all(
+                    lambda keys, most: line.find(query.level, asked_in, keys, sent, most),
+                    query.keys, query.level, split=split, limit=most, archive=self.node,
+                )  # fmt: skip
+                return answers_table(found, columns)
 
-            answers = find_all(ask, query.keys, query.level, split=split, limit=limit, archive=self.node)
-        return answers_table(answers, columns)
+            by_patient = model != "auto" and Model.parse(model) is Model.PATIENT
+            return find_below(find, keys, asked_level, limit, with_patient=by_patient, returned=extra)
 
     @forgetting
     def diagnose(self) -> pd.DataFrame:

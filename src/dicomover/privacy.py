@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 from dicomover.attributes.attribute import attribute_of
+from dicomover.attributes.uid import is_uid
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
 from dicomover.node import Node
@@ -146,8 +147,9 @@ class Hashed:
         return Asked(self.digest(place, keys), _text(place, kept))
 
     def value(self, keyword: str, value: str) -> str:
-        """Return what is kept of a key: a UID as it is, anything else as a keyed hash."""
-        return value if _is_uid(keyword) else self.digest(keyword, value)
+        """Return what is kept of a key: a UID as it is, anything else as a keyed hash, whatever column it stands in."""
+        is_uid_key = _is_uid(keyword) and all("." in uid and is_uid(uid) for uid in value.split("\\"))
+        return value if is_uid_key else self.digest(keyword, value)
 
     def digest(self, *content: object) -> str:
         """Return the keyed hash of some content, which is the same for the same content and secret."""

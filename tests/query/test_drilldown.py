@@ -7,7 +7,8 @@ import json
 import pytest
 
 from cli_kit import Shell, peer
-from dicomover.cli import drilldown
+from dicomover import ConfigurationError, Mover, RequestError
+from dicomover.query import drilldown
 from dicomover.testing import DemoPacs, made_study
 
 
@@ -69,3 +70,25 @@ def test_find_looks_up_the_studies_of_a_find_below(run: Shell, monkeypatch: pyte
         ran = run("find", "-L", "SERIES", *asked, *peer(pacs))
         assert ran.code == 2
         assert "more than 1 studies match; narrow the keys" in ran.err
+
+
+def test_a_mover_finds_below_as_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Mover.find` at SERIES and IMAGE looks up the study by whatever key it has, however the key is written."""
+    studies = [made_study("TWO", series=2, instances=3, number=n) for n in (1, 2)]
+    with DemoPacs([*studies, made_study("ONE")]) as pacs, Mover(pacs.node) as mover:
+        series = mover.find({"0008,0050": "TWO"}, level="SERIES", returned=["StationName"])
+        assert len(series) == 4
+        assert set(series["AccessionNumber"]) == {"TWO"}
+        assert "StationName" in series.columns
+        assert len(mover.find({"AccessionNumber": "TWO"}, level="IMAGE")) == 12
+        assert len(mover.find({"AccessionNumber": "TWO"}, level="IMAGE", limit=5)) == 5
+        nothing = mover.find({"AccessionNumber": "NONE"}, level="SERIES", returned=["StationName"])
+        assert (len(nothing), set(series.columns) - {"AccessionNumber"} <= set(nothing.columns)) == (0, True)
+        assert len(mover.find({"PatientID": "DEMO-TWO"}, level="SERIES", model="patient")) == 4
+        before = len(pacs.requests)
+        with pytest.raises(RequestError, match="StudyInstanceUID"):
+            mover.find({"Modality": "CT"}, level="SERIES")
+        assert len(pacs.requests) == before
+        monkeypatch.setattr(drilldown, "MOST", 1)
+        with pytest.raises(ConfigurationError, match="more than 1 studies match; narrow the keys"):
+            mover.find({"AccessionNumber": "TWO"}, level="SERIES")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ import pandas as pd
 
 from dicomover.cli import report
 from dicomover.cli.arguments import DOWNLOADS, Arguments
-from dicomover.cli.drilldown import find_below
-from dicomover.cli.keys import keys_of, level_among, level_of_find
+from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
 from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.doctor import findings_table, move_one_image
 from dicomover.errors import ReceiverError
-from dicomover.identifier import Level
 from dicomover.mover import Mover
 from dicomover.node import Node
+from dicomover.query.drilldown import level_of_find
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 from dicomover.text.sentences import count_of
 
@@ -101,12 +99,9 @@ def run_find(given: Arguments) -> int:
         check_table_file(given.output, "--output")
         mover = given.make_mover()
 
-        def ask(part: Mapping[str, str], level: Level, most: int | None) -> pd.DataFrame:
-            return mover.find(part, level=str(level), model=given.model, limit=most, split=given.split)
-
         with name_keys(given), mover:
             asked_level = level_of_find(keys, level)
-            found = find_below(ask, keys, asked_level, given.limit, with_patient=given.patient_root)
+            found = mover.find(keys, level=str(asked_level), model=given.model, limit=given.limit, split=given.split)
         code = save_table(found, given.output, 0 if len(found) else 1, given.share)
         words = count_of(len(found), asked_level.singular, asked_level.plural)
         if len(found) == given.limit:

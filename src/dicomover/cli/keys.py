@@ -15,7 +15,7 @@ from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level
 from dicomover.requests.names import name_of
 
-__all__ = ["keys_of", "level_among", "level_of_find", "read_query_file"]
+__all__ = ["keys_of", "level_among", "read_query_file"]
 
 _LEVEL = "QueryRetrieveLevel"
 _NOTATION = "write Keyword=value, gggg,eeee=value or (gggg,eeee)=value"
@@ -109,20 +109,6 @@ def _once(keys: Sequence[_Key], option: str) -> dict[str, _Key]:
             raise click.BadParameter(message, param_hint=option)
         found[key.keyword] = key
     return found
-
-
-def level_of_find(keys: Mapping[str, str], level: str) -> Level:
-    """Return the level at which a find asks; `auto` is that of the deepest UID among the keys.
-
-    Examples
-    --------
-    >>> str(level_of_find({"StudyInstanceUID": "1.2", "SeriesInstanceUID": ""}, "auto"))
-    'SERIES'
-    """
-    if level != "auto":
-        return Level.parse(level)
-    deepest = [item for item in Level if item is not Level.PATIENT and item.unique_key in keys]
-    return deepest[-1] if deepest else Level.STUDY
 
 
 def level_among(keys: Mapping[str, str], level: str | None) -> tuple[dict[str, str], str]:

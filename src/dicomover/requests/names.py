@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from pydicom.datadict import dictionary_has_tag, keyword_dict, keyword_for_tag
 
 from dicomover.attributes.attribute import NoKey, attribute_of
+from dicomover.errors import Problem, RequestError
 from dicomover.text.face import advise
 
-__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of", "name_of"]
+__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of", "name_keys", "name_of"]
 
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
 _OURS = {
@@ -89,6 +91,20 @@ def find_nearest(name: str, keywords: Iterable[str], cutoff: float = 0.8) -> str
     by_plain = {_plain(keyword): keyword for keyword in keywords}
     found = difflib.get_close_matches(plain, by_plain, n=1, cutoff=cutoff)
     return by_plain[found[0]] if found else None
+
+
+def name_keys(keys: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return keys under the names by which we call them; one that has no name stays as it is, to be told of later."""
+    named: dict[Any, Any] = {}
+    if not isinstance(keys, Mapping):
+        raise RequestError([Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}")])
+    for key, value in keys.items():
+        try:
+            name = name_of(key)
+        except KeyError:
+            name = key
+        named[key if name in named else name] = value
+    return named
 
 
 def name_of(key: object) -> str:
