@@ -180,6 +180,18 @@ def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
         assert "the archive does know 'ME'" in str(said(0xA801, Counters(), itself))
 
 
+@pytest.mark.parametrize("is_archives", [False, True])
+def test_a_stranger_who_was_turned_away_does_not_speak_for_the_archive(is_archives: bool) -> None:
+    """Of an archive that could not send it is only said that it reaches us where it was the one whom we refused."""
+    turned_away = {(Refused.CONNECTION, "connection refused", "add the address to addresses"): 1}
+    situation = Situation("ME", 11112, 3, 0, turned_away=turned_away, is_archives=is_archives)
+    sentence = str(said(0xA702, Counters(0, 3, 0), situation))
+    assert ("the archive does reach 'ME'" in sentence) == is_archives
+    assert ("something does reach 'ME'; if it was the archive" in sentence) != is_archives
+    assert "firewall" not in sentence
+    assert "add the address to addresses" in sentence
+
+
 def test_the_offending_element_is_a_tag() -> None:
     """An OffendingElement is named by its tag."""
     assert "(0008,0050)" in str(said(0xA900, Counters(), THIRD, offending="(0008,0050)"))
