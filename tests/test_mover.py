@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from dicomover import (
     ConfigurationError,
     Mover,
     Node,
+    NodeError,
     NodeUnreachable,
     QueryRefused,
     RequestError,
@@ -25,8 +28,12 @@ from dicomover import (
 )
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.testing._elements import encode
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Message, encode_message
 from peers import ONCE, data_sets_in, files_in, free_port, wait_until
 from receiver_kit import certificate
+from wire_kit import EXPLICIT, peer, pour, response
 
 DTYPES = {column.name: column.dtype for column in SCHEMA}
 
@@ -597,3 +604,30 @@ def test_who_may_send_is_for_receiving_and_is_checked_at_once(tmp_path: Path) ->
         Mover(node, receive=tmp_path, calling_ae_titles=["much too long for one"])
     with pytest.raises(ConfigurationError, match="leave workers at 1"):
         Mover(node, receive=tmp_path, workers=2, tls=certificate(tmp_path)[0])
+
+
+@pytest.mark.parametrize("verb", ["find", "plan", "lock", "diagnose"])
+def test_answers_that_never_end_end_every_verb_at_its_limit(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A C-FIND has a total, whoever asks: an archive whose answers do not end keeps no verb."""
+    monkeypatch.chdir(tmp_path)  # where a lockfile goes
+
+    def flood(connection: Connection, message: Message) -> None:
+        data = encode({"StudyInstanceUID": "1.2.3"}, EXPLICIT)
+        pieces = encode_message(message.context_id, response(message, 0xFF00, data), data, 1 << 14)
+        pour(connection, b"".join(map(bytes, pieces)))
+
+    keys = {"AccessionNumber": "A1"}
+    with peer(flood) as node:
+        mover = Mover(node, destination="NOBODY", progress="none", timeouts=Timeouts(total=0.4))
+        begun = time.monotonic()
+        if verb == "find":
+            with pytest.raises(AssociationLost, match=r"not at its end after 0\.4 s \(the total timeout\)"):
+                mover.find(keys)
+        elif verb == "diagnose":
+            assert "failed" in mover.diagnose().result.tolist()
+        else:  # a limit of its own may come first, and answers that do not match are no reason to stop a plan
+            with contextlib.suppress(NodeError):
+                getattr(mover, verb)(keys)
+        assert time.monotonic() - begun < 15
