@@ -253,6 +253,8 @@ class Refusal:
         The address that it came from.
     originator_ae_title, originator_message_id
         Which C-MOVE the instance belongs to, if the peer says so.
+    count
+        How many like it: of very many that nothing ties to a request one is told, with their number.
     """
 
     at: float
@@ -266,3 +268,4 @@ class Refusal:
     peer: str = ""
     originator_ae_title: str = ""
     originator_message_id: int | None = None
+    count: int = 1

@@ -224,12 +224,12 @@ class Tally:
                 continue
             move.is_called |= self._is_archives(refusal)
             if is_covered and not is_certain and status == _NOT_AUTHORISED:
-                move.foreign += 1
+                move.foreign += refusal.count
                 continue
             if is_covered:
-                move.refuse(status, is_certain=bool(is_certain))
+                move.refuse(status, refusal.count, is_certain=bool(is_certain))
             else:
-                (move.stray if is_stray else move.unclear)[status] += 1
+                (move.stray if is_stray else move.unclear)[status] += refusal.count
             move.reasons.setdefault(status, refusal.why)
 
     def _is_archives(self, refusal: Refusal) -> bool:
@@ -246,7 +246,7 @@ class Tally:
         move.is_called |= refusal.what is not Refused.EVERYTHING and self._is_archives(refusal)
         kind = (refusal.what, refusal.why, refusal.mend)
         if refusal.what is not Refused.EVERYTHING and (kind in move.turned_away or len(move.turned_away) < _MOST_KINDS):
-            move.turned_away[kind] += 1
+            move.turned_away[kind] += refusal.count
 
     def last_sign(self, move: RunningMove) -> float:
         """Return the `time.monotonic()` at which something last came for a move.

@@ -237,10 +237,10 @@ class RunningMove:
         self._strange += len(doubtful) - len(certain)
         return [arrival for arrival in certain if self.take(arrival)]
 
-    def refuse(self, status: int, *, is_certain: bool) -> None:
+    def refuse(self, status: int, count: int, *, is_certain: bool) -> None:
         """Note what we refused of it: by its UIDs, or only as its Move Originator says."""
-        self.refused[status] += 1
-        self._refused += is_certain
+        self.refused[status] += count
+        self._refused += count if is_certain else 0
 
     def end(self) -> None:
         """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""

@@ -149,7 +149,7 @@ class Senders:
 
     def _count(self, event: Arrival | Refusal) -> None:
         if isinstance(event, Refusal) and event.status is None:
-            self._rejected += event.what is Refused.ASSOCIATION
+            self._rejected += event.count if event.what is Refused.ASSOCIATION else 0
             return
         title = event.calling_ae_title
         self._titles.add(title)
@@ -157,7 +157,7 @@ class Senders:
         sender.last = max(sender.last, event.at)
         for count in (sender, self._all):
             if isinstance(event, Refusal):
-                count.refused += 1
+                count.refused += event.count
             else:
                 count.instances += 1
                 count.bytes += event.size

@@ -100,6 +100,7 @@ class IncomingAssociation:
         self.caller = Caller("", peer.rpartition(":")[0])
         self._sock = sock
         self._host = host
+        self._log = host.storage.notices.log
         self._tls = tls
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
@@ -138,12 +139,13 @@ class IncomingAssociation:
         except _Over:
             pass
         except Broken as error:
-            logger.warning("aborted the association with %s: %s", self.peer, error)
+            self._log(logging.WARNING, "aborted the association with %s: %s", self.peer, error)
             # Told before the abort: who sees the abort may ask for the reason at once.
             self._host.tell_refusal(error.what, self.caller, str(error), error.mend)
             self._abort(2, error.reason)
         except OSError as error:
-            logger.info("the connection with %s broke: %s", self.peer, error.strerror or type(error).__name__)
+            why = error.strerror or type(error).__name__
+            self._log(logging.INFO, "the connection with %s broke: %s", self.peer, why)
         except Exception as error:  # noqa: BLE001 - told without what it says
             logger.error("aborted the association with %s after an error of ours\n%s", self.peer, tell_trace(error))
             self._abort(2, 0)
@@ -200,13 +202,13 @@ class IncomingAssociation:
         self._dialogue = Dialogue(self._host.storage, self.caller, syntaxes, self._send, self._heed, self.peer)
         log_contexts(logger, f"accepted an association of {self.peer}", request.contexts, accepted)
         if len(syntaxes) < len(request.contexts) and (why := explain_refused(request.contexts, accepted)):
-            logger.warning("refused presentation contexts of %s: %s", self.peer, why)
+            self._log(logging.WARNING, "refused presentation contexts of %s: %s", self.peer, why)
             self._host.tell_refusal(Refused.CONTEXT, self.caller, why, _OTHER_SYNTAX)
         self._send(encode_accept(request, accepted, settings.max_pdu))
         return bytes(received[wanted:])
 
     def _reject(self, rejection: Rejection) -> NoReturn:
-        logger.warning("rejected an association of %s: %s", self.peer, rejection.why)
+        self._log(logging.WARNING, "rejected an association of %s: %s", self.peer, rejection.why)
         self._host.tell_refusal(Refused.ASSOCIATION, self.caller, rejection.why, rejection.mend)
         self._send(encode_reject(*rejection[:3]))
         self._linger()
@@ -315,24 +317,24 @@ class IncomingAssociation:
             self._send(struct.pack(">BxLxxxx", RELEASE_RP, 4))
             self._linger()
         elif self.busy:
-            logger.info("%s aborted in the middle of a message", self.peer)
+            self._log(logging.INFO, "%s aborted in the middle of a message", self.peer)
         raise _Over
 
     def _cut_off(self) -> None:
         """Say why the connection ends without the peer's farewell."""
         if self.displaced:
-            logger.info("ended the association with %s to make room: it had brought nothing", self.peer)
+            self._log(logging.INFO, "ended the association with %s to make room: it had brought nothing", self.peer)
             self._host.tell_refusal(Refused.ASSOCIATION, self.caller, _DISPLACED, _MORE_ROOM)
             self._abort(2, 0)
         elif self.ending or self.cut:
             if not self.ending:
-                logger.warning("%s kept us waiting for too long; the association was aborted", self.peer)
+                self._log(logging.WARNING, "%s kept us waiting for too long; the association was aborted", self.peer)
                 if self.busy:
                     why = f"nothing came for {self._limits.pdu:g} s in the middle of a message"
                     self._host.tell_refusal(Refused.ASSOCIATION, self.caller, why, "look at the network in between")
             self._abort(2, 0)
         else:
-            logger.info("%s closed the connection without releasing the association", self.peer)
+            self._log(logging.INFO, "%s closed the connection without releasing the association", self.peer)
 
     def _abort(self, source: int, reason: int) -> None:
         self._dialogue.abandon()

@@ -5,7 +5,6 @@ Whoever calls makes us hold something, so what is held is bounded for one data s
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from dicomover.dicomfile import (
@@ -26,8 +25,6 @@ __all__ = ["HeadRoom", "HeldHead", "NoRoom"]
 _USUAL_BEGINNING = b"\x08\0"
 _CAP = 4 << 20  # bytes held of one data set
 _TOGETHER = 16 << 20  # of all, in this process
-
-logger = logging.getLogger("dicomover.receiver")
 
 
 class NoRoom(Exception):
@@ -85,7 +82,6 @@ class HeldHead:
             surplus = measure_file_meta(data)
             self._proper = surplus is not None or last
             if surplus:
-                logger.info("left out %d bytes of file meta information before a data set", surplus)
                 data = held = self._held = bytearray(data[surplus:])
         if self._proper and self.head.feed(data, len(data), last):
             return data

@@ -177,6 +177,7 @@ class Service:
             association.end(hard=True)
         self._join(limits.closing)
         self._door.report()
+        self.storage.notices.flush(ending=True)
         self.storage.filing.close()
         if self._current():
             logger.warning("%d connections did not end in time", len(self._current()))
@@ -207,7 +208,8 @@ class Service:
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
-        self._tell(Refusal(time.monotonic(), why, None, caller.ae_title, what=what, mend=mend, peer=caller.host))
+        refusal = Refusal(time.monotonic(), why, None, caller.ae_title, what=what, mend=mend, peer=caller.host)
+        self.storage.notices.tell(refusal)
 
     # --- connections
 
@@ -218,17 +220,18 @@ class Service:
     def _accept_all(self) -> None:
         assert self._listener is not None
         assert self._waker is not None
-        reported = self.last_activity, self.last_call
+        notices, reported = self.storage.notices, (self.last_activity, self.last_call)
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._waker.receiving, selectors.EVENT_READ)
             while not self._stopping:
-                for key, _ in selector.select(_TICK if self._associations else None):
+                for key, _ in selector.select(_TICK if self._associations or notices.owes else None):
                     if key.fileobj is self._listener:
                         self._accept()
                     else:
                         self._waker.drain()
                 self._enforce(time.monotonic())
+                notices.flush()
                 signs = self.last_activity, self.last_call
                 if self._beat is not None and signs != reported:
                     reported = signs
@@ -242,7 +245,7 @@ class Service:
             sock, address = self._listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                logger.warning("no connection can be accepted (%s)", error.strerror)
+                self.storage.notices.log(logging.WARNING, "no connection can be accepted (%s)", error.strerror)
                 self._drop_one(1)
                 time.sleep(0.05)
             return
@@ -260,7 +263,7 @@ class Service:
         try:
             thread.start()
         except RuntimeError:  # no more threads
-            logger.warning("no thread can be started for %s", peer)
+            self.storage.notices.log(logging.WARNING, "no thread can be started for %s", peer)
             sock.close()
             with self._lock:
                 del self._associations[association]

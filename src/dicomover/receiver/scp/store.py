@@ -23,6 +23,7 @@ from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
 from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
+from dicomover.receiver.scp.notices import Notices
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
 
@@ -50,6 +51,7 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+_LONGEST_TITLE = 16
 _FULL_AGAIN = 600.0  # seconds in which a full disk is no news
 _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
     0x00020010,
@@ -70,8 +72,6 @@ _MENDS = {
     DOES_NOT_MATCH: _BROKEN,
     CANNOT_UNDERSTAND: _BROKEN,
 }
-
-logger = logging.getLogger("dicomover.receiver")
 
 Fields = dict[str, Any]
 """The fields of an `Arrival`, with its path as text."""
@@ -99,6 +99,7 @@ class Storage:
         self.head_room = HeadRoom()
         self.admissions = admissions
         self.tell = tell
+        self.notices = Notices(tell)
         tags = tags_by_keyword()
         self.accept = parse_accept(settings.accept)
         self.keywords = {keyword: tags[keyword] for keyword in filing.layout.keywords}
@@ -186,13 +187,17 @@ class IncomingInstance:
         except HeadError as error:
             self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}")
         except NoRoom:
-            self._refuse(OUT_OF_RESOURCES, "too many data sets with a long head came at the same time")
+            why = "too many data sets with a long head came at the same time"
+            self._refuse(OUT_OF_RESOURCES, why, "let the archive send fewer at a time")
 
     def _take_head(self, piece: memoryview, last: bool) -> None:
         data = self._head.take(piece, last)
         if data is None:
             return
-        self.size, head = len(data), self._head.head
+        surplus, self.size, head = self.size - len(data), len(data), self._head.head
+        if surplus:
+            text = "left out %d bytes of file meta information before a data set"
+            self._storage.notices.log(logging.INFO, text, surplus)
         if not self.size:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
         elif self._is_let_in(head):
@@ -309,9 +314,10 @@ class IncomingInstance:
 
     def _originator(self) -> dict[str, Any]:
         """Return which C-MOVE the instance belongs to, if the peer says so."""
+        title = str(self._command.get("MoveOriginatorApplicationEntityTitle", ""))
         message_id = self._command.get("MoveOriginatorMessageID")
         return {
-            "originator_ae_title": str(self._command.get("MoveOriginatorApplicationEntityTitle", "")),
+            "originator_ae_title": title if len(title) <= _LONGEST_TITLE else "",
             "originator_message_id": message_id if isinstance(message_id, int) else None,
         }
 
@@ -331,31 +337,26 @@ class IncomingInstance:
         else:
             self._refuse(PROCESSING_FAILURE, f"the file cannot be written ({error.strerror})")
 
-    def _refuse(self, status: int, why: str) -> None:
+    def _refuse(self, status: int, why: str, mend: str = "") -> None:
         """Answer with this status when the message is complete, and tell why; half a file is gone at once."""
         self.abandon()
         self.status = status
         sop_instance = str(self._command.get("AffectedSOPInstanceUID", ""))[:64]
-        logger.log(
-            logging.WARNING if self._storage.is_news(status) else logging.INFO,
-            "refused instance %r with 0x%04X: %s",
-            sop_instance,
-            status,
+        level = logging.WARNING if self._storage.is_news(status) else logging.INFO
+        self._storage.notices.log(level, f"refused instance %r with 0x{status:04X}: %s", sop_instance, why)
+        refusal = Refusal(
+            time.monotonic(),
             why,
+            status,
+            self._caller.ae_title,
+            sop_instance,
+            _uid(self._head.head, _STUDY)[:64],
+            mend=mend or _MENDS.get(status, ""),
+            peer=self._caller.host,
+            **self._originator(),
         )
-        self._storage.tell(
-            Refusal(
-                time.monotonic(),
-                why,
-                status,
-                self._caller.ae_title,
-                sop_instance,
-                _uid(self._head.head, _STUDY)[:64],
-                mend=_MENDS.get(status, ""),
-                peer=self._caller.host,
-                **self._originator(),
-            )
-        )
+        # What was asked for is told one by one, whatever else comes: it is missing somewhere.
+        (self._storage.tell if self.admitted else self._storage.notices.tell)(refusal)
 
 
 def _uid(head: Head, tag: int) -> str:
