@@ -123,6 +123,10 @@ class Host:
         """Let it stay."""
         association.proven = True
 
+    def give_way(self, seconds: float) -> None:
+        """Sleep not."""
+        assert seconds >= 0
+
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Keep the reason."""
         assert isinstance(what, Refused)

@@ -29,6 +29,8 @@ class Limits:
         Until a connection has made a complete association request, TLS included.
     pdu
         For one PDU, and between two PDUs of one message.
+    message
+        For one message; an instance that was asked for may take longer while 4 KiB a second come of it.
     idle
         Between two messages of an association.
     closing
@@ -41,6 +43,7 @@ class Limits:
 
     opening: float = 10.0
     pdu: float = 60.0
+    message: float = 900.0
     idle: float = 900.0
     closing: float = 2.0
     finishing: float = 5.0

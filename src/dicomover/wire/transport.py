@@ -23,7 +23,7 @@ from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
 from dicomover.node import Node
 from dicomover.wire.connection import Until, Waker, wait_forever
 
-__all__ = ["connect"]
+__all__ = ["connect", "keep_alive"]
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -69,7 +69,7 @@ def connect(
         stack.callback(wait.close)
         sock = _race(node, _resolve(node, wait, waker, seconds), wait, seconds)
         try:
-            _keep_alive(sock)
+            keep_alive(sock)
             return sock if node.tls is None else _wrap(sock, node, node.tls, wait, seconds)
         except BaseException:
             sock.close()
@@ -213,7 +213,8 @@ def _begin(address: _Address, wait: _Wait, running: dict[socket.socket, str], tr
     sock.close()
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def keep_alive(sock: socket.socket) -> None:
+    """Let the system see within minutes that a peer is gone that has said no farewell."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():

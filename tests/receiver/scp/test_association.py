@@ -13,7 +13,7 @@ import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
 from dicomover.events import Admission, Arrival, Refusal, Refused
-from dicomover.receiver import Receiver
+from dicomover.receiver import Limits, Receiver
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ
 from receiver_kit import (
@@ -26,11 +26,13 @@ from receiver_kit import (
     certificate,
     command,
     data_set,
+    element,
     is_abort,
     pdu,
     pdv,
     raw_connection,
     read_to_end,
+    running,
     wait_for,
 )
 
@@ -437,3 +439,72 @@ def test_who_keeps_us_waiting_in_a_message_is_told(start_one: Start) -> None:
         (refusal,) = run.wait(1)
         assert isinstance(refusal, Refusal)
         assert refusal.why == "nothing came for 0.5 s in the middle of a message"
+
+
+@pytest.mark.parametrize("what", ["command", "stranger", "refused"])
+def test_a_message_without_end_is_ended(start_one: Start, what: str) -> None:
+    """However steadily it comes: a command, what nobody asked for, and what was refused have their time and no more."""
+    limits = Limits(message=0.5, closing=0.3)
+    with start_one(limits=limits, restrict=True) as run, run.peer() as peer:
+        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2.3.1"})))
+        if what == "command":
+            more = pdu(pdv(1, 1, element(0x00000600, "AE", "X", explicit=False)))
+        else:
+            study = "1.2.3.1" if what == "refused" else "1.9"
+            peer.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data_set("1.2", study=study)[:-1000])))
+            # An element that cannot be, in the middle of one that was asked for.
+            more = pdu(pdv(1, 0, bytes(1000)))
+            if what == "refused":
+                peer.send(more)
+                more = pdu(pdv(1, 0, struct.pack("<HH", 0xFFFE, 0xE000) + b"UN\0\0" + b"\xff" * 4))
+        begun = time.monotonic()
+
+        def go_on() -> None:
+            while time.monotonic() < begun + 8:
+                peer.send(more)
+                time.sleep(0.02)
+
+        with pytest.raises((AssociationLost, OSError)):
+            go_on()
+        assert 0.3 < time.monotonic() - begun < 6
+        wait_for(lambda: any("has not ended after 0.5 s" in refusal.why for refusal in run.refusals))
+
+
+def test_an_instance_that_was_asked_for_may_take_its_time(start_one: Start) -> None:
+    """A large one on a slow line is filed, however long it takes."""
+    data = data_set("1.2", pixels=bytes(40_000))
+    with start_one(limits=Limits(message=0.2)) as run, run.peer() as peer:
+        peer.send(pdu(pdv(1, 3, command("1.2"))))
+        for start in range(0, len(data), 4000):
+            peer.send(pdu(pdv(1, 2 if start + 4000 >= len(data) else 0, data[start : start + 4000])))
+            time.sleep(0.06)
+        assert peer.answer()["Status"] == 0
+        assert body_of(run.files()[0]) == data
+        peer.release()
+
+
+def test_a_peer_that_is_gone_is_seen(tmp_path: Path) -> None:
+    """The system itself asks whether an idle peer is still there."""
+    with running(tmp_path, False) as run, run.peer() as peer:
+        (association,) = run.receiver._engine._service._current()  # type: ignore[union-attr]
+        assert association._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        peer.release()
+
+
+def test_strangers_have_a_share_of_the_processor(tmp_path: Path) -> None:
+    """Who brings nothing sleeps, the longer the more there are; who has brought something does not."""
+    slept: list[float] = []
+    loop = pdu(*[pdv(1, 0, b"x")] * 9000)
+    with running(tmp_path, False, restrict=True, max_pdu=1 << 17) as run, run.peer() as peer, run.peer() as archive:
+        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2.3.1"})))
+        service = run.receiver._engine._service  # type: ignore[union-attr]
+        service.give_way = slept.append
+        peer.send(pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 0, data_set("1.9", study="1.9")[:-20])))
+        for _ in range(20):
+            peer.send(loop)
+        wait_for(lambda: len(slept) > 20)
+        assert all(seconds >= 0 for seconds in slept)
+        assert sum(slept) > 0.02
+        for number in range(50):
+            assert archive.store(f"1.2.{number}") == 0
+        archive.release()

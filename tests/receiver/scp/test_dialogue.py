@@ -76,3 +76,18 @@ def test_what_is_out_of_turn_breaks_the_association(
         say(dialogue, *last)
     dialogue.abandon()
     assert not dialogue.told  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("size", "over", "endless"), [(0, 10.0, True), (1 << 15, 5.0, False), (1 << 15, 10.0, True), (0, 0.0, False)]
+)
+def test_a_message_that_does_not_end_is_known(dialogue: Dialogue, size: int, over: float, endless: bool) -> None:
+    """What was asked for may take long, as long as enough comes of it; a message has its time and no more."""
+    limit = 900.0
+    say(dialogue, 1, 3, command("1.2"))
+    assert dialogue.is_endless(dialogue.begun + limit + 1, limit), "nobody knows yet what it is"
+    say(dialogue, 1, 0, data_set("1.2", pixels=bytes(1 << 20))[: size + 400 if size else 200])
+    assert dialogue.is_endless(dialogue.begun + limit + over, limit) is endless
+    dialogue.abandon()
+    dialogue.busy = False
+    assert not dialogue.is_endless(dialogue.begun + 2 * limit, limit)

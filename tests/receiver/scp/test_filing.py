@@ -237,3 +237,17 @@ def test_a_sync_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypatch: 
         run.receiver.sync()
         assert len(done) == 5
         peer.release()
+
+
+def test_versions_of_one_uid_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are kept beside one another; the next one is refused, said, and leaves nothing."""
+    monkeypatch.setattr("dicomover.receiver.scp.filing._MOST_VERSIONS", 3)
+    with running(tmp_path, False) as run, run.peer() as peer:
+        versions = [data_set("1.2", pixels=bytes([number]) * 100) for number in range(5)]
+        assert [peer.store("1.2", version) for version in versions] == [0, 0, 0, 0, 0x0111]
+        assert [peer.store("1.2", version) for version in versions] == [0, 0, 0, 0, 0x0111]
+        assert sorted(body_of(path) for path in run.files()) == sorted(versions[:4])
+        run.wait(10)
+        assert "4 versions lie under this SOP Instance UID already" in run.refusals[0].why
+        assert run.refusals[0].mend
+        peer.release()

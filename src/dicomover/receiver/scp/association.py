@@ -31,12 +31,15 @@ from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
+from dicomover.wire.transport import keep_alive
 
 __all__ = ["Host", "IncomingAssociation"]
 
 _ASSOCIATION_PDU_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
+_FREE_OF_CHARGE = 0.05  # seconds of the processor for an association that brings nothing
+_STRANGERS_READ = 1 << 13  # bytes that it is read at a time afterwards
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 _DISPLACED = "it had brought nothing that was asked for when its place was needed"
@@ -63,6 +66,9 @@ class Host(Protocol):
 
     def keep(self, association: IncomingAssociation) -> None:
         """Let it keep its place: it has brought something that was asked for."""
+
+    def give_way(self, seconds: float) -> None:
+        """Sleep after so many seconds of work for somebody who has brought nothing."""
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
@@ -102,6 +108,8 @@ class IncomingAssociation:
         self._host = host
         self._log = host.storage.notices.log
         self._tls = tls
+        self._used = self._began_at = 0.0  # seconds of the processor, while it has brought nothing
+        self._most_read = _BUFFER
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
     @property
@@ -133,6 +141,7 @@ class IncomingAssociation:
         try:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                keep_alive(self._sock)
             if self._tls is not None:
                 self._secure(self._tls)
             self._serve(self._negotiate())
@@ -223,6 +232,7 @@ class IncomingAssociation:
         host, limits, dialogue = self._host, self._limits, self._dialogue
         size = max(_BUFFER, len(first) + _ROOM)
         buffer = bytearray(size)
+        self._began_at = time.thread_time()
         view = memoryview(buffer)
         end = len(first)
         buffer[:end] = first
@@ -264,6 +274,8 @@ class IncomingAssociation:
                     pdu_left = length
                     pdu_begun = host.last_call = now
             dialogue.admitted = False
+            if not self.proven:
+                self._give_way()
             # All that came has been looked at, but for the beginning of a header.
             if not dialogue.holds or size - end < _ROOM:
                 dialogue.flush()
@@ -284,15 +296,29 @@ class IncomingAssociation:
             if _QUICKACK is not None:
                 # A sender that has Nagle's algorithm on holds the rest of a message back until this.
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            received = receive_into(view[end:])
+            received = receive_into(view[end:] if self.proven else view[end : end + self._most_read])
             self.deadline = math.inf
             if not received or self.cut:
                 self._cut_off()
                 return
             now = monotonic()
+            if now - dialogue.begun > limits.message and dialogue.is_endless(now, limits.message):
+                why = f"a message that has not ended after {limits.message:g} s"
+                raise Broken(why, UNEXPECTED_PDU, "let the archive send it again, or look at the network in between")
             end += received
             if between:
                 pdu_begun = now
+
+    def _give_way(self) -> None:
+        """Sleep, once it has had more than a little of the processor and has brought nothing that was asked for.
+
+        It reads little at a time from then on, so that it sleeps often and not for long.
+        """
+        used = time.thread_time() - self._began_at
+        if used > _FREE_OF_CHARGE:
+            self._most_read = _STRANGERS_READ
+            self._host.give_way(used - max(self._used, _FREE_OF_CHARGE))
+        self._used = used
 
     def _heed(self) -> None:
         """Take note that something has come which was asked for; the peer is not answered before."""

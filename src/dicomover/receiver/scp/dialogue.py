@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from collections.abc import Callable
 
 from dicomover.events import Refused
@@ -22,6 +23,7 @@ UNRECOGNISED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 1, 2, 6
 _UNRECOGNISED_OPERATION = 0x0211
 _COMMAND_CAP = 1 << 16
 _LONGEST_UID_ECHOED = 128
+_SLOWEST = 4096  # bytes a second
 
 
 logger = logging.getLogger("dicomover.receiver")
@@ -59,6 +61,8 @@ class Dialogue:
     ----------
     busy
         True while a message is being received or answered; looked at from other threads.
+    begun
+        The `time.monotonic()` at which the latest message began.
     admitted
         Set when `heed` is called; set back from outside, when it is to be called again.
     """
@@ -73,6 +77,7 @@ class Dialogue:
         peer: str = "",
     ) -> None:
         self.busy = False
+        self.begun = 0.0
         self.admitted = False
         self._storage = storage
         self._caller = caller
@@ -89,6 +94,16 @@ class Dialogue:
     def holds(self) -> bool:
         """Whether pieces of the buffer are kept until `flush`."""
         return self._instance is not None
+
+    def is_endless(self, now: float, limit: float) -> bool:
+        """Tell whether the message in progress has taken more than its time.
+
+        An instance that was asked for has the time that it needs, as long as it comes and can be filed.
+        """
+        over, instance = now - self.begun - limit, self._instance
+        if not self.busy or over <= 0:
+            return False
+        return instance is None or not instance.admitted or bool(instance.status) or instance.size < _SLOWEST * over
 
     def flush(self) -> None:
         """Let go of what was taken: its buffer is about to be used again."""
@@ -107,7 +122,9 @@ class Dialogue:
             raise Broken(f"presentation context {context_id}, which was not accepted", INVALID_PARAMETER)
         if bool(flags & 1) == (self._command is not None):
             raise Broken("a command or a data set where the other one was due", UNEXPECTED_PDU)
-        if self.busy and context_id != self._context_id:
+        if not self.busy:
+            self.begun = time.monotonic()
+        elif context_id != self._context_id:
             raise Broken("a message that goes on in another presentation context", INVALID_PARAMETER)
         self._context_id = context_id
         self.busy = True

@@ -28,6 +28,7 @@ _UNSYNCED = 50_000  # files remembered by name; beyond that, everything is flush
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _HAS_WRITEV = hasattr(os, "writev")
+_MOST_VERSIONS = 100  # kept beside the first: another one is held against all of them
 _AT_ONCE = 512  # buffers in one writev; systems allow 1024
 
 
@@ -36,7 +37,11 @@ class NoSpace(OSError):
 
 
 class AlreadyThere(Exception):
-    """Another data set lies under this SOP Instance UID, and it is to be left alone."""
+    """Another data set lies under this SOP Instance UID, and it is to be left alone; or very many do."""
+
+    def __init__(self, why: str, mend: str) -> None:
+        super().__init__(why)
+        self.mend = mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +221,12 @@ class Filing:
                 return Filed(final)
             if self._existing == "error":
                 part.remove()
-                raise AlreadyThere
+                raise AlreadyThere("other bytes lie under this SOP Instance UID already", "existing='keep' keeps both")
             number += 1
+            if number > _MOST_VERSIONS:
+                part.remove()
+                why = f"{number} versions lie under this SOP Instance UID already"
+                raise AlreadyThere(why, "see what it is that sends another one each time")
             stem, extension = os.path.splitext(first[2])  # noqa: PTH122
             name = f"{stem}.conflict-{number}{extension}"
         return Filed(f"{where}{os.sep}{name}", conflict=number > 0)

@@ -32,6 +32,7 @@ from dicomover.wire.connection import Waker
 __all__ = ["STANDARD_PORT", "Service"]
 
 STANDARD_PORT = 11112  # registered with IANA as "dicom"
+_LONGEST_SLEEP = 2.0
 _TICK = 0.5  # between two looks at the deadlines, while there are connections
 
 logger = logging.getLogger("dicomover.receiver")
@@ -205,6 +206,10 @@ class Service:
     def keep(self, association: IncomingAssociation) -> None:
         """Let the association keep its place."""
         self._places.keep(association)
+
+    def give_way(self, seconds: float) -> None:
+        """Sleep so long that all who bring nothing have a fifth of a processor together."""
+        time.sleep(min(seconds * 4 * self._places.strangers, _LONGEST_SLEEP))
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""

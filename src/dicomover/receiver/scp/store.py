@@ -67,7 +67,6 @@ _ALWAYS = (_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _S
 _BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
 _MENDS = {
     PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
-    DUPLICATE_INSTANCE: "existing='keep' keeps both",
     OUT_OF_RESOURCES: "free some space on the disk that we receive on, then run it again",
     DOES_NOT_MATCH: _BROKEN,
     CANNOT_UNDERSTAND: _BROKEN,
@@ -283,8 +282,8 @@ class IncomingInstance:
         assert self._part is not None
         try:
             filed = self._storage.filing.publish(self._part, self._final)
-        except AlreadyThere:
-            self._refuse(DUPLICATE_INSTANCE, "other bytes lie under this SOP Instance UID already")
+        except AlreadyThere as error:
+            self._refuse(DUPLICATE_INSTANCE, str(error), error.mend)
             return self.status
         except OSError as error:
             self._refuse_for(error)
