@@ -311,8 +311,10 @@ def test_our_ae_title_and_the_number_of_associations_are_held(receive: Any) -> N
     """-aet is what has to be called; --max-associations bounds how many at a time."""
 
     def act(port: int) -> None:
-        with Peer(port, called="STORE"), pytest.raises(AssociationRejected, match="Local limit exceeded"):
-            Peer(port, called="STORE")
+        with Peer(port, called="STORE") as one:
+            assert one.store("1.2") == 0
+            with pytest.raises(AssociationRejected, match="Local limit exceeded"):
+                Peer(port, called="STORE")
         with pytest.raises(AssociationRejected, match="Called AE title"):
             Peer(port, called="MOVESCU")
 
