@@ -143,8 +143,9 @@ class Peer:
         calling: str = "YOU",
         contexts: tuple[Context, ...] = HANDFUL,
         tls: Any = None,
+        source: str = "",
     ) -> None:
-        sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0) if source else None)
         if tls is not None:
             sock = tls.wrap_socket(sock, server_hostname="localhost")
         self.connection = Connection(sock)

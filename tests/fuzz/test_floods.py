@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from receiver_kit import STUDY, VERIFICATION, Peer, body_of, command, data_set, 
 ROUNDS = max(1, int(os.environ.get("DICOMOVER_FUZZ", "150")) // 150)
 SEED = int(os.environ.get("DICOMOVER_FUZZ_SEED", "0"))
 STRANGERS = 8
+ARCHIVE = "127.0.0.2" if sys.platform == "linux" else ""  # an address of its own, where that costs nothing
 ANSWER = 15.0  # seconds within which an archive is answered, on a busy machine
 
 Way = Callable[[int, random.Random, threading.Event], None]
@@ -191,7 +193,7 @@ def test_an_archive_is_served_in_a_flood(tmp_path: Path, number: int) -> None:
     """Each of its images is answered within a bound, each success is a file byte for byte, and there are no others."""
     chance = random.Random(f"{SEED}-{number}")
     limits = Limits(opening=2.0, pdu=3.0, message=3.0, waiting_connections=chance.choice([8, 64]), closing=0.5)
-    settings = {"restrict": True, "limits": limits, "max_associations": chance.choice([4, 12, 32])}
+    settings = {"restrict": True, "limits": limits, "max_associations": chance.choice([4, 12, 32] if ARCHIVE else [32])}
     if os.name == "posix" and chance.random() < 0.3:
         settings["workers"] = 2
     filed: dict[str, bytes] = {}
@@ -200,7 +202,7 @@ def test_an_archive_is_served_in_a_flood(tmp_path: Path, number: int) -> None:
         with flood(run.port, f"{SEED}-{number}"):
             for association in range(4):
                 begun = time.monotonic()
-                with run.peer(calling="ARCHIVE") as archive:
+                with run.peer(calling="ARCHIVE", source=ARCHIVE) as archive:
                     for image in range(10):
                         uid = f"1.2.{association}.{image}"
                         data = data_set(uid, pixels=chance.randbytes(chance.randrange(1, 60_000) * 2))
