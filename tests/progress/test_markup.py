@@ -9,7 +9,7 @@ import pytest
 
 from dicomover.outcome import Counters, Status
 from dicomover.progress import State
-from dicomover.progress.markup import closing_html, running_html
+from dicomover.progress.markup import INCOMPLETE, closing_html, running_html
 from dicomover.progress.state import Move, Reason
 from dicomover.progress.text import (
     closing,
@@ -46,7 +46,7 @@ def test_html_stands_alone() -> None:
 
 def test_stall_and_pause_have_their_colours() -> None:
     """A batch that stalls is drawn in the colour of what went wrong, one that was told to wait is not."""
-    bad = "var(--jp-warn-color1"
+    bad = INCOMPLETE
     move = Move(Counters(10), expected=20, begun_at=90.0)
     state = replace(RUNNING, counts={Status.SUCCESS: 8}, requests=18, moves={10: move})
     assert bad not in running_html(state, 105.0)

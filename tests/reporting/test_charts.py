@@ -8,7 +8,10 @@ import xml.etree.ElementTree as ET
 import pandas as pd
 import pytest
 
+from dicomover.progress import markup
+from dicomover.reporting import report
 from dicomover.reporting.charts import COLOURS, by_row_svg, over_time_svg, verdict_bar
+from reporting_kit import NIGHT, table
 
 EVIL = "<script>&\"'"
 STARTS = pd.date_range("2024-02-29 19:00", periods=3, freq="min", tz="UTC")
@@ -78,3 +81,11 @@ def test_names_are_shortened_and_escaped() -> None:
     assert f"{EVIL}: 1 completed" in titles
     assert f"{'x' * 27}…" in texts
     assert drawn(verdict_bar([(EVIL, 1, True)]))[1] == [f"1 {EVIL}"]
+
+
+def test_a_report_has_the_colours_and_the_words_of_the_panel() -> None:
+    """What is complete and what is not looks the same in both, and a rate is told alike."""
+    assert (COLOURS["completed"], COLOURS["failed"]) == (markup.COMPLETE, markup.INCOMPLETE)
+    told = str(report(table(NIGHT)))
+    (line,) = [line for line in told.splitlines() if "Throughput" in line]
+    assert re.fullmatch(r" +Throughput +[\d.,]+/(s|min), [\d.]+ .?B/s", line)

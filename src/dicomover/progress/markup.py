@@ -1,6 +1,6 @@
 """A state as static HTML: no script, nothing from the network, at home in light and dark themes.
 
-Colours come from the variables of JupyterLab, or of VS Code; where there are none, from values that suit both.
+Colours of texts come from the variables of JupyterLab, or of VS Code; where there are none, from values that suit both.
 """
 
 from __future__ import annotations
@@ -12,11 +12,21 @@ from dicomover.progress.text import facts, heading, headline, reasons, rows, unl
 from dicomover.text.sentences import count_of
 from dicomover.text.visible import make_html
 
-__all__ = ["body_html", "boxed", "closing_html", "reasons_html", "reasons_title", "running_html", "top_html"]
+__all__ = [
+    "COMPLETE",
+    "INCOMPLETE",
+    "RUNNING",
+    "body_html",
+    "boxed",
+    "closing_html",
+    "reasons_html",
+    "reasons_title",
+    "running_html",
+    "top_html",
+]
 
-_GOOD = "var(--jp-success-color1, var(--vscode-charts-green, #2e9e5b))"
-_BAD = "var(--jp-warn-color1, var(--vscode-charts-orange, #e08600))"
-_BUSY = "var(--jp-brand-color1, var(--vscode-progressBar-background, #2f80ed))"
+COMPLETE, INCOMPLETE, RUNNING = "#0072B2", "#D55E00", "#56B4E9"
+"""From Okabe and Ito's palette, which the colour-blind can tell apart; a report has the same."""
 _FONT = "var(--jp-ui-font-family, var(--vscode-font-family, system-ui, sans-serif))"
 _BOX = (
     f"font-family: {_FONT}; font-size: var(--jp-ui-font-size1, 13px); line-height: 1.5; "
@@ -117,7 +127,7 @@ def _folded(state: State, label: Label, *, is_open: bool) -> str:
 
 
 def _line(line: Line) -> str:
-    colour = _BAD if line.stalled else _BUSY
+    colour = INCOMPLETE if line.stalled else RUNNING
     done = "" if not line.part else f'<span style="width: {100 * line.part:.2f}%; background: {colour}"></span>'
     bar = f'<span style="{_TRACK}; flex: none; width: 8em; height: 4px">{done}</span>'
     what = f'<span style="flex: none; min-width: 5em">{make_html(line.what)}</span>'
@@ -129,7 +139,11 @@ def _bar(state: State, *, stalled: bool = False) -> str:
     """Draw the requests: those complete, those not, what is done of those that run, and by its ground what is open."""
     whole = max(state.requests, 1)
     part = max(0.0, state.fraction * whole - state.done) if state.requests else 0.0
-    pieces = ((state.done - state.incomplete, _GOOD), (state.incomplete, _BAD), (part, _BAD if stalled else _BUSY))
+    pieces = (
+        (state.done - state.incomplete, COMPLETE),
+        (state.incomplete, INCOMPLETE),
+        (part, INCOMPLETE if stalled else RUNNING),
+    )
     drawn = "".join(
         f'<div style="width: {100 * count / whole:.2f}%; background: {colour}"></div>'
         for count, colour in pieces

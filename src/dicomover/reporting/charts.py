@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from dicomover.progress.markup import COMPLETE, INCOMPLETE
 from dicomover.reporting.figures import clock
 from dicomover.text.visible import make_html
 
 __all__ = ["COLOURS", "HATCHED", "by_row_svg", "over_time_svg", "verdict_bar"]
 
-COLOURS = {"completed": "#0072B2", "warning": "#E69F00", "failed": "#D55E00", "open": "#999999"}
-"""From Okabe and Ito's palette, which the colour-blind can tell apart; `open` is accounted for by nobody."""
+COLOURS = {"completed": COMPLETE, "warning": "#E69F00", "failed": INCOMPLETE, "open": "#999999"}
+"""The colours of the panel, and those of the same palette for what it does not show; `open` is nobody's."""
 
 HATCHED = ("failed",)
 """What has a pattern too, so that it can be told in black and white."""

@@ -14,7 +14,8 @@ from dicomover.identifier import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.progress.labels import is_plain, row_labels
-from dicomover.progress.text import duration, size
+from dicomover.progress.state import Rate
+from dicomover.progress.text import duration, size, speed
 from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
 from dicomover.text import listing
@@ -183,11 +184,7 @@ def _throughput(summary: pd.DataFrame, run: Run) -> str:
         seconds, instances, volume = known[2], int(table["instances"].sum()), int(table["bytes"].sum())
     if not instances:
         return ""
-    rate = instances / seconds
-    words = f"{rate:,.0f} instances/s" if rate >= 10 else f"{rate:.2g} instances/s"
-    if rate < 0.1:
-        words = f"{rate * 60:.2g} instances/min"
-    return f"{words}, {size(volume / seconds)}/s" if volume else words
+    return speed(Rate(instances / seconds, volume / seconds if volume else None))
 
 
 def notes(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame) -> list[str]:
