@@ -6,6 +6,7 @@ import inspect
 import linecache
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from dicomover.errors import (
     ProtocolError,
     QueryRefused,
     RequestError,
+    list_problems,
 )
 
 
@@ -85,14 +87,44 @@ def test_an_error_keeps_what_was_found_and_the_mend_apart() -> None:
 
 
 def test_a_problem_says_where_what_why_and_how() -> None:
-    """A problem names row, column, value, why and mend; a private value is not shown, a missing one not mentioned."""
+    """A problem names row, column, the value's shape, why and mend; labels and values are shown where asked for."""
     problem = Problem("a", "AccessionNumber", " 1", "begins with a space", "take it away", 3)
-    assert str(problem) == "row 'a', AccessionNumber: ' 1' begins with a space; take it away"
-    private = Problem("a", "PatientID", "SECRET", "is bad", "mend it", 3, private=True)
-    assert str(private) == "row 'a', PatientID: (value not shown) is bad; mend it"
+    assert str(problem) == "row 3, AccessionNumber: ' 9' begins with a space; take it away"
+    assert problem.tell(show_keys=True) == "row 'a', AccessionNumber: ' 1' begins with a space; take it away"
+    public = Problem("", "column", "accession", "is nearly a key", "rename it", private=False)
+    assert str(public) == "column: 'accession' is nearly a key; rename it"
+    assert str(replace(problem, row=7)).startswith("row 7, ")
+    assert str(replace(problem, row=4711, shows_label=False)).startswith("row 3, ")
     assert str(Problem("cohort.csv", "line 3", None, "is bad", "mend it")) == "cohort.csv, line 3: is bad; mend it"
     placed = Problem(12, "AccessionNumber", " 1", "is bad", "mend it", 12, place="line 14 of cohort.csv")
-    assert str(placed) == "row 12 (line 14 of cohort.csv), AccessionNumber: ' 1' is bad; mend it"
+    assert str(placed) == "row 12 (line 14 of cohort.csv), AccessionNumber: ' 9' is bad; mend it"
+
+
+def test_problems_that_are_alike_are_one_line() -> None:
+    """Problems that differ in rows, values and numbers only are told once; what is nobody's value is told apart."""
+    place = "line {} of cohort.csv"
+    alike = [
+        Problem(n, "StudyID", "x" * (17 + n), f"has {17 + n} characters", "check it", n, place=place.format(n + 2))
+        for n in range(50)
+    ]
+    types = [
+        Problem(n, "", kind, "is no request", "give dicts", n, private=False) for n, kind in enumerate(("int", "str"))
+    ]
+    assert list_problems([*alike, *types]) == [
+        (
+            "rows 0 to 49 (lines 2 to 51 of cohort.csv), StudyID: 'aaaaaaaaaaaaaaaaa' (and the like) has 17 to 66 "
+            "characters; check it",
+            50,
+        ),
+        ("row 0: 'int' is no request; give dicts", 1),
+        ("row 1: 'str' is no request; give dicts", 1),
+    ]
+    assert str(RequestError(alike)).count("\n") == 1
+    scattered = [Problem(f"patient {n}", "PatientID", " 1", "is bad", "mend it", n) for n in range(0, 40, 2)]
+    assert list_problems(scattered)[0][0].startswith("rows 0, 2, 4, 6, 8 and 15 more, PatientID: ' 9' is bad")
+    shown = str(RequestError(scattered, show_keys=True))
+    assert "rows 'patient 0', 'patient 2'" in shown
+    assert "' 1' is bad" in shown
 
 
 @pytest.mark.parametrize(
@@ -114,6 +146,7 @@ def test_a_request_error_counts_rows(positions: list[int], head: str) -> None:
         AssociationLost("x", LostBy.ABORT),
         QueryRefused("x", 0xA700, mend="y"),
         RequestError([Problem("a", "b", "c", "d", "e", 1)]),
+        RequestError([Problem("a", "b", "c", "d", "e", 1)], show_keys=True),
         errors.NoSuchFileError("x.csv"),
     ],
     ids=lambda error: type(error).__name__,

@@ -26,15 +26,18 @@ Whatever a PACS says about one C-MOVE request is a row of the summary, never one
 from __future__ import annotations
 
 import errno
+import numbers
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dicomover.text.sentences import count_of
+from dicomover.text.sentences import count_of, kind_of, merge, span_of
+from dicomover.text.shapes import shape_of
 from dicomover.text.visible import make_visible
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ __all__ = [
     "ReceiverError",
     "RequestError",
     "RequestWarning",
+    "list_problems",
 ]
 
 
@@ -137,13 +141,15 @@ class Problem:
     column
         Which value.
     value
-        As given; stays out of messages if `private`, since the column identifies a patient.
+        As given; messages show no more than its shape if it is `private`, as what may be of a patient is.
     why, mend
         What is wrong, and what to do.
     position
         The row's place in the batch, -1 if it is not about a row.
     place
         Where the row stands in the file that it was read from, such as `line 14 of cohort.csv`; empty if unknown.
+    shows_label
+        Whether the row is called by its label where that is a number; by its position otherwise.
     """
 
     row: object
@@ -152,22 +158,78 @@ class Problem:
     why: str
     mend: str
     position: int = -1
-    private: bool = False
+    private: bool = True
     place: str = ""
+    shows_label: bool = True
 
     def __repr__(self) -> str:
         return f"Problem({str(self)!r})"
 
     def __str__(self) -> str:
-        where = f"row {self.row!r}" if self.position >= 0 else str(self.row)
-        where += f" ({self.place})" if self.place else ""
-        where = ", ".join(part for part in (where, self.column) if part)
-        shown = "" if self.value is None else "(value not shown) " if self.private else f"{self.value!r} "
-        return f"{where}: {shown}{self.why}; {self.mend}"
+        return _tell([self], show_keys=False)
+
+    def tell(self, *, show_keys: bool = False) -> str:
+        """Return it as a sentence; `show_keys` shows the label and the value too."""
+        return _tell([self], show_keys=show_keys)
+
+
+def list_problems(problems: Iterable[Problem], *, show_keys: bool = False) -> list[tuple[str, int]]:
+    """Return a sentence for all problems that are alike but for their rows and numbers, and how many those are.
+
+    Examples
+    --------
+    >>> alike = [Problem(n, "PatientID", "4711 ", "ends with a space", "take it away", n) for n in (0, 1, 2, 5)]
+    >>> list_problems(alike)
+    [("rows 0 to 2, 5, PatientID: '9999 ' ends with a space; take it away", 4)]
+    """
+    kinds: dict[tuple[object, ...], list[Problem]] = {}
+    for problem in problems:
+        about = () if problem.position >= 0 and problem.private else (repr(problem.value),)
+        about = about if problem.position >= 0 else (str(problem.row), *about)
+        kinds.setdefault((problem.column, kind_of(problem.why), problem.mend, *about), []).append(problem)
+    return [(_tell(alike, show_keys=show_keys), len(alike)) for alike in kinds.values()]
+
+
+def _tell(alike: Sequence[Problem], *, show_keys: bool) -> str:
+    first = alike[0]
+    where = _name_rows(alike, show_keys) if first.position >= 0 else str(first.row)
+    where = ", ".join(part for part in (where, first.column) if part)
+    shown = list(dict.fromkeys(_show(problem, show_keys) for problem in alike))
+    others = "(and the like) " if len(shown) > 1 else ""
+    return f"{where}: {shown[0]}{others}{merge(list(dict.fromkeys(one.why for one in alike)))}; {first.mend}"
+
+
+def _show(problem: Problem, show_keys: bool) -> str:
+    if problem.value is None:
+        return ""
+    return (repr(problem.value) if show_keys or not problem.private else shape_of(problem.value)) + " "
+
+
+def _name_rows(alike: Sequence[Problem], show_keys: bool) -> str:
+    """Return what the rows are called, and on which lines they stand."""
+    names = [_name_row(problem, show_keys) for problem in alike]
+    lines = [problem.place.removeprefix("line ").partition(" of ") for problem in alike]
+    files = {file for _, _, file in lines}
+    text = f"row{'s' * (len(set(names)) > 1)} {span_of(names)}"
+    if files == {""} or len(files) > 1:
+        return text
+    return f"{text} (line{'s' * (len(set(lines)) > 1)} {span_of([line for line, _, _ in lines])} of {files.pop()})"
+
+
+def _name_row(problem: Problem, show_keys: bool) -> str:
+    if show_keys:
+        return repr(problem.row)
+    is_number = isinstance(problem.row, numbers.Integral) and not isinstance(problem.row, bool)
+    return str(problem.row) if is_number and problem.shows_label else str(problem.position)
+
+
+_LINES_SHOWN = 20
 
 
 class RequestError(DicomoverError, ValueError):
     """Requests that cannot be meant, all of them named at once; nothing was sent.
+
+    Rows are named by their number, values by their shape; `show_keys` shows them.
 
     Attributes
     ----------
@@ -175,19 +237,18 @@ class RequestError(DicomoverError, ValueError):
         One for each bad value, in the order of the rows.
     """
 
-    _SHOWN = 20
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        lines = [f"  {problem}" for problem in self.problems[: self._SHOWN]]
-        if len(self.problems) > self._SHOWN:
-            lines.append(f"  … and {len(self.problems) - self._SHOWN} more, see .problems")
+    def __init__(self, problems: Sequence[Problem], *, show_keys: bool = False) -> None:
+        self.problems, self._show_keys = tuple(problems), show_keys
+        told = list_problems(self.problems, show_keys=show_keys)
+        lines = [f"  {sentence}" for sentence, _ in told[:_LINES_SHOWN]]
+        if rest := sum(count for _, count in told[_LINES_SHOWN:]):
+            lines.append(f"  … and {rest:,} more, see .problems")
         rows = len({problem.position for problem in self.problems if problem.position >= 0})
         what = f"{count_of(rows, 'request')} cannot be sent" if rows else "the requests cannot be read"
         super().__init__(what, "\n".join(["nothing was moved:", *lines]))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.problems,)
+        return partial(type(self), show_keys=self._show_keys), (self.problems,)
 
 
 class NoSuchFileError(DicomoverError, FileNotFoundError):

@@ -18,7 +18,15 @@ from dicomover.batch.job import Job, OnInterrupt
 from dicomover.batch.plan import Answers, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.run import BatchRun
-from dicomover.batch.settings import BatchSettings, Options, Progress, check_options, check_receiving, make_pace
+from dicomover.batch.settings import (
+    BatchSettings,
+    Options,
+    Progress,
+    check_options,
+    check_receiving,
+    make_pace,
+    say_reading,
+)
 from dicomover.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.lock import lock_requests, write_lockfile
@@ -362,7 +370,7 @@ class Mover:
         with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
 
             def find(part: Mapping[str, Any], at: Level, most: int | None) -> pd.DataFrame:
-                query = parse_query(part, level=str(at), model=model)
+                query = parse_query(part, level=str(at), model=model, show_keys=self._defaults["show_keys"])
                 columns = returned_keys(query.level, query.keys, extra if at is asked_level else [])
                 offered = list_models(line.connect().offers, to_move=False)
                 asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=model == "auto")
@@ -514,7 +522,7 @@ class Mover:
         **overrides
             What this call says otherwise than the Mover: `destination`, `level`, `model`, `associations`, `timeouts`,
             `verify`, `recheck`, `max_matches`, `retry`, `window`, `max_per_minute`, `utilization`, `progress`,
-            `show_keys`.
+            `show_keys`; and `wildcards=True`, or the columns of a table, in whose cells * and ? are meant as in a dict.
 
         Returns
         -------
@@ -644,7 +652,8 @@ class Mover:
         overwrite
             Whether to replace a lockfile that says otherwise.
         **overrides
-            What this call says otherwise than the Mover: `level`, `model`, `max_matches`, `associations`, `timeouts`.
+            What this call says otherwise than the Mover: `level`, `model`, `max_matches`, `associations`, `timeouts`;
+            and `wildcards`.
 
         Returns
         -------
@@ -674,7 +683,7 @@ class Mover:
         """
         options = self._options(overrides)
         check_privacy(privacy, secret)
-        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys)
+        batch = parse_requests(requests, keys=keys, **say_reading(options))
         earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
         query = {name: options[name] for name in ("level", "model", "max_matches")}
         with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch))) as lines:
@@ -824,5 +833,5 @@ class Mover:
         """Return the batch, and what says of each request what it comes to."""
         if isinstance(requests, Cohort):
             return requests.batch(keys), requests.resolver(self.node, options["verify"])
-        batch = parse_requests(requests, level=options["level"], model=options["model"], keys=keys, invalid=invalid)
+        batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
         return batch, Resolver(self.node, options["verify"], options["max_matches"])

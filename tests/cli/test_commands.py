@@ -175,9 +175,9 @@ def test_a_plan_can_be_written_and_moved(run: Shell, pacs: DemoPacs, tmp_path: P
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("StudyInstanceUID=1.2.x", "'1.2.x' is no valid UID"),
-        ("StudyDate=20230199", "'20230199' names a day that does not exist"),
-        ("StudyDate=20240201-20240101", "'20240201-20240101' is a range that ends before it begins"),
+        ("StudyInstanceUID=1.2.x", "'9.9.a' is no valid UID"),
+        ("StudyDate=20230199", "'99999999' names a day that does not exist"),
+        ("StudyDate=20240201-20240101", "'99999999-99999999' is a range that ends before it begins"),
     ],
 )
 @pytest.mark.parametrize("command", [["find"], ["plan"], ["move", "-aem", "X"]])
@@ -188,6 +188,7 @@ def test_a_value_that_cannot_be_meant_is_an_error_everywhere(
     ran = run(*command, "-k", key, *peer(pacs))
     assert ran.code == 2
     assert words in ran.err
+    assert f"'{key.partition('=')[2]}'" in run(*command, "--show-keys", "-k", key, *peer(pacs)).err
     assert not pacs.requests
 
 

@@ -180,7 +180,7 @@ def test_a_limit_bounds_a_split_query(limit: int, how: str) -> None:
 # --- what cannot be asked in parts
 
 
-@pytest.mark.parametrize("keys", [{"PatientID": "*"}, {"StudyDate": "", "PatientID": "*"}, {"StudyDate": "-"}])
+@pytest.mark.parametrize("keys", [{"PatientID": "*"}, {"StudyDate": "", "PatientID": "*"}])
 def test_without_a_range_a_silent_cap_is_told(keys: dict[str, str]) -> None:
     """Where the keys have no range of dates, a count that looks like a cap is a warning that says what to do."""
     archive = Archive(year_of(700), 500)

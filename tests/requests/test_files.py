@@ -114,7 +114,7 @@ def test_a_problem_names_the_line_of_the_file(tmp_path: Path) -> None:
         (2, "line 6 of cohort.csv"),
         (3, "line 9 of cohort.csv"),
     ]
-    assert "row 1 (line 4 of cohort.csv), AccessionNumber: ' 4' begins" in str(error)
+    assert "rows 1 to 3 (lines 4, 6, 9 of cohort.csv), AccessionNumber: ' 9' (and the like) begins" in str(error)
     recorded = parse_requests(table, invalid="record")
     assert [problem.place for row in recorded.problems.values() for problem in row] == [
         problem.place for problem in error.problems

@@ -6,6 +6,8 @@ import pytest
 
 from requests_kit import parsed, refused
 
+CODED = {"Modality": "CT", "StudyDate": "20240101"}
+
 
 @pytest.mark.parametrize(
     ("keys", "how", "level", "model", "resolved"),
@@ -39,7 +41,7 @@ from requests_kit import parsed, refused
 )
 def test_levels_and_models(keys: str, how: dict, level: str | None, model: str | None, resolved: bool | None) -> None:
     """The deepest UID gives the level, a PatientID the Patient Root; what is complete needs no look-up."""
-    given_keys = dict.fromkeys(keys.split(), "1.2")
+    given_keys = dict.fromkeys(keys.split(), "1.2") | {k: v for k, v in CODED.items() if k in keys.split()}
     if level is None:
         assert "PatientID: is missing" in str(refused(given_keys, **how))
         return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from dicomover.errors import ConfigurationError, RequestError
+from dicomover.errors import ConfigurationError, RequestError, RequestWarning
 from dicomover.outcome import Status
 from dicomover.requests.parse import parse_query, parse_requests, parse_returned, read_requests
 from dicomover.summary import Result, build
@@ -287,11 +288,16 @@ def test_all_bad_rows_are_named_at_once() -> None:
 
 
 def test_many_problems_are_counted_not_listed() -> None:
-    """A long list of problems stays readable, and all of them can be had."""
+    """Equal problems are one line, a long list of others stays readable, and all of them can be had."""
     error = refused([{"AccessionNumber": " 1"}] * 500)
     assert len(error.problems) == 500
+    assert str(error).splitlines()[1:] == [
+        "  rows 0 to 499, AccessionNumber: ' 9' begins or ends with a space; take the space away"
+    ]
+    values = ["20230199", "2023", "45291", "-", "20240201-20240101", " 1", "1\n2"]
+    error = refused([{keyword: value} for keyword in ("StudyDate", "SeriesDate", "ContentDate") for value in values])
     assert len(str(error).splitlines()) < 30
-    assert "and 480 more" in str(error)
+    assert "more, see .problems" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +346,96 @@ def test_settings_that_cannot_be_meant(how: dict[str, str], says: str) -> None:
         parse_requests({"AccessionNumber": "1"}, **how)  # type: ignore[arg-type]
 
 
+def test_neither_labels_nor_values_are_shown_unless_asked_for() -> None:
+    """A saved notebook names rows by numbers and values by their shape; `show_keys` shows both."""
+    table = pd.DataFrame({"AccessionNumber": ["123.0", "1" * 20]}, index=pd.Index(["MILLER^ANNA", "SMITH^BOB"]))
+    assert "row 0, AccessionNumber: '999.9' looks like a number" in str(refused(table))
+    assert "row 'MILLER^ANNA', AccessionNumber: '123.0' looks" in str(refused(table, show_keys=True))
+    with pytest.warns(RequestWarning) as caught:
+        parse_requests(table.iloc[1:])
+    assert str(caught[0].message) == "row 0, AccessionNumber: has 20 characters, DICOM allows 16; sent as it is"
+    assert caught[0].filename == __file__
+    with pytest.warns(RequestWarning, match="row 'SMITH"):
+        parse_requests(table.iloc[1:], show_keys=True)
+    numbered = table.set_axis(pd.Index([4711, 4712], name="PatientID"))
+    assert "row 0, " in str(refused(numbered))
+    assert "row 4711, " in str(refused(numbered.rename_axis(None)))
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [{"CANARY^JANE": "1"}],
+        [{"AccessionNumber": "CANARY,77\t"}],
+        [{"OtherPatientIDs": ["CANARY"]}],
+        [{"StudyDescription": "CANARY" * 20}],
+        [{"StudyInstanceUID": "CANARY"}],
+        {"StudyDate": "CANARY"},
+        {"ModalitiesInStudy": "canary"},
+        {"0009,1001:US": "CANARY"},
+        "CANARY",
+        pd.DataFrame({"key:CANARY^JANE": ["1"]}),
+        pd.DataFrame({"AccessionNumber": ["CANARY*"]}, index=["CANARY"]),
+        pd.DataFrame({"AccessionNumber": [{"CANARY": 1}]}),
+    ],
+)
+def test_no_key_or_value_is_in_a_traceback(requests: object) -> None:
+    """Not in the message, not in its causes, not in the repr of a problem."""
+    error = refused(requests)
+    said = "".join(traceback.format_exception(error)) + repr(error) + repr(error.problems)
+    assert "canary" not in said.lower().replace("test_no_key_or_value", "")
+
+
+# --- a cell is a value
+
+
+@pytest.mark.parametrize("cell", ["*12345*", "?", "*", "A/12?4"])
+@pytest.mark.parametrize("column", ["AccessionNumber", "key:StudyDescription", "key:PatientName", "key:StudyID"])
+def test_a_cell_is_no_pattern(column: str, cell: str) -> None:
+    """A * or ? in a cell is named, as it would ask for others too; in a dict, or where that is said, it is meant."""
+    table = pd.DataFrame({column: [cell]})
+    error = refused(table)
+    assert "has a wildcard, which asks for others too; take it away; if it is meant, say wildcards=True" in str(error)
+    keyword = column.removeprefix("key:")
+    for meant in (True, column, [column], [keyword]):
+        assert keys_of(table, wildcards=meant) == [{keyword: cell}]
+    assert keys_of({keyword: cell}) == [{keyword: cell}]
+    assert keys_of(build([Result(Status.LOST)], table), keys=[column]) == [{keyword: cell}]
+    assert "has a wildcard" in str(refused(build([Result(Status.INVALID)], table)))
+    edited = build([Result(Status.LOST)], table).astype({"status": str}).assign(status="")
+    assert "has a wildcard" in str(refused(edited))
+
+
+def test_columns_with_wildcards_are_columns() -> None:
+    """Wildcards are meant in the columns that are named, and in no others; a unique key never has any."""
+    table = frame(AccessionNumber=["1*"], **{"key:StudyDescription": ["CT*"]})
+    (problem,) = refused(table, wildcards=["key:StudyDescription"]).problems
+    assert problem.column == "AccessionNumber"
+    assert "'AccessionNumbr' is no column of the table that is a key" in str(refused(table, wildcards="AccessionNumbr"))
+    assert "a C-MOVE must not have" in str(refused(frame(PatientID=["1*"]), wildcards=True))
+
+
+def test_what_cannot_ask_for_others_may_be_any_text() -> None:
+    """What find() returns has the accession number that the archive has; the UID beside it says what is meant."""
+    table = frame(StudyInstanceUID=["1.2"], AccessionNumber=["A/12?4"])
+    assert keys_of(table) == [{"StudyInstanceUID": "1.2", "AccessionNumber": "A/12?4"}]
+    assert "has a wildcard" in str(refused(table.assign(StudyInstanceUID=[None])))
+
+
+@pytest.mark.parametrize("cell", [["1.2", "1.3"], ("1.2",), {"1.2"}, []])
+def test_a_list_in_a_cell_is_named(cell: object) -> None:
+    """A cell has one value; what was joined by a backslash, as dicomover itself writes UIDs, is such a one."""
+    assert "is a list in one cell; give each value a row of its own" in str(refused(frame(StudyInstanceUID=[cell])))
+    assert keys_of(frame(StudyInstanceUID=["1.2\\1.3"])) == [{"StudyInstanceUID": "1.2\\1.3"}]
+
+
+@pytest.mark.parametrize("of", ["AccessionNumber", "key:StudyDate"])
+def test_a_header_that_stands_twice_is_called_by_its_name(of: str) -> None:
+    """Pandas numbers a column that is there twice; it is told as what it is."""
+    table = pd.DataFrame([["20240101", "1", "20240101"]], columns=[of, "PatientID", f"{of}.1"])
+    assert f"column: '{of}' stands in the header twice; keep one" in str(refused(table))
+
+
 # --- round trips
 
 
@@ -386,7 +482,7 @@ def test_names_of_columns_that_may_be_data_are_not_shown(tmp_path: Path) -> None
     shapes = ("4711,Canaria^Serinus", "Canaria,4711", "Canaria Serinus", "Canaria,Serinus", "Canaria", "id,Canaria")
     for first in shapes:
         said = str(refused(read_requests(write(tmp_path, f"{first}\n"))))
-        assert "columns: (value not shown) name no key" in said
+        assert "name no key; rename one to AccessionNumber" in said
         assert "Canaria" not in said
     assert "columns: 'acc_no, study_date, Age' name no key" in str(refused(frame(acc_no=[], study_date=[], Age=[])))
     assert "'c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …'" in str(refused(frame(**{f"c{n}": ["1"] for n in range(12)})))
@@ -442,7 +538,7 @@ def test_find_keys(keys: dict, how: dict, texts: dict | None, level: str, model:
         (
             {"StudyDate": "2024-", "Modality": "CT"},
             {},
-            "Modality: 'CT' belongs to level SERIES, below level STUDY; ask at level SERIES, or use ModalitiesInStudy",
+            "Modality: 'AA' belongs to level SERIES, below level STUDY; ask at level SERIES, or use ModalitiesInStudy",
         ),
         ({"PatientID": "1", "SeriesDescription": "*CT*"}, {}, "belongs to level SERIES"),
         ({"StudyInstanceUID": "1", "SOPClassUID": "1"}, {"level": "series"}, "belongs to level IMAGE"),

@@ -38,11 +38,13 @@ class NoKey(KeyError):
     ----------
     why, mend
         What is wrong with it, and what to do.
+    near
+        The keyword that was probably meant, if there is one.
     """
 
-    def __init__(self, why: str, mend: str) -> None:
+    def __init__(self, why: str, mend: str, near: str = "") -> None:
         super().__init__(f"{why}; {mend}")
-        self.why, self.mend = why, mend
+        self.why, self.mend, self.near = why, mend, near
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,9 @@ def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
             dataset[tag] = DataElement(tag, "SQ", Sequence())
         return
     # pydicom would put a value that it does not like, which may be a birth date, into a warning.
-    if (vr == "IS" and not _are(int, value)) or (vr == "DS" and not _are(float, value)):
+    if (
+        vr == "IS" and not (_are(int, value) and all(abs(int(part)) < 2**31 for part in value.split("\\") if part))
+    ) or (vr == "DS" and not _are(float, value)):
         raise ValueError(f"no {vr}")
     if vr in TEXTS:
         parts = value.split("\\") if "\\" in value else value
@@ -172,7 +176,8 @@ def _are(kind: type[int | float], value: str) -> bool:
     if "_" in value or not value.isascii():
         return False
     try:
-        return all(math.isfinite(kind(part)) for part in value.split("\\") if part)
+        read = [kind(part) for part in value.split("\\") if part]
+        return all(math.isfinite(number) and (kind is float or abs(number) < 2**31) for number in read)
     except ValueError:
         return False
 
@@ -180,6 +185,8 @@ def _are(kind: type[int | float], value: str) -> bool:
 def _convert(vr: str, value: str) -> object:
     if vr in INTEGERS or vr in FLOATS or vr == "AT":
         read = float if vr in FLOATS else int if vr in INTEGERS else Tag
+        if "_" in value or not value.isascii():
+            raise ValueError(f"no {vr}")
         values = [read(part) for part in value.split("\\") if part]
         code = "<" + ({**INTEGERS, **FLOATS}.get(vr) or "L")
         if any(not math.isfinite(number) or not struct.pack(code, number) for number in values):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_named", "is_uid", "remember_uid", "was_named"]
+__all__ = ["is_named", "is_uid", "may_be_named", "remember_uid", "was_named"]
 
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _NAMED = re.compile(r"(?=.*[0-9])[0-9A-Za-z._-]{1,128}")
+_HEX = re.compile(r"(?=.*[0-9])[0-9A-Fa-f]+(\.[0-9A-Fa-f]+)*")
 _MOST = 100_000
 _odd: dict[str, None] = {}  # what archives have named in this process; any thread may add, nobody takes away
 
@@ -34,6 +35,21 @@ def is_named(uid: str) -> bool:
     (True, True, False, False, False)
     """
     return _NAMED.fullmatch(uid) is not None
+
+
+def may_be_named(text: str) -> bool:
+    """Tell whether a text that is no UID by the Standard is one that archives do name: leading zeros, a hash, too long.
+
+    To ask for such a one harms nobody: what an archive says of it is held against it letter by letter.
+
+    Examples
+    --------
+    >>> may_be_named("1.2.07"), may_be_named("05fa52f0e599f17b8186ff18fcdf2b55"), may_be_named("1." + "2" * 64)
+    (True, True, True)
+    >>> may_be_named("A123"), may_be_named("1.2."), may_be_named("1.2.x")
+    (False, False, False)
+    """
+    return ("." in text or len(text) > 15) and len(text) <= 128 and _HEX.fullmatch(text) is not None
 
 
 def remember_uid(uid: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, get_args
 
@@ -16,7 +17,7 @@ from dicomover.progress import View
 from dicomover.query.resolve import Resolve
 from dicomover.text.face import advise, setting
 
-__all__ = ["BatchSettings", "Options", "Progress", "check_options", "check_receiving", "make_pace"]
+__all__ = ["BatchSettings", "Options", "Progress", "check_options", "check_receiving", "make_pace", "say_reading"]
 
 Progress = str | bool | View
 
@@ -38,6 +39,26 @@ class Options(TypedDict, total=False):
     utilization: float | None
     progress: Progress
     show_keys: bool
+    wildcards: bool | Sequence[str]
+
+
+class Reading(TypedDict):
+    """How requests are to be read."""
+
+    level: str
+    model: str
+    wildcards: bool | Sequence[str]
+    show_keys: bool
+
+
+def say_reading(options: Options) -> Reading:
+    """Return what is said of how requests are to be read."""
+    return {
+        "level": options["level"],
+        "model": options["model"],
+        "wildcards": options.get("wildcards", False),
+        "show_keys": options["show_keys"],
+    }
 
 
 def check_options(options: Options, destination: Node | None = None) -> None:
@@ -77,6 +98,9 @@ def check_options(options: Options, destination: Node | None = None) -> None:
     for switch in ("recheck", "show_keys"):
         if not isinstance(options[switch], bool):
             raise ConfigurationError(f"{setting(switch, options[switch])} is neither True nor False", "choose one")
+    wildcards = options.get("wildcards", False)
+    if not isinstance(wildcards, bool | Sequence):
+        raise ConfigurationError(f"{setting('wildcards', wildcards)} is neither a switch nor columns", "say True")
     if options["verify"] not in get_args(Verify):
         raise ConfigurationError(
             f"{setting('verify', options['verify'])} is none of {', '.join(get_args(Verify))}", "choose one"

@@ -48,7 +48,7 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
         mover = _make_mover(given, level, destination, folder)
         watch = Watch(shown=given.progress and not given.quiet, ignore_pending=given.ignore_pending)
         with name_keys(given):
-            job = mover.job(requests, invalid=given.invalid, progress=watch)
+            job = mover.job(requests, invalid=given.invalid, wildcards=given.wildcards, progress=watch)
         interrupts = interrupts or Interrupts()
         with mover:
             where = str(destination or f"{given.aetitle}, here, port {mover.port}, into {folder}")
@@ -213,7 +213,7 @@ def _make_mover(given: Arguments, level: str, destination: str | Node | None, fo
 def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | None) -> int:
     warn_of_columns(given, requests, PLAN_COLUMNS)
     with name_keys(given):
-        plan = mover.plan(requests, invalid=given.invalid)
+        plan = mover.plan(requests, invalid=given.invalid, wildcards=given.wildcards)
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])
     code = save_table(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0, given.share)
     if given.as_records:

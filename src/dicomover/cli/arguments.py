@@ -54,6 +54,7 @@ class Arguments:
     key: tuple[str, ...] = ()
     query_file: Path | None = None
     csv_file: Path | None = None
+    wildcards: bool = False
     invalid: Literal["raise", "record"] = "raise"
     lockfile: Path | None = None
     secret_file: Path | None = None

@@ -26,6 +26,11 @@ BATCH = [
         "PatientID, the UIDs, and names such as key:StudyDate are keys, other columns ride along into the summary.",
     ),
     click.option(
+        "--wildcards",
+        is_flag=True,
+        help="Take * and ? in the keys of a batch for wildcards, as in -k; without it such a cell is a bad row.",
+    ),
+    click.option(
         "--invalid",
         type=click.Choice(["raise", "record"]),
         default="raise",

@@ -33,6 +33,7 @@ def run_lock(given: Arguments) -> int:
                 privacy="plain" if secret is None else "hashed",
                 secret=secret,
                 overwrite=given.overwrite,
+                wildcards=given.wildcards,
             )
         table = cohort.requests
         found = table["state"] == str(LockState.FOUND)

@@ -84,7 +84,8 @@ def name_keys(given: Arguments) -> Iterator[None]:
         if given.csv_file is not None:
             raise
         problems = [replace(problem, row="", position=-1) for problem in error.problems]
-        raise click.UsageError("\n       ".join(map(str, problems))) from error
+        told = [problem.tell(show_keys=given.show_keys) for problem in problems]
+        raise click.UsageError("\n       ".join(told)) from error
 
 
 def load_cohort(path: Path, secret_file: Path | None = None) -> Cohort:

@@ -50,7 +50,8 @@ def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, A
     names = [str(name) for name in table.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise RequestError([Problem("", "column", name, "is there twice", "rename one") for name in twice])
+        why = "is there twice"
+        raise RequestError([Problem("", "column", name, why, "rename one", private=False) for name in twice])
     columns = {name: _dtype(dtype) for name, dtype in zip(names, table.dtypes, strict=True)}
     values = [[_cell(value) for value in table.iloc[:, at]] for at in range(len(names))]
     rows = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -10,14 +11,16 @@ from functools import lru_cache
 
 from pydicom import Dataset
 
-from dicomover.attributes.attribute import attribute_of
+from dicomover.attributes.attribute import FLOATS, INTEGERS, attribute_of
 from dicomover.attributes.charset import read_character_sets
+from dicomover.attributes.moments import MOMENTS, read_stretch
 from dicomover.attributes.reading import list_elements, list_readings, read_text
 from dicomover.errors import QueryRefused
 
 __all__ = ["agrees", "explain_letters", "is_round", "select"]
 
-_NOT_COMPARED = {"SQ", "DT", "UN", "OB", "OW", "AT"}
+_NOT_COMPARED = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+_NUMBERS = frozenset({"DS", "IS", *FLOATS, *INTEGERS})
 
 
 def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
@@ -28,7 +31,7 @@ def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
     answer
         The identifier of a C-FIND response.
     keyword, wanted
-        The key: a single value, a date or time range, a text with wildcards, or several of them joined by a backslash.
+        The key: one value, a range of dates or times, a text with wildcards, or several joined by a backslash.
 
     Examples
     --------
@@ -54,15 +57,17 @@ def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
 def _agrees(vr: str, value: str, wanted: str) -> bool:
     if not value:
         return False
+    if value == wanted:
+        return True
     if vr == "UI":
-        return value == wanted
-    if vr in ("DA", "TM"):
-        return _in_range(value, wanted)
-    if vr in ("IS", "DS"):
-        try:
-            return float(value) == float(wanted)
-        except ValueError:
-            return value == wanted
+        return False
+    if vr in MOMENTS:
+        said, meant = read_stretch(vr, value), read_stretch(vr, wanted)
+        return said is not None and meant is not None and said.meets(meant)
+    if vr in _NUMBERS:
+        return _are_equal(value, wanted, 1e-6 if vr == "FL" else 0)
+    if vr == "AT":
+        return _plain_tag(value) == _plain_tag(wanted)
     if vr == "PN":
         names = [_plain_name(group) for group in value.split("=")]
         groups = [_plain_name(group) for group in wanted.split("=")]
@@ -70,12 +75,15 @@ def _agrees(vr: str, value: str, wanted: str) -> bool:
     return bool(_pattern(wanted).fullmatch(value))
 
 
-def _in_range(value: str, wanted: str) -> bool:
-    value, wanted = value.replace(":", ""), wanted.replace(":", "")
-    first, dash, last = wanted.partition("-")
-    if not dash:
-        return value.startswith(wanted) or wanted.startswith(value)
-    return (not first or value >= first) and (not last or value[: len(last)] <= last)
+def _are_equal(value: str, wanted: str, tolerance: float) -> bool:
+    try:
+        return math.isclose(float(value), float(wanted), rel_tol=tolerance)
+    except ValueError:
+        return False
+
+
+def _plain_tag(text: str) -> str:
+    return re.sub(r"[(), ]", "", text).upper()
 
 
 def _plain_name(name: str) -> str:

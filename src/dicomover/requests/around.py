@@ -95,8 +95,9 @@ def requests_around(
     ranges: list[str | None] = []
     rows = zip(table.index, table[patient].tolist(), table[date].tolist(), strict=True)
     for position, (label, who, when) in enumerate(rows):
+        check = RowCheck(position, label, shows_label=table.index.name is None)
         if _is_blank(who):
-            problems.append(Problem(label, patient, None, "is missing", "fill it in, or drop the row", position))
+            check.note(patient, None, "is missing", "fill it in, or drop the row")
         try:
             at = _day(when)
             ranges.append(f"{_text(first(at))}-{_text(last(at))}")
@@ -104,10 +105,11 @@ def requests_around(
             ranges.append(None)
             why, mend = error.args
             shown = None if _is_blank(when) else when
-            problems.append(Problem(label, date, shown, why, mend.format(column=date), position))
+            check.note(date, shown, why, mend.format(column=date))
         except (OverflowError, ValueError):
             ranges.append(None)
-            problems.append(Problem(label, date, when, "is beyond the calendar", "correct it", position))
+            check.note(date, when, "is beyond the calendar", "correct it")
+        problems += check.problems
     if problems:
         raise RequestError(locate(problems, table))
     made = table.rename(columns={patient: "PatientID"})
@@ -178,7 +180,7 @@ def _check_fixed(keys: dict[str, str]) -> dict[str, str]:
     check = RowCheck(-1, "requests_around")
     fixed: dict[str, str] = {}
     for name, value in keys.items():
-        keyword = check.read_key(name)
+        keyword = check.read_key(name, is_data=False)
         if keyword in ("PatientID", "StudyDate"):
             check.note(keyword, None, "comes from the table", "leave it out")
         elif keyword is not None and (not isinstance(value, str) or not value.strip()):
@@ -193,7 +195,9 @@ def _check_fixed(keys: dict[str, str]) -> dict[str, str]:
 def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str, str]) -> None:
     """Refuse a table without these columns, or with others that would be keys too."""
     if not isinstance(table, pd.DataFrame):
-        problem = Problem("", "table", type(table).__name__, "is no table", "give a DataFrame of patients and dates")
+        problem = Problem(
+            "", "table", type(table).__name__, "is no table", "give a DataFrame of patients and dates", private=False
+        )
         raise RequestError([problem])
     columns = list(table.columns)
     problems = []
@@ -203,7 +207,9 @@ def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str
             mend = "make the index one first: table.reset_index()" if in_index else f"say which with {what}=..."
             problems.append(Problem("", what, None, f"there is no column {name!r}", mend))
         elif columns.count(name) > 1:
-            problems.append(Problem("", what, name, f"names {columns.count(name)} columns", "keep one of them"))
+            problems.append(
+                Problem("", what, name, f"names {columns.count(name)} columns", "keep one of them", private=False)
+            )
     ours = {f"{KEY}{keyword}" for keyword in ("StudyDate", *fixed)}
     for name in columns:
         if name == patient:
@@ -211,7 +217,7 @@ def _check_columns(table: pd.DataFrame, patient: str, date: str, fixed: dict[str
         text = str(name)
         if find_nearest(_keyword(text), IDENTIFYING, cutoff=0.85) or text in ours:
             why = "would be a key too, beside the patient and the date"
-            problems.append(Problem("", "column", text, why, "drop it, or give it a name of its own"))
+            problems.append(Problem("", "column", text, why, "drop it, or give it a name of its own", private=False))
     if problems:
         raise RequestError(problems)
 

@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from dicomover.attributes.attribute import attribute_of
-from dicomover.errors import Problem, RequestWarning
-from dicomover.identifier import Level, Model, Request
+from dicomover.errors import Problem, RequestWarning, list_problems
+from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request
 from dicomover.requests.levels import choose_level, choose_model, find_lacks, find_query_lacks, find_widening
-from dicomover.requests.names import NoKey, key_of, keyword_of
-from dicomover.requests.values import find_faults, find_query_faults, write_value
+from dicomover.requests.names import NoKey, is_public, key_of, keyword_of
+from dicomover.requests.values import find_faults, find_oddity, find_query_faults, write_value
 from dicomover.text.cells import is_missing
 
-__all__ = ["Entries", "RowCheck"]
+__all__ = ["Entries", "RowCheck", "warn_of"]
+
+_HOME = str(Path(__file__).parents[1])
+_MOST_TOLD = 10
 
 
 @dataclass(slots=True)
 class Entries:
-    """The entries of one row that are keys, with their column's name, and whether missing ones may widen it."""
+    """The entries of one row that are keys, by the name of their column.
+
+    Attributes
+    ----------
+    mapped
+        The keyword of each column of a table; empty of a dict.
+    is_settled
+        Whether it was asked for before, or written as a dict: then missing keys may widen it, and what looks like a
+        program's leftover or a pattern is meant.
+    patterns
+        The keywords in whose cells * and ? are meant.
+    """
 
     entries: list[tuple[str, object]]
-    mapped: dict[str, str] = field(default_factory=dict)  # column -> keyword, where known already
-    may_be_short: bool = True
+    mapped: dict[str, str] = field(default_factory=dict)
+    is_settled: bool = True
+    patterns: frozenset[str] = frozenset()
 
-
-def _may_name_patient(column: str) -> bool:
-    try:
-        path = attribute_of(column).path
-    except NoKey:  # the name of a column
-        return False
-    return any(tag >> 16 == 0x0010 or tag >> 16 & 1 for tag in path)
+    def names_study(self) -> bool:
+        """Tell whether a UID says which study is meant: then no other value can ask for one more."""
+        return any(
+            keyword in UNIQUE_KEYS[1:] and isinstance(value, str) and value.strip()
+            for name, value in self.entries
+            if (keyword := self.mapped.get(name))
+        )
 
 
 class RowCheck:
     """Checks one row and collects what is wrong with it."""
 
-    def __init__(self, position: int, label: object) -> None:
-        self.position, self.label = position, label
+    def __init__(self, position: int, label: object, *, shows_label: bool = True) -> None:
+        self.position, self.label, self._shows_label = position, label, shows_label
         self.problems: list[Problem] = []
+        self.remarks: list[Problem] = []
+        """What looks odd and is sent all the same."""
 
-    def note(self, column: str, value: object, why: str, mend: str) -> None:
-        """Note what is wrong; values of group 0010 are patient data and are not shown, nor are private ones."""
-        private = _may_name_patient(column)
-        self.problems.append(Problem(self.label, column, value, why, mend, self.position, private))
+    def note(self, column: str, value: object, why: str, mend: str, *, private: bool = True) -> None:
+        """Note what is wrong; a value of a key may be a patient's."""
+        self.problems.append(self._problem(column, value, why, mend, private=private))
 
-    def read_key(self, name: object, *, of_dictionary: bool = False) -> str | None:
+    def _problem(self, column: str, value: object, why: str, mend: str, *, private: bool = True) -> Problem:
+        shows = self._shows_label
+        return Problem(self.label, column, value, why, mend, self.position, private, shows_label=shows)
+
+    def read_key(self, name: object, *, of_dictionary: bool = False, is_data: bool = True) -> str | None:
         """Return the name of a key, or note why it is none to ask by, or none that DICOM's dictionary has."""
         try:
             return key_of(keyword_of(name) if of_dictionary else name)
         except NoKey as error:
-            self.note("key", name if isinstance(name, str | int) else repr(name), error.why, error.mend)
+            self.note("key", name, error.why, error.mend, private=is_data and not is_public(name))
             return None
 
     def check_request(self, row: Entries, level: Level | None, model: Model | None) -> Request | None:
         """Return the checked request; None if there are problems."""
         keys: dict[str, str] = {}
         missing: list[str] = []
+        is_cell = bool(row.mapped) and not row.is_settled
+        is_open = is_cell and not row.names_study()
         for name, value in row.entries:
             keyword = row.mapped.get(name) or self.read_key(name)
             if keyword is None:
@@ -68,7 +91,8 @@ class RowCheck:
             elif row.mapped and is_missing(value):
                 missing.append(keyword)
             else:
-                faults = list(find_faults(keyword, value, of_table=bool(row.mapped) and not row.may_be_short))
+                wildcards = not is_open or keyword in row.patterns
+                faults = list(find_faults(keyword, value, in_cell=is_cell, by_looks=is_open, wildcards=wildcards))
                 for fault in faults:
                     self.note(keyword, *fault)
                 if not faults:
@@ -79,7 +103,7 @@ class RowCheck:
             column = missing[0] if missing else ""
             self.note(column, None, "is blank" if missing else "names no key", "fill it in, or drop the row")
             return None
-        wider = None if row.may_be_short else find_widening(missing, keys, level)
+        wider = None if row.is_settled else find_widening(missing, keys, level)
         if wider is not None:
             keyword, above = wider
             whole = f"the whole {above.singular}"
@@ -89,14 +113,10 @@ class RowCheck:
         level = level or choose_level(keys)
         model = model or choose_model(keys, level)
         for lack in find_lacks(keys, level, model):
-            self.note(*lack)
-        if len(keys.get("AccessionNumber", "")) > 16:
-            warnings.warn(
-                f"row {self.label!r}: AccessionNumber has {len(keys['AccessionNumber'])} characters, DICOM allows 16; "
-                "sent as it is",
-                RequestWarning,
-                stacklevel=2,
-            )
+            self.note(*lack, private=lack.keyword != "level")
+        for keyword, text in keys.items():
+            if odd := find_oddity(keyword, text):
+                self.remarks.append(self._problem(keyword, None, odd, "sent as it is"))
         return None if self.problems else Request(self.position, self.label, keys, level, model)
 
     def check_query(
@@ -119,5 +139,15 @@ class RowCheck:
         level = level or choose_level(texts)
         model = model or (Model.PATIENT if level is Level.PATIENT else Model.STUDY)
         for lack in find_query_lacks(texts, level, model):
-            self.note(*lack)
+            self.note(*lack, private=lack.keyword != "level")
         return texts, level, model
+
+
+def warn_of(remarks: Sequence[Problem], *, show_keys: bool) -> None:
+    """Say of all rows at once what is odd; it is told where we were called, whatever lies between."""
+    frame, depth = inspect.currentframe(), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_HOME):
+        frame, depth = frame.f_back, depth + 1
+    told = [sentence for sentence, _ in list_problems(remarks, show_keys=show_keys)]
+    more = f"\n… and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+    warnings.warn("\n".join(told[:_MOST_TOLD]) + more, RequestWarning, stacklevel=depth)

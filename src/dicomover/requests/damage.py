@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from datetime import date
 
-__all__ = ["find_bad_date", "find_leftover", "find_rewriting"]
+from dicomover.attributes.moments import read_stretch
+from dicomover.requests.letters import fits_vr
 
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_DATES = re.compile(r"(\d{8})-?|-(\d{8})|(\d{8})-(\d{8})")
+__all__ = ["find_bad_moment", "find_leftover", "find_rewriting"]
+
+_MOMENTS = {
+    "DA": ("date", "20240101-20241231"),
+    "TM": ("time", "101500-120000"),
+    "DT": ("date and time", "20240101101500-20241231120000"),
+}
+_DATES = re.compile(r"(\d{8})-?|-(\d{8})|(\d{8})-(\d{8})", re.ASCII)
+_SERIAL = re.compile(r"\d{5}([.,]\d+)?")
 
 _REWRITTEN = re.compile(r"\d+[.,]0+|\d([.,]\d+)?[eE]\+?\d+")
 _MISSING = frozenset({"#n/a", "#na", "#nv", "<na>", "n/a", "na", "nan", "-nan", "nat", "none", "null"})
 _SPREADSHEET_ERROR = re.compile(r"#[A-Z0-9/]+[!?]")
-_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_THOUSANDS = re.compile(r"\d{1,3}((,\d{3})+(\.\d+)?|(\.\d{3})+,\d+|(['\u2019]\d{3})+)")
+_TOO_NARROW = re.compile(r"#{2,}")
 _FORMULA = re.compile(r"=.*|'.*")
 _BY_DICT = "if it is a real value, ask for it in a dict: {{{keyword!r}: …}}"
 
@@ -57,6 +66,8 @@ def find_leftover(keyword: str, text: str) -> Finding | None:
         return "is what programs write where a value is missing", f"fill it in, or drop the row; {by_dict}"
     if _SPREADSHEET_ERROR.fullmatch(text):
         return "is an error of a spreadsheet's formula", f"mend the formula, or drop the row; {by_dict}"
+    if _TOO_NARROW.fullmatch(text):
+        return "is what a spreadsheet shows where a column is too narrow", f"widen it and save again; {by_dict}"
     if _THOUSANDS.fullmatch(text):
         return "looks like a number with separated thousands", f"restore it from the source as text; {by_dict}"
     if _FORMULA.fullmatch(text):
@@ -64,21 +75,42 @@ def find_leftover(keyword: str, text: str) -> Finding | None:
     return None
 
 
-def find_bad_date(text: str) -> Finding | None:
-    """Return what is wrong with a date or a range of dates; None if nothing is, or if it is no such thing at all.
+def find_bad_moment(vr: str, text: str) -> Finding | None:
+    """Return what is wrong with a date (DA), a time (TM) or both (DT), or with a range of them; None if nothing is.
 
     Examples
     --------
-    >>> find_bad_date("20230199")
+    >>> find_bad_moment("DA", "20230199")
     ('names a day that does not exist', 'check year, month and day: YYYYMMDD')
-    >>> find_bad_date("20240201-20240101")
+    >>> find_bad_moment("DA", "20240201-20240101")
     ('is a range that ends before it begins', 'write the earlier date first')
-    >>> find_bad_date("20240101-")
+    >>> find_bad_moment("TM", "10:15")
+    ('is not how DICOM writes a time', 'write 101500, or 101500-120000 for a range')
+    >>> find_bad_moment("DA", "20240101-"), find_bad_moment("TM", "-1200")
+    (None, None)
     """
-    if _ISO_DATE.search(text):
-        return "is not how DICOM writes a date", "write 20240101, or 20240101-20241231 for a range"
+    what, example = _MOMENTS[vr]
+    if text.strip() == "-":
+        return f"is a range without a {what}", f"write {example} for a range, or leave the key out"
+    if vr == "DA":
+        return _find_bad_date(text)
+    if not fits_vr(vr, text):
+        return f"is not how DICOM writes a {what}", f"write {example.partition('-')[0]}, or {example} for a range"
+    if read_stretch(vr, text) is None:
+        if "-" in text:
+            return "is a range that ends before it begins", f"write the earlier {what} first"
+        return "names a day that does not exist", "check year, month and day"
+    return None
+
+
+def _find_bad_date(text: str) -> Finding | None:
     match = _DATES.fullmatch(text)
-    days = [] if match is None else [part for part in match.groups() if part is not None]
+    if match is None:
+        what, example = _MOMENTS["DA"]
+        if _SERIAL.fullmatch(text):
+            return "looks like a spreadsheet's number of a day", "format the column as text, written as 20240101"
+        return f"is not how DICOM writes a {what}", f"write {example.partition('-')[0]}, or {example} for a range"
+    days = [part for part in match.groups() if part is not None]
     try:
         for day in days:
             date(int(day[:4]), int(day[4:6]), int(day[6:]))

@@ -102,7 +102,7 @@ def _of_columns(columns: Iterable[tuple[str, Sequence[Any]]]) -> pd.DataFrame:
 
 def _refuse(kind: type, why: str, mend: str) -> RequestError:
     name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-    return RequestError([Problem("", "requests", name, why, mend)])
+    return RequestError([Problem("", "requests", name, why, mend, private=False)])
 
 
 def find_no_requests(items: Sequence[Any]) -> Problem | None:
@@ -127,4 +127,4 @@ def find_no_requests(items: Sequence[Any]) -> Problem | None:
         mend = "name the columns: pd.DataFrame(rows, columns=['AccessionNumber', …], dtype=object)"
     else:
         return None
-    return Problem("", "requests", kind.__name__, "is no request", mend)
+    return Problem("", "requests", kind.__name__, "is no request", mend, private=False)

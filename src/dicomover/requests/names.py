@@ -15,9 +15,14 @@ from dicomover.attributes.attribute import NoKey, attribute_of
 from dicomover.errors import Problem, RequestError
 from dicomover.text.face import advise
 
-__all__ = ["NoKey", "find_nearest", "key_of", "keyword_of", "name_keys", "name_of"]
+__all__ = ["NoKey", "find_nearest", "is_public", "key_of", "keyword_of", "name_keys", "name_of"]
 
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
+_STEP = re.compile(r"\(?\s*(0x)?[0-9a-fA-F]{4}\s*,?\s*[0-9a-fA-F]{4}")
+_NO_DATA = re.compile(
+    r"[A-Za-z]\d{0,2}|(acc(ession)?|age|cohort|date|exam|id|label|mrn|n[ro]|num(ber)?|patient|pid|row|series|sex|split|study|uid)+",
+    re.IGNORECASE,
+)
 _OURS = {
     "QueryRetrieveLevel": "say level= instead",
     "SpecificCharacterSet": "leave it out; it is set where it is needed",
@@ -66,7 +71,29 @@ def keyword_of(key: object) -> str:
     match = _TAG.fullmatch(text)
     if match:
         return keyword_of(int(match[1] + match[2], 16))
-    raise NoKey("is no DICOM keyword", _suggest(text))
+    raise _no_keyword(text)
+
+
+def is_public(name: object) -> bool:
+    """Tell whether a name may be shown: a keyword, a tag, nearly one, or a word that is nobody's name.
+
+    Without a header a patient may stand where the names of a table's columns should be.
+
+    Examples
+    --------
+    >>> is_public("PatientId"), is_public("0009,1001"), is_public("acc_no"), is_public("MILLER^ANNA")
+    (True, True, True, False)
+    """
+    steps = [step.strip() for step in str(name).split(".")]
+    if isinstance(name, numbers.Integral) or all(step in keyword_dict or _STEP.match(step) for step in steps):
+        return True
+    return _NO_DATA.fullmatch(str(name).replace("_", "")) is not None or bool(_nearest_keyword(str(name).strip()))
+
+
+def _no_keyword(name: str) -> NoKey:
+    near = _nearest_keyword(name)
+    mend = "write it as in the Standard's dictionary (PS3.6), such as 'AccessionNumber'"
+    return NoKey("is no DICOM keyword", f"did you mean {near!r}?" if near else mend, near)
 
 
 def _plain(name: str) -> str:
@@ -74,13 +101,8 @@ def _plain(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)  # a search of 5,000 keywords, the same for every row
-def _suggest(name: str) -> str:
-    near = find_nearest(name, keyword_dict)
-    return (
-        f"did you mean {near!r}?"
-        if near
-        else "write it as in the Standard's dictionary (PS3.6), such as 'AccessionNumber'"
-    )
+def _nearest_keyword(name: str) -> str:
+    return find_nearest(name, keyword_dict) or ""
 
 
 def find_nearest(name: str, keywords: Iterable[str], cutoff: float = 0.8) -> str | None:
@@ -128,8 +150,8 @@ def name_of(key: object) -> str:
         return attribute_of(f"{int(key):08X}").name
     text = str(key).strip()
     for step in text.split("."):
-        if step.strip() not in keyword_dict and not re.match(r"\(?\s*(0x)?[0-9a-fA-F]{4}\s*,?\s*[0-9a-fA-F]{4}", step):
-            raise NoKey("is no DICOM keyword", _suggest(step.strip()))
+        if step.strip() not in keyword_dict and not _STEP.match(step):
+            raise _no_keyword(step.strip())
     return attribute_of(text).name
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import numbers
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -18,10 +17,11 @@ from pydicom.datadict import tag_for_keyword
 
 from dicomover.errors import ConfigurationError, Problem, RequestError
 from dicomover.identifier import IDENTIFYING, KEY, UNIQUE_KEYS, Level, Model, Request
-from dicomover.requests.check import Entries, RowCheck
+from dicomover.outcome import Status
+from dicomover.requests.check import Entries, RowCheck, warn_of
 from dicomover.requests.files import locate, read_requests
 from dicomover.requests.frames import as_pandas, find_no_requests
-from dicomover.requests.names import NoKey, find_nearest, keyword_of, name_of
+from dicomover.requests.names import NoKey, find_nearest, is_public, keyword_of, name_of
 from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
@@ -44,12 +44,8 @@ RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[A
 
 Invalid = Literal["raise", "record"]
 
-_NO_DATA = re.compile(
-    r"[A-Za-z]\d{0,2}|(acc(ession)?|age|cohort|date|exam|id|label|mrn|n[ro]|num(ber)?|patient|pid|row|series|sex|split|study|uid)+",
-    re.IGNORECASE,
-)
-"""A name of a column that is nobody's: without a header a patient may stand where the names should be."""
 _NAMES_SHOWN = 10
+_TAKEN = frozenset(Status) - {Status.INVALID}
 _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
 
@@ -81,7 +77,9 @@ def parse_requests(
     level: str = "auto",
     model: str = "auto",
     keys: Sequence[str] = (),
+    wildcards: bool | Sequence[str] = False,
     invalid: Invalid = "raise",
+    show_keys: bool = False,
 ) -> Batch:
     """Check requests and turn them into a batch.
 
@@ -97,8 +95,12 @@ def parse_requests(
         `auto` takes Patient Root when PatientID is known, else Study Root.
     keys
         Further columns of a table that are query keys; those whose names begin with `key:` are in any case.
+    wildcards
+        Whether * and ? are meant in the cells of a table, or in which of its columns; in a dict they always are.
     invalid
         `raise` all problems in one RequestError, or `record` them by row.
+    show_keys
+        Whether messages show the labels of rows and the values of keys; otherwise a number and a shape.
 
     Returns
     -------
@@ -110,6 +112,11 @@ def parse_requests(
     RequestError
         If a row cannot be meant (unless recorded), or the table as a whole cannot.
 
+    Warns
+    -----
+    RequestWarning
+        If a value is odd and is sent all the same: one warning for all rows.
+
     Examples
     --------
     >>> batch = parse_requests([{"AccessionNumber": "00123"}, {"StudyInstanceUID": "1.2.3"}])
@@ -120,49 +127,56 @@ def parse_requests(
         raise ConfigurationError(f"{setting('invalid', invalid)} is neither 'raise' nor 'record'", "choose one")
     wanted_level = None if level == "auto" else Level.parse(level)
     wanted_model = None if model == "auto" else Model.parse(model)
-    given, rows = _rows(as_pandas(requests), keys)
+    given, rows = _rows(as_pandas(requests), keys, wildcards)
 
     parsed: list[Request] = []
     problems: dict[int, tuple[Problem, ...]] = {}
+    remarks: list[Problem] = []
     by_row: dict[int, list[Problem]] = {}
+    shows_label = given.index.name is None
     for position, (label, row) in enumerate(zip(given.index, rows, strict=True)):
-        check = RowCheck(position, label)
+        check = RowCheck(position, label, shows_label=shows_label)
         request = check.check_request(row, wanted_level, wanted_model)
         if check.problems:
             problems[position] = tuple(check.problems)
         else:
             assert request is not None
             parsed.append(request)
+            remarks += check.remarks
     if problems:
         for problem in locate((problem for row in problems.values() for problem in row), given):
             by_row.setdefault(problem.position, []).append(problem)
         problems = {position: tuple(row) for position, row in by_row.items()}
     if problems and invalid == "raise":
-        raise RequestError([problem for row in problems.values() for problem in row])
+        raise RequestError([problem for row in problems.values() for problem in row], show_keys=show_keys)
+    if remarks:
+        warn_of(locate(remarks, given), show_keys=show_keys)
     return Batch(tuple(parsed), given, problems)
 
 
-def _rows(requests: Any, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
+def _rows(requests: Any, keys: Sequence[str], wildcards: bool | Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
     if isinstance(requests, pd.DataFrame):
-        return _table_rows(requests, keys)
+        return _table_rows(requests, keys, wildcards)
     if isinstance(requests, str | bytes | os.PathLike):
         mend = "read a CSV with read_requests(path), a lockfile with Cohort.load(path)"
         raise RequestError([Problem("", "requests", requests, "is a text, not requests", mend)])
     if isinstance(requests, pd.Series) and _is_column(requests):
-        return _table_rows(_column(requests), keys)
+        return _table_rows(_column(requests), keys, wildcards)
     if isinstance(requests, Mapping | pd.Series):
         requests = [requests]
     try:
         items = list(requests)
     except TypeError as error:
-        problem = Problem("", "requests", type(requests).__name__, "is no request", "give dicts or a DataFrame")
+        problem = Problem(
+            "", "requests", type(requests).__name__, "is no request", "give dicts or a DataFrame", private=False
+        )
         raise RequestError([problem]) from error
     if no_requests := find_no_requests(items):
         raise RequestError([no_requests])
     kind: type = pd.Series if items and isinstance(items[0], pd.Series) else Mapping
     mend = "give only rows, or only dicts" if kind is pd.Series else "give a dict such as {'AccessionNumber': '00123'}"
     problems = [
-        Problem(position, "", type(item).__name__, "is no request", mend, position)
+        Problem(position, "", type(item).__name__, "is no request", mend, position, private=False)
         for position, item in enumerate(items)
         if not isinstance(item, kind)
     ]
@@ -174,11 +188,11 @@ def _rows(requests: Any, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entrie
     if problems:
         raise RequestError(problems)
     if kind is pd.Series:
-        return _table_rows(pd.DataFrame([item.astype(object) for item in items]), keys)
+        return _table_rows(pd.DataFrame([item.astype(object) for item in items]), keys, wildcards)
     rows = [Entries([(key, value) for key, value in item.items()]) for item in items]
     given = _given_of(rows)
     if unknown := [name for name in ([keys] if isinstance(keys, str) else keys) if rows and name not in given.columns]:
-        raise RequestError([Problem("", "keys", name, "is in none of the dicts", "leave it out") for name in unknown])
+        raise RequestError([_named("keys", name, "is in none of the dicts", "leave it out") for name in unknown])
     return given, rows
 
 
@@ -219,23 +233,38 @@ def _given_of(rows: Sequence[Entries]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(texts, "string"))
 
 
-def _table_rows(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Entries]]:
+def _table_rows(
+    table: pd.DataFrame, keys: Sequence[str], wildcards: bool | Sequence[str]
+) -> tuple[pd.DataFrame, list[Entries]]:
     named = [keys] if isinstance(keys, str) else list(keys)
     mapped, problems = _key_columns(table, named)
     if not mapped and not problems and (problem := _no_key(table)):
         problems.append(problem)
     if problems:
         raise RequestError(problems)
-    if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were not too short
-        may_be_short = [status != "invalid" for status in table["status"].astype(object)]
+    meant = _meant_columns(wildcards, mapped)
+    if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were meant as they are
+        is_settled = [status in _TAKEN for status in table["status"].astype(object)]
     else:
-        may_be_short = [False] * len(table)
+        is_settled = [False] * len(table)
     columns = [(name, table[name].tolist(), pd.api.types.is_numeric_dtype(table[name].dtype)) for name in mapped]
-    rows = [Entries([], mapped, short) for short in may_be_short]
+    rows = [Entries([], mapped, settled, meant) for settled in is_settled]
     for name, values, is_numeric in columns:
         for row, value in zip(rows, values, strict=True):
             row.entries.append((name, Numeric(value) if is_numeric and not is_missing(value) else value))
     return table, rows
+
+
+def _meant_columns(wildcards: bool | Sequence[str], mapped: Mapping[Any, str]) -> frozenset[str]:
+    """Return the keywords of the columns in which * and ? are meant."""
+    if isinstance(wildcards, bool):
+        return frozenset(mapped.values() if wildcards else ())
+    named = [wildcards] if isinstance(wildcards, str) else list(wildcards)
+    known = {str(column): keyword for column, keyword in mapped.items()} | {name: name for name in mapped.values()}
+    if unknown := [name for name in named if name not in known]:
+        why = "is no column of the table that is a key"
+        raise RequestError([_named("wildcards", name, why, "name one that is") for name in unknown])
+    return frozenset(known[name] for name in named)
 
 
 def _no_key(table: pd.DataFrame) -> Problem | None:
@@ -245,29 +274,38 @@ def _no_key(table: pd.DataFrame) -> Problem | None:
     ]
     columns = list(map(str, table.columns))
     if in_index:
-        return Problem("", "index", in_index[0], "is no column", "make it one first: table.reset_index()")
+        return _named("index", in_index[0], "is no column", "make it one first: table.reset_index()")
     if not columns:
         return None
     names = ", ".join(("AccessionNumber", *UNIQUE_KEYS[:2]))
     mend = f"rename one to {names}, or {KEY}StudyDate or the like{advise(', or name it in keys=[...]')}"
-    is_plain = all(_NO_DATA.fullmatch(name.replace("_", "")) for name in columns)
+    is_plain = all(map(is_public, columns))
     shown = ", ".join(columns[:_NAMES_SHOWN] + ["…"] * (len(columns) > _NAMES_SHOWN))
     return Problem("", "columns", shown, "name no key", mend, private=not is_plain)
+
+
+def _named(what: str, name: object, why: str, mend: str) -> Problem:
+    """Return a problem with a name that is used for a key."""
+    return Problem("", what, name, why, mend, private=not is_public(str(name).removeprefix(KEY)))
 
 
 def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, str], list[Problem]]:
     mapped: dict[Any, str] = {}
     problems: list[Problem] = []
     missing = [name for name in named if name not in table.columns]
-    problems += [Problem("", "keys", name, "is no column of the table", "name one that is") for name in missing]
+    problems += [_named("keys", name, "is no column of the table", "name one that is") for name in missing]
     for name in table.columns:
         text = str(name)
+        once, dot, number = text.rpartition(".")  # as pandas calls the second column of a name
+        if dot and number.isdecimal() and once in table.columns and (once in mapped or once in named):
+            problems.append(_named("column", once, "stands in the header twice", "keep one"))
+            continue
         if text.startswith(KEY):
             check = RowCheck(-1, "column")
             keyword = check.read_key(text.removeprefix(KEY)) or ""
             problems += check.problems
             if keyword in mapped.values():
-                problems.append(Problem("", "column", text, "is there twice", f"keep one column for {keyword}"))
+                problems.append(_named("column", text, "is there twice", f"keep one column for {keyword}"))
             mapped[name] = keyword
             continue
         try:
@@ -276,18 +314,18 @@ def _key_columns(table: pd.DataFrame, named: Sequence[str]) -> tuple[dict[Any, s
         except NoKey as error:
             keyword = ""
             if name in named:
-                problems.append(Problem("", "column", text, error.why, "rename it"))
+                problems.append(_named("column", text, error.why, "rename it"))
                 continue
         if keyword in IDENTIFYING or (keyword and name in named):
             if keyword in mapped.values():
                 mend = f"keep one column for {keyword}"
-                problems.append(Problem("", "column", text, "is there twice", mend))
+                problems.append(_named("column", text, "is there twice", mend))
             mapped[name] = keyword
         elif not keyword and text not in SUMMARY_COLUMNS:
             near = find_nearest(text, IDENTIFYING, cutoff=0.85)
             if near:
                 why, mend = "is nearly a key, but not one", f"rename it to {near!r}, or to something else"
-                problems.append(Problem("", "column", text, why, mend))
+                problems.append(_named("column", text, why, mend))
     return mapped, problems
 
 
@@ -300,7 +338,7 @@ class Query:
     model: Model
 
 
-def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "auto") -> Query:
+def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "auto", show_keys: bool = False) -> Query:
     """Check the keys of a find.
 
     Parameters
@@ -310,6 +348,8 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
     level, model
         `auto` is the level of the deepest unique key among them, STUDY if there is none; and Study Root, unless
         the level is PATIENT.
+    show_keys
+        Whether messages show the values.
 
     Raises
     ------
@@ -323,7 +363,7 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
     ('STUDY', {'PatientID': '4711', 'StudyDate': ''})
     """
     if not isinstance(keys, Mapping):
-        problem = Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}")
+        problem = Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}", private=False)
         raise RequestError([problem])
     check = RowCheck(-1, "find")
     if not keys:
@@ -332,7 +372,7 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
     wanted_model = None if model == "auto" else Model.parse(model)
     query = check.check_query(keys, wanted_level, wanted_model)
     if check.problems:
-        raise RequestError(check.problems)
+        raise RequestError(check.problems, show_keys=show_keys)
     return Query(*query)
 
 

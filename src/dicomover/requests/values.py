@@ -5,20 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, time
 from typing import NamedTuple
 
 from pydicom import Dataset
+from pydicom.valuerep import MAX_VALUE_LEN
 
 from dicomover.attributes.attribute import attribute_of, put_value
-from dicomover.attributes.uid import is_uid, was_named
+from dicomover.attributes.moments import MOMENTS
+from dicomover.attributes.uid import is_uid, may_be_named, was_named
 from dicomover.identifier import UNIQUE_KEYS, Level, level_of
-from dicomover.requests.damage import find_bad_date, find_leftover, find_rewriting
+from dicomover.requests.damage import Finding, find_bad_moment, find_leftover, find_rewriting
+from dicomover.requests.letters import find_bad_letter, find_look_alike, fits_vr, name_letter
 from dicomover.text.cells import is_missing
-from dicomover.text.face import advise
+from dicomover.text.face import advise, setting
 
-__all__ = ["Fault", "Numeric", "find_faults", "find_query_faults", "write_value"]
+__all__ = ["Fault", "Numeric", "find_faults", "find_oddity", "find_query_faults", "write_value"]
 
-_MAX_LENGTH = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "SH": 16, "UI": 64}
+_WITH_WILDCARDS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
+"""The VRs of which a text may be a pattern (PS3.4 section C.2.2.2.4); what is unknown may be of one of them."""
+
+_ANY = frozenset({"AS", *MOMENTS})
+"""The VRs that know no patterns, but of which a single * is understood as anything."""
+
+_ONE_VALUE = frozenset({"LT", "ST", "UR", "UT"})
+_VALUES = {
+    "AE": ("is no AE title", "an AE title has at most 16 plain characters"),
+    "AS": ("is not how DICOM writes an age", "write 031Y, or D, W or M in place of Y"),
+    "CS": ("has characters that a CS cannot have", "write capital letters, digits, spaces and underscores only"),
+    "PN": ("is longer than a name can be", "check the column"),
+    "UR": ("is no URI", "write it as in a browser's address line"),
+}
+"""What is said where pydicom's validator of a VR says that a value is none."""
+
 _TYPED = ("PatientID", "AccessionNumber")
 """What people type, and programs damage."""
 
@@ -43,97 +62,153 @@ def write_value(value: object) -> str:
     return "\\".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
-def find_faults(keyword: str, value: object, *, of_table: bool) -> Iterator[Fault]:
-    """Yield what is wrong with the value of a key of a request; a cell of a table may hold what programs left there.
+def find_faults(
+    keyword: str, value: object, *, in_cell: bool = False, by_looks: bool = False, wildcards: bool = True
+) -> Iterator[Fault]:
+    """Yield what is wrong with the value of a key of a request.
+
+    Parameters
+    ----------
+    keyword
+        The name of the key.
+    value
+        What was given for it.
+    in_cell
+        Whether it stands in a cell of a table, which has one value.
+    by_looks
+        Whether it may be what a program or a keyboard left there; what a dict has was written by hand.
+    wildcards
+        Whether * and ? are meant.
 
     Examples
     --------
-    >>> [fault.why for fault in find_faults("AccessionNumber", "123.0", of_table=False)]
+    >>> [fault.why for fault in find_faults("AccessionNumber", "123.0")]
     ['looks like a number that a program has rewritten']
+    >>> [fault.why for fault in find_faults("AccessionNumber", "*12345*", wildcards=False)]
+    ['has a wildcard, which asks for others too']
     """
-    if attribute_of(keyword).vr == "SQ":
-        yield Fault("a sequence", "cannot be a key of a request", advise("leave it out and filter what find() returns"))
+    vr = attribute_of(keyword).vr
+    if vr == "SQ":
+        mend = advise("leave it out and filter what find() returns")
+        yield Fault(None, "is a sequence, which cannot be a key of a request", mend)
     elif isinstance(value, Numeric):
         mend = advise("restore it from its source as text, with read_requests(path) or read_csv(path, dtype=str)")
         yield Fault(value.value, "comes from a numeric column, where leading zeros are lost", mend)
     elif isinstance(value, list | tuple | set | frozenset):
-        if level_of(keyword) in (None, Level.PATIENT) or keyword not in UNIQUE_KEYS:
+        if in_cell:
+            yield Fault(value, "is a list in one cell", "give each value a row of its own: table.explode(column)")
+        elif level_of(keyword) in (None, Level.PATIENT) or keyword not in UNIQUE_KEYS:
             yield Fault(value, "is a list, which only UIDs may be", "give one request for each value")
         elif not value:
             yield Fault(value, "is an empty list", "give at least one UID")
         else:
             for item in value:
-                yield from find_faults(keyword, item, of_table=of_table)
+                yield from find_faults(keyword, item)
     elif isinstance(value, str):
-        yield from _find_faults_of_text(keyword, value, of_table)
+        yield from _find_faults_of_text(keyword, value, by_looks, wildcards)
     elif is_missing(value):
         yield Fault(value, "is missing", "give a value, or leave the key out")
     else:
-        yield _not_text(value, "give the text that the archive knows, with its leading zeros")
+        yield _not_text(vr, value, "give the text that the archive knows, with its leading zeros")
 
 
 def find_query_faults(keyword: str, value: object) -> Iterator[Fault]:
-    """Yield what is wrong with the value of a key of a find, where wildcards and ranges are meant."""
+    """Yield what is wrong with the value of a key of a find, where wildcards, ranges and several values are meant."""
     vr = attribute_of(keyword).vr
-    if isinstance(value, list | tuple) and vr == "UI" and value:
+    if isinstance(value, list | tuple | set | frozenset) and vr == "UI" and value:
         for item in value:
             yield from find_query_faults(keyword, item)
     elif is_missing(value):  # of a table, where nobody has asked for every value
         yield Fault(None, "is missing", "give a value, or None to ask for it without matching it")
     elif not isinstance(value, str):
-        yield _not_text(value, "give the text that the archive knows")
-    elif vr == "DA" and (found := find_bad_date(value.strip())):
-        yield Fault(value, *found)
-    elif vr == "UI" and value.strip() and not re.search(r"[*?]", value):
-        yield from _find_bad_uids(value.strip())
+        yield _not_text(vr, value, "give the text that the archive knows")
     elif vr == "SQ" and value.strip():
         mend = "ask for what is in it, such as 'RequestAttributesSequence.ScheduledProcedureStepID'"
         yield Fault(value, "is the value of a sequence, which has none of its own", mend)
-    else:
-        yield from _find_unwritable(keyword, value.strip())
+    elif found := find_bad_letter(vr, value.strip()):
+        yield Fault(value, *found)
+    elif vr == "UI" and re.search(r"[*?]", value):
+        pass
+    elif value.strip():
+        yield from _find_faults_of_vr(keyword, value.strip())
 
 
-def _not_text(value: object, mend: str) -> Fault:
+def find_oddity(keyword: str, text: str) -> str:
+    """Return what is odd of a value without faults, as archives do have it; empty if nothing is."""
+    if keyword == "AccessionNumber" and len(text) > 16:
+        return f"has {len(text)} characters, DICOM allows 16"
+    if attribute_of(keyword).vr != "UI" or all(map(is_uid, text.split("\\"))):
+        return ""
+    if len(text) > 64 and "\\" not in text:
+        return f"has {len(text)} characters, a UID at most 64"
+    return "is no UID by the Standard, which has digits and dots without leading zeros"
+
+
+def _not_text(vr: str, value: object, mend: str) -> Fault:
+    if vr in MOMENTS and isinstance(value, date | time):
+        form = {"DA": "%Y%m%d", "TM": "%H%M%S", "DT": "%Y%m%d%H%M%S"}[vr]
+        mend = f"write it as DICOM does, by strftime('{form}')"
     return Fault(value, f"is not text but {type(value).__name__}", mend)
 
 
-def _find_unwritable(keyword: str, text: str) -> Iterator[Fault]:
-    attribute = attribute_of(keyword)
-    try:
-        put_value(Dataset(), attribute, text)
-    except ValueError:
-        yield Fault(text, f"cannot be written as {attribute.vr}, which is its VR", "give a number")
-
-
-def _find_faults_of_text(keyword: str, text: str, of_table: bool) -> Iterator[Fault]:
+def _find_faults_of_text(keyword: str, text: str, by_looks: bool, wildcards: bool) -> Iterator[Fault]:
     vr = attribute_of(keyword).vr
     if not text.strip():
         yield Fault(text, "is blank", "give a value, or leave the key out")
     elif text != text.strip():
-        yield Fault(text, "begins or ends with a space", "take the space away")
-    elif any(ord(character) < 32 or ord(character) == 127 for character in text):
-        yield Fault(text, "has a control character or a line break", "take it away")
-    elif "\ufffd" in text:
-        yield Fault(text, "has U+FFFD, which stands for a character that was lost", "restore it from its source")
-    elif keyword in _TYPED and not text.isprintable():
-        yield Fault(text, "has an invisible character", "take it away, or type the value anew")
-    elif keyword in _TYPED and (found := find_rewriting(text) or (find_leftover(keyword, text) if of_table else None)):
+        outside = next(letter for letter in (text[-1], text[0]) if letter.isspace())
+        what = "" if outside == " " else f", {name_letter(outside)}"
+        yield Fault(text, f"begins or ends with a space{what}", "take the space away")
+    elif found := find_bad_letter(vr, text) or _find_damage(keyword, text, by_looks):
         yield Fault(text, *found)
-    elif keyword in UNIQUE_KEYS and ("*" in text or "?" in text):
+    elif keyword in UNIQUE_KEYS and re.search(r"[*?]", text):
         yield Fault(text, "has a wildcard, which a C-MOVE must not have", advise("use find() and move what it returns"))
-    elif vr == "DA" and (found := find_bad_date(text)):
-        yield Fault(text, *found)
-    elif vr == "UI":
-        yield from _find_bad_uids(text)
-    elif "\\" in text:
+    elif not wildcards and vr in _WITH_WILDCARDS and re.search(r"[*?]", text):
+        mend = f"take it away; if it is meant, say {setting('wildcards', True)}"
+        yield Fault(text, "has a wildcard, which asks for others too", mend)
+    elif "\\" in text and vr != "UI":
         yield Fault(text, "has a backslash, which separates values in DICOM", "give one request for each value")
-    elif len(text) > _MAX_LENGTH.get(vr, 1 << 16) and keyword != "AccessionNumber":  # longer ones exist
-        yield Fault(text, f"has {len(text)} characters, DICOM allows {_MAX_LENGTH[vr]}", "check the column")
     else:
-        yield from _find_unwritable(keyword, text)
+        yield from _find_faults_of_vr(keyword, text)
+
+
+def _find_damage(keyword: str, text: str, by_looks: bool) -> Finding | None:
+    if keyword not in _TYPED:
+        return None
+    return find_rewriting(text) or ((find_leftover(keyword, text) or find_look_alike(text)) if by_looks else None)
+
+
+def _find_faults_of_vr(keyword: str, text: str) -> Iterator[Fault]:
+    """Yield what a text has that its VR cannot hold (PS3.5 section 6.2, and PS3.4 section C.2.2.2 for patterns)."""
+    attribute = attribute_of(keyword)
+    vr = attribute.vr
+    if vr == "UI":
+        yield from _find_bad_uids(text)
+        return
+    for part in [text] if vr in _ONE_VALUE else text.split("\\"):
+        if not part or (part == "*" and vr in _ANY):
+            continue
+        longest = MAX_VALUE_LEN.get(vr, 0)
+        if vr in MOMENTS and (found := find_bad_moment(vr, part)):
+            yield Fault(part, *found)
+        elif longest and len(part) > longest and keyword != "AccessionNumber":  # longer ones exist
+            yield Fault(part, f"has {len(part)} characters, DICOM allows {longest}", "check the column")
+        elif vr in _VALUES and not fits_vr(vr, _plain(vr, part)):
+            yield Fault(part, *_VALUES[vr])
+    try:
+        put_value(Dataset(), attribute, text)
+    except ValueError:
+        yield Fault(text, f"cannot be written as {vr}, which is its VR", "give a number")
+
+
+def _plain(vr: str, text: str) -> str:
+    """Take away what a pattern has beside what its VR can hold."""
+    return re.sub(r"[*?]", "", text) if vr in _WITH_WILDCARDS else text
 
 
 def _find_bad_uids(text: str) -> Iterator[Fault]:
     for uid in text.split("\\"):
-        if not is_uid(uid) and not was_named(uid):
+        if is_uid(uid) or was_named(uid):
+            continue
+        if not may_be_named(uid) or find_rewriting(uid):
             yield Fault(uid, "is no valid UID", "a UID has digits and dots, no leading zeros, at most 64 characters")

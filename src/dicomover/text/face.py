@@ -42,6 +42,7 @@ OPTIONS = {
     "tls": "--tls-cert",
     "utilization": "--utilization",
     "verify": "--verify",
+    "wildcards": "--wildcards",
     "window": "--window",
     "workers": "--workers",
 }

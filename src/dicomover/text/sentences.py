@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["count_of", "distinct", "extremes", "kind_of", "merge"]
+__all__ = ["count_of", "distinct", "extremes", "kind_of", "merge", "span_of"]
 
 # Not the numbers of status codes, addresses, versions and reasons such as 0xA702, 10.1.2.3:104 and 1/1/7.
 _NUMBER = re.compile(r"(?<![\w.:/,])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w:/]|[.,]\d)")
@@ -67,6 +67,25 @@ def extremes(sentences: Sequence[str]) -> tuple[str, str]:
     places = [sorted(numbers, key=_value) for numbers in zip(*found, strict=True)]
     least, most = (iter([numbers[end] for numbers in places]) for end in (0, -1))
     return _NUMBER.sub(lambda _: next(least), sentences[0]), _NUMBER.sub(lambda _: next(most), sentences[0])
+
+
+def span_of(names: Sequence[str], most: int = 5) -> str:
+    """Return names, each once, runs of numbers as such, and of the rest how many they are.
+
+    Examples
+    --------
+    >>> span_of(["0", "1", "2", "7"]), span_of([str(n) for n in range(0, 40, 2)])
+    ('0 to 2, 7', '0, 2, 4, 6, 8 and 15 more')
+    """
+    runs: list[list[str]] = []
+    for name in dict.fromkeys(names):
+        if runs and name.isdecimal() and runs[-1][-1].isdecimal() and int(name) == int(runs[-1][-1]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    shown = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:most]]
+    rest = sum(map(len, runs[most:]))
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
 def distinct(sentences: Sequence[str]) -> list[str]:
