@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicomover.text.sentences import distinct, extremes, merge
+from dicomover.text.sentences import distinct, extremes, merge, span_of
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,13 @@ def test_two_stand_for_many() -> None:
         least, most = extremes([least, most, sentence])
     assert (least, most) == extremes(many) == ("3 of 1 moved, 0xB000", "999 of 997 moved, 0xB000")
     assert merge([least, most]) == merge(many)
+
+
+@pytest.mark.parametrize(
+    ("names", "span"),
+    [([], ""), (["3"], "3"), (["3", "3"], "3"), (["9", "10", "11"], "9 to 11"), (["'a'", "'b'"], "'a', 'b'"),
+     (["2", "1"], "2, 1"), ([str(n * 2) for n in range(1005)], "0, 2, 4, 6, 8 and 1,000 more")],
+)  # fmt: skip
+def test_many_names_are_few_words(names: list[str], span: str) -> None:
+    """Runs of numbers are told by their ends, each name once, and the rest is counted."""
+    assert span_of(names) == span
