@@ -7,9 +7,10 @@ import unicodedata
 
 from pydicom.valuerep import VALIDATORS
 
-__all__ = ["find_bad_letter", "find_look_alike", "fits_vr", "name_letter"]
+__all__ = ["find_bad_letter", "find_look_alike", "fits_vr", "is_text", "name_letter"]
 
 _LOCAL = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"})
+_HALVES = re.compile("[\ud800-\udfff]")
 _JOINED = re.compile(r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])")  # as Persian and Hindi are written
 
 
@@ -34,6 +35,11 @@ def name_letter(letter: str) -> str:
     """
     name = unicodedata.name(letter, "")
     return f"U+{ord(letter):04X}" + (f" ({name})" if name else "")
+
+
+def is_text(value: object) -> bool:
+    """Tell whether a column of dtype string can hold it: PyArrow's takes no half of a character (a surrogate)."""
+    return isinstance(value, str) and (value.isascii() or not _HALVES.search(value))
 
 
 def find_bad_letter(vr: str, text: str) -> tuple[str, str] | None:

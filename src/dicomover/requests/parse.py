@@ -21,6 +21,7 @@ from dicomover.outcome import Status
 from dicomover.requests.check import Entries, RowCheck, warn_of
 from dicomover.requests.files import locate, read_requests
 from dicomover.requests.frames import as_pandas, find_no_requests
+from dicomover.requests.letters import is_text
 from dicomover.requests.names import NoKey, find_nearest, is_public, keyword_of, name_of
 from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
@@ -229,7 +230,7 @@ def _given_of(rows: Sequence[Entries]) -> pd.DataFrame:
         records.append(record)
     columns = list(dict.fromkeys(name for record in records for name in record))
     table = pd.DataFrame(records, columns=columns, index=pd.RangeIndex(len(rows)), dtype=object)
-    texts = [name for name in columns if all(isinstance(record.get(name, ""), str) for record in records)]
+    texts = [name for name in columns if all(is_text(record.get(name, "")) for record in records)]
     return table.astype(dict.fromkeys(texts, "string"))
 
 
