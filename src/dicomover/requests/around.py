@@ -51,7 +51,8 @@ def requests_around(
         first and the last day are included. `before="-1D"` begins on the day after the date.
     **keys
         Further query keys that are the same in all rows, by keyword, such as `ModalitiesInStudy="CT"`; `Modality` if
-        series are to be moved (`level="series"`).
+        series are to be moved (`level="series"`). For a pattern, such as `StudyDescription="*thorax*"`, say
+        `wildcards=True` when it is moved.
 
     Returns
     -------

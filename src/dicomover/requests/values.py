@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydicom import Dataset
 from pydicom.valuerep import MAX_VALUE_LEN
 
-from dicomover.attributes.attribute import attribute_of, put_value
+from dicomover.attributes.attribute import TEXTS, attribute_of, put_value
 from dicomover.attributes.moments import MOMENTS
 from dicomover.attributes.uid import is_uid, may_be_named, was_named
 from dicomover.identifier import UNIQUE_KEYS, Level, level_of
@@ -195,6 +195,8 @@ def _find_faults_of_vr(keyword: str, text: str) -> Iterator[Fault]:
             yield Fault(part, f"has {len(part)} characters, DICOM allows {longest}", "check the column")
         elif vr in _VALUES and not fits_vr(vr, _plain(vr, part)):
             yield Fault(part, *_VALUES[vr])
+    if vr in TEXTS and vr not in ("DS", "IS"):
+        return
     try:
         put_value(Dataset(), attribute, text)
     except ValueError:
