@@ -119,7 +119,9 @@ def name_keys(keys: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return keys under the names by which we call them; one that has no name stays as it is, to be told of later."""
     named: dict[Any, Any] = {}
     if not isinstance(keys, Mapping):
-        raise RequestError([Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}")])
+        raise RequestError(
+            [Problem("", "keys", type(keys).__name__, "is no dict", "write {'PatientID': '4711'}", private=False)]
+        )
     for key, value in keys.items():
         try:
             name = name_of(key)
