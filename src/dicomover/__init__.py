@@ -36,7 +36,11 @@ if TYPE_CHECKING:
         ReceiverError,
         RequestError,
         RequestWarning,
+        SeriesError,
     )
+    from dicomover.images.sheet import contact_sheet
+    from dicomover.images.table import index
+    from dicomover.images.volume import Volume, volume
     from dicomover.journal import Journal
     from dicomover.mover import Mover
     from dicomover.node import Node, Timeouts
@@ -73,14 +77,19 @@ _HOME = {
     "RequestError": "errors",
     "RequestWarning": "errors",
     "Retry": "policy.retry",
+    "SeriesError": "errors",
     "Status": "outcome",
     "Timeouts": "node",
+    "Volume": "images.volume",
     "Window": "policy.window",
+    "contact_sheet": "images.sheet",
+    "index": "images.table",
     "missing": "summary",
     "read_requests": "requests.parse",
     "requests_around": "requests.around",
     "report": "reporting",
     "short": "summary",
+    "volume": "images.volume",
 }
 
 __all__ = [
@@ -106,14 +115,19 @@ __all__ = [
     "RequestError",
     "RequestWarning",
     "Retry",
+    "SeriesError",
     "Status",
     "Timeouts",
+    "Volume",
     "Window",
+    "contact_sheet",
+    "index",
     "missing",
     "read_requests",
     "report",
     "requests_around",
     "short",
+    "volume",
 ]
 
 logging.getLogger("dicomover").addHandler(logging.NullHandler())

@@ -7,6 +7,7 @@
     ├── ConfigurationError    (also a ValueError)  a setting that cannot be meant
     ├── NoSuchFileError       (also a FileNotFoundError)  a file or folder to read is not there
     ├── CohortError           (also a ValueError)  a lockfile that is not what was written, or does not fit
+    ├── SeriesError           (also a ValueError)  images that make no array or picture
     ├── JournalError          the journal cannot be read or written any more
     ├── ReceiverError         our own Storage SCP cannot run
     └── NodeError             the peer, seen from here; `retriable` says whether to try again
@@ -63,6 +64,7 @@ __all__ = [
     "ReceiverError",
     "RequestError",
     "RequestWarning",
+    "SeriesError",
     "list_problems",
 ]
 
@@ -269,6 +271,10 @@ class RequestWarning(UserWarning):
 
 class CohortError(DicomoverError, ValueError):
     """A lockfile is damaged, edited or too new, says otherwise than the archive, or its files do not allow a seal."""
+
+
+class SeriesError(DicomoverError, ValueError):
+    """The images of a series make no array or picture; the message says what is in the way."""
 
 
 class JournalError(DicomoverError):

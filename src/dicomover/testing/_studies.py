@@ -271,6 +271,13 @@ def made_studies(
         yield made_study(f"{prefix}{n:06d}", series=series, instances=instances, size=size)
 
 
+_OF_SLICES = {
+    "ImageOrientationPatient": r"1\0\0\0\1\0",
+    "PixelSpacing": r"5\5",
+    "SliceThickness": "2.5",
+    "RescaleIntercept": "-1024",
+    "RescaleSlope": "1",
+}
 _BODIES = 2
 _SLICES = (0.6, 1.0, 0.9, 0.5)  # how large the lungs are, from the neck down
 
@@ -337,6 +344,7 @@ def _made_data_set(study: Study, s: int, i: int) -> bytes:
             "HighBit": "15",
             "PixelRepresentation": "0",
             "PixelData": pixels,
+            **({"ImagePositionPatient": rf"0\0\{2.5 * i}", **_OF_SLICES} if modality == "CT" else {}),
         },
         _EXPLICIT,
     )

@@ -1,0 +1,68 @@
+"""The table of a folder's headers, kept beside the files: Parquet where pyarrow is, else SQLite.
+
+It holds what headers hold, so it is for its owner alone. It is only ever a copy: one that cannot be read, or was
+written by another version, is written anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkstemp
+
+import pandas as pd
+
+__all__ = ["read_cache", "write_cache"]
+
+logger = logging.getLogger("dicomover.images")
+
+_PARQUET, _SQLITE = ".dicomover-index.parquet", ".dicomover-index.db"
+
+
+def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
+    """Return the table that was kept, None if there is none, or not with these columns."""
+    try:
+        if _has_pyarrow() and (folder / _PARQUET).exists():
+            table = pd.read_parquet(folder / _PARQUET)
+        elif (folder / _SQLITE).exists():
+            with contextlib.closing(sqlite3.connect(folder / _SQLITE)) as database:
+                table = pd.read_sql("SELECT * FROM headers", database)
+                dtypes = dict(database.execute("SELECT name, dtype FROM dtypes").fetchall())
+            table = table.astype(dtypes)
+        else:
+            return None
+    except Exception as error:  # noqa: BLE001 - whatever lies there by this name; it is read anew
+        logger.warning("the index of headers cannot be read (%s) and is made anew", type(error).__name__)
+        return None
+    return table if {"path", "size", "changed", *names} <= set(table.columns) else None
+
+
+def write_cache(folder: Path, table: pd.DataFrame) -> None:
+    """Keep a table; a folder that cannot be written to stays without."""
+    name = _PARQUET if _has_pyarrow() else _SQLITE
+    part = ""
+    try:
+        handle, part = mkstemp(prefix=".dicomover-index-", suffix=".part", dir=folder)  # for its owner alone
+        os.close(handle)
+        if _has_pyarrow():
+            table.to_parquet(part, index=False)
+        else:
+            with contextlib.closing(sqlite3.connect(part)) as database, database:
+                table.to_sql("headers", database, index=False)
+                dtypes = [(column, str(dtype)) for column, dtype in table.dtypes.items()]
+                database.execute("CREATE TABLE dtypes (name TEXT, dtype TEXT)")
+                database.executemany("INSERT INTO dtypes VALUES (?, ?)", dtypes)
+        Path(part).replace(folder / name)
+    except OSError as error:
+        logger.info("the index of headers is not kept: %s", error.strerror)
+        if part:
+            Path(part).unlink(missing_ok=True)
+
+
+def _has_pyarrow() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None

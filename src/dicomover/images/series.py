@@ -1,0 +1,179 @@
+"""What the images of a series come to: its slices, their spacing, and whether they make a regular volume."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table"]
+
+_TOLERANCE = 0.01  # of the spacing between slices, and in cosines
+_CONSTANT = (
+    "PatientID StudyInstanceUID StudyDate AccessionNumber StudyDescription SeriesInstanceUID SeriesNumber Modality "
+    "SeriesDescription BodyPartExamined FrameOfReferenceUID SOPClassUID TransferSyntaxUID Rows Columns "
+    "PixelSpacing SliceThickness WindowCenter WindowWidth RescaleType Units"
+)
+_Vectors = npt.NDArray[np.float64]
+
+
+class Geometry(NamedTuple):
+    """Where the slices of a series lie.
+
+    Attributes
+    ----------
+    orientation
+        `axial`, `coronal`, `sagittal` or `oblique`, by the normal of the slices; empty if they differ or do not say.
+    positions
+        How many places along the normal have a slice.
+    spacing
+        The distance between neighbours in mm, the median; NaN with fewer than two positions.
+    gaps
+        How many slices are missing between the first and the last.
+    duplicates
+        How many slices lie where another does.
+    irregular
+        Why the slices make no volume; empty if they do.
+    order
+        The slices, from the first along the normal to the last: their numbers as they came.
+    """
+
+    orientation: str
+    positions: int
+    spacing: float
+    gaps: int
+    duplicates: int
+    irregular: str
+    order: list[int]
+
+
+def parse_numbers(text: object, count: int) -> list[float]:
+    """Return the numbers of a value that has several, NaN for each if there are not as many."""
+    try:
+        found = [float(part) for part in str(text).split("\\")]
+    except ValueError:
+        found = []
+    return found if len(found) == count else [float("nan")] * count
+
+
+def describe_positions(positions: _Vectors, orientations: _Vectors) -> Geometry:
+    """Tell where slices lie.
+
+    Parameters
+    ----------
+    positions : array of shape (n, 3)
+        Image Position (Patient) of each, in mm (PS3.3 section C.7.6.2.1.1).
+    orientations : array of shape (n, 6)
+        Image Orientation (Patient) of each: the direction of its rows, and of its columns.
+
+    Examples
+    --------
+    >>> positions = np.array([[0.0, 0, 0], [0, 0, 5], [0, 0, 15]])
+    >>> found = describe_positions(positions, np.array([[1.0, 0, 0, 0, 1, 0]] * 3))
+    >>> found.orientation, found.positions, found.gaps, found.irregular
+    ('axial', 3, 0, 'the distances between slices are 5 to 10 mm')
+    """
+    nothing = list(range(len(positions)))
+    if not len(positions) or not (np.isfinite(positions).all() and np.isfinite(orientations).all()):
+        return Geometry("", 0, float("nan"), 0, 0, "its images do not say where they lie", nothing)
+    if np.abs(orientations - orientations[0]).max() > _TOLERANCE:
+        return Geometry("", 0, float("nan"), 0, 0, "its images have several orientations", nothing)
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    steps = np.diff(along[order])
+    apart = steps > max(_TOLERANCE * float(np.median(steps[steps > 0])), 1e-4) if (steps > 0).any() else steps > 0
+    distances = steps[apart]
+    spacing = float(np.median(distances)) if len(distances) else float("nan")
+    duplicates = int((~apart).sum())
+    missing = np.rint(distances / spacing - 1).clip(min=0) if len(distances) else distances
+    is_whole = np.abs(distances - spacing * (missing + 1)) <= _TOLERANCE * spacing
+    gaps = int(missing.sum()) if is_whole.all() else 0
+    return Geometry(
+        _name_orientation(normal),
+        len(distances) + 1,
+        spacing,
+        gaps,
+        duplicates,
+        _irregularity(positions[order], distances, spacing, gaps, duplicates, bool(is_whole.all()), normal),
+        [int(number) for number in order],
+    )
+
+
+def _irregularity(
+    positions: _Vectors, distances: _Vectors, spacing: float, gaps: int, duplicates: int, whole: bool, normal: _Vectors
+) -> str:
+    if duplicates:
+        return f"{duplicates} of its images lie where another does"
+    if len(distances) == 0:
+        return "it has one position"
+    if gaps:
+        return f"{gaps} of its slices are missing between the first and the last"
+    if not whole or np.abs(distances - spacing).max() > _TOLERANCE * spacing:
+        return f"the distances between slices are {distances.min():.4g} to {distances.max():.4g} mm"
+    aside = positions - positions[0] - np.outer((positions - positions[0]) @ normal, normal)
+    if np.abs(aside).max() > max(_TOLERANCE * spacing, 0.05):
+        return "its slices are shifted against each other, as with a tilted gantry"
+    return ""
+
+
+def _name_orientation(normal: _Vectors) -> str:
+    axis = int(np.abs(normal).argmax())
+    return ("sagittal", "coronal", "axial")[axis] if abs(normal[axis]) > 0.9 else "oblique"
+
+
+def series_table(images: pd.DataFrame) -> pd.DataFrame:
+    """Make one row of each series.
+
+    Parameters
+    ----------
+    images
+        What `index` returns of a folder.
+
+    Returns
+    -------
+    DataFrame
+        What its images say alike (`<NA>` where they differ); `files`, `bytes`, and `slices`: images, and frames of
+        those that have several; `orientation`, `positions`, `spacing` (mm), `gaps` and `duplicates` as in `Geometry`;
+        `is_volume`, and `irregular`, which says why it is none. Images whose slices lie in sequences (Enhanced
+        objects) are described by `dicomover.volume` alone.
+    """
+    found = images[images["SeriesInstanceUID"].notna()]
+    rows = [_row_of(group) for _, group in found.groupby("SeriesInstanceUID", sort=False)]
+    dtypes: dict[str, Any] = {name: images[name].dtype for name in _CONSTANT.split()}
+    dtypes |= dict.fromkeys(("files", "bytes", "slices", "positions", "gaps", "duplicates"), "Int64")
+    dtypes |= {"orientation": "string", "spacing": "Float64", "is_volume": "boolean", "irregular": "string"}
+    return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
+
+
+def _row_of(group: pd.DataFrame) -> dict[str, Any]:
+    constant = {name: _common(group[name]) for name in _CONSTANT.split()}
+    frames = group["NumberOfFrames"].fillna(1)
+    counts = {"files": len(group), "bytes": int(group["size"].sum()), "slices": int(frames.sum())}
+    if (frames > 1).any():
+        return {**constant, **counts, "is_volume": pd.NA, "irregular": "its slices are frames of one file"}
+    positions = np.array([parse_numbers(text, 3) for text in group["ImagePositionPatient"]])
+    orientations = np.array([parse_numbers(text, 6) for text in group["ImageOrientationPatient"]])
+    geometry = describe_positions(positions, orientations)
+    irregular = geometry.irregular
+    for name in ("Rows", "Columns", "PixelSpacing"):
+        if not irregular and group[name].nunique(dropna=False) > 1:
+            irregular = f"its images differ in {name}"
+    return {
+        **constant,
+        **counts,
+        "orientation": geometry.orientation or pd.NA,
+        "positions": geometry.positions or pd.NA,
+        "spacing": pd.NA if np.isnan(geometry.spacing) else geometry.spacing,
+        "gaps": geometry.gaps if geometry.positions else pd.NA,
+        "duplicates": geometry.duplicates if geometry.positions else pd.NA,
+        "is_volume": not irregular,
+        "irregular": irregular or pd.NA,
+    }
+
+
+def _common(values: pd.Series[Any]) -> Any:
+    unlike = values.dropna().unique()
+    return unlike[0] if len(unlike) == 1 else pd.NA

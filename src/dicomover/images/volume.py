@@ -1,0 +1,222 @@
+"""A series as an array: its slices in order, in the units that the file names, with where it lies in the patient."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydicom import Dataset, dcmread
+from pydicom.pixels.processing import apply_modality_lut
+
+from dicomover.errors import SeriesError
+from dicomover.images.series import Geometry, describe_positions
+from dicomover.text.sentences import count_of
+
+__all__ = ["Volume", "decode_pixels", "list_paths", "volume"]
+
+_PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """A regular series of slices.
+
+    Attributes
+    ----------
+    array : ndarray of shape (slices, rows, columns), or (slices, rows, columns, 3) in colour
+        The rescaled values: Hounsfield units of CT, the units that the series names. Integers where slope and
+        intercept are whole, else float32.
+    spacing
+        mm between slices, rows and columns, as the array's axes are.
+    origin
+        x, y, z in mm of the centre of the first voxel, in the patient's system: to the left, to the back, to the head
+        (PS3.3 section C.7.6.2.1.1).
+    direction : ndarray of shape (3, 3)
+        Column i is the direction in which the array's axis i goes.
+    """
+
+    array: npt.NDArray[Any]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: npt.NDArray[np.float64]
+
+    @property
+    def affine(self) -> npt.NDArray[np.float64]:
+        """The matrix (4, 4) that takes (slice, row, column, 1) to (x, y, z, 1) in mm."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.direction * self.spacing
+        matrix[:3, 3] = self.origin
+        return matrix
+
+    def __repr__(self) -> str:
+        spacing = " x ".join(f"{step:.4g}" for step in self.spacing)
+        return f"Volume({' x '.join(map(str, self.array.shape))} of {self.array.dtype}, {spacing} mm)"
+
+
+@dataclass(slots=True)
+class _Slices:
+    """What the files of a series hold, a slice each: pixels, where it lies, and what makes values of its numbers."""
+
+    pixels: list[npt.NDArray[Any]]
+    positions: list[list[float]]
+    orientations: list[list[float]]
+    spacings: list[list[float]]
+
+
+def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Volume:
+    """Read a series as one array.
+
+    Parameters
+    ----------
+    series
+        Its images: rows of `dicomover.index(folder)`, a folder with nothing else in it, or paths; or one file of an
+        Enhanced object.
+
+    Returns
+    -------
+    Volume
+        The slices along their normal, which makes the system of its axes right-handed.
+
+    Raises
+    ------
+    SeriesError
+        If the images make no regular volume: several series, sizes or orientations, slices that are missing, lie twice
+        or at uneven distances; or if pixels cannot be decoded. It says which.
+    OSError
+        If a file cannot be opened.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from dicomover.testing import made_study
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for instance in made_study("00123", instances=4).instances():
+    ...     _ = (folder / f"{instance.number}.dcm").write_bytes(instance.file_bytes())
+    >>> volume(folder)
+    Volume(4 x 32 x 32 of int32, 2.5 x 5 x 5 mm)
+    """
+    datasets = [dcmread(path) for path in list_paths(series)]
+    uids = {str(dataset.get("SeriesInstanceUID", "")) for dataset in datasets}
+    if len(uids) != 1:
+        raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
+    slices = _Slices([], [], [], [])
+    for dataset in datasets:
+        _add(slices, dataset)
+    geometry = describe_positions(np.array(slices.positions), np.array(slices.orientations))
+    _refuse_irregular(geometry, slices)
+    order = geometry.order
+    array = np.stack([slices.pixels[number] for number in order])
+    across, down = np.array(slices.orientations[0][:3]), np.array(slices.orientations[0][3:])
+    between_rows, between_columns = slices.spacings[0]
+    return Volume(
+        array,
+        (geometry.spacing, between_rows, between_columns),
+        tuple(slices.positions[order[0]]),  # type: ignore[arg-type]
+        np.stack([np.cross(across, down), down, across], axis=1),
+    )
+
+
+def list_paths(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return the paths of what somebody calls a series."""
+    if isinstance(series, pd.DataFrame):
+        if "path" not in series:
+            raise SeriesError("the table has no column `path`", "give rows of dicomover.index(folder)")
+        return [str(path) for path in series["path"]]
+    if isinstance(series, (str, os.PathLike)):
+        path = Path(series)
+        if path.is_file():
+            return [os.fspath(path)]
+        return [os.fspath(found) for found in sorted(path.iterdir()) if found.is_file() and found.name[0] != "."]
+    return [os.fspath(path) for path in series]
+
+
+def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
+    """Decode the pixels of a data set.
+
+    Raises
+    ------
+    SeriesError
+        If there are none, or nothing that is installed decodes them.
+    """
+    if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
+        raise SeriesError("a file has no pixels", "leave it out")
+    try:
+        return dataset.pixel_array
+    except (RuntimeError, NotImplementedError) as error:
+        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", "?")
+        raise SeriesError(f"pixels in {getattr(syntax, 'name', syntax)} cannot be decoded", _PIXELS) from error
+    except Exception as error:  # whatever is broken in a file comes out of a decoder as anything
+        raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from error
+
+
+def _add(slices: _Slices, dataset: Dataset) -> None:
+    """Take the slices of a file."""
+    pixels = decode_pixels(dataset)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
+        _add_slice(slices, pixels, dataset, dataset, dataset)
+        return
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    if len(groups) != frames:
+        raise SeriesError("its frames do not say where they lie", "read them with pydicom, they are no slices")
+    for frame, own in zip(pixels if frames > 1 else pixels[None], groups, strict=True):
+        parts = [
+            (own.get(name) or shared.get(name) or [Dataset()])[0]
+            for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+        ]
+        where = Dataset()
+        for part in parts:
+            where.update(part)
+        name = "PixelValueTransformationSequence"
+        _add_slice(slices, frame, where, (own.get(name) or shared.get(name) or [dataset])[0], dataset)
+
+
+def _add_slice(slices: _Slices, pixels: npt.NDArray[Any], where: Dataset, scale: Dataset, image: Dataset) -> None:
+    slices.pixels.append(_rescale(pixels, scale, image))
+    for name, count, kept in (
+        ("ImagePositionPatient", 3, slices.positions),
+        ("ImageOrientationPatient", 6, slices.orientations),
+        ("PixelSpacing", 2, slices.spacings),
+    ):
+        values = where.get(name)
+        kept.append([float(value) for value in values] if values and len(values) == count else [np.nan] * count)
+
+
+def _rescale(pixels: npt.NDArray[Any], scale: Dataset, image: Dataset) -> npt.NDArray[Any]:
+    """Return what stored values mean (PS3.3 section C.11.1): whole numbers in the smallest type that holds them all."""
+    if "ModalityLUTSequence" in scale:
+        return np.asarray(apply_modality_lut(pixels, scale))
+    slope, intercept = float(scale.get("RescaleSlope") or 1), float(scale.get("RescaleIntercept") or 0)
+    if pixels.dtype.kind == "f" or slope % 1 or intercept % 1:
+        return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)
+    bits, signed = int(image.get("BitsStored") or 16), int(image.get("PixelRepresentation") or 0)
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    ends = sorted((low * slope + intercept, high * slope + intercept))
+    dtype = next(
+        kind for kind in (np.uint8, np.int16, np.uint16, np.int32, np.int64)
+        if np.iinfo(kind).min <= ends[0] and ends[1] <= np.iinfo(kind).max
+    )  # fmt: skip
+    return (
+        (pixels.astype(np.int64) * int(slope) + int(intercept)).astype(dtype)
+        if slope != 1 or intercept
+        else (pixels.astype(dtype, copy=False))
+    )
+
+
+def _refuse_irregular(geometry: Geometry, slices: _Slices) -> None:
+    why = geometry.irregular
+    if not why and len({pixels.shape for pixels in slices.pixels}) > 1:
+        why = "its images differ in size"
+    if not why and np.ptp(np.array(slices.spacings), axis=0).max() > 1e-3:
+        why = "its images differ in PixelSpacing"
+    if not why and not np.isfinite(slices.spacings).all():
+        why = "its images do not say how far apart their pixels are"
+    if why:
+        raise SeriesError(f"the series is no regular volume: {why}", "see dicomover.index(folder, level='SERIES')")

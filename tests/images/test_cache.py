@@ -1,0 +1,58 @@
+"""The table that is kept beside the files."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dicomover.images import cache
+from dicomover.images.cache import read_cache, write_cache
+
+TABLE = pd.DataFrame(
+    {
+        "path": pd.Series(["a", "b"], dtype="string"),
+        "size": pd.Series([1, 2], dtype="int64"),
+        "changed": pd.Series([2**62, 5], dtype="int64"),
+        "Rows": pd.Series([None, 7], dtype="Int64"),
+        "SliceThickness": pd.Series([2.5, None], dtype="Float64"),
+        "Modality": pd.Series(["CT", None], dtype="string"),
+    }
+)
+
+
+@pytest.fixture(params=["parquet", "sqlite"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Keep it in either form."""
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr(cache, "_has_pyarrow", lambda: request.param == "parquet")
+    return str(request.param)
+
+
+def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Values, dtypes and what is missing survive; the file is for its owner alone, and nothing else is left."""
+    write_cache(tmp_path, TABLE)
+    found = read_cache(tmp_path, ["Rows", "Modality"])
+    assert found is not None
+    pd.testing.assert_frame_equal(found, TABLE)
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_one_that_lacks_a_column_or_is_damaged_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A table without what is asked for, and a file that is none, are as if nothing were there; the latter is told."""
+    write_cache(tmp_path, TABLE)
+    assert read_cache(tmp_path, ["Rows", "KVP"]) is None
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"nonsense")
+    assert read_cache(tmp_path, ["Rows"]) is None
+    assert "cannot be read" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """Nothing is kept, and nothing raised."""
+    write_cache(tmp_path / "nowhere", TABLE)
+    assert read_cache(tmp_path / "nowhere", []) is None

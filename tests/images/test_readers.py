@@ -1,0 +1,34 @@
+"""The headers of many files, by one process or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dicomover.images import readers
+from dicomover.images.readers import NO_DICOM, read_headers
+from images_kit import make_slice, save
+
+
+@pytest.mark.parametrize("worth", [1, 10_000])
+def test_several_processes_read_what_one_reads(worth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The columns have the files' order, however many read them; names that are no UTF-8 come through."""
+    save(tmp_path, (make_slice(n, (0, 0, n)) for n in range(8)))
+    (tmp_path / "note").write_text("no image")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "007.dcm").rename(tmp_path / "na\udce9me.dcm")
+    paths = [*(f"{n:03d}.dcm" for n in range(7)), "note", "gone", "na\udce9me.dcm"]
+    monkeypatch.setattr(readers, "_CHUNK", 3)
+    monkeypatch.setattr(readers, "_WORTH", worth)
+    syntaxes, errors, numbers = read_headers(str(tmp_path), paths, ["InstanceNumber"])
+    assert numbers == [*map(str, range(7)), None, None, "7"]
+    assert errors[:7] == [None] * 7
+    assert errors[7] == NO_DICOM
+    assert "cannot be opened" in str(errors[8])
+    assert syntaxes[0] == "1.2.840.10008.1.2.1"
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    """No files make empty columns."""
+    assert read_headers(str(tmp_path), [], ["Rows", "Columns"]) == [[], [], [], []]

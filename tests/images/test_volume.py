@@ -1,0 +1,79 @@
+"""A series as an array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from dicomover import SeriesError, index, volume
+from images_kit import make_enhanced, make_slice, save
+
+
+def test_slices_are_sorted_and_rescaled(tmp_path: Path) -> None:
+    """Whatever their names and numbers say, slices stand by their position, in whole Hounsfield units."""
+    heights = [5.0, 0.0, 7.5, 2.5]
+    save(tmp_path, (make_slice(n, (-10, -20, height)) for n, height in enumerate(heights)))
+    found = volume(tmp_path)
+    assert found.array[:, 0, 0].tolist() == [1 - 1024, 3 - 1024, 0 - 1024, 2 - 1024]
+    assert (found.array.shape, found.array.dtype) == ((4, 4, 6), np.int16)
+    assert (found.spacing, found.origin) == ((2.5, 0.5, 0.75), (-10.0, -20.0, 0.0))
+    assert repr(found) == "Volume(4 x 4 x 6 of int16, 2.5 x 0.5 x 0.75 mm)"
+
+
+def test_the_affine_leads_to_the_patient(tmp_path: Path) -> None:
+    """An index times the affine is the position that the file of that slice names, and a row and a column further."""
+    paths = save(tmp_path, (make_slice(n, (1, 2, 3 + 2 * n)) for n in range(3)))
+    affine = volume(index(tmp_path)).affine
+    assert (affine @ [2, 0, 0, 1])[:3].tolist() == dcmread(paths[2]).ImagePositionPatient
+    assert (affine @ [0, 1, 0, 1])[:3].tolist() == [1, 2.5, 3]
+    assert (affine @ [0, 0, 1, 1])[:3].tolist() == [1.75, 2, 3]
+
+
+def test_frames_of_an_enhanced_object(tmp_path: Path) -> None:
+    """The frames of one file are slices, by what its functional groups say."""
+    (path,) = save(tmp_path, [make_enhanced([(0, 0, 6), (0, 0, 0), (0, 0, 3)])])
+    found = volume(path)
+    assert found.array[:, 0, 0].tolist() == [2 * 2 - 10, 3 * 2 - 10, 1 * 2 - 10]
+    assert found.spacing == (3.0, 0.5, 0.75)
+
+
+def test_slopes_that_are_no_whole_numbers(tmp_path: Path) -> None:
+    """Each slice has its own slope, as in PET; the values are float32."""
+    save(tmp_path, (make_slice(n + 1, (0, 0, n), RescaleSlope=0.5 * (n + 1), RescaleIntercept=0) for n in range(3)))
+    found = volume(tmp_path)
+    assert found.array.dtype == np.float32
+    assert found.array[:, 0, 0].tolist() == [0.5, 2.0, 4.5]
+
+
+CROOKED = {
+    "missing": [make_slice(n, (0, 0, n)) for n in (0, 1, 2, 4)],
+    "lie where another": [make_slice(n, (0, 0, n // 2)) for n in range(4)],
+    "2 series": [make_slice(n, (0, 0, n), series=f"2.25.{7 + n}") for n in range(2)],
+    "PixelSpacing": [make_slice(n, (0, 0, n), PixelSpacing=[1, 1 + n]) for n in range(2)],
+    "do not say where": [make_slice(n, (0, 0, n), ImagePositionPatient=None) for n in range(2)],
+    "has no pixels": [make_slice(1, (0, 0, 0), PixelData=None)],
+    "one position": [make_slice(1, (0, 0, 0))],
+    "cannot be decoded": [make_slice(n, (0, 0, n), PixelData=b"\0\0") for n in range(2)],
+}
+
+
+@pytest.mark.parametrize("reason", CROOKED)
+def test_what_makes_no_volume_is_refused_with_the_reason(reason: str, tmp_path: Path) -> None:
+    """A series with gaps, doubles or differences is never put together, and the message names no patient."""
+    datasets = CROOKED[reason]
+    if reason == "has no pixels":
+        del datasets[0].PixelData
+    save(tmp_path, datasets)
+    with pytest.raises(SeriesError, match=reason) as caught:
+        volume(tmp_path)
+    assert "P-0042" not in str(caught.value)
+
+
+def test_frames_that_are_no_slices() -> None:
+    """A file of several frames that do not say where they lie is refused."""
+    with pytest.raises(SeriesError, match="frames"):
+        volume(get_testdata_file("SC_rgb_rle_2frame.dcm"))
