@@ -29,7 +29,9 @@ from __future__ import annotations
 import errno
 import numbers
 import os
+import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,7 +68,10 @@ __all__ = [
     "RequestWarning",
     "SeriesError",
     "list_problems",
+    "warn_caller",
 ]
+
+_HOME = str(Path(__file__).parent) + os.sep
 
 
 class DicomoverError(Exception):
@@ -93,10 +98,10 @@ class DicomoverError(Exception):
 
 
 def _shorten_traceback(error: BaseException) -> list[str]:
-    ours, kernel = str(Path(__file__).parent), str(Path("IPython", "core"))
+    kernel = str(Path("IPython", "core"))
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.startswith(ours):
+        if frame.filename.startswith(_HOME):
             break
         if frame.line and kernel not in frame.filename:
             in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
@@ -267,6 +272,14 @@ class NoSuchFileError(DicomoverError, FileNotFoundError):
 
 class RequestWarning(UserWarning):
     """A request that will be sent although it looks odd."""
+
+
+def warn_caller(said: str, category: type[UserWarning]) -> None:
+    """Warn, pointing at the line that called dicomover, whatever lies between."""
+    frame, depth = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOME):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(said, category, stacklevel=depth)
 
 
 class CohortError(DicomoverError, ValueError):

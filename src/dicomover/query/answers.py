@@ -23,7 +23,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -35,7 +34,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR, k
 from dicomover.attributes.attribute import Attribute, attribute_of
 from dicomover.attributes.reading import Element, Unreadable, convert, list_elements, list_items
 from dicomover.attributes.uid import remember_uid
-from dicomover.errors import AnswerWarning
+from dicomover.errors import AnswerWarning, warn_caller
 from dicomover.identifier import Level
 
 __all__ = ["answers_table", "dtype_of", "returned_keys"]
@@ -113,11 +112,10 @@ def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.Data
         dtype = dtype_of(keyword)
         values, lost = _read(texts[keyword], _READ[dtype])
         if lost:  # what they were is not said: it may be of a patient
-            warnings.warn(
+            warn_caller(
                 f"{keyword}: {lost} of {len(answers)} answers say what is not {_WORDS[dtype]}, "
                 "which is <NA> in the table",
                 AnswerWarning,
-                stacklevel=3,
             )
         found[keyword] = pd.Series(values, index=pd.RangeIndex(len(answers)), dtype=dtype)
     return pd.DataFrame(found, index=pd.RangeIndex(len(answers)))

@@ -9,7 +9,6 @@ such a count is held against its two halves, which costs two queries if it was c
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Literal
@@ -17,7 +16,15 @@ from typing import Literal
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_text
-from dicomover.errors import AnswerWarning, AssociationLost, ConfigurationError, LostBy, NodeError, QueryRefused
+from dicomover.errors import (
+    AnswerWarning,
+    AssociationLost,
+    ConfigurationError,
+    LostBy,
+    NodeError,
+    QueryRefused,
+    warn_caller,
+)
 from dicomover.identifier import UNIQUE_KEYS, Level
 from dicomover.query.matching import agrees, is_round, select
 from dicomover.query.span import Span
@@ -129,8 +136,7 @@ class _Search:
         if self._left_out:
             said.append(f"{count_of(self._left_out, 'answer')} left out that do not match what was asked")
         if said:
-            # It is told where find() was called.
-            warnings.warn(f"{self._archive}: {'; '.join(said)}", AnswerWarning, stacklevel=4)
+            warn_caller(f"{self._archive}: {'; '.join(said)}", AnswerWarning)
         return list(self._found.values())[: self._limit]
 
     def _is_full(self) -> bool:

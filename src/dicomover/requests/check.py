@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from dicomover.errors import Problem, RequestWarning, list_problems
+from dicomover.errors import Problem, RequestWarning, list_problems, warn_caller
 from dicomover.identifier import UNIQUE_KEYS, Level, Model, Request
 from dicomover.requests.levels import choose_level, choose_model, find_lacks, find_query_lacks, find_widening
 from dicomover.requests.names import NoKey, is_public, key_of, keyword_of
@@ -18,7 +15,6 @@ from dicomover.text.cells import is_missing
 
 __all__ = ["Entries", "RowCheck", "warn_of"]
 
-_HOME = str(Path(__file__).parents[1])
 _MOST_TOLD = 10
 
 
@@ -144,10 +140,7 @@ class RowCheck:
 
 
 def warn_of(remarks: Sequence[Problem], *, show_keys: bool) -> None:
-    """Say of all rows at once what is odd; it is told where we were called, whatever lies between."""
-    frame, depth = inspect.currentframe(), 1
-    while frame is not None and frame.f_code.co_filename.startswith(_HOME):
-        frame, depth = frame.f_back, depth + 1
+    """Say of all rows at once what is odd."""
     told = [sentence for sentence, _ in list_problems(remarks, show_keys=show_keys)]
     more = f"\n… and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
-    warnings.warn("\n".join(told[:_MOST_TOLD]) + more, RequestWarning, stacklevel=depth)
+    warn_caller("\n".join(told[:_MOST_TOLD]) + more, RequestWarning)

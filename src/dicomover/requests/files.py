@@ -8,7 +8,6 @@ import gzip
 import io
 import lzma
 import os
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from dicomover.errors import NoSuchFileError, Problem, RequestError, RequestWarning
+from dicomover.errors import NoSuchFileError, Problem, RequestError, RequestWarning, warn_caller
 from dicomover.requests.csvfile import CsvText
 from dicomover.requests.encoding import Undecodable, decode, describe_guess
 from dicomover.requests.filekind import find_kind, find_kind_of_text, find_kind_of_zip
@@ -98,7 +97,7 @@ def read_requests(
     except NoTable as error:
         raise RequestError([Problem(os.fspath(path), error.where, None, error.why, error.mend)]) from error.__cause__
     if warning:
-        warnings.warn(f"{Path(path).name} {warning}", RequestWarning, stacklevel=2)
+        warn_caller(f"{Path(path).name} {warning}", RequestWarning)
     how = {"path": str(Path(path).absolute()), "encoding": encoding}
     is_sheet = isinstance(found, Sheet)
     table.attrs[_ORIGIN] = how | ({"sheet": found.name} if is_sheet else {"sep": found.separator})  # type: ignore[union-attr]
