@@ -5,4 +5,7 @@ Every problem has its row and its mend, and is told before anything is sent.
 Never here: the network, and guesses.
 """
 
-__all__: list[str] = []
+from dicomover.requests.files import read_requests
+from dicomover.requests.parse import parse_requests
+
+__all__ = ["parse_requests", "read_requests"]
