@@ -325,3 +325,19 @@ def test_names_in_the_text_exist(page: str) -> None:
         assert hasattr(classes[owner], name) or name in str(classes[owner].__doc__), f"{page}: {owner}.{name}"
     for name in re.findall(r"`dicomover ([a-z]+)", by_hand(page)):
         assert name in cli.commands, f"{page}: dicomover {name}"
+
+
+def test_each_line_of_the_threat_model_has_its_test() -> None:
+    """What is said to hold names a test that is there, and no line names none."""
+    lines = [
+        line for line in (DOCS / "threats.md").read_text(encoding="utf-8").splitlines() if line.startswith("| to ")
+    ]
+    named = [re.findall(r"`([\w/]+\.py)::(\w+)`", line) for line in lines]
+    assert len(lines) > 20
+    assert all(len(tests) == 1 for tests in named)
+    missing = [
+        f"{file}::{name}"
+        for ((file, name),) in named
+        if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert not missing
