@@ -98,6 +98,8 @@ def test_a_problem_says_where_what_why_and_how() -> None:
     assert str(Problem("cohort.csv", "line 3", None, "is bad", "mend it")) == "cohort.csv, line 3: is bad; mend it"
     placed = Problem(12, "AccessionNumber", " 1", "is bad", "mend it", 12, place="line 14 of cohort.csv")
     assert str(placed) == "row 12 (line 14 of cohort.csv), AccessionNumber: ' 9' is bad; mend it"
+    placed = replace(placed, place="row 14 of cohort.xlsx")
+    assert str(placed) == "row 12 (row 14 of cohort.xlsx), AccessionNumber: ' 9' is bad; mend it"
 
 
 def test_problems_that_are_alike_are_one_line() -> None:

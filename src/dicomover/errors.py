@@ -215,12 +215,12 @@ def _show(problem: Problem, show_keys: bool) -> str:
 def _name_rows(alike: Sequence[Problem], show_keys: bool) -> str:
     """Return what the rows are called, and on which lines they stand."""
     names = [_name_row(problem, show_keys) for problem in alike]
-    lines = [problem.place.removeprefix("line ").partition(" of ") for problem in alike]
-    files = {file for _, _, file in lines}
+    lines = [problem.place.removeprefix("line ").removeprefix("row ").partition(" of ") for problem in alike]
+    files, unit = {file for _, _, file in lines}, "row" if alike[0].place.startswith("row ") else "line"
     text = f"row{'s' * (len(set(names)) > 1)} {span_of(names)}"
     if files == {""} or len(files) > 1:
         return text
-    return f"{text} (line{'s' * (len(set(lines)) > 1)} {span_of([line for line, _, _ in lines])} of {files.pop()})"
+    return f"{text} ({unit}{'s' * (len(set(lines)) > 1)} {span_of([line for line, _, _ in lines])} of {files.pop()})"
 
 
 def _name_row(problem: Problem, show_keys: bool) -> str:
