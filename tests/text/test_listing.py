@@ -49,6 +49,22 @@ def test_the_last_column_is_wrapped_below_itself() -> None:
     assert max(map(len, made.splitlines())) <= 40
 
 
+def test_a_last_text_without_room_stands_below_its_row() -> None:
+    """Where the columns before it leave no room for a sentence, it stands below, and no line is too wide."""
+    why = "AccessionNumber looks like a number that a program has rewritten"
+    rows = [["99990", "CT\\MR", None], ["124.0", None, why]]
+    made = listing(["AccessionNumber", "modalities", "why"], rows, width=40)
+    assert made.splitlines() == [
+        "  AccessionNumber modalities why",
+        "  99990           CT\\MR      -",
+        "  124.0           -",
+        "      AccessionNumber looks like a",
+        "      number that a program has",
+        "      rewritten",
+    ]
+    assert max(map(len, made.splitlines())) <= 40
+
+
 def test_characters_are_as_wide_as_a_terminal_draws_them() -> None:
     """Wide and combining characters do not push the next column away."""
     made = listing(["name", "status"], [["山田", "a"], ["Mu\u0308ller", "b"], ["Smith", "c"]])

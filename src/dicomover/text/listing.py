@@ -62,7 +62,7 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "
 def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = 100, indent: str = "  ") -> str:
     """Return a table in aligned columns: numbers to the right, what is unknown as `-`, the last column wrapped.
 
-    Columns stand closer where they would not fit otherwise.
+    Columns stand closer where they would not fit otherwise; a sentence without room at their end stands below.
 
     Examples
     --------
@@ -76,12 +76,16 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width:
     widths = [max(map(_columns, [heading, *(row[c] for row in cells)])) for c, heading in enumerate(headings)]
     last = widths[-1] if right[-1] else min(widths[-1], _LEAST)
     gap = _GAP if len(indent) + sum(widths[:-1]) + len(_GAP) * (len(widths) - 1) + last <= width else " "
+    below = indent + " " * 4
     lines: list[str] = []
     for row in [list(headings), *cells]:
         padded = [_padded(text, widths[c], right[c]) for c, text in enumerate(row[:-1])]
         lead = indent + "".join(text + gap for text in padded)
         text = _padded(row[-1], widths[-1], right[-1]) if right[-1] else row[-1]
-        lines += _wrapped(text, lead, " " * _columns(lead), width)
+        if lines and " " in text and width - _columns(lead) < min(_columns(text), _LEAST):
+            lines += [lead.rstrip(), *_wrapped(text, below, below, width)]
+        else:
+            lines += _wrapped(text, lead, " " * _columns(lead), width)
     return "\n".join(lines)
 
 
