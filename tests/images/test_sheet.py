@@ -65,6 +65,13 @@ def test_an_empty_table_and_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_what_are_no_rows_of_images(tmp_path: Path) -> None:
+    """A folder, or a table of series, is refused with what to give."""
+    for wrong in (str(tmp_path), index(tmp_path, level="SERIES", cache=False)):
+        with pytest.raises(ConfigurationError, match=r"give dicomover.index\(folder\)"):
+            contact_sheet(wrong)  # type: ignore[arg-type]
+
+
 def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)

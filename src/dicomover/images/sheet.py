@@ -71,7 +71,7 @@ def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, la
     Raises
     ------
     ConfigurationError
-        If Pillow is not installed (`pip install 'dicomover[pictures]'`).
+        If Pillow is not installed (`pip install 'dicomover[pictures]'`), or if these are no rows of images.
 
     Examples
     --------
@@ -87,6 +87,8 @@ def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, la
         from PIL import Image, ImageDraw
     except ImportError:
         raise ConfigurationError("a contact sheet needs Pillow", "pip install 'dicomover[pictures]'") from None
+    if not isinstance(images, pd.DataFrame) or "path" not in images:
+        raise ConfigurationError("a contact sheet is drawn from a row for each image", "give dicomover.index(folder)")
     groups = [group for _, group in images.groupby("SeriesInstanceUID", sort=False)]
     across = max(1, min(columns, len(groups)))
     height = size + (_CAPTION if labels else 0)
