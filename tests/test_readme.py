@@ -10,11 +10,14 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dicomover.cli import cli
 from dicomover.outcome import Status
+from dicomover.testing import DemoPacs, made_study
+from peers import free_port
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 from generated import summary_columns
@@ -95,6 +98,25 @@ def test_the_example_on_the_demo_archive_runs_as_it_stands() -> None:
     """The block that names DemoPacs needs nothing else."""
     (example,) = [block for block in blocks("python") if "DemoPacs" in block]
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_way_from_a_csv_to_a_volume_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block that reads files runs as it stands, but for the archive's address and the port."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("PIL")
+    monkeypatch.chdir(tmp_path)
+    Path("cohort.csv").write_text("AccessionNumber\n00123\n", encoding="utf-8")
+    (example,) = [block for block in blocks("python") if "contact_sheet" in block]
+    assert len(example.replace("\n\n", "\n").splitlines()) <= 12
+    port = free_port()
+    with DemoPacs([made_study("00123", instances=4)]) as pacs:
+        pacs.destinations["MOVESCU"] = port
+        run = example.replace("ARCHIVE@pacs.example.org:104", str(pacs.node)).replace("11112", str(port))
+        found: dict[str, Any] = {"__name__": "readme"}
+        exec(compile(run, "README.md", "exec"), found)
+    assert found["volume"].array.shape[0] == 4
+    found["plt"].close("all")
 
 
 def test_the_other_examples_compile() -> None:
