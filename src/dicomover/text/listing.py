@@ -9,7 +9,6 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from dicomover.text.cells import is_missing
 from dicomover.text.visible import make_visible
 
 __all__ = ["facts", "fit", "listing", "terminal_width"]
@@ -96,11 +95,15 @@ def _wrapped(text: str, lead: str, hang: str, width: int) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
+    from dicomover.text.cells import is_missing  # it knows pandas, which whoever only asks for help should not wait for
+
     return isinstance(value, numbers.Integral) or is_missing(value)
 
 
 def _cell(value: object) -> str:
     """Return a value on one line: what comes from an archive may hold anything, terminal controls too."""
+    from dicomover.text.cells import is_missing
+
     if is_missing(value) or value == "":
         return "-"
     return make_visible(str(value))
