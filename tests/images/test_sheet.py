@@ -65,6 +65,13 @@ def test_an_empty_table_and_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_small_image_is_as_large_as_any(tmp_path: Path) -> None:
+    """An image of few pixels, as nuclear medicine has them, fills its place too."""
+    save(tmp_path, [make_slice(0, (0, 0, 0), PixelData=np.array([[0, 2000] * 3] * 4, "<u2").tobytes())])
+    found = pixels(contact_sheet(index(tmp_path), size=60, labels=False).png)
+    assert (found.max(axis=(0, 2)) > 0).sum() > 30, "the picture is as wide as its place"
+
+
 def test_what_are_no_rows_of_images(tmp_path: Path) -> None:
     """A folder, or a table of series, is refused with what to give."""
     for wrong in (str(tmp_path), index(tmp_path, level="SERIES", cache=False)):

@@ -77,3 +77,11 @@ def test_frames_that_are_no_slices() -> None:
     """A file of several frames that do not say where they lie is refused."""
     with pytest.raises(SeriesError, match="frames"):
         volume(get_testdata_file("SC_rgb_rle_2frame.dcm"))
+
+
+def test_a_folder_with_other_files(tmp_path: Path) -> None:
+    """A folder that holds more than images, as a receive folder with its journal does, is refused with what to give."""
+    save(tmp_path, [make_slice(n, (0, 0, n)) for n in range(2)])
+    (tmp_path / "journal.db").write_bytes(b"SQLite format 3\0" * 20)
+    with pytest.raises(SeriesError, match=r"no DICOM file; give rows of dicomover.index\(folder\)"):
+        volume(tmp_path)

@@ -84,7 +84,7 @@ def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, la
     b'\x89PNG'
     """
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageOps
     except ImportError:
         raise ConfigurationError("a contact sheet needs Pillow", "pip install 'dicomover[pictures]'") from None
     if not isinstance(images, pd.DataFrame) or "path" not in images:
@@ -98,7 +98,7 @@ def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, la
         left, top = number % across * size, number // across * height
         try:
             picture = Image.fromarray(_draw_slice(str(group["path"].iloc[_middle(group)])))
-            picture.thumbnail((size, size))
+            picture = ImageOps.contain(picture, (size, size))
             sheet.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
         except (OSError, SeriesError):
             draw.rectangle((left, top, left + size - 1, top + size - 1), fill=(_GREY,) * 3)

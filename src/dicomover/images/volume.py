@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut
 
 from dicomover.errors import SeriesError
@@ -101,7 +102,7 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
     >>> volume(folder)
     Volume(4 x 32 x 32 of int32, 2.5 x 5 x 5 mm)
     """
-    datasets = [dcmread(path) for path in list_paths(series)]
+    datasets = [_read(path) for path in list_paths(series)]
     uids = {str(dataset.get("SeriesInstanceUID", "")) for dataset in datasets}
     if len(uids) != 1:
         raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
@@ -134,6 +135,13 @@ def list_paths(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os
             return [os.fspath(path)]
         return [os.fspath(found) for found in sorted(path.iterdir()) if found.is_file() and found.name[0] != "."]
     return [os.fspath(path) for path in series]
+
+
+def _read(path: str) -> Dataset:
+    try:
+        return dcmread(path)
+    except InvalidDicomError:
+        raise SeriesError("a file of it is no DICOM file", "give rows of dicomover.index(folder)") from None
 
 
 def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
