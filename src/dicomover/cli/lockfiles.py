@@ -12,7 +12,8 @@ from dicomover.cli.output_files import check_table_file, render_json, save_table
 from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read_input, read_secret
 from dicomover.cohort import Cohort, Kind, LockState
 from dicomover.node import Node
-from dicomover.text.listing import facts, listing, terminal_width
+from dicomover.text.listing import facts, fit, listing, terminal_width
+from dicomover.text.sentences import count_of
 
 __all__ = ["run_lock", "run_verify"]
 
@@ -122,10 +123,10 @@ def _drift_text(cohort: Cohort, drift: pd.DataFrame, parts: dict[str, pd.DataFra
         text = listing(["row", "where", "change", "study", "times", "what"], cells, width=terminal_width(160))
         if len(lines) > _SHOWN:
             text += f"\n  … and {len(lines) - _SHOWN:,} more; --output FILE keeps every row"
-        text += f"\n\n{len(drift):,} changes since {cohort.created:%Y-%m-%d}: {_counts(drift['kind'])}"
+        text += f"\n\n{count_of(len(drift), 'change')} since {cohort.created:%Y-%m-%d}: {_counts(drift['kind'])}"
     if "folder" in parts and not cohort.is_sealed:
         text += "\nthe content of the files was not compared, since no digests are recorded; --seal records them"
-    return text
+    return fit(text, terminal_width(160))
 
 
 def _label(value: object) -> object:
