@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shlex
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import sys
 import pytest
 
 from cli_kit import Shell
-from dicomover.cli import cli
+from dicomover.cli import cli, main
 
 COMMANDS = [[], *([name] for name in sorted(cli.commands))]
 
@@ -32,6 +34,8 @@ def test_the_help_fits_and_says_how_it_ends(
     assert "\\b" not in ran.out
     assert "\b" not in ran.out
     assert max(map(len, ran.out.splitlines())) <= columns
+    assert not [line for line in ran.out.splitlines() if line.endswith("-")], "a word is broken at its hyphen"
+    assert "\N{NON-BREAKING HYPHEN}" not in ran.out
     assert not command or command == ["demo"] or "Exit codes: 0 " in ran.out
 
 
@@ -59,3 +63,19 @@ print("loaded:", *sorted({{"numpy", "pandas", "pydicom", "pynetdicom"}} & set(sy
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_a_wrong_option_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What click says of wrong input is broken between words where it is wider than the terminal."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    assert main(["find", "-k", "AccessionNumbers=1", "ARCHIVE@127.0.0.1:1"]) == 2
+    lines = shown.getvalue().splitlines()
+    assert "did you mean 'AccessionNumber'?" in " ".join(shown.getvalue().split())
+    assert max(map(len, lines)) <= 80

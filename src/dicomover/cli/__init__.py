@@ -8,6 +8,7 @@ Never here: a decision that somebody who writes Python would miss.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,9 @@ def main(args: Sequence[str] | None = None) -> int:
                 click.echo("Interrupted.", err=True)
                 return interrupts.exit_code
             if isinstance(error, click.ClickException):
-                explained(error, sys.argv[1:] if args is None else args).show()
+                told = io.StringIO()
+                explained(error, sys.argv[1:] if args is None else args).show(told)
+                say(told.getvalue().rstrip("\n"))
             else:
                 say(f"Error: {error}")
             return 2
