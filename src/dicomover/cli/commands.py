@@ -322,6 +322,43 @@ def receive(interrupts: Any, /, **given: Any) -> int:
     return run_receive(interrupts, Arguments(**given))
 
 
+@cli.command(
+    short_help="Make a table of the headers of files.",
+    epilog="Exit codes: 0 there are images, 1 there are none, 2 an error.",
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--level", type=click.Choice(["IMAGE", "SERIES"], case_sensitive=False), default="SERIES", help="What is a row."
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="KEY",
+    help="One more column: a keyword, a tag or a path. Can be given several times.",
+)
+@click.option("--cache/--no-cache", default=True, help="Keep the table in the folder, to read only what is new.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all columns to a .csv, .json or .parquet file.",
+)
+@with_options([SHARE], JSON, VERSION)
+def index(folder: Path, **given: Any) -> int:
+    """Make a table of the headers of all DICOM files in a folder; pixels are not read.
+
+    Each series is printed with its slices, the spacing between them in mm, and whether they make a regular volume;
+    what identifies patients is in the file of --output alone.
+
+    \b
+    Example:
+      dicomover index downloads --level IMAGE --output images.csv
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.headers import run_index
+
+    return run_index(folder, **given)
+
+
 @cli.command(short_help="Move a small batch out of a demo archive on this machine.")
 @click.option(
     "--output-dir",
