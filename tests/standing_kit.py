@@ -430,6 +430,7 @@ if __name__ == "__main__":
     children = []
     for state in sys.argv[1:] or STATES:
         if (child := os.fork()) == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs beside it may ignore it
             try:
                 _put_ends(state)
             finally:
