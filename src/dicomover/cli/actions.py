@@ -14,6 +14,7 @@ import pandas as pd
 from dicomover.cli import report
 from dicomover.cli.arguments import DOWNLOADS, Arguments
 from dicomover.cli.keys import keys_of, level_among
+from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
 from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
@@ -38,14 +39,14 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
             if given.summary is not None:
                 message = "--dry-run moves nothing, so there is no summary; use dicomover plan --output FILE"
                 raise click.UsageError(message)
-            return _show_plan(given, _make_mover(given, level, *_find_receiver(given)), requests, None)
+            return _show_plan(given, _make_batch_mover(given, level, *_find_receiver(given)), requests, None)
         if given.no_journal and given.journal is not None:
             raise click.UsageError("--journal and --no-journal cannot both be; leave one out")
         check_table_file(given.summary, "--summary", keep=given.csv_file)
         check_page_file(given.page, "--report")
         warn_of_columns(given, requests, SUMMARY_COLUMNS)
         destination, folder = _choose_receiver(given)
-        mover = _make_mover(given, level, destination, folder)
+        mover = _make_batch_mover(given, level, destination, folder)
         watch = Watch(shown=given.progress and not given.quiet, ignore_pending=given.ignore_pending)
         with name_keys(given):
             job = mover.job(requests, invalid=given.invalid, wildcards=given.wildcards, progress=watch)
@@ -85,7 +86,7 @@ def run_plan(given: Arguments) -> int:
     with given.show_log():
         requests, level = _read_requests(given)
         check_table_file(given.output, "--output", keep=given.csv_file)
-        return _show_plan(given, given.make_asker(level), requests, given.output)
+        return _show_plan(given, make_asker(given, level), requests, given.output)
 
 
 def run_find(given: Arguments) -> int:
@@ -97,7 +98,7 @@ def run_find(given: Arguments) -> int:
             message = "no key is given; write, say, -k StudyDate=20240101-, or -k 'PatientID=*' to ask for everything"
             raise click.UsageError(message)
         check_table_file(given.output, "--output")
-        mover = given.make_mover()
+        mover = make_mover(given)
 
         with name_keys(given), mover:
             asked_level = level_of_find(keys, level)
@@ -118,7 +119,7 @@ def run_find(given: Arguments) -> int:
 def run_echo(given: Arguments) -> int:
     """Say whether the archive answers."""
     with given.show_log():
-        mover = given.make_mover()
+        mover = make_mover(given)
         seconds = mover.echo()
         if not given.quiet:
             click.echo(f"{mover.node} answered the C-ECHO of {mover.ae_title} in {seconds:.3f} s")
@@ -131,8 +132,8 @@ def run_doctor(given: Arguments) -> int:
         destination, folder = _find_receiver(given)
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        mover = given.make_mover(
-            destination=destination, receive=folder, port=given.listen, bind=given.bind, **given.senders
+        mover = make_mover(
+            given, destination=destination, receive=folder, port=given.listen, bind=given.bind, **given.senders
         )
         with contextlib.ExitStack() as open_meanwhile:
             with contextlib.suppress(ReceiverError):  # which is one of the findings
@@ -187,8 +188,9 @@ def _find_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     return None, given.output_dir or DOWNLOADS
 
 
-def _make_mover(given: Arguments, level: str, destination: str | Node | None, folder: Path | None) -> Mover:
-    return given.make_mover(
+def _make_batch_mover(given: Arguments, level: str, destination: str | Node | None, folder: Path | None) -> Mover:
+    return make_mover(
+        given,
         destination=destination,
         receive=folder,
         port=given.listen,

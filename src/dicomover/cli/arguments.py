@@ -18,7 +18,6 @@ from dicomover.outcome import Verify
 if TYPE_CHECKING:
     import ssl
 
-    from dicomover.mover import Mover
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
     from dicomover.query.splitting import Split
@@ -163,23 +162,6 @@ class Arguments:
     def show_log(self) -> contextlib.AbstractContextManager[None]:
         """Show the log of the library as far as was asked for, for as long as this lasts."""
         return show_log(verbose=self.verbose, debug=self.debug, quiet=self.quiet, show_keys=self.show_keys)
-
-    def make_mover(self, node: Node | None = None, **others: Any) -> Mover:
-        """Make a Mover for the archive; nobody is named to receive unless `others` does."""
-        from dicomover.mover import Mover  # not before it is needed: help is to be there at once
-
-        return Mover(
-            node or self.node,
-            ae_title=self.aetitle,
-            timeouts=self.timeouts,
-            show_keys=self.show_keys,
-            share=self.share,
-            **others,
-        )
-
-    def make_asker(self, level: str) -> Mover:
-        """Make a Mover that looks up a batch at a level."""
-        return self.make_mover(level=level, model=self.model, max_matches=self.max_matches or None)
 
 
 def read_node(peer: str, port: int | None, call: str | None) -> Node:

@@ -8,6 +8,7 @@ import click
 import pandas as pd
 
 from dicomover.cli.arguments import Arguments
+from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_table_file, render_json, save_table
 from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read_input, read_secret
 from dicomover.cohort import Cohort, Kind, LockState
@@ -28,7 +29,7 @@ def run_lock(given: Arguments) -> int:
         path = given.output
         assert path is not None
         with name_keys(given), blame_file(path):
-            cohort = given.make_asker(level).lock(
+            cohort = make_asker(given, level).lock(
                 requests,
                 path,
                 privacy="plain" if secret is None else "hashed",
@@ -56,7 +57,7 @@ def run_verify(given: Arguments) -> int:
         cohort = load_cohort(path, given.secret_file)
         parts = {}
         if given.peer is not None or folder is None:
-            mover = given.make_mover(_choose_node(given, cohort))
+            mover = make_mover(given, _choose_node(given, cohort))
             parts["archive"] = mover.verify(cohort, look_again=not given.locked_only)
         if folder is not None:
             with blame_file(folder):
