@@ -74,7 +74,7 @@ class Site:
 @pytest.fixture(autouse=True)
 def light_receivers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the receivers of this process run on its threads: what they file is the same, and they start at once."""
-    monkeypatch.setattr("dicomover.mover.Receiver", partial(Receiver, own_process=False))
+    monkeypatch.setattr("dicomover.client.Receiver", partial(Receiver, own_process=False))
 
 
 @pytest.fixture

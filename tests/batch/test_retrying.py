@@ -51,7 +51,7 @@ def receiving(pacs: DemoPacs, folder: Path, monkeypatch: pytest.MonkeyPatch, **o
     def light(*arguments: Any, **more: Any) -> Receiver:
         return Receiver(*arguments, **{**more, "own_process": False})
 
-    monkeypatch.setattr("dicomover.mover.Receiver", light)
+    monkeypatch.setattr("dicomover.client.Receiver", light)
     mover = Mover(pacs.node, **{"receive": folder, "port": 0, "progress": "none", "retry": SOON, **options}).open()
     pacs.destinations["MOVESCU"] = mover.port
     return mover

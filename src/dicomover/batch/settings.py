@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, Self, TypedDict, get_args
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
-from dicomover.node import Node, Timeouts, check_ae_title
+from dicomover.node import Node, Timeouts, check_ae_title, check_port
 from dicomover.outcome import Verify
 from dicomover.policy.pace import Pace
 from dicomover.policy.retry import Retry, RetryLike
@@ -17,7 +17,16 @@ from dicomover.progress import View
 from dicomover.query.resolve import Resolve
 from dicomover.text.face import advise, setting
 
-__all__ = ["BatchSettings", "Options", "Progress", "check_options", "check_receiving", "make_pace", "say_reading"]
+__all__ = [
+    "BatchSettings",
+    "Options",
+    "Progress",
+    "check_options",
+    "check_receiving",
+    "find_destination",
+    "make_pace",
+    "say_reading",
+]
 
 Progress = str | bool | View
 
@@ -117,14 +126,42 @@ def check_options(options: Options, destination: Node | None = None) -> None:
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")
 
 
-def check_receiving(folder: object, **given: Any) -> dict[str, Any]:
-    """Return what is said of how we receive; raise ConfigurationError if there is no folder to receive into."""
+def check_receiving(folder: object, destination: str | None, ae_title: str, **given: Any) -> dict[str, Any]:
+    """Return what is said of how we receive; raise ConfigurationError if it cannot be meant.
+
+    Parameters
+    ----------
+    folder
+        Where we receive; None if we do not, and then nothing is to be said of how.
+    destination
+        The Move Destination, if one is named.
+    ae_title
+        Our own, which is the Move Destination when we receive.
+    **given
+        What is said, whether it is the usual or not.
+    """
     usual = {"workers": 1, "accept": "as-stored", "addresses": (), "calling_ae_titles": ()}
     said = {name: value for name, value in given.items() if value not in (None, usual.get(name))}
     for name, value in said.items() if folder is None else ():
         shown = setting(name, value) if isinstance(value, int | str) else setting(name)
         raise ConfigurationError(f"{shown} is for receiving", f"name a folder with {setting('receive')}")
+    if folder is not None and destination not in (None, ae_title):
+        raise ConfigurationError(
+            f"{setting('destination', destination)} and {setting('receive')} cannot both be",
+            f"when we receive, the Move Destination is our own AE title {ae_title!r}",
+        )
+    if "port" in said:
+        check_port(said["port"], lowest=0)
     return said
+
+
+def find_destination(options: Options) -> str:
+    """Return who receives; raise ConfigurationError if nobody is named."""
+    if "destination" not in options:
+        raise ConfigurationError(
+            "nobody is named to receive: give destination= (the AE title of a third party) or receive= (a folder)"
+        )
+    return options["destination"]
 
 
 def make_pace(options: Options) -> Pace:
@@ -156,3 +193,19 @@ class BatchSettings:
     bind: str | None = None
     fits_model: bool = False
     show_keys: bool = False
+
+    @classmethod
+    def of(cls, options: Options, resolve: Resolve, receiving: Mapping[str, Any], *, fits_model: bool) -> Self:
+        """Read all of the options, and what was said of how we receive."""
+        return cls(
+            destination=find_destination(options),
+            timeouts=options["timeouts"],
+            associations=options["associations"],
+            resolve=resolve,
+            retry=Retry.parse(options["retry"]),
+            names_missing=options["verify"] != "none",
+            senders_named=bool(receiving.get("addresses")),
+            bind=receiving.get("bind"),
+            fits_model=fits_model,
+            show_keys=options["show_keys"],
+        )
