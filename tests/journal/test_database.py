@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_an_empty_file_becomes_a_journal(path: Path) -> None:
     path.touch()
     with Journal(path) as journal:
         assert len(journal) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a lock belongs to a handle")
+def test_a_second_look_lets_go_of_no_lock(path: Path) -> None:
+    """With a journal open twice in one process, another process takes its log for no leftover."""
+    log = Path(f"{path}-wal")
+    with Journal(path) as journal:
+        journal.record(asked(journal, 1), DONE)
+        with Journal(path):
+            look = "import sqlite3, sys; other = sqlite3.connect(sys.argv[1]); other.execute('SELECT 1 FROM about')"
+            subprocess.run([sys.executable, "-c", f"{look}.fetchall(); other.close()", path], check=True, timeout=60)
+            assert log.stat().st_size
+            journal.record(asked(journal, 2), DONE)
+    with Journal(path) as journal:
+        assert len(journal) == 2
 
 
 def test_damage_in_the_middle_is_an_error_when_it_is_read(path: Path) -> None:

@@ -142,29 +142,35 @@ def _has_locks(path: Path) -> bool:
 
 
 def _look(path: Path) -> None:
-    """Look at the file without SQLite, which would take what lies beside it for a part of it."""
+    """Look at the file alone, before SQLite takes what lies beside it for a part of it."""
     if not path.parent.is_dir():
         raise ConfigurationError(f"journal {str(path)!r} has no folder to lie in", f"create {str(path.parent)!r}")
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"journal {str(path)!r} is no file", "name a file such as 'cohort.db'")
-    try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except FileNotFoundError:
-        head = b""
-    except OSError as error:
-        raise ConfigurationError(
-            f"journal {str(path)!r} cannot be read ({error.strerror})", "mend that, or name another file"
-        ) from error
     log = path.with_name(path.name + "-wal")
-    if not head and log.exists() and log.stat().st_size:
+    if not path.exists() or not path.stat().st_size:
+        if log.exists() and log.stat().st_size:
+            raise ConfigurationError(
+                f"journal {str(path)!r} is gone, but {log.name!r} with its last records is there",
+                "put the journal back beside it, or move that file away to begin anew",
+            )
+        return
+    # Not by opening it ourselves: to close a file lets go of every lock that this process has on it, and another one
+    # that closes it would then take the log of a journal that is open here for nobody's. SQLite knows what it has open.
+    looker = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        owner = looker.execute("PRAGMA application_id").fetchone()[0]
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB:
+            return  # somebody is writing it, or it is damaged: whoever opens it for good is told
+        with path.open("rb") as file:  # nobody has locks on what is no database
+            if file.read(len(_MAGIC)) == _MAGIC:
+                return
         raise ConfigurationError(
-            f"journal {str(path)!r} is gone, but {log.name!r} with its last records is there",
-            "put the journal back beside it, or move that file away to begin anew",
-        )
-    if head and not head.startswith(_MAGIC):
-        raise ConfigurationError(f"journal {str(path)!r} is no SQLite file, or a damaged one", "name another file")
-    owner = int.from_bytes(head[68:72], "big")
+            f"journal {str(path)!r} is no SQLite file, or a damaged one", "name another file"
+        ) from error
+    finally:
+        looker.close()
     if owner not in (0, APPLICATION_ID):
         raise _foreign(path)
 
