@@ -152,7 +152,11 @@ class Peer:
         self.message_id = 0
         limit = time.monotonic() + 10
         node = Node("127.0.0.1", port, ae_title=called)
-        request_association(self.connection, node, calling, contexts, lambda: limit)
+        try:
+            request_association(self.connection, node, calling, contexts, lambda: limit)
+        except BaseException:
+            self.connection.close()
+            raise
 
     def __enter__(self) -> Peer:
         return self
