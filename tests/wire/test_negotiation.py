@@ -132,7 +132,7 @@ def test_nothing_accepted() -> None:
 @pytest.mark.parametrize(
     ("how", "numbers", "says"),
     [
-        ({"require_called_aet": True}, (1, 1, 7), "it does not call itself 'OTHER'"),
+        ({"require_called_aet": True}, (1, 1, 7), "; either it does not call itself 'OTHER'"),
         ({"require_calling_aet": ["SOMEONE"]}, (1, 1, 3), "add our AE title 'MOVESCU'"),
     ],
 )

@@ -120,7 +120,7 @@ def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reas
         words = f"source {source}, reason {reason}"
     mend = {
         (1, 3): f"ask its administrator to add our AE title {ae_title!r} with this machine's address",
-        (1, 7): f"it does not call itself {node.ae_title!r}; ask for its AE title; "
+        (1, 7): f"either it does not call itself {node.ae_title!r}; ask for its AE title; "
         f"or it does not know ours, {ae_title!r}: some archives say so then",
     }.get((source, reason), "try again later" if result == 2 else "ask its administrator what it allows")
     kind = "for now" if result == 2 else "for good"
