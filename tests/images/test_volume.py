@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,3 +86,15 @@ def test_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"SQLite format 3\0" * 20)
     with pytest.raises(SeriesError, match=r"no DICOM file; give rows of dicomover.index\(folder\)"):
         volume(tmp_path)
+
+
+@pytest.mark.parametrize(("lacking", "mend"), [(["pylibjpeg - requires"], "pixels"), ([], "fetch the series")])
+def test_a_decoder_is_advised_only_where_it_is_not_installed(
+    lacking: list[str], mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressed pixels that are damaged are not blamed on a decoder that is there."""
+    monkeypatch.setattr(
+        "dicomover.images.volume.get_decoder", lambda _: SimpleNamespace(missing_dependencies=[*lacking, "gdcm"])
+    )
+    with pytest.raises(SeriesError, match=f"cannot be decoded; .*{mend}"):
+        volume(get_testdata_file("JPEG-lossy.dcm"))

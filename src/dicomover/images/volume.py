@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 
 from dicomover.errors import SeriesError
@@ -22,6 +23,7 @@ from dicomover.text.sentences import count_of
 __all__ = ["Volume", "decode_pixels", "list_paths", "volume"]
 
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
+_ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,9 +160,18 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
         return dataset.pixel_array
     except (RuntimeError, NotImplementedError) as error:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", "?")
-        raise SeriesError(f"pixels in {getattr(syntax, 'name', syntax)} cannot be decoded", _PIXELS) from error
+        mend = _PIXELS if _lacks_decoder(syntax) else _ANEW
+        raise SeriesError(f"pixels in {getattr(syntax, 'name', syntax)} cannot be decoded", mend) from error
     except Exception as error:  # whatever is broken in a file comes out of a decoder as anything
         raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from error
+
+
+def _lacks_decoder(syntax: str) -> bool:
+    """Tell whether one of our extra's decoders is made for a transfer syntax, and not installed."""
+    try:
+        return any("pylibjpeg" in lacking for lacking in get_decoder(syntax).missing_dependencies)
+    except NotImplementedError:
+        return False
 
 
 def _add(slices: _Slices, dataset: Dataset) -> None:
