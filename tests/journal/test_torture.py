@@ -111,13 +111,20 @@ def lines(stream: IO[bytes], until: bytes, deadline: float) -> list[bytes]:
     return read.split(b"\n")[:-1]
 
 
-def kill_one(server: subprocess.Popen[bytes], path: Path, privacy: str, first: int, after: float) -> list[int]:
-    """Let a child record, kill it after so many seconds, and return what it had reported."""
+def kill_one(
+    server: subprocess.Popen[bytes], path: Path, privacy: str, first: int, after: float, *, is_at_work: bool = False
+) -> list[int]:
+    """Let a child record, kill it so many seconds later, and return what it had reported.
+
+    The seconds run from its beginning, or from its first record if it is to be killed at work.
+    """
     assert server.stdin is not None
     assert server.stdout is not None
     deadline = time.monotonic() + 30
     server.stdin.write(f"{path}\t{privacy}\t{first}\n".encode())
     head, *early = lines(server.stdout, b"", deadline)
+    if is_at_work and not early:
+        early = lines(server.stdout, b"", deadline)
     time.sleep(after)
     os.kill(int(head.split()[1]), signal.SIGKILL)
     *rest, last = lines(server.stdout, b"dead", deadline)
@@ -152,14 +159,15 @@ def test_a_kill_at_any_moment_loses_no_record(
     first = 0
     begun = time.monotonic()
     for kill in range(KILLS):
-        said = kill_one(server, path, privacy, first, rng.uniform(0, LONGEST) + (0.15 if privacy == "hashed" else 0))
+        # Every other one at work: a busy machine may need longer than it lives to open the journal.
+        said = kill_one(server, path, privacy, first, rng.uniform(0, LONGEST), is_at_work=kill % 2 == 0)
         assert said == list(range(first, first + len(said)))
         reported.update(said)
         first += len(said) + 1  # the one that was cut off may be there, or not
         assert check(path, privacy, reported, first) - len(reported) <= kill + 1
         if time.monotonic() - begun > 60 and kill >= 29:
             break
-    assert len(reported) > KILLS
+    assert len(reported) > kill // 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the children are forked")
