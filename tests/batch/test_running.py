@@ -39,6 +39,7 @@ class Nowhere:
         ("", "", False),
         ("^^^HOSP", "^^^HOSP", False),
         ("12", "123", False),
+        ("STRASSE", "straße", False),
     ],
 )
 def test_what_is_the_same_patient(one: str, other: str, same: bool) -> None:
@@ -76,9 +77,28 @@ def test_success_only_with_the_patients_own_images(
     assert status is not Status.SUCCESS or (move.received >= 3 and not move.strange)
 
 
-@pytest.mark.parametrize("level", ["PATIENT", "STUDY", "SERIES"])
-def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str) -> None:
-    """An image of somebody else under the UIDs that were asked for does not count; it is told, and no success."""
+def test_a_uid_that_was_named_does_not_outdo_the_patient_who_was_named() -> None:
+    """An image that was asked for by its UID counts for whoever it is of, unless the request says of whom."""
+    tally = Tally("ME", Nowhere())  # type: ignore[arg-type]
+    for patient, received in (("", 1), ("P", 0)):
+        move = running(1, level="IMAGE", patient=patient, series="1.1", instance="1.1.1")
+        move.whose = ("P",)
+        tally.begin(move)
+        tally.add(arrival("1.1.1", patient_id="Q"))
+        tally.settle(move, {})
+        assert (move.received, move.strange) == (received, 1 - received)
+        tally.end(move)
+
+
+@pytest.mark.parametrize(
+    ("level", "verify"),
+    [("PATIENT", "counts"), ("STUDY", "counts"), ("SERIES", "counts"), ("STUDY", "none"), ("SERIES", "none")],
+)
+def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str, verify: str) -> None:
+    """An image of somebody else under the UIDs that were asked for does not count; it is told, and no success.
+
+    With `verify="none"` that is so where the request says whose the images are.
+    """
     with DemoPacs(STUDIES, originator=False) as pacs:
         study = pacs.study("00123")
         series = study.series[0].series_instance_uid
@@ -87,8 +107,12 @@ def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str) -> None:
             "STUDY": {"StudyInstanceUID": study.study_instance_uid},
             "SERIES": {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series},
         }[level]
+        if verify == "none":
+            keys["PatientID"] = "P-1"
         pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.2)
-        with Mover(pacs.node, receive=tmp_path, port=0, progress="none", retry="none", journal=None) as mover:
+        with Mover(
+            pacs.node, receive=tmp_path, port=0, progress="none", retry="none", journal=None, verify=verify
+        ) as mover:
             pacs.destinations["MOVESCU"] = mover.port or 0
             job = mover.start(keys, level=level.lower())
             until = time.monotonic() + 20
@@ -101,6 +125,9 @@ def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str) -> None:
                 peer.release()
             assert job.wait(60)
             row = job.summary().iloc[0]
-    assert (row["status"], row["received"]) == ("warning", row["expected"])
+    assert (row["status"], row["received"]) == (
+        "warning",
+        row["expected"] if verify == "counts" else study.number_of_instances,
+    )
     assert "1 came under these UIDs as another patient's" in row["error"]
     assert "SOMEBODY" not in row["error"]

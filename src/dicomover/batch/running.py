@@ -30,7 +30,7 @@ def is_of_patient(patient: str, whose: Collection[str]) -> bool:
 
 
 def _tidy(patient: str) -> tuple[str, str]:
-    own, _, issuer = patient.strip(" \0").casefold().partition("^")
+    own, _, issuer = patient.strip(" \0").lower().partition("^")  # casefold would make one of ss and ß
     return own.rstrip(), issuer.strip("^ ")
 
 
@@ -211,7 +211,7 @@ class RunningMove:
             not self.whose
             or arrival.patient_id in self.whose
             or is_of_patient(arrival.patient_id, self.whose)
-            or arrival.sop_instance_uid in self._instances
+            or (arrival.sop_instance_uid in self._instances and not self.identifier.patient)
             or (self._listed is not None and _place(arrival) in self._listed)
         )
 

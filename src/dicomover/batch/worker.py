@@ -278,7 +278,7 @@ class Worker:
         running = move.running
         if self._tally is not None:
             self._ask_for_studies(move)
-            running.whose = move.target.named_patients if self._settings.names_missing else ()
+            running.whose = move.target.named_patients
             self._tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)
