@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ def pacs() -> Iterator[DemoPacs]:
 def receiving(pacs: DemoPacs, folder: Path, **options: object) -> Mover:
     """Return an open Mover that receives."""
     options = {**ONCE, **options}
-    mover = Mover(pacs.node, receive=folder, port=0, progress="none", **options).open()  # type: ignore[arg-type]
+    mover = Mover(replace(pacs.node, name="archive"), receive=folder, port=0, progress="none", **options).open()  # type: ignore[arg-type]
     pacs.destinations["MOVESCU"] = mover.port
     return mover
 
