@@ -290,6 +290,8 @@ class Head:
                     raise HeadError(f"element ({group:04X},{element:04X}) has {length} bytes")
                 if start + length > size:
                     break
+                if tag in self.values:  # readers differ in which of them they take
+                    raise HeadError(f"element ({group:04X},{element:04X}) stands twice")
                 self.values[tag] = bytes(data[start : start + length])
             elif start + length > size:
                 # Passed over as it comes: wait for its last byte.
