@@ -39,6 +39,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dicomover.text.face import setting
 from dicomover.text.sentences import count_of, kind_of, merge, span_of
 from dicomover.text.shapes import shape_of
 from dicomover.text.visible import make_visible
@@ -72,6 +73,7 @@ __all__ = [
 ]
 
 _HOME = str(Path(__file__).parent) + os.sep
+_LINES_SHOWN = 20
 
 
 class DicomoverError(Exception):
@@ -207,9 +209,8 @@ def _tell(alike: Sequence[Problem], *, show_keys: bool) -> str:
 
 
 def _show(problem: Problem, show_keys: bool) -> str:
-    if problem.value is None:
-        return ""
-    return (repr(problem.value) if show_keys or not problem.private else shape_of(problem.value)) + " "
+    shown = repr(problem.value) if show_keys or not problem.private else shape_of(problem.value)
+    return "" if problem.value is None else f"{shown} "
 
 
 def _name_rows(alike: Sequence[Problem], show_keys: bool) -> str:
@@ -230,9 +231,6 @@ def _name_row(problem: Problem, show_keys: bool) -> str:
     return str(problem.row) if is_number and problem.shows_label else str(problem.position)
 
 
-_LINES_SHOWN = 20
-
-
 class RequestError(DicomoverError, ValueError):
     """Requests that cannot be meant, all of them named at once; nothing was sent.
 
@@ -250,6 +248,8 @@ class RequestError(DicomoverError, ValueError):
         lines = [f"  {sentence}" for sentence, _ in told[:_LINES_SHOWN]]
         if rest := sum(count for _, count in told[_LINES_SHOWN:]):
             lines.append(f"  … and {rest:,} more, see .problems")
+        if any(_show(problem, show_keys) != _show(problem, show_keys=True) for problem in self.problems):
+            lines.append(f"  (9 is any digit, A any letter: {setting('show_keys', True)} shows what stands there)")
         rows = len({problem.position for problem in self.problems if problem.position >= 0})
         what = f"{count_of(rows, 'request')} cannot be sent" if rows else "the requests cannot be read"
         super().__init__(what, "\n".join(["nothing was moved:", *lines]))

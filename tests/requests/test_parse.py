@@ -292,7 +292,8 @@ def test_many_problems_are_counted_not_listed() -> None:
     error = refused([{"AccessionNumber": " 1"}] * 500)
     assert len(error.problems) == 500
     assert str(error).splitlines()[1:] == [
-        "  rows 0 to 499, AccessionNumber: ' 9' begins or ends with a space; take the space away"
+        "  rows 0 to 499, AccessionNumber: ' 9' begins or ends with a space; take the space away",
+        "  (9 is any digit, A any letter: show_keys=True shows what stands there)",
     ]
     values = ["20230199", "2023", "45291", "-", "20240201-20240101", " 1", "1\n2"]
     error = refused([{keyword: value} for keyword in ("StudyDate", "SeriesDate", "ContentDate") for value in values])

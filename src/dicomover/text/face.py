@@ -30,6 +30,7 @@ OPTIONS = {
     "look_again": "--locked-only",
     "max_matches": "--max-matches",
     "max_per_minute": "--max-per-minute",
+    "show_keys": "--show-keys",
     "overwrite": "--overwrite",
     "port": "--port",
     "receive": "-od",
