@@ -214,7 +214,7 @@ def test_the_archive_goes_away_during_a_pause(pacs: DemoPacs, monkeypatch: pytes
     """A row whose next attempt finds no archive any more keeps what its last attempt came to."""
     monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
     pacs.misbehave["S00"] = "abort"
-    with third(pacs, retry=Retry(first_wait=1.5, longest_wait=1.5), journal=tmp_path / "j.db") as mover:
+    with third(pacs, retry=Retry(first_wait=3, longest_wait=3), journal=tmp_path / "j.db") as mover:
         job = mover.start(batch(0))
         wait_until(lambda: moves(pacs, 0) == 1)
         pacs.restart(3600)
