@@ -74,7 +74,7 @@ def test_a_wrong_option_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 
     shown = Terminal()
     monkeypatch.setattr("sys.stderr", shown)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     assert main(["find", "-k", "AccessionNumbers=1", "ARCHIVE@127.0.0.1:1"]) == 2
     lines = shown.getvalue().splitlines()
     assert "did you mean 'AccessionNumber'?" in " ".join(shown.getvalue().split())

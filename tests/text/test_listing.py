@@ -103,5 +103,5 @@ def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     assert terminal_width() == 100
     monkeypatch.setattr("sys.stdout", Terminal())
     for has, width in ((132, 132), (20, 40)):
-        monkeypatch.setattr("shutil.get_terminal_size", lambda fallback, has=has: os.terminal_size((has, 24)))
+        monkeypatch.setattr("shutil.get_terminal_size", lambda *_, has=has, **__: os.terminal_size((has, 24)))
         assert terminal_width() == width
