@@ -818,3 +818,14 @@ def test_no_row_says_success_of_a_folder_that_is_gone_at_its_end(
         row = mover.move(batch("A")).iloc[0]
     assert (row.status, row.received, row.bytes) == ("lost", 0, 0)
     assert "gone or another one since the batch began" in row.error
+
+
+def test_what_is_here_is_another_patients(tmp_path: Path) -> None:
+    """A study that was moved by its UID is not complete for a row that asks for it as somebody else's."""
+    with DemoPacs(STUDIES) as pacs, Mover(pacs.node, receive=tmp_path, port=0, **ONCE, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        uid = STUDIES[0].study_instance_uid
+        assert mover.move({"StudyInstanceUID": uid})["status"].tolist() == ["success"]
+        wrong = {"StudyInstanceUID": uid, "PatientID": "SOMEBODY"}
+        assert mover.plan(wrong)["decision"].tolist() != ["skip"]
+        assert mover.move(wrong)["status"].tolist() == ["not-found"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from batch_kit import STUDIES, arrival, running
 from dicomover import Mover
 from dicomover.batch.arrivals import Tally
-from dicomover.batch.running import is_of_patient
 from dicomover.outcome import Counters, Status, judge
+from dicomover.query.patients import is_of_patient
 from dicomover.testing import DemoPacs, Misbehaviour
 from receiver_kit import Peer, data_set
 

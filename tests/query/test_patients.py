@@ -7,7 +7,7 @@ from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.identifier import Level, Model
-from dicomover.query.patients import StudyPatients, patient_of, patients_of
+from dicomover.query.patients import StudyPatients, patient_of, patients_of, select_of_patient
 from dicomover.query.resolve import Resolver
 from dicomover.requests.parse import parse_requests
 
@@ -75,3 +75,11 @@ def test_one_uid_of_two_patients_is_two_moves() -> None:
     one, his, again = [Resolver("ARCHIVE")(request, find).targets[0] for request in requests]  # type: ignore[arg-type]
     assert (one.patients, his.patients) == (("A", "B"), ("A",))
     assert one.shared == again.shared != his.shared
+
+
+def test_answers_that_name_another_patient_are_left_out() -> None:
+    """Who ignores the PatientID that was asked for is not believed; an answer that names nobody is."""
+    answers = [answer(StudyInstanceUID=uid, PatientID=name) for uid, name in (("1", "P"), ("2", "Q"), ("3", ""))]
+    found, dropped = select_of_patient(answers, {}, "ARCHIVE", "P")
+    assert ([item.StudyInstanceUID for item in found], dropped) == (["1", "3"], 1)
+    assert select_of_patient(answers, {}, "ARCHIVE", "")[1] == 0

@@ -582,3 +582,11 @@ def test_what_a_find_cannot_return(name: object, says: str) -> None:
     with pytest.raises(RequestError) as caught:
         parse_returned(["StudyID", name])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("keyword", ["StudyDate", "StudyTime", "PatientAge", "StudyDescription"])
+def test_a_lone_asterisk_in_a_cell_is_a_pattern(keyword: str) -> None:
+    """It would ask for everything, whatever the VR, and is refused unless it is said to be meant."""
+    table = pd.DataFrame({"AccessionNumber": ["00123"], f"key:{keyword}": ["*"]})
+    assert "has a wildcard" in str(refused(table))
+    assert parse_requests(table, wildcards=True).requests[0].keys[keyword] == "*"

@@ -49,7 +49,7 @@ def test_a_shell_reads_options() -> None:
 def test_what_a_shell_has_not_stays_python() -> None:
     """A setting or a method without an option is named as it is, never by an option that there is not."""
     with at_a_shell():
-        assert setting("show_keys", 1) == "show_keys=1"
+        assert setting("no_such", 1) == "no_such=1"
         assert call("diagnose") == "diagnose()"
         assert advise("check the disk") == "check the disk"
 

@@ -30,6 +30,7 @@ from dicomover.journal import (
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
+from dicomover.query.patients import is_of_patient
 from dicomover.query.resolve import Resolution, Target
 from dicomover.summary import Result
 
@@ -304,6 +305,9 @@ def _by_uids(request: Request, resolution: Resolution) -> Request | None:
     levels = {identifier.level for identifier in identifiers}
     if len(levels) != 1 or Level.PATIENT in levels:
         return None
+    patient = request.keys.get("PatientID", "")
+    if patient and not all(target.found and is_of_patient(patient, target.patients) for target in resolution.targets):
+        return None  # what is here under these UIDs may be another's: nobody has asked the archive whose they are
     keys: dict[str, str] = {}
     for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
         uids = sorted({uid for identifier in identifiers for uid in identifier.uids(level)})

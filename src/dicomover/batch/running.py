@@ -9,33 +9,9 @@ from collections.abc import Collection, Mapping
 
 from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.identifier import NOTHING, Identifier, Level
+from dicomover.query.patients import is_of_patient
 
-__all__ = ["RunningMove", "is_of_patient"]
-
-
-def is_of_patient(patient: str, whose: Collection[str]) -> bool:
-    """Tell whether the PatientID of an image is one of these.
-
-    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference.
-
-    Examples
-    --------
-    >>> is_of_patient("ab1^^^HOSP", ["AB1"]), is_of_patient("AB1 ", ["ab1"]), is_of_patient("1", ["01"])
-    (True, True, False)
-    >>> is_of_patient("1^^^A", ["1^^^B"]), is_of_patient("", ["1"])
-    (False, False)
-    """
-    said = _tidy(patient)
-    return bool(said[0]) and any(_agree(said, _tidy(name)) for name in whose)
-
-
-def _tidy(patient: str) -> tuple[str, str]:
-    own, _, issuer = patient.strip(" \0").lower().partition("^")  # casefold would make one of ss and ß
-    return own.rstrip(), issuer.strip("^ ")
-
-
-def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    return one[0] == other[0] and (one[1] == other[1] or not one[1] or not other[1])
+__all__ = ["RunningMove"]
 
 
 # One for all that are over. Nothing writes to them: what comes is counted for what runs.

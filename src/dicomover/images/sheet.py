@@ -14,6 +14,7 @@ import pandas as pd
 from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+from dicomover.disk import replace_file
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.series import describe_positions, parse_numbers
 from dicomover.images.volume import decode_pixels
@@ -37,8 +38,9 @@ class ContactSheet:
     png: bytes
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture."""
-        Path(path).write_bytes(self.png)
+        """Write the picture, for its owner alone; a link of that name is replaced, and not followed."""
+        with replace_file(Path(path)) as part:
+            part.write_bytes(self.png)
 
     def _repr_png_(self) -> bytes:
         return self.png

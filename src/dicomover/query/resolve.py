@@ -21,8 +21,8 @@ from dicomover.identifier import (
 )
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
-from dicomover.query.matching import explain_letters, is_round, select
-from dicomover.query.patients import StudyPatients, patient_of, patients_of
+from dicomover.query.matching import explain_letters, is_round
+from dicomover.query.patients import StudyPatients, patient_of, patients_of, select_of_patient
 from dicomover.text.face import advise, setting
 from dicomover.text.sentences import count_of
 
@@ -216,12 +216,12 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             limit = None if max_matches is None else max_matches + 1
             returned = _returned(level) if last else ["PatientID"] if level is Level.STUDY else []
             asked = find(level, request.model, {**above, **keys}, returned, limit)
-            found, dropped = select(asked, keys, archive)
+            found, dropped = select_of_patient(asked, keys, archive, above.get("PatientID", ""))
             by_uid = _by_uid(found, level, archive)
             if limit is not None and len(by_uid) < limit <= len(asked):
                 # The limit was used up by answers that do not match or come twice: the right one may come after them.
                 asked = find(level, request.model, {**above, **keys}, returned, None)
-                found, dropped = select(asked, keys, archive)
+                found, dropped = select_of_patient(asked, keys, archive, above.get("PatientID", ""))
                 by_uid = _by_uid(found, level, archive)
             if dropped:
                 kept = set(map(id, found))
@@ -373,7 +373,7 @@ def _counted(target: Target, find: Find, archive: object) -> Target:
     identifier = target.identifier
     level, own = identifier.level, identifier.level.unique_key
     asked = find(level, identifier.model, identifier.keys(), _returned(level), None)
-    answers, _ = select(asked, {own: identifier.keys()[own]}, archive)
+    answers, _ = select_of_patient(asked, {own: identifier.keys()[own]}, archive, identifier.patient)
     if not answers or level is Level.IMAGE:
         return replace(target, found=bool(answers))
     whose = patients_of(answers, level).get(identifier.keys()[own])

@@ -163,7 +163,7 @@ def _find_faults_of_text(keyword: str, text: str, by_looks: bool, wildcards: boo
         yield Fault(text, *found)
     elif keyword in UNIQUE_KEYS and re.search(r"[*?]", text):
         yield Fault(text, "has a wildcard, which a C-MOVE must not have", advise("use find() and move what it returns"))
-    elif not wildcards and vr in _WITH_WILDCARDS and re.search(r"[*?]", text):
+    elif not wildcards and vr in _WITH_WILDCARDS | _ANY and re.search(r"[*?]", text):
         mend = f"take it away; if it is meant, say {setting('wildcards', True)}"
         yield Fault(text, "has a wildcard, which asks for others too", mend)
     elif "\\" in text and vr != "UI":
