@@ -179,3 +179,26 @@ def test_a_file_system_without_locks_works(
     assert [each.name for each in path.parent.iterdir()] == [odd.name]
     with Journal(odd) as journal:
         assert len(journal) == 1
+
+
+@pytest.mark.parametrize("name", ["journal.db-journal", "journal.db-wal", "journal.db-shm"])
+def test_a_pipe_beside_a_journal_is_refused(name: str, tmp_path: Path) -> None:
+    """SQLite would open it and wait for ever, where no interrupt reaches it."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes with names")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigurationError, match="is no file"):
+        Journal(tmp_path / "journal.db").open()
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_link_to_no_journal_is_refused(is_there: bool, tmp_path: Path) -> None:
+    """No journal is begun through a link: not where nothing is, and not in somebody's empty file."""
+    target = tmp_path / "elsewhere.txt"
+    if is_there:
+        target.touch()
+    (tmp_path / "journal.db").symlink_to(target)
+    with pytest.raises(ConfigurationError, match="is a link to no journal"):
+        Journal(tmp_path / "journal.db").open()
+    assert target.exists() is is_there
+    assert not is_there or target.stat().st_size == 0

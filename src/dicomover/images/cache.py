@@ -30,7 +30,9 @@ def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
         if _has_pyarrow() and (folder / _PARQUET).exists():
             table = pd.read_parquet(folder / _PARQUET)
         elif (folder / _SQLITE).exists():
-            with contextlib.closing(sqlite3.connect(folder / _SQLITE)) as database:
+            # It is only ever replaced as a whole: what else lies beside it by SQLite's names is none of it.
+            address = f"{(folder / _SQLITE).absolute().as_uri()}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
                 table = pd.read_sql("SELECT * FROM headers", database)
                 dtypes = dict(database.execute("SELECT name, dtype FROM dtypes").fetchall())
             table = table.astype(dtypes)

@@ -147,6 +147,13 @@ def _look(path: Path) -> None:
         raise ConfigurationError(f"journal {str(path)!r} has no folder to lie in", f"create {str(path.parent)!r}")
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"journal {str(path)!r} is no file", "name a file such as 'cohort.db'")
+    if path.is_symlink() and not (path.exists() and path.stat().st_size):
+        # What does not begin as a journal of ours would be made one, wherever it lies.
+        raise ConfigurationError(f"journal {str(path)!r} is a link to no journal", "take the link away")
+    for name in (f"{path.name}-journal", f"{path.name}-wal", f"{path.name}-shm"):
+        beside = path.with_name(name)
+        if beside.exists() and not beside.is_file():  # SQLite would open a pipe, and wait for who writes into it
+            raise ConfigurationError(f"{name!r} beside the journal is no file", "take it away")
     log = path.with_name(path.name + "-wal")
     if not path.exists() or not path.stat().st_size:
         if log.exists() and log.stat().st_size:
