@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from dicomover import ConfigurationError
 from dicomover.outcome import Counters, Status
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS, Result, build, exit_code, failures, missing, short
 from generated import summary_columns
@@ -248,3 +250,10 @@ def test_short_has_the_key_that_tells_most() -> None:
     assert here.index.tolist() == ["a", "b", "c"]
     third = short(build([Result(Status.SUCCESS, counters=Counters(3, 0, 0))] * 3, keys))
     assert third["completed"].tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("look", [missing, short])
+def test_a_table_that_is_no_summary(look: Callable[[pd.DataFrame], object]) -> None:
+    """It is named as such, with what it lacks."""
+    with pytest.raises(ConfigurationError, match="no column 'status'"):
+        look(pd.DataFrame({"AccessionNumber": ["00123"]}))

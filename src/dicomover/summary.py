@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dicomover.errors import ConfigurationError
 from dicomover.identifier import UNIQUE_KEYS
 from dicomover.outcome import Counters, Status
 from dicomover.text.traces import tell_trace
@@ -223,6 +224,11 @@ def missing(summary: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Those rows as they are, with their labels; a row that is not over is one of them.
 
+    Raises
+    ------
+    ConfigurationError
+        If the table is no summary.
+
     Examples
     --------
     >>> given = pd.DataFrame({"AccessionNumber": ["1", "2", "3"]})
@@ -230,7 +236,14 @@ def missing(summary: pd.DataFrame) -> pd.DataFrame:
     >>> missing(summary)["AccessionNumber"].tolist()
     ['2']
     """
+    _hold_summary(summary)
     return summary[~summary["status"].isin(_COMPLETE)]
+
+
+def _hold_summary(table: pd.DataFrame) -> None:
+    if lacking := [name for name in ("status", "expected", "received", "error") if name not in table.columns]:
+        what = f"the table is no summary: it has no column {lacking[0]!r}"
+        raise ConfigurationError(what, "give what mover.move returned, with all of its columns")
 
 
 def short(summary: pd.DataFrame) -> pd.DataFrame:
@@ -255,6 +268,7 @@ def short(summary: pd.DataFrame) -> pd.DataFrame:
        key    status   expected  received  error
     0  00123  partial         3         2  2 of 3 moved
     """
+    _hold_summary(summary)
     keys = pd.Series(pd.NA, index=summary.index, dtype="string")
     for name in ("AccessionNumber", *reversed(UNIQUE_KEYS)):
         if name in summary.columns:

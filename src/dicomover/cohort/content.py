@@ -88,7 +88,7 @@ class LockedRequest:
         Label, keys and row, readable with the secret only; empty where they are kept as they are.
     """
 
-    label: Any
+    label: Any = field(repr=False)
     level: Level
     model: Model
     keys: Mapping[str, str] = field(repr=False)
