@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 
-from dicomover.dicomfile import HeadError
+from dicomover.dicomfile import DEFLATED, HeadError
 from dicomover.receiver.scp import deflated
 from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
-from receiver_kit import data_set, element
+from dicomover.receiver.scp.service import Service
+from dicomover.wire.messages import Context
+from receiver_kit import CT, Peer, command, data_set, element, pdu, pdv, running, wait_for
 
 SERIES = 0x0020000E
 WANTED = frozenset({0x00100020, SERIES})
@@ -88,8 +91,19 @@ def test_a_bomb_in_the_head_is_bounded() -> None:
     raw = deflate(element(0x00091010, "UN", bytes(1 << 26)) + data_set("1.2"))
     tracemalloc.start()
     try:
-        with pytest.raises(HeadError, match="not within the first 4 MiB"):
+        with pytest.raises(HeadError, match="not within the first 1 MiB"):
             read(raw, 1 << 20)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_stranger_gives_way_between_its_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many heads that inflate, sent in one piece, are not worked off in one: others have their turn in between."""
+    ways: list[float] = []
+    monkeypatch.setattr(Service, "give_way", lambda _, seconds: ways.append(seconds))
+    raw = deflate(element(0x00080050, "SH", b"") * 100_000)
+    with running(tmp_path, False) as run, Peer(run.port, contexts=(Context(1, CT, (DEFLATED,)),)) as peer:
+        peer.send((pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 2, raw))) * 40)
+        wait_for(lambda: sum(ways) > 0.4)
+    assert max(ways) < 0.5 * sum(ways)

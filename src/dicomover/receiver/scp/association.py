@@ -39,7 +39,7 @@ _ASSOCIATION_PDU_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
 _FREE_OF_CHARGE = 0.05  # seconds of the processor for an association that brings nothing
-_STRANGERS_READ = 1 << 13  # bytes that it is read at a time afterwards
+_STRANGERS_READ = 1 << 13  # bytes that it is read at a time, so that what it may do between two reads is bounded
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 _DISPLACED = "it had brought nothing that was asked for when its place was needed"
@@ -109,7 +109,6 @@ class IncomingAssociation:
         self._log = host.storage.notices.log
         self._tls = tls
         self._used = self._began_at = 0.0  # seconds of the processor, while it has brought nothing
-        self._most_read = _BUFFER
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
     @property
@@ -296,7 +295,7 @@ class IncomingAssociation:
             if _QUICKACK is not None:
                 # A sender that has Nagle's algorithm on holds the rest of a message back until this.
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            received = receive_into(view[end:] if self.proven else view[end : end + self._most_read])
+            received = receive_into(view[end:] if self.proven else view[end : end + _STRANGERS_READ])
             self.deadline = math.inf
             if not received or self.cut:
                 self._cut_off()
@@ -312,11 +311,10 @@ class IncomingAssociation:
     def _give_way(self) -> None:
         """Sleep, once it has had more than a little of the processor and has brought nothing that was asked for.
 
-        It reads little at a time from then on, so that it sleeps often and not for long.
+        It reads little at a time, so that it sleeps often and not for long.
         """
         used = time.thread_time() - self._began_at
         if used > _FREE_OF_CHARGE:
-            self._most_read = _STRANGERS_READ
             self._host.give_way(used - max(self._used, _FREE_OF_CHARGE))
         self._used = used
 

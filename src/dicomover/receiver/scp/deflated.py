@@ -15,7 +15,7 @@ from dicomover.receiver.scp.elements import ElementWalk, Piece
 __all__ = ["DeflatedHead", "DeflatedWalk", "Inflation"]
 
 _MOST = 1 << 30  # bytes that one data set may inflate to
-_HEAD_MOST = 4 << 20  # of them, bytes held until the head is known
+_HEAD_MOST = 1 << 20  # of them, bytes held until the head is known
 _CHUNK = 1 << 18
 
 
