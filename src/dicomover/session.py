@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol, Self
 
-from dicomover import forks
 from dicomover.errors import NodeUnreachable, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
+from dicomover.processes import forks
 from dicomover.wire.lines import Line, Lines, Pool, open_lines
 from dicomover.wire.services import ECHO, FIND, RETRIEVE
 from dicomover.wire.stop import Controls, Stop

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from dicomover import forks
 from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
-from dicomover.receiver.engine.interpreter import NAME_ANOTHER, find_interpreter
+from dicomover.processes import forks
+from dicomover.processes.interpreter import NAME_ANOTHER, find_interpreter
 from dicomover.receiver.engine.process import ProcessEngine
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine

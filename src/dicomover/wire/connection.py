@@ -13,8 +13,8 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
-from dicomover import forks
 from dicomover.errors import AssociationLost, LostBy, NodeError, ProtocolError
+from dicomover.processes import forks
 from dicomover.wire import command_set
 from dicomover.wire.command_set import Command
 from dicomover.wire.messages import Assembly, Context, Due, Message, Part, encode_message, expect_announced

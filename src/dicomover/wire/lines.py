@@ -17,11 +17,11 @@ from typing import Self, TypeVar
 
 from pydicom import Dataset
 
-from dicomover import forks
 from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
+from dicomover.processes import forks
 from dicomover.wire.association import RELEASING, Association
 from dicomover.wire.services import FIND
 from dicomover.wire.stop import Controls, Stop

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from dicomover import forks
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
+from dicomover.processes import forks
+from dicomover.processes.interpreter import NAME_ANOTHER, find_interpreter
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
-from dicomover.receiver.engine.interpreter import NAME_ANOTHER, find_interpreter
 from dicomover.receiver.engine.outbox import Delivery, Outbox
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.store import Fields

@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from dicomover import forks
 from dicomover.disk import Share, create_file, make_folders
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
+from dicomover.processes import forks
 from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dicomover import ConfigurationError, Mover, ReceiverError
-from dicomover.receiver.engine.interpreter import find_interpreter
+from dicomover.processes.interpreter import find_interpreter
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.testing import DemoPacs, made_study
 

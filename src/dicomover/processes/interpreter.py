@@ -1,4 +1,4 @@
-"""Which Python the receiver's own process runs in."""
+"""Which Python a process of ours runs in."""
 
 from __future__ import annotations
 

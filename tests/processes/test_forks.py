@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dicomover import ConfigurationError, DicomoverError, Mover, forks
+from dicomover import ConfigurationError, DicomoverError, Mover
+from dicomover.processes import forks
 from dicomover.testing import DemoPacs, Misbehaviour, made_studies
 from dicomover.wire.lines import Pool
 
