@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import IO
 
 from pydicom.charset import python_encoding
 
@@ -18,6 +19,7 @@ __all__ = [
     "DEFLATED",
     "EXPLICIT_BIG_ENDIAN",
     "EXPLICIT_LITTLE_ENDIAN",
+    "FIRST_READ",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "IMPLICIT_LITTLE_ENDIAN",
@@ -30,6 +32,7 @@ __all__ = [
     "encode_file_meta",
     "measure_file_meta",
     "read_file_meta",
+    "read_head",
 ]
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -60,6 +63,10 @@ _SHORT_VRS = (
 )
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+FIRST_READ = 1 << 13
+"""Bytes of a file to read first: most heads end within them."""
+
+_MORE = 1 << 20  # bytes
 _LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
 _CHARACTER_SET = 0x00080005
 
@@ -362,6 +369,18 @@ class Head:
         if raw.isascii():
             return raw.decode("ascii").strip(" \0")
         return decode_text(raw, self.values)
+
+
+def read_head(head: Head, stream: IO[bytes], data: bytes, start: int) -> None:
+    """Read a head to its end: from the first `FIRST_READ` bytes of a file, or all of it, and then from the stream.
+
+    `start` is where its data set begins. Raises HeadError if the file breaks off before.
+    """
+    body, more = memoryview(data)[start:], data
+    while not head.feed(body, len(body), complete=not more or len(data) < FIRST_READ):
+        more = stream.read(_MORE)
+        data += more
+        body = memoryview(data)[start:]
 
 
 def decode_text(raw: bytes, values: Mapping[int, bytes]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -15,7 +16,17 @@ from typing import Literal, NamedTuple, Self, get_args
 from dicomover.errors import ConfigurationError
 from dicomover.text.face import setting
 
-__all__ = ["Below", "Modes", "Share", "check_share", "create_file", "make_folders", "modes_in", "replace_file"]
+__all__ = [
+    "Below",
+    "Modes",
+    "Share",
+    "check_share",
+    "create_file",
+    "list_files",
+    "make_folders",
+    "modes_in",
+    "replace_file",
+]
 
 Share = Literal["owner", "group", "all"]
 """Who may read what we write: its owner alone, its group (which may write too), or everybody."""
@@ -132,6 +143,33 @@ def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+_LEFTOVER = re.compile(r"\.(part|changed-\d+)$")
+
+
+def list_files(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+    """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice.
+
+    What a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`) are left out.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    """
+    entered: set[tuple[int, int]] = set()
+    waiting = [os.fspath(folder)]
+    while waiting:
+        path = waiting.pop()
+        seen = os.stat(path)  # noqa: PTH116
+        if (seen.st_dev, seen.st_ino) in entered:
+            continue
+        entered.add((seen.st_dev, seen.st_ino))
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        yield from (entry for entry in entries if entry.is_file() and not _LEFTOVER.search(entry.name))
+        waiting += reversed([entry.path for entry in entries if entry.is_dir()])
 
 
 class Below:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,17 @@ def test_several_processes_read_what_one_reads(worth: int, tmp_path: Path, monke
 def test_nothing_to_read(tmp_path: Path) -> None:
     """No files make empty columns."""
     assert read_headers(str(tmp_path), [], ["Rows", "Columns"]) == [[], [], [], []]
+
+
+def test_what_a_child_does_not_answer_is_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that does not start, or dies, costs nothing but its help; and none is started in a host program."""
+    save(tmp_path, (make_slice(n, (0, 0, n)) for n in range(8)))
+    paths = [f"{n:03d}.dcm" for n in range(8)]
+    monkeypatch.setattr(readers, "_CHUNK", 3)
+    monkeypatch.setattr(readers, "_WORTH", 1)
+    for command in ([sys.executable, "-c", "raise SystemExit"], ["/no/such/python"]):
+        monkeypatch.setattr(readers, "python_command", lambda _, command=command: command)
+        assert read_headers(str(tmp_path), paths, ["InstanceNumber"])[2] == [*map(str, range(8))]
+    monkeypatch.setattr(readers, "find_interpreter", lambda: None)
+    monkeypatch.setattr(readers, "python_command", lambda _: pytest.fail("it is a host program"))
+    assert read_headers(str(tmp_path), paths, ["InstanceNumber"])[2] == [*map(str, range(8))]

@@ -24,6 +24,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cohort"
 
 
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return which files are read from now on, as it grows."""
+    asked: list[str] = []
+    read = module.read_headers
+
+    def watched(root: str, paths: list[str], names: list[str]) -> object:
+        asked.extend(paths)
+        return read(root, paths, names)
+
+    monkeypatch.setattr(module, "read_headers", watched)
+    return asked
+
+
 def test_a_row_for_each_image(folder: Path) -> None:
     """Each DICOM file has a row with its path, size and keywords, in one dtype each; other files have none."""
     found = index(folder)
@@ -41,11 +54,7 @@ def test_a_row_for_each_image(folder: Path) -> None:
 def test_only_what_has_changed_is_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second look opens no file; a file that is new, changed or gone changes its row alone."""
     first = index(folder)
-    asked: list[str] = []
-    read = module.read_headers
-    monkeypatch.setattr(
-        module, "read_headers", lambda root, paths, names: (asked.extend(paths), read(root, paths, names))[1]
-    )
+    asked = watch(monkeypatch)
     assert index(folder).equals(first)
     assert asked == []
     save(folder / "c", [make_slice(9, (0, 0, 9))])
@@ -99,3 +108,34 @@ def test_no_such_folder(tmp_path: Path) -> None:
     """A folder that is not there is named as such."""
     with pytest.raises(NoSuchFileError):
         index(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("parquet", [True, False])
+def test_a_name_that_is_no_text_costs_no_other(folder: Path, parquet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose name is no UTF-8 has its row each time; the others are not read again for it."""
+    if parquet:
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr("dicomover.images.cache._has_pyarrow", lambda: parquet)
+    (folder / "b" / "001.dcm").rename(folder / "b" / "na\udce9me.dcm")
+    asked = watch(monkeypatch)
+    for _ in range(2):
+        found = index(folder)
+        assert os.fspath(folder / "b" / "na\udce9me.dcm") in list(found["path"])
+        assert len(found) == 5
+    assert asked[6:] == ["b/na\udce9me.dcm"]
+
+
+def test_what_a_rerun_has_set_aside_is_no_image(folder: Path) -> None:
+    """A version that was put away beside the new one is not counted twice."""
+    save(folder / "d", [make_slice(7, (0, 0, 7))])
+    (folder / "d" / "000.dcm").rename(folder / "a" / "000.dcm.changed-1")
+    assert len(index(folder, cache=False)) == 5
+
+
+def test_what_could_not_be_read_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions change without a trace in the file; a reason is not kept for ever."""
+    (folder / "broken.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 400)
+    asked = watch(monkeypatch)
+    index(folder)
+    index(folder)
+    assert asked[7:] == ["broken.dcm"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomover.cohort.content import Digest, LockedRequest
 from dicomover.cohort.drift import Kind
-from dicomover.dicomfile import Head, HeadError, read_file_meta
+from dicomover.dicomfile import FIRST_READ, Head, HeadError, read_file_meta, read_head
+from dicomover.disk import list_files
 from dicomover.errors import NoSuchFileError
 
 __all__ = [
@@ -38,7 +38,6 @@ CHECK_COLUMNS = ("request", "kind", "StudyInstanceUID", "SeriesInstanceUID", "SO
 
 _SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
 _WANTED = frozenset((_SOP, _STUDY, _SERIES))
-_FIRST, _MORE = 1 << 13, 1 << 20  # bytes: most heads end within the first
 _BLOCK = 1 << 20
 _THREADS = 4
 _IMPLICIT = str(ImplicitVRLittleEndian)
@@ -67,9 +66,6 @@ class Folder:
     unreadable: list[str] = field(default_factory=list)
 
 
-_LEFTOVER = re.compile(r"\.(part|changed-\d+)$")
-
-
 def index_folder(folder: str | os.PathLike[str]) -> Folder:
     """Read the heads of all DICOM files in a folder and below it.
 
@@ -84,7 +80,7 @@ def index_folder(folder: str | os.PathLike[str]) -> Folder:
     if not Path(folder).exists():
         raise NoSuchFileError(folder)
     found = Folder()
-    for path in _list_paths(os.fspath(folder)):
+    for path in (entry.path for entry in list_files(folder)):
         try:
             file = read_file(path)
         except FileNotFoundError:
@@ -99,22 +95,6 @@ def index_folder(folder: str | os.PathLike[str]) -> Folder:
     return found
 
 
-def _list_paths(folder: str) -> Iterator[str]:
-    """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice."""
-    entered: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        path = waiting.pop()
-        seen = os.stat(path)  # noqa: PTH116
-        if (seen.st_dev, seen.st_ino) in entered:
-            continue
-        entered.add((seen.st_dev, seen.st_ino))
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        yield from (entry.path for entry in entries if entry.is_file() and not _LEFTOVER.search(entry.name))
-        waiting += reversed([entry.path for entry in entries if entry.is_dir()])
-
-
 def read_file(path: str) -> DicomFile | None:
     """Read the head of a file; None if it is no DICOM file.
 
@@ -125,21 +105,14 @@ def read_file(path: str) -> DicomFile | None:
     OSError
     """
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
-        data = stream.read(_FIRST)
+        data = stream.read(FIRST_READ)
         if data[128:132] != b"DICM":
             return None
         syntax, start = read_file_meta(data)
         if not syntax or syntax in _BY_PYDICOM:
             return _read_by_pydicom(path)
         head = Head(syntax == _IMPLICIT, _WANTED, _SERIES)
-        body = memoryview(data)[start:]
-        while not head.feed(body, len(body), complete=len(data) < _FIRST):
-            more = stream.read(_MORE)
-            if not more:
-                head.feed(body, len(body), complete=True)
-                break
-            data += more
-            body = memoryview(data)[start:]
+        read_head(head, stream, data, start)
     return _make_file(path, head.text(_SOP), head.text(_SERIES), head.text(_STUDY), syntax, start)
 
 

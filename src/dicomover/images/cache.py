@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkstemp
 
 import pandas as pd
+
+from dicomover.disk import replace_file
 
 __all__ = ["read_cache", "write_cache"]
 
@@ -45,25 +45,25 @@ def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
 
 
 def write_cache(folder: Path, table: pd.DataFrame) -> None:
-    """Keep a table; a folder that cannot be written to stays without."""
+    """Keep a table, but for files whose names are no text; a folder that cannot be written to stays without."""
     name = _PARQUET if _has_pyarrow() else _SQLITE
-    part = ""
+    table = table[[path.isascii() or _is_text(path) for path in table["path"]]]
     try:
-        handle, part = mkstemp(prefix=".dicomover-index-", suffix=".part", dir=folder)  # for its owner alone
-        os.close(handle)
-        if _has_pyarrow():
-            table.to_parquet(part, index=False)
-        else:
+        with replace_file(folder / name) as part:
+            if _has_pyarrow():
+                table.to_parquet(part, index=False)
+                return
             with contextlib.closing(sqlite3.connect(part)) as database, database:
                 table.to_sql("headers", database, index=False)
                 dtypes = [(column, str(dtype)) for column, dtype in table.dtypes.items()]
                 database.execute("CREATE TABLE dtypes (name TEXT, dtype TEXT)")
                 database.executemany("INSERT INTO dtypes VALUES (?, ?)", dtypes)
-        Path(part).replace(folder / name)
     except OSError as error:
         logger.info("the index of headers is not kept: %s", error.strerror)
-        if part:
-            Path(part).unlink(missing_ok=True)
+
+
+def _is_text(path: str) -> bool:
+    return path.encode(errors="surrogateescape").decode(errors="replace") == path
 
 
 def _has_pyarrow() -> bool:

@@ -17,13 +17,21 @@ from pydicom.datadict import dictionary_has_tag
 from dicomover.attributes.attribute import FLOATS, INTEGERS, TEXTS, Attribute, attribute_of
 from dicomover.attributes.charset import decode, read_character_sets
 from dicomover.attributes.reading import read_text
-from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN, Head, HeadError, read_file_meta
+from dicomover.dicomfile import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    FIRST_READ,
+    IMPLICIT_LITTLE_ENDIAN,
+    Head,
+    HeadError,
+    read_file_meta,
+    read_head,
+)
 
 __all__ = ["Header", "Wanted", "read_header"]
 
 _CHARACTER_SET = 0x00080005
 _LAST = 0x7FE00000  # the pixels, and whatever follows them, are never read
-_FIRST, _MORE = 1 << 13, 1 << 20  # bytes: most headers end within the first
 _BY_PYDICOM = (DEFLATED, EXPLICIT_BIG_ENDIAN, "")
 
 
@@ -106,22 +114,15 @@ def read_header(path: str, wanted: Wanted) -> Header | None:
     ['CT', '128', '0.661468\\0.661468']
     """
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
-        data = stream.read(_FIRST)
+        data = stream.read(FIRST_READ)
         if data[128:132] != b"DICM":
             return None
         syntax, start = read_file_meta(data)
         if syntax in _BY_PYDICOM or not wanted.simple:
             return _read_by_pydicom(path, wanted)
         head = Head(syntax == IMPLICIT_LITTLE_ENDIAN, wanted.tags, wanted.last)
-        body = memoryview(data)[start:]
         try:
-            while not head.feed(body, len(body), complete=len(data) < _FIRST):
-                more = stream.read(_MORE)
-                data += more
-                body = memoryview(data)[start:]
-                if not more:
-                    head.feed(body, len(body), complete=True)
-                    break
+            read_head(head, stream, data, start)
         except HeadError:
             return _read_by_pydicom(path, wanted)  # it is more patient, or says why not
     found = head.values

@@ -140,10 +140,11 @@ def _draw_slice(path: str) -> npt.NDArray[np.uint8]:
 
 def _window(pixels: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[np.float64]:
     """Return grey values: within the file's window where it has one, else without the outermost."""
-    values = np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float64)
+    values = apply_modality_lut(pixels, dataset)
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         try:
-            return np.asarray(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset), dtype=np.float64)
+            return np.asarray(apply_voi_lut(values, dataset), dtype=np.float64)
         except (IndexError, TypeError, ValueError):
             pass  # a window that is none
-    return values.clip(*np.percentile(values, (_OUTLIERS, 100 - _OUTLIERS)))
+    ends = np.percentile(values, (_OUTLIERS, 100 - _OUTLIERS))
+    return np.asarray(values, dtype=np.float64).clip(*ends)

@@ -2,15 +2,18 @@ r"""The headers of a folder's files as a table: one row for each image, or for e
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dicomover.attributes.attribute import NoKey, attribute_of
+from dicomover.disk import list_files
 from dicomover.errors import ConfigurationError, NoSuchFileError
 from dicomover.images.cache import read_cache, write_cache
 from dicomover.images.readers import NO_DICOM, read_headers
@@ -32,8 +35,9 @@ USUAL = (
 """The keywords of the table's columns, whatever else is kept."""
 
 _OURS = ("path", "size", "TransferSyntaxUID", "error")
-_LEFT_OUT = (".part", ".db", ".db-wal", ".db-shm", ".parquet")
+_LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
+_PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
 
 
 def index(
@@ -94,10 +98,10 @@ def index(
     before = read_cache(root, names) if cache else None
     table, fresh = _put_together(os.fspath(root), found, before, names)
     if cache and fresh:
-        write_cache(root, table)
+        write_cache(root, table)  # what is no DICOM file too, so that it is not opened again
     table = table[table["error"].fillna(" ") != NO_DICOM].drop(columns="changed").reset_index(drop=True)
-    table["path"] = [os.path.join(root, path) for path in table["path"]]  # noqa: PTH118 - many
-    table = table.astype({"path": "string"})
+    paths = [os.path.join(root, path) for path in table["path"]]  # noqa: PTH118 - many
+    table["path"] = pd.Series(paths, dtype=_PATHS)
     return table if level == "IMAGE" else series_table(table)
 
 
@@ -111,28 +115,16 @@ def _names(keep: Sequence[str]) -> list[str]:
 
 
 def _list_files(root: str) -> pd.DataFrame:
-    """Return path, size and time of change of each file that may be DICOM, in order."""
-    rows = sorted(_walk(root))
-    table = pd.DataFrame(rows, columns=_KEYS)
-    return table.astype({"size": "int64", "changed": "int64"})
-
-
-def _walk(root: str) -> Iterator[tuple[str, int, int]]:
-    entered: set[tuple[int, int]] = set()
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
-        seen = os.stat(folder)  # noqa: PTH116
-        if (seen.st_dev, seen.st_ino) in entered:
-            continue  # a link that leads back
-        entered.add((seen.st_dev, seen.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    waiting.append(entry.path)
-                elif entry.is_file() and not entry.name.endswith(_LEFT_OUT) and not entry.name.startswith("."):
-                    stat = entry.stat()
-                    yield os.path.relpath(entry.path, root), stat.st_size, stat.st_mtime_ns
+    """Return path, size and time of change of each file that may be DICOM."""
+    rows = []
+    for entry in list_files(root):
+        if not entry.name.startswith(".") and not entry.name.endswith(_LEFT_OUT):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                stat = entry.stat()
+                rows.append((os.path.relpath(entry.path, root), stat.st_size, stat.st_mtime_ns))
+    paths, sizes, changed = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = (pd.Series(paths, dtype=_PATHS), pd.Series(sizes, dtype="int64"), pd.Series(changed, dtype="int64"))
+    return pd.DataFrame(dict(zip(_KEYS, columns, strict=True)))
 
 
 def _put_together(
@@ -140,16 +132,24 @@ def _put_together(
 ) -> tuple[pd.DataFrame, bool]:
     """Return what is known of each file, and whether that differs from what was known before."""
     columns = [*_OURS[:2], "changed", *_OURS[2:], *names]
-    kept = found.iloc[:0]
-    if before is not None:
-        kept = found.merge(before, on=_KEYS, how="inner")
-    new = found[~found["path"].isin(set(kept["path"]))] if len(kept) else found
-    read = _read(root, new, names)
+    places = _find_known(found, before) if before is not None else np.full(len(found), -1)
+    read = _read(root, found[places < 0], names)
+    kept = read.iloc[:0] if before is None else before.iloc[places[places >= 0]].astype({"path": _PATHS})
+    fresh = bool(len(read)) or before is None or len(before) != len(found)
     table = pd.concat([kept, read], ignore_index=True) if len(kept) else read
-    fresh = bool(len(new)) or before is None or len(before) != len(table)
-    table = table.reindex(columns=columns).sort_values("path", kind="stable", ignore_index=True)
-    # What is no DICOM file is remembered, so that it is not opened again, and never shown.
-    return table, fresh
+    return table.reindex(columns=columns).sort_values("path", kind="stable", ignore_index=True), fresh
+
+
+def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Return in which row each file is known as it is now, -1 if in none.
+
+    One that could not be read may be readable today, though nothing of it has changed.
+    """
+    good = (before["error"].fillna(NO_DICOM) == NO_DICOM).to_numpy()
+    known = zip(before["path"], before["size"], before["changed"], strict=True)
+    rows = {key: row for row, key in enumerate(known) if good[row]}
+    now = zip(found["path"], found["size"], found["changed"], strict=True)
+    return np.array([rows.get(key, -1) for key in now], dtype=np.intp)
 
 
 def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import IO, Any
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.processes import forks
-from dicomover.processes.interpreter import NAME_ANOTHER, find_interpreter
+from dicomover.processes.interpreter import NAME_ANOTHER, python_command
 from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
 from dicomover.receiver.engine.outbox import Delivery, Outbox
 from dicomover.receiver.scp.folders import sweep_parts
@@ -30,10 +29,7 @@ __all__ = ["ANSWERING", "SYNCING", "ProcessEngine", "Reply", "Together"]
 
 # What the parent can import the child can too; but nothing in the working directory comes before the
 # standard library, as it would with `python -m`.
-_CODE = (
-    "import sys; sys.path.extend(path for path in sys.argv[1:] if path not in sys.path); "
-    "from dicomover.receiver.engine.child import main; sys.exit(main())"
-)
+_CODE = "from dicomover.receiver.engine.child import main; sys.exit(main())"
 _STARTING = 60.0  # seconds until it listens: an interpreter on a slow disk
 _SILENT = 6.0  # seconds without a sign of life after which it stands still; it gives one each second
 ANSWERING = 15.0  # seconds for an answer that takes no disk
@@ -127,10 +123,9 @@ class ProcessEngine:
         if self._together is not None:
             inherited = {"listener": self._together.listener, "locks": self._together.locks}
             options["pass_fds"] = tuple(inherited.values())
-        paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100
         try:
             process = subprocess.Popen(  # noqa: S603
-                [find_interpreter() or sys.executable, "-P", "-c", _CODE, *paths],
+                python_command(_CODE),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
