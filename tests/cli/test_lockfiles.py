@@ -232,3 +232,12 @@ def test_what_cannot_be_meant(run: Shell, lockfile: Path, csv: Path, args: list[
     ran = run(*(arg.format(lock=lockfile, csv=csv) for arg in args))
     assert ran.code == 2
     assert says in ran.err
+
+
+def test_lock_takes_patterns_where_they_are_meant(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """A cell with a wildcard is refused with the option that takes it, and locked with it."""
+    file = tmp_path / "some.csv"
+    file.write_text("AccessionNumber\n0012*\n")
+    given = ("lock", "--csv", file, "-o", tmp_path / "some.lock.json", *peer(pacs))
+    assert "--wildcards" in run(*given).err
+    assert run(*given, "--wildcards").code == 0

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cli_kit import Shell, peer
+from dicomover.cli import report
 from dicomover.cli.report import move_summary
 from dicomover.identifier import Level
 from dicomover.outcome import Counters, Status
@@ -104,3 +105,9 @@ def test_a_value_from_the_archive_cannot_drive_the_terminal(run: Shell) -> None:
         ran = run("find", "-k", "AccessionNumber=00123", *peer(pacs))
     assert ran.code == 0
     assert "\x1b" not in ran.out
+
+
+def test_labels_with_leading_zeros_are_no_numbers() -> None:
+    """They are told as they are, and never as a range."""
+    assert report._number("00123") == "00123"
+    assert report._few(["00123", "00124", "00125", "00126"], numbers=True) == "00123, 00124, 00125, …"

@@ -53,7 +53,7 @@ def test_a_listener_that_raises_does_not_stop_the_receiver(tmp_path: Path, caplo
 
     def listen(event: object) -> None:
         told.append(event)
-        raise RuntimeError("the notebook's mistake")
+        raise RuntimeError("the notebook's mistake: " + "2400-P"[::-1])
 
     receiver = Receiver(tmp_path, ae_title="ME", on_event=listen, port=0, bind="127.0.0.1", restrict=False)
     with receiver, Peer(receiver.port) as peer:
@@ -61,6 +61,7 @@ def test_a_listener_that_raises_does_not_stop_the_receiver(tmp_path: Path, caplo
         peer.release()
     assert len(told) == 2
     assert sum("raised" in record.message for record in caplog.records) == 2
+    assert "P-0042" not in caplog.text
 
 
 def test_a_mover_receives_with_several(tmp_path: Path) -> None:

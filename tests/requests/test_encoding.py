@@ -57,3 +57,4 @@ def test_a_guess_shows_no_letters() -> None:
         "letters too"
     )
     assert describe_guess([(1, ["Größe"]), (2, ["1"])]).startswith("where cell 1 of line 1 is now 'Aaößa'")
+    assert describe_guess([(1, ["name"]), (2, ["Èâàíîâ Èâàí"])]).startswith("where cell 1 of line 2 is now 'Èâ…'")

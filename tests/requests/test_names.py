@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomover.requests.names import find_nearest, keyword_of
+from dicomover.requests.names import find_nearest, is_public, keyword_of
 from requests_kit import parsed, refused
 
 
@@ -69,3 +69,18 @@ def test_any_name_is_a_keyword_or_a_key_error(name: object) -> None:
 def test_usual_columns_are_nearly_nothing(name: str, near: str | None) -> None:
     """What people call their own columns is not mistaken for a key."""
     assert find_nearest(name, ["PatientID", "StudyInstanceUID", "AccessionNumber"], cutoff=0.85) == near
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("00080050", True),
+        ("0009,1001:LO", True),
+        ("(0008,0050)", True),
+        ("12345678", False),
+        ("20240131 Miller^Anna", False),
+    ],
+)
+def test_what_begins_like_a_tag_may_be_a_patient(name: str, shown: bool) -> None:
+    """Eight digits are shown only if they are a tag of the dictionary; what follows them is never shown for them."""
+    assert is_public(name) is shown

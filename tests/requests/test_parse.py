@@ -590,3 +590,11 @@ def test_a_lone_asterisk_in_a_cell_is_a_pattern(keyword: str) -> None:
     table = pd.DataFrame({"AccessionNumber": ["00123"], f"key:{keyword}": ["*"]})
     assert "has a wildcard" in str(refused(table))
     assert parse_requests(table, wildcards=True).requests[0].keys[keyword] == "*"
+
+
+def test_the_label_of_a_row_is_nobodys() -> None:
+    """A row that was taken from a table does not say what its label is: it may be a patient's number."""
+    patients = pd.DataFrame({"AccessionNumber": [" 1"]}, index=pd.Index([4711234], name="mrn"))
+    error = refused([patients.loc[4711234]])
+    assert "4711234" not in str(error)
+    assert "row 0" in str(error)

@@ -52,6 +52,12 @@ _LOCKED = [
     ),
     _SECRET,
 ]
+_OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all columns to a .csv, .json or .parquet file.",
+)
 _EXIT = (
     "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted by Ctrl-C, "
     "143 by SIGTERM."
@@ -105,7 +111,7 @@ def cli() -> None:
     "page",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a report to an .html file that can be sent on: no patient data, no scripts.",
+    help="Write a report to an .html file that can be sent on: no scripts, and no patient data without --show-keys.",
 )
 @with_options([SHARE], JSON)
 @click.option("--dry-run", is_flag=True, help="Look up what would move and print that plan; nothing moves.")
@@ -153,7 +159,7 @@ def plan(**given: Any) -> int:
     short_help="Write down exactly what requests come to.",
     epilog="Exit codes: 0 everything was found, 1 some was not, 2 nothing was, or the lockfile says otherwise.",
 )
-@with_options(PEER, KEYS, BATCH[:1], MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH[:2], MODEL, LIMITS)
 @click.option(
     "-o",
     "--output",
@@ -242,12 +248,7 @@ def verify(**given: Any) -> int:
     help="Ask in parts by StudyDate and StudyTime: 'auto' where the archive seems to cap its answers, 'none' never, or "
     "a number that is the most it answers.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write all columns to a .csv, .json or .parquet file.",
-)
+@_OUTPUT
 @with_options([SHARE], JSON, ASSOCIATION, TALK)
 def find(**given: Any) -> int:
     """Ask what the archive has (C-FIND).
@@ -337,18 +338,13 @@ def receive(interrupts: Any, /, **given: Any) -> int:
     help="One more column: a keyword, a tag or a path. Can be given several times.",
 )
 @click.option("--cache/--no-cache", default=True, help="Keep the table in the folder, to read only what is new.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write all columns to a .csv, .json or .parquet file.",
-)
+@_OUTPUT
 @with_options([SHARE], JSON, VERSION)
 def index(folder: Path, **given: Any) -> int:
     """Make a table of the headers of all DICOM files in a folder; pixels are not read.
 
     Each series is printed with its slices, the spacing between them in mm, and whether they make a regular volume;
-    what identifies patients is in the file of --output alone.
+    what identifies patients is in the file of --output and in the records of --json.
 
     \b
     Example:

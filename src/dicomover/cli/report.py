@@ -194,13 +194,13 @@ def _reasons(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _few(texts: Sequence[str], *, numbers: bool = False) -> str:
     """Return some texts in few words; numbers of rows as ranges."""
-    if numbers and all(text.isdecimal() for text in texts):
+    if numbers and all(isinstance(_number(text), int) for text in texts):
         return spans(list(map(int, texts)), most=3)
     return ", ".join([*texts[:3], *(["…"] if len(texts) > 3 else [])])
 
 
 def _number(label: str) -> str | int:
-    return int(label) if label.isdecimal() else label
+    return int(label) if label.isdecimal() and str(int(label)) == label else label
 
 
 def _named(table: pd.DataFrame, show_keys: bool) -> list[str]:

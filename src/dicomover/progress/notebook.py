@@ -34,6 +34,7 @@ from dicomover.progress.markup import (
 )
 from dicomover.progress.state import Reason, State
 from dicomover.progress.text import closing, reasons
+from dicomover.text.traces import tell_trace
 
 __all__ = ["NotebookView"]
 
@@ -77,8 +78,8 @@ class NotebookView:
         elif self._panel is not None:
             try:
                 self._panel.update(state, now)
-            except Exception:
-                logger.debug("The widget cannot be updated; going on without", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - told without what it says
+                logger.debug("The widget cannot be updated; going on without\n%s", tell_trace(error))
                 self._panel = None
         elif self._drawn_at is None or now - self._drawn_at >= REDRAW_EVERY:
             self._drawn_at = now
@@ -124,8 +125,8 @@ class NotebookView:
                 self._panel = _Panel(self._on_cancel, self._label)
                 self._panel.update(state, now)
                 self._handle = _display(self._panel.bundle())
-            except Exception:
-                logger.debug("No widgets here; going on without", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - told without what it says
+                logger.debug("No widgets here; going on without\n%s", tell_trace(error))
                 self._panel = None
         if self._handle is None:
             self._drawn_at = now

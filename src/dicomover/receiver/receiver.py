@@ -28,6 +28,7 @@ from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
 from dicomover.text.face import setting
+from dicomover.text.traces import tell_trace
 
 __all__ = ["Receiver"]
 
@@ -316,8 +317,8 @@ class Receiver:
         event = item if isinstance(item, Refusal) else Arrival(**{**item, "path": Path(item["path"])})
         try:
             self._on_event(event)
-        except Exception:
-            logger.exception("the listener of the receiver's events raised; the receiver goes on")
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            logger.error("the listener of the receiver's events raised; the receiver goes on\n%s", tell_trace(error))
 
 
 def _check_workers(workers: int, own_process: bool) -> None:

@@ -14,7 +14,8 @@ import pandas as pd
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
-from dicomover.text.visible import make_html, make_visible
+from dicomover.text.visible import make_html
+from dicomover.text.wholetable import make_table
 
 __all__ = ["document", "fragment"]
 
@@ -90,10 +91,7 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
 
 
 def _table(frame: pd.DataFrame, classes: str = "") -> str:
-    shown = frame.map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
-    with pd.option_context("display.max_colwidth", None):
-        html = shown.to_html(index=False, escape=True, border=0, na_rep="", classes=classes or None, justify="left")
-    return f'<div class="scroll">{html}</div>'
+    return f'<div class="scroll">{make_table(frame, index=False, classes=classes or None)}</div>'
 
 
 def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:

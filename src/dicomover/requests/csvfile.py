@@ -57,11 +57,15 @@ class CsvText:
         ------
         csv.Error
         """
+        return ((line, [unguard(cell) for cell in cells]) for line, cells in self._records())
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the same as they stand in the file."""
         reader = csv.reader(StringIO(self.text, newline=""), delimiter=self.separator)
         line = 1
         for cells in reader:
             if len(cells) > 1 or (cells and cells[0].strip()):
-                yield line, [unguard(cell) for cell in cells]
+                yield line, cells
             line = reader.line_num + 1
 
     def read(self) -> pd.DataFrame:
@@ -100,9 +104,9 @@ class CsvText:
         ------
         NoTable, csv.Error
         """
-        rows = self.rows()
+        rows = self._records()
         line, header = next(rows, (1, []))
-        check_names(f"line {line}", header)
+        check_names(f"line {line}", [unguard(name) for name in header])
         for line, cells in rows:
             if len(cells) != len(header):
                 raise NoTable(

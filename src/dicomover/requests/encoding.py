@@ -16,6 +16,7 @@ _MARKS = (  # that of UTF-32 begins with that of UTF-16
     (b"\xfe\xff", "utf-16"),
 )
 _LOOKED_AT = 4096
+_SHOWN = 2  # letters of a cell that were guessed
 GUESS = "cp1252"
 
 
@@ -63,12 +64,12 @@ def describe_guess(rows: Iterable[tuple[int, list[str]]]) -> str:
     >>> print(describe_guess([(1, ["PatientID", "ward"]), (2, ["Å1", "Müller 4"])]))
     where cell 2 of line 2 is now 'Aüaaaa 9' (a for a letter, 9 for a digit), and 1 cell of a key has such letters too
     """
-    header: list[str] | None = None
     shown, in_keys = "", 0
+    keys: list[bool] | None = None
     for line, cells in rows:
-        keys = [False] * len(cells) if header is None else [is_key(name) for name in header]
-        header = header or cells
-        for place, (cell, of_key) in enumerate(zip(cells, keys, strict=False), 1):
+        of_keys_here = [False] * len(cells) if keys is None else keys
+        keys = [is_key(name) for name in cells] if keys is None else keys
+        for place, (cell, of_key) in enumerate(zip(cells, of_keys_here, strict=False), 1):
             if not cell.isascii():
                 in_keys += of_key
                 if not of_key and not shown:
@@ -80,4 +81,7 @@ def describe_guess(rows: Iterable[tuple[int, list[str]]]) -> str:
 
 
 def _shape(text: str) -> str:
-    return re.sub(r"[0-9]", "9", re.sub(r"[A-Z]", "A", re.sub(r"[a-z]", "a", text)))
+    """Return what a text looks like, up to the second letter that was guessed: all of them may be a name."""
+    guessed = [place for place, letter in enumerate(text) if not letter.isascii()]
+    shown = text if len(guessed) <= _SHOWN else text[: guessed[_SHOWN]] + "…"
+    return re.sub(r"[0-9]", "9", re.sub(r"[A-Z]", "A", re.sub(r"[a-z]", "a", shown)))

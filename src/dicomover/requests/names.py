@@ -18,7 +18,7 @@ from dicomover.text.face import advise
 __all__ = ["NoKey", "find_nearest", "is_public", "key_of", "keyword_of", "name_keys", "name_of"]
 
 _TAG = re.compile(r"\(?\s*(?:0x)?([0-9a-f]{4})\s*,?\s*([0-9a-f]{4})\s*\)?", re.IGNORECASE)
-_STEP = re.compile(r"\(?\s*(0x)?[0-9a-fA-F]{4}\s*,?\s*[0-9a-fA-F]{4}")
+_STEP = re.compile(_TAG.pattern + r"(?::[a-z]{2})?", re.IGNORECASE)
 _NO_DATA = re.compile(
     r"[A-Za-z]\d{0,2}|(acc(ession)?|age|cohort|date|exam|id|label|mrn|n[ro]|num(ber)?|patient|pid|row|series|sex|split|study|uid)+",
     re.IGNORECASE,
@@ -85,9 +85,15 @@ def is_public(name: object) -> bool:
     (True, True, True, False)
     """
     steps = [step.strip() for step in str(name).split(".")]
-    if isinstance(name, numbers.Integral) or all(step in keyword_dict or _STEP.match(step) for step in steps):
+    if isinstance(name, numbers.Integral) or all(step in keyword_dict or _is_tag(step) for step in steps):
         return True
     return _NO_DATA.fullmatch(str(name).replace("_", "")) is not None or bool(_nearest_keyword(str(name).strip()))
+
+
+def _is_tag(step: str) -> bool:
+    """Tell whether it can be nothing but a tag: eight digits without a comma may be a patient's number."""
+    match = _STEP.fullmatch(step)
+    return match is not None and ("," in step or dictionary_has_tag(int(match[1] + match[2], 16)))
 
 
 def _no_keyword(name: str) -> NoKey:

@@ -189,7 +189,8 @@ def _rows(requests: Any, keys: Sequence[str], wildcards: bool | Sequence[str]) -
     if problems:
         raise RequestError(problems)
     if kind is pd.Series:
-        return _table_rows(pd.DataFrame([item.astype(object) for item in items]), keys, wildcards)
+        # A row has forgotten what its label was called: it may be a patient's number.
+        return _table_rows(pd.DataFrame([item.astype(object) for item in items]).rename_axis("row"), keys, wildcards)
     rows = [Entries([(key, value) for key, value in item.items()]) for item in items]
     given = _given_of(rows)
     if unknown := [name for name in ([keys] if isinstance(keys, str) else keys) if rows and name not in given.columns]:

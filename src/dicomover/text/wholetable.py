@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from dicomover.text.listing import listing, terminal_width
 from dicomover.text.visible import make_visible
 
-__all__ = ["WholeTable"]
+__all__ = ["WholeTable", "make_table"]
 
 
 class WholeTable(pd.DataFrame):
@@ -33,6 +35,11 @@ class WholeTable(pd.DataFrame):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        shown = pd.DataFrame(self).map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
-        with pd.option_context("display.max_colwidth", None):
-            return str(shown.to_html(escape=True, border=0, na_rep="", justify="left"))
+        return make_table(pd.DataFrame(self))
+
+
+def make_table(frame: pd.DataFrame, **how: Any) -> str:
+    """Return a table as HTML, whole and with nothing in it that cannot be seen; `how` is for `DataFrame.to_html`."""
+    shown = frame.map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
+    with pd.option_context("display.max_colwidth", None):
+        return str(shown.to_html(escape=True, border=0, na_rep="", justify="left", **how))

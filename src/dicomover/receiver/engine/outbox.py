@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from dicomover.events import Refusal
 from dicomover.receiver.scp.store import Fields
+from dicomover.text.traces import tell_trace
 
 __all__ = ["Delivery", "Outbox", "Source"]
 
@@ -88,8 +89,10 @@ class Outbox(Generic[T]):
             # Without the lock: `deliver` may call whatever it likes, `put` and `close` too.
             try:
                 self._deliver(batch)
-            except Exception:
-                logger.exception("the listener of the receiver's events raised; the receiver goes on")
+            except Exception as error:  # noqa: BLE001 - told without what it says
+                logger.error(
+                    "the listener of the receiver's events raised; the receiver goes on\n%s", tell_trace(error)
+                )
             self._closing.wait(self._pause)
 
 
