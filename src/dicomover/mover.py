@@ -25,7 +25,8 @@ from dicomover.journal import Journal
 from dicomover.node import Timeouts
 from dicomover.privacy import Privacy, check_privacy
 from dicomover.progress import choose, row_labels
-from dicomover.query.resolve import Resolve, Resolver
+from dicomover.query.resolve import Resolver
+from dicomover.query.targets import Resolve
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_requests
 from dicomover.text.traces import forgetting
 

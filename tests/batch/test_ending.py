@@ -25,7 +25,7 @@ from dicomover.events import Admission
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Status
 from dicomover.policy.pace import Pace
-from dicomover.query.resolve import Resolution
+from dicomover.query.targets import Resolution
 from dicomover.requests.parse import parse_requests
 from dicomover.testing import DemoPacs, made_study
 from dicomover.wire.lines import Pool

@@ -12,7 +12,7 @@ from dicomover import ConfigurationError, ContextRejected, Mover, Node, NodeUnre
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.job import Job
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.query.resolve import Target
+from dicomover.query.targets import Target
 from dicomover.summary import Instance
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
 from peers import HERE, ONCE, dcmqrscp, free_port, need, orthanc, storescp, wait_until

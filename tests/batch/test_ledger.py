@@ -16,7 +16,7 @@ from dicomover.errors import ReceiverError
 from dicomover.events import RequestEnded
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 from dicomover.wire.responses import MoveEnd

@@ -12,7 +12,7 @@ import pytest
 from dicomover import Mover, read_requests
 from dicomover.batch.plan import Planned, tabulate_plan
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import Batch, parse_requests
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.testing import DemoPacs, Misbehaviour, made_study

@@ -17,7 +17,7 @@ from dicomover.events import Refused
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Journal, is_verified
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, settle, weigh
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 from dicomover.wire.responses import MoveEnd

@@ -9,7 +9,7 @@ from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Asked
 from dicomover.outcome import Counters, Status
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 

@@ -17,8 +17,9 @@ from dicomover.identifier import Level, Model
 from dicomover.query.answers import answers_table, dtype_of, returned_keys
 from dicomover.query.instances import instances_of
 from dicomover.query.matching import select
-from dicomover.query.resolve import Resolver, TooManyMatches
+from dicomover.query.resolve import Resolver
 from dicomover.query.splitting import find_all
+from dicomover.query.targets import TooManyMatches
 from dicomover.requests.parse import parse_requests
 
 LONG = ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]

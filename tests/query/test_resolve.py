@@ -9,7 +9,8 @@ from pydicom import Dataset
 
 from dicomover.errors import QueryRefused
 from dicomover.identifier import Level, Model
-from dicomover.query.resolve import Resolution, TooManyMatches, resolve
+from dicomover.query.resolve import resolve
+from dicomover.query.targets import Resolution, TooManyMatches
 from dicomover.requests.parse import parse_requests
 
 COUNT = {

@@ -16,7 +16,7 @@ from dicomover.batch.work import OpenRow, SharedMove, Verdict
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Decision, File, FileCheck, Manifest, decide, is_verified
 from dicomover.outcome import CANCELLED, Counters, Ended
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
 from dicomover.wire.responses import MoveEnd

@@ -12,7 +12,7 @@ from dicomover.identifier import Identifier, Level, Model
 from dicomover.node import Timeouts
 from dicomover.outcome import SUCCESS
 from dicomover.query.instances import instances_of
-from dicomover.query.resolve import Target
+from dicomover.query.targets import Target
 from dicomover.summary import Instance
 from dicomover.wire.lines import Line, Pool
 from dicomover.wire.responses import MoveEnd

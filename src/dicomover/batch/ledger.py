@@ -25,7 +25,7 @@ from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge_all
 from dicomover.policy.hopeless import Parties, find_hopeless_cause
 from dicomover.policy.retry import Retry, Tried, schedule_retry
-from dicomover.query.resolve import Resolution
+from dicomover.query.targets import Resolution
 from dicomover.requests.parse import Batch
 from dicomover.summary import Result
 from dicomover.text.sentences import distinct

@@ -11,8 +11,8 @@ import pandas as pd
 from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Request
-from dicomover.query.resolve import Resolution, Resolve, Target, TooManyMatches
 from dicomover.query.roots import fit_model, list_models
+from dicomover.query.targets import Resolution, Resolve, Target, TooManyMatches
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS
 from dicomover.text.face import setting

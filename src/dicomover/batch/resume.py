@@ -31,7 +31,7 @@ from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
 from dicomover.query.patients import is_of_patient
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.summary import Result
 
 __all__ = ["Resumption", "narrow_to_missing"]

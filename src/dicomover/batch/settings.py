@@ -14,7 +14,7 @@ from dicomover.policy.pace import Pace
 from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
 from dicomover.progress import View
-from dicomover.query.resolve import Resolve
+from dicomover.query.targets import Resolve
 from dicomover.text.face import advise, setting
 
 __all__ = [

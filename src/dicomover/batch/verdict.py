@@ -10,7 +10,7 @@ from dicomover.batch.explain import Situation, explain
 from dicomover.batch.work import SharedMove, Verdict
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge, settle, weigh
 from dicomover.policy.retry import Tried
-from dicomover.query.resolve import Target
+from dicomover.query.targets import Target
 from dicomover.wire.responses import MoveEnd
 
 __all__ = ["Facts", "bound_wait", "judge_exchange", "judge_move"]

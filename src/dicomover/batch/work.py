@@ -14,7 +14,7 @@ from dicomover.identifier import Request
 from dicomover.journal import Asked, Decision, File, Manifest, decide
 from dicomover.outcome import Counters, Status
 from dicomover.policy.retry import Tried
-from dicomover.query.resolve import Resolution, Target
+from dicomover.query.targets import Resolution, Target
 from dicomover.summary import Instance, Result
 from dicomover.wire.responses import MoveEnd
 

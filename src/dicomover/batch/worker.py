@@ -26,8 +26,8 @@ from dicomover.policy.hopeless import Parties
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
 from dicomover.query.instances import instances_of, studies_of
-from dicomover.query.resolve import Resolution, TooManyMatches, no_match
 from dicomover.query.roots import fit_model, list_models
+from dicomover.query.targets import Resolution, TooManyMatches, no_match
 from dicomover.summary import Result
 from dicomover.text.traces import tell_trace
 from dicomover.wire.association import Association

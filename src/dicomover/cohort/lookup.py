@@ -14,7 +14,8 @@ from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.instances import Find, studies_of
 from dicomover.query.matching import select
-from dicomover.query.resolve import Target, TooManyMatches, no_match, resolve
+from dicomover.query.resolve import resolve
+from dicomover.query.targets import Target, TooManyMatches, no_match
 
 __all__ = ["Contents", "find_held", "identify_study", "look_up"]
 

@@ -13,7 +13,7 @@ from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Request
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of
 from dicomover.query.matching import select
-from dicomover.query.resolve import Resolution, Target, TooManyMatches
+from dicomover.query.targets import Resolution, Target, TooManyMatches
 
 __all__ = ["PinnedResolver"]
 

@@ -1,0 +1,97 @@
+"""What a request comes to: the C-MOVEs that it needs, and what C-FIND said of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dicomover.identifier import Identifier, Level, Request
+from dicomover.query.instances import Find
+from dicomover.text.face import advise, setting
+
+__all__ = ["Resolution", "Resolve", "Target", "TooManyMatches", "no_match"]
+
+Resolve = Callable[[Request, Find], "Resolution"]
+"""Says what a request comes to."""
+
+
+class TooManyMatches(Exception):
+    """A request resolves to more than is allowed; `matches` is at least how many."""
+
+    def __init__(self, level: Level, limit: int, matches: int) -> None:
+        self.matches = matches
+        super().__init__(
+            f"more than {setting('max_matches', limit)} {level.plural} match; nothing was moved; "
+            f"ask more narrowly, or {advise('raise max_matches')}"
+        )
+
+
+def no_match(level: Level) -> str:
+    """Say that a request comes to nothing.
+
+    Examples
+    --------
+    >>> no_match(Level.STUDY)
+    'no study has these keys; check them'
+    """
+    return f"no {level.singular} has these keys; check them"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One C-MOVE that a request needs, and what C-FIND said about it; None where it did not say.
+
+    `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for; at
+    level PATIENT `studies` has the Study Instance UID of each series. `patients` are the PatientIDs of its answers.
+    """
+
+    identifier: Identifier
+    found: bool | None = None
+    expected: int | None = None
+    series: int | None = None
+    modalities: tuple[str, ...] = ()
+    instances: Mapping[str, Sequence[str]] | None = None
+    studies: Mapping[str, str] | None = None
+    patients: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def named_patients(self) -> tuple[str, ...]:
+        """Whose it is, as the answers name it, or else the request."""
+        return self.patients or tuple(filter(None, [self.identifier.patient]))
+
+    @property
+    def shared(self) -> Identifier:
+        """What makes it the same C-MOVE as another: its UIDs, and whose it is: one UID may be of two patients."""
+        identifier = self.identifier
+        if identifier.level is Level.PATIENT:
+            return identifier.without_model()
+        patient = "\\".join(self.patients) if self.found else identifier.patient
+        return replace(identifier.without_model(), patient=patient)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a request comes to.
+
+    Attributes
+    ----------
+    targets
+        The C-MOVEs that it needs, each once.
+    matches
+        How many studies (series, images) it was resolved to; None if nothing had to be resolved.
+    caution
+        Why there may be more than that, in one sentence; it is said even if all of it moves.
+    note
+        What a person should know about it, in one sentence without patient data.
+    """
+
+    targets: tuple[Target, ...]
+    matches: int | None = None
+    note: str = ""
+    caution: str = ""
+
+    @property
+    def expected(self) -> int | None:
+        """Instances that should arrive; None if unknown for any target."""
+        counts = [target.expected for target in self.targets if target.expected is not None]
+        return sum(counts) if self.targets and len(counts) == len(self.targets) else None
