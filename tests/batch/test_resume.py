@@ -829,3 +829,22 @@ def test_what_is_here_is_another_patients(tmp_path: Path) -> None:
         wrong = {"StudyInstanceUID": uid, "PatientID": "SOMEBODY"}
         assert mover.plan(wrong)["decision"].tolist() != ["skip"]
         assert mover.move(wrong)["status"].tolist() == ["not-found"]
+
+
+def test_one_uid_of_two_patients(tmp_path: Path) -> None:
+    """What was moved for one patient is not complete for another who has a study under the same UID now."""
+    his = made_study("A", instances=3, patient="P-A", study_instance_uid="1.2.3")
+    hers = made_study("B", instances=2, patient="P-B", study_instance_uid="1.2.3")
+    with DemoPacs([his]) as pacs:
+        node = replace(pacs.node, name="archive")
+        with Mover(node, receive=tmp_path, port=0, **ONCE, progress="none") as mover:
+            pacs.destinations["MOVESCU"] = mover.port or 0
+            asked = {"PatientID": "P-A", "StudyInstanceUID": "1.2.3"}
+            assert mover.move(asked)["status"].tolist() == ["success"]
+            assert mover.move({"AccessionNumber": "A"})["status"].tolist() == ["skipped"], "of the same patient"
+    with DemoPacs([hers]) as pacs:
+        node = replace(pacs.node, name="archive")
+        with Mover(node, receive=tmp_path, port=0, **ONCE, progress="none") as mover:
+            pacs.destinations["MOVESCU"] = mover.port or 0
+            row = mover.move({"PatientID": "P-B", "StudyInstanceUID": "1.2.3"}).loc[0]
+            assert (row["status"], row["received"]) == ("success", 2)

@@ -13,7 +13,7 @@ from batch_kit import STUDIES, arrival, running
 from dicomover import Mover
 from dicomover.batch.arrivals import Tally
 from dicomover.outcome import Counters, Status, judge
-from dicomover.query.patients import is_of_patient
+from dicomover.query.matching import is_of_patient
 from dicomover.testing import DemoPacs, Misbehaviour
 from receiver_kit import Peer, data_set
 
@@ -131,3 +131,25 @@ def test_a_stranger_who_knows_the_uids(tmp_path: Path, level: str, verify: str) 
     )
     assert "1 came under these UIDs as another patient's" in row["error"]
     assert "SOMEBODY" not in row["error"]
+
+
+def test_a_stranger_of_an_earlier_attempt_is_remembered() -> None:
+    """His file lies in the folder still when the next attempt brings all of the patient's."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    for patient in ("Q", "P"):
+        move.whose = ("P",)
+        tally.begin(move)
+        tally.add(arrival("1.1.1", patient_id=patient))
+        tally.settle(move, {})
+        tally.end(move)
+    assert (move.strange, move.most_strange) == (0, 1)
+
+
+def test_a_stranger_holds_no_wait_once_he_is_known() -> None:
+    """What is known to be another patient's moves no clock."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    move.whose = ("P",)
+    tally.begin(move)
+    tally.settle(move, {})
+    tally.add(arrival("1.1.1", patient_id="Q", at=50.0))
+    assert (move.strange, move.last_arrival) == (1, 0.0)

@@ -46,9 +46,11 @@ def tell(pacs, summary, seconds):
     print("status", *summary.status)
     print("code", *summary.status_code.fillna("-"))
     print("cancels", sum(request.kind == "C-CANCEL" for request in pacs.requests))
-    left = [t.name for t in threading.enumerate() if t.name.startswith("dicomover ")]
-    print("threads", len(left))
     limit = time.monotonic() + 5
+    ours = lambda: [t.name for t in threading.enumerate() if t.name.startswith("dicomover ")]
+    while ours() and time.monotonic() < limit:  # one that has been told to end needs a moment of a busy processor
+        time.sleep(0.01)
+    print("threads", len(ours()))
     while pacs.open_associations and time.monotonic() < limit:
         time.sleep(0.01)
     print("associations", pacs.open_associations)

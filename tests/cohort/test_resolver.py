@@ -273,3 +273,16 @@ def test_keys_do_not_go_with_a_cohort() -> None:
         cohort = mover.lock({"AccessionNumber": "A"}, path=None)
         with pytest.raises(ConfigurationError, match="keys= names columns of a table"):
             mover.move(cohort, keys=["AccessionNumber"])
+
+
+@pytest.mark.parametrize("verify", ["counts", "instances"])
+def test_a_study_that_is_somebody_elses_now(tmp_path: Path, verify: Any) -> None:
+    """What was locked of one patient is not moved once the archive has that study as another's."""
+    study = made_study("A", patient="P-A")
+    with DemoPacs([study]) as pacs, receiving(pacs, tmp_path / "in") as mover:
+        cohort = mover.lock({"PatientID": "P-A", "StudyInstanceUID": study.study_instance_uid}, path=None)
+        pacs.remove(study)
+        pacs.add(made_study("A", patient="P-B", study_instance_uid=study.study_instance_uid))
+        summary = mover.move(cohort, verify=verify)
+    assert not summary["status"].isin(["success", "warning", "skipped"]).any(), summary["status"].tolist()
+    assert uids_in(tmp_path / "in") == set()

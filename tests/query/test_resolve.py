@@ -371,3 +371,16 @@ def test_a_number_of_matches_that_looks_like_a_cap(count: int, suspicious: bool)
     assert found.matches == count
     assert bool(found.caution) is suspicious
     assert ("ask more narrowly" in found.caution) is suspicious
+
+
+def test_what_is_another_patients_is_not_asked_for() -> None:
+    """An archive that ignores the PatientID, and says whose the study is, has none of the patient who was named."""
+
+    def ignoring(
+        level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        return [answer(StudyInstanceUID="1", AccessionNumber="A", PatientID="Q", NumberOfStudyRelatedInstances=3)]
+
+    for keys in ({"PatientID": "P", "StudyInstanceUID": "1"}, {"PatientID": "P", "AccessionNumber": "A"}):
+        (request,) = parse_requests(keys, model="patient").requests
+        assert resolve(request, ignoring, archive="ARCHIVE", count=True, max_matches=None).targets == ()

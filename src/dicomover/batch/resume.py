@@ -30,7 +30,7 @@ from dicomover.journal import (
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.query.instances import says_all
-from dicomover.query.patients import is_of_patient
+from dicomover.query.matching import is_of_patient
 from dicomover.query.targets import Resolution, Target
 from dicomover.summary import Result
 
@@ -118,7 +118,7 @@ class Resumption:
         return self._joined(request, resolution, taken, lambda asked: self._take(asked, recheck=True))
 
     def _joined(self, request: Request, resolution: Resolution, taken: Taken, take: Callable[[Asked], Taken]) -> Taken:
-        """Join what is known of a request with what is known of the same by nothing but UIDs."""
+        """Join what is known of a request with what is known of the same by its UIDs."""
         resolved = _by_uids(request, resolution)
         if resolved is None or taken.skip is not None or (asked := self._asked(resolved)).key == taken.asked.key:
             return taken
@@ -300,15 +300,19 @@ def _has_brought(move: SharedMove) -> bool:
 
 
 def _by_uids(request: Request, resolution: Resolution) -> Request | None:
-    """Return the request that asks for the same by nothing but UIDs; None if it stands for no certain ones."""
+    """Return the request for the same by UIDs, and by whom the archive names; None if it stands for no certain ones."""
     identifiers = [target.identifier for target in resolution.targets]
     levels = {identifier.level for identifier in identifiers}
     if len(levels) != 1 or Level.PATIENT in levels:
         return None
     patient = request.keys.get("PatientID", "")
-    if patient and not all(target.found and is_of_patient(patient, target.patients) for target in resolution.targets):
+    if patient and not all(
+        target.found and is_of_patient(patient, target.named_patients) for target in resolution.targets
+    ):
         return None  # what is here under these UIDs may be another's: nobody has asked the archive whose they are
-    keys: dict[str, str] = {}
+    # Two patients may have one UID, and another archive's answer is not this one's: whose it is belongs to the key.
+    whose = sorted({name for target in resolution.targets for name in target.patients})
+    keys: dict[str, str] = {"PatientID": "\\".join(whose)} if whose else {}
     for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
         uids = sorted({uid for identifier in identifiers for uid in identifier.uids(level)})
         if uids:

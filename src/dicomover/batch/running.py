@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.identifier import NOTHING, Identifier, Level
-from dicomover.query.patients import is_of_patient
+from dicomover.query.matching import is_of_patient
 
 __all__ = ["RunningMove"]
 
@@ -52,6 +52,8 @@ class RunningMove:
         The same of instances of something that no running C-MOVE has asked for: another study, say.
     reasons
         Why we refused the first of them, by the C-STORE status.
+    most_strange
+        As many as came as another patient's in an earlier attempt; their files lie here still.
     turned_away
         What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
     is_called
@@ -77,6 +79,7 @@ class RunningMove:
         "is_called",
         "last_arrival",
         "message_id",
+        "most_strange",
         "number",
         "of_patient",
         "reasons",
@@ -107,7 +110,7 @@ class RunningMove:
         self.doubtful = _NO_DOUBT
         self.is_called = False
         self._listed: frozenset[tuple[str, str]] | None = None
-        self._strange = self._refused = 0
+        self.most_strange = self._strange = self._refused = 0
         self.last_arrival = self.begun = 0.0
         self.refused: Counter[int] = Counter()
         self.unclear: Counter[int] = Counter()
@@ -125,6 +128,7 @@ class RunningMove:
         self._series = identifier.uids(Level.SERIES)
         self._instances = identifier.uids(Level.IMAGE)
         self._again = set() if self.sop_uids else None
+        self.most_strange = max(self.most_strange, self._strange)
         self.repeated = self.foreign = self._strange = self._refused = 0
         self.is_called = False
         self.doubtful = _NO_DOUBT
@@ -193,10 +197,11 @@ class RunningMove:
 
     def doubt(self, arrival: Arrival) -> None:
         """Note what names another patient: for `settle`, if that is still to come."""
-        self.last_arrival = max(self.last_arrival, arrival.at)
         if self._listed is not None:
-            self._strange += 1
-        elif self.doubtful is _NO_DOUBT:
+            self._strange += 1  # a stranger's, which holds no wait
+            return
+        self.last_arrival = max(self.last_arrival, arrival.at)
+        if self.doubtful is _NO_DOUBT:
             self.doubtful = [arrival]
         else:
             self.doubtful.append(arrival)

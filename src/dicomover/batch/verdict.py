@@ -52,7 +52,7 @@ def judge_move(
 ) -> Verdict:
     """Say what a C-MOVE came to, after its last attempt."""
     target, running, is_ours = move.target, move.running, facts.port is not None
-    there = evidence.count
+    there, strange = evidence.count, max(running.strange, running.most_strange)  # of any attempt: the files lie there
     missing = evidence.missing(target)
     listed = there is not None and target.instances is not None
     if not is_ours and not has_sent(end) and (missing or not listed or not end.counters.failed):
@@ -67,7 +67,7 @@ def judge_move(
         repeated=repeated,
         missing=len(missing),
         listed=listed,
-        strange=running.strange,
+        strange=strange,
         ended=end.ended,
         cancelled=facts.cancelled,
     )
@@ -93,7 +93,7 @@ def judge_move(
         foreign=running.foreign,
         stray=dict(running.stray),
         called=facts.called,
-        strange=running.strange,
+        strange=strange,
         is_archives=running.is_called,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
@@ -103,9 +103,9 @@ def judge_move(
         said.append(f"{len(running.twins)} have the SOP Instance UID of another one in another series; all were kept")
     if running.foreign:
         said.append(f"we refused {running.foreign} that came with it, not asked for")
-    if running.strange:
+    if strange:
         said.append(
-            f"{running.strange} came under these UIDs as another patient's, and the archive does not list them: "
+            f"{strange} came under these UIDs as another patient's, and the archive does not list them: "
             "they are not counted; see what they are before you use the folder"
         )
     if facts.trouble and not status.complete:

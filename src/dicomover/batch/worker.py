@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import add_kept, internal_error
+from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption, narrow_to_missing
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
@@ -19,13 +20,13 @@ from dicomover.batch.verdict import Facts, bound_wait, judge_exchange, judge_mov
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused, ReceiverError
 from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
-from dicomover.identifier import Identifier, Level
+from dicomover.identifier import Level
 from dicomover.journal import JournalError
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.hopeless import Parties
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
-from dicomover.query.instances import instances_of, studies_of
+from dicomover.query.instances import studies_of
 from dicomover.query.roots import fit_model, list_models
 from dicomover.query.targets import Resolution, TooManyMatches, no_match
 from dicomover.summary import Result
@@ -69,6 +70,7 @@ class Worker:
         self._resumption = run.resumption
         self._witness = run.witness
         self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), RETRIEVE)
+        self._listing = Listing(self._line.find)
 
     def work(self) -> bool:
         """Work until no request is left.
@@ -199,7 +201,7 @@ class Worker:
                 self._ledger.end(row, replace(known, status=Status.SKIPPED))
                 return
             if is_found and row.kept.files:
-                resolution, row.kept = narrow_to_missing(resolution, row.kept, self._instances)
+                resolution, row.kept = narrow_to_missing(resolution, row.kept, self._listing.ask)
         except TooManyMatches as error:
             self._ledger.end(row, Result(Status.FAILURE, matches=error.matches, error=str(error)))
         except QueryRefused as error:
@@ -252,13 +254,6 @@ class Worker:
             return all(self._witness.has_all(target) for target in resolution.targets)
         return False
 
-    def _instances(self, identifier: Identifier) -> dict[str, list[str]] | None:
-        """Ask what stands behind an identifier; None if the archive does not say."""
-        try:
-            return instances_of(identifier, self._line.find)
-        except QueryRefused:
-            return None
-
     def _attempt(self, move: SharedMove) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
         verdict = self._move(move)
@@ -286,7 +281,7 @@ class Worker:
                 wanted, quiet = bound_wait(end, move.target)
                 self._tally.wait(running, wanted, quiet, move.target.expected)
                 if running.doubtful:
-                    self._tally.settle(running, self._list_all(move))
+                    self._tally.settle(running, self._listing.list_his(move.target, running.whose))
                     self._tally.wait(running, wanted, quiet, move.target.expected)
                 if end.counters.failed:  # our receiver may be about to tell that it refused them
                     self._tally.wait(running, wanted + end.counters.failed, COUNTING_SECONDS)
@@ -329,15 +324,8 @@ class Worker:
         """Ask which instances a partial C-MOVE should have brought to us, where that is not known yet."""
         is_ours = self._tally is not None and self._settings.names_missing
         if verdict.status is Status.PARTIAL and is_ours and move.target.instances is None:
-            listed = replace(move.target, instances=self._list_all(move))
+            listed = replace(move.target, instances=self._listing.list_all(move.target))
             verdict.missing = Evidence(move.running.sop_uids.keys()).missing(listed)
-
-    def _list_all(self, move: SharedMove) -> Mapping[str, Sequence[str]] | None:
-        """Return which instances the archive has of a C-MOVE, by series; None if it cannot be asked."""
-        listed = move.target.instances
-        with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, Stop):
-            listed = self._instances(move.target.identifier) if listed is None else listed
-        return listed
 
     def _evidence(self, move: SharedMove, end: MoveEnd) -> Evidence:
         """Look at what is there, on our disk or at a destination that can be asked."""

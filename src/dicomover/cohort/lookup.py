@@ -13,7 +13,7 @@ from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, L
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.instances import Find, studies_of
-from dicomover.query.matching import select
+from dicomover.query.patients import select_of_patient
 from dicomover.query.resolve import resolve
 from dicomover.query.targets import Target, TooManyMatches, no_match
 
@@ -52,8 +52,9 @@ class Contents:
     def _study(self, identifier: Identifier, counted: int | None) -> Held | None:
         if counted is None:
             counts = "NumberOfStudyRelatedInstances"
-            asked = self.find(Level.STUDY, identifier.model, identifier.keys(), (counts,), None)
-            answers, _ = select(asked, {"StudyInstanceUID": identifier.study}, self.archive)
+            asked = self.find(Level.STUDY, identifier.model, identifier.keys(), (counts, "PatientID"), None)
+            uid = {"StudyInstanceUID": identifier.study}
+            answers, _ = select_of_patient(asked, uid, self.archive, identifier.patient)
             if not answers:
                 return None
             counted = read_count(answers[0], counts) or 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dicomover.attributes.reading import read_count
 from dicomover.cohort.content import LockedRequest, LockedStudy, LockState
@@ -12,7 +12,7 @@ from dicomover.errors import QueryRefused
 from dicomover.identifier import UIDS_AT_ONCE, Identifier, Level, Request
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of
-from dicomover.query.matching import select
+from dicomover.query.patients import patients_of, select_of_patient
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 
 __all__ = ["PinnedResolver"]
@@ -63,27 +63,32 @@ class PinnedResolver:
         gone = 0
         for study in locked.studies:
             identifier = identify_study(locked, study)
+            asked = find(Level.STUDY, identifier.model, identifier.keys(), (_COUNTS, "PatientID"), None)
+            answers, _ = select_of_patient(asked, {"StudyInstanceUID": study.uid}, self.archive, _name_patient(locked))
+            if asked and not answers:  # the archive has it as somebody else's now
+                gone += study.count
+                continue
+            whose = patients_of(answers, Level.STUDY).get(study.uid, ())
             whole = locked.level in (Level.PATIENT, Level.STUDY) and self.verify not in ("instances", "destination")
-            unchanged = self._find_unchanged(identifier, study, find) if whole else None
-            if unchanged is not None:
-                targets.append(unchanged)
+            if whole and (not answers or not study.count or read_count(answers[0], _COUNTS) == study.count):
+                targets.append(replace(_take_whole(identifier, study, found=bool(answers)), patients=whose))
                 continue
             for target in _ask_for_study(identifier, study, instances_of(identifier, find)):
-                targets.append(target)
+                targets.append(replace(target, patients=whose))
                 gone += 0 if target.found else target.expected or 0
         note = f"the archive no longer has {gone} of the locked instances" if gone else ""
         return Resolution(tuple(targets), locked.matches, note)
 
-    def _find_unchanged(self, identifier: Identifier, study: LockedStudy, find: Find) -> Target | None:
-        """Return the C-MOVE of a whole study that the archive counts as it was locked, or no longer has."""
-        asked = find(Level.STUDY, identifier.model, identifier.keys(), (_COUNTS,), None)
-        answers, _ = select(asked, {"StudyInstanceUID": study.uid}, self.archive)
-        whole = Target(
-            identifier, bool(answers), study.count, len(study.series), _list_modalities(study), study.by_series
-        )
-        if not answers or not study.count:
-            return whole
-        return whole if read_count(answers[0], _COUNTS) == study.count else None
+
+def _name_patient(locked: LockedRequest) -> str:
+    """Return whose images were asked for, empty if the request does not say, or not to be read."""
+    patient = locked.keys.get("PatientID", "") if locked.is_readable else ""
+    return "" if set("*?\\") & set(patient) else patient
+
+
+def _take_whole(identifier: Identifier, study: LockedStudy, *, found: bool) -> Target:
+    """Ask for a study as it was locked."""
+    return Target(identifier, found, study.count, len(study.series), _list_modalities(study), study.by_series)
 
 
 def _ask_for_study(identifier: Identifier, study: LockedStudy, now: Mapping[str, Sequence[str]]) -> Iterator[Target]:
@@ -93,7 +98,7 @@ def _ask_for_study(identifier: Identifier, study: LockedStudy, now: Mapping[str,
     if {series: set(uids) for series, uids in now.items()} == {
         each: set(uids) for each, uids in study.by_series.items()
     }:
-        yield Target(identifier, True, study.count, len(study.series), _list_modalities(study), study.by_series)
+        yield _take_whole(identifier, study, found=True)
         return
     modalities = {series.uid: (series.modality,) if series.modality else () for series in study.series}
     asked: set[str] = set()

@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from dicomover.attributes.reading import read_texts, read_uid
 from dicomover.identifier import Identifier, Level, Model
+from dicomover.query.matching import is_of_patient
 
 __all__ = ["Find", "instances_of", "read_unique_key", "says_all", "studies_of"]
 
@@ -58,7 +59,6 @@ def studies_of(identifier: Identifier, find: Find, *, certain: bool = False) -> 
     one that names none.
     """
     keys = identifier.keys()
-    asked = identifier.patient.casefold()
 
     def find_his(
         level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
@@ -67,7 +67,7 @@ def studies_of(identifier: Identifier, find: Find, *, certain: bool = False) -> 
         return [
             answer
             for patients, answer in answers
-            if (asked in map(str.casefold, patients) if patients else not certain)
+            if (any(is_of_patient(name, [identifier.patient]) for name in patients) if patients else not certain)
         ]
 
     studies = _uids_below(Level.STUDY, identifier, keys, find_his)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from pydicom import Dataset
@@ -17,7 +17,7 @@ from dicomover.attributes.moments import MOMENTS, read_stretch
 from dicomover.attributes.reading import list_elements, list_readings, read_text
 from dicomover.errors import QueryRefused
 
-__all__ = ["agrees", "explain_letters", "is_round", "select"]
+__all__ = ["agrees", "explain_letters", "is_of_patient", "is_round", "select"]
 
 _NOT_COMPARED = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 _NUMBERS = frozenset({"DS", "IS", *FLOATS, *INTEGERS})
@@ -164,3 +164,28 @@ def is_round(count: int) -> bool:
     (False, True, True)
     """
     return count >= 100 and (count % 50 == 0 or count & (count - 1) == 0)
+
+
+def is_of_patient(patient: str, whose: Collection[str]) -> bool:
+    """Tell whether the PatientID of an image or an answer is one of these.
+
+    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference.
+
+    Examples
+    --------
+    >>> is_of_patient("ab1^^^HOSP", ["AB1"]), is_of_patient("AB1 ", ["ab1"]), is_of_patient("1", ["01"])
+    (True, True, False)
+    >>> is_of_patient("1^^^A", ["1^^^B"]), is_of_patient("", ["1"])
+    (False, False)
+    """
+    said = _tidy(patient)
+    return bool(said[0]) and any(_agree(said, _tidy(name)) for name in whose)
+
+
+def _tidy(patient: str) -> tuple[str, str]:
+    own, _, issuer = patient.strip(" \0").lower().partition("^")  # casefold would make one of ss and ß
+    return own.rstrip(), issuer.strip("^ ")
+
+
+def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and (one[1] == other[1] or not one[1] or not other[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydicom import Dataset
 
@@ -10,9 +10,9 @@ from dicomover.attributes.reading import read_texts
 from dicomover.errors import QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.instances import Find, read_unique_key
-from dicomover.query.matching import select
+from dicomover.query.matching import is_of_patient, select
 
-__all__ = ["StudyPatients", "is_of_patient", "patient_of", "patients_of", "select_of_patient"]
+__all__ = ["StudyPatients", "names_another", "patient_of", "patients_of", "select_of_patient"]
 
 _MOST_STUDIES = 10_000  # that are remembered
 
@@ -31,31 +31,6 @@ def patients_of(answers: Iterable[Dataset], level: Level) -> dict[str, tuple[str
     return {uid: tuple(sorted(filter(None, patients))) for uid, patients in found.items()}
 
 
-def is_of_patient(patient: str, whose: Collection[str]) -> bool:
-    """Tell whether the PatientID of an image or an answer is one of these.
-
-    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference.
-
-    Examples
-    --------
-    >>> is_of_patient("ab1^^^HOSP", ["AB1"]), is_of_patient("AB1 ", ["ab1"]), is_of_patient("1", ["01"])
-    (True, True, False)
-    >>> is_of_patient("1^^^A", ["1^^^B"]), is_of_patient("", ["1"])
-    (False, False)
-    """
-    said = _tidy(patient)
-    return bool(said[0]) and any(_agree(said, _tidy(name)) for name in whose)
-
-
-def _tidy(patient: str) -> tuple[str, str]:
-    own, _, issuer = patient.strip(" \0").lower().partition("^")  # casefold would make one of ss and ß
-    return own.rstrip(), issuer.strip("^ ")
-
-
-def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    return one[0] == other[0] and (one[1] == other[1] or not one[1] or not other[1])
-
-
 def select_of_patient(
     answers: Sequence[Dataset], keys: Mapping[str, str], archive: object, patient: str
 ) -> tuple[list[Dataset], int]:
@@ -64,9 +39,13 @@ def select_of_patient(
     An answer at a level below need not repeat whose it is; one that does is believed.
     """
     found, dropped = select(answers, keys, archive)
-    named = [patient_of(answer).get("PatientID", patient) for answer in found]
-    his = [answer for answer, name in zip(found, named, strict=True) if not patient or is_of_patient(name, [patient])]
+    his = [answer for answer in found if not names_another(answer, patient)]
     return his, dropped + len(found) - len(his)
+
+
+def names_another(answer: Dataset, patient: str) -> bool:
+    """Tell whether an answer names a patient who is not this one; nobody is anybody."""
+    return bool(patient) and not is_of_patient(patient_of(answer).get("PatientID", patient), [patient])
 
 
 class StudyPatients:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,7 +22,7 @@ from dicomover.identifier import (
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.matching import explain_letters, is_round
-from dicomover.query.patients import StudyPatients, patient_of, patients_of, select_of_patient
+from dicomover.query.patients import StudyPatients, names_another, patient_of, patients_of, select_of_patient
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 from dicomover.text.sentences import count_of
 
@@ -106,7 +106,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         if not count:
             return Resolution(targets)
         try:
-            return Resolution(tuple(_counted(target, find, archive) for target in targets))
+            return Resolution(_without_none(_counted(target, find, archive) for target in targets))
         except QueryRefused as error:
             return Resolution(targets, note=f"not counted: {error}")
 
@@ -116,7 +116,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     stray: list[Dataset] = []  # what came and does not match
     caution = ""
     answers: list[Dataset] = []
-    whose: dict[str, tuple[str, ...]] = {}
+    whose: dict[tuple[str, str], tuple[str, ...]] = {}
     for level in order[: order.index(request.level) + 1]:
         keys = {key: value for key, value in request.keys.items() if request.level_of(key) is level}
         last = level is request.level
@@ -130,14 +130,14 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         for above in known:
             limit = None if max_matches is None else max_matches + 1
             returned = _returned(level) if last else ["PatientID"] if level is Level.STUDY else []
-            asked = find(level, request.model, {**above, **keys}, returned, limit)
-            found, dropped = select_of_patient(asked, keys, archive, above.get("PatientID", ""))
-            by_uid = _by_uid(found, level, archive)
-            if limit is not None and len(by_uid) < limit <= len(asked):
-                # The limit was used up by answers that do not match or come twice: the right one may come after them.
-                asked = find(level, request.model, {**above, **keys}, returned, None)
-                found, dropped = select_of_patient(asked, keys, archive, above.get("PatientID", ""))
+            patient = above.get("PatientID", "")
+            for bound in dict.fromkeys((limit, None)):
+                asked = find(level, request.model, {**above, **keys}, returned, bound)
+                found, dropped = select_of_patient(asked, keys, archive, patient)
                 by_uid = _by_uid(found, level, archive)
+                if bound is None or not len(by_uid) < bound <= len(asked):
+                    break
+                # The limit was used up by answers that do not match or come twice: the right one may come after them.
             if dropped:
                 kept = set(map(id, found))
                 stray += [answer for answer in asked if id(answer) not in kept]
@@ -152,7 +152,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
                 caution = f"{archive} does not say whose it is: asked for without the PatientID that Patient Root needs"
             answers += by_uid.values()
             if level is Level.STUDY:
-                whose |= patients_of(found, level)
+                whose |= {(patient, uid): names for uid, names in patients_of(found, level).items()}
             if max_matches is not None and len(below) > max_matches:
                 raise TooManyMatches(level, max_matches, len(below))
         known = below
@@ -166,11 +166,12 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     if not known and (why := explain_letters(request.keys, stray)):
         note = "; ".join(filter(None, [note, why]))
     targets = tuple(
-        replace(target, patients=target.patients or whose.get(target.identifier.study, ()))
+        replace(target, patients=target.patients or whose.get((his, target.identifier.study), ()))
         for target in _targets(request, known, answers)
+        for his in ["" if skips else target.identifier.patient]
     )
     if count:
-        targets = tuple(
+        targets = _without_none(
             target if target.expected is not None else _counted(target, find, archive) for target in targets
         )
     return Resolution(targets, len(known), note, caution)
@@ -283,12 +284,19 @@ def _returned(level: Level) -> list[str]:
     return [_COUNTS[level], *_DETAILS.get(level, ()), *whose] if level in _COUNTS else []
 
 
-def _counted(target: Target, find: Find, archive: object) -> Target:
-    """Ask whether what a target names exists, and how many instances stand behind it."""
+def _without_none(targets: Iterable[Target | None]) -> tuple[Target, ...]:
+    """Leave out what the archive says is another patient's."""
+    return tuple(target for target in targets if target is not None)
+
+
+def _counted(target: Target, find: Find, archive: object) -> Target | None:
+    """Ask whether what a target names exists, and how many instances stand behind it; None if it is another's."""
     identifier = target.identifier
     level, own = identifier.level, identifier.level.unique_key
     asked = find(level, identifier.model, identifier.keys(), _returned(level), None)
     answers, _ = select_of_patient(asked, {own: identifier.keys()[own]}, archive, identifier.patient)
+    if not answers and any(names_another(answer, identifier.patient) for answer in asked):
+        return None
     if not answers or level is Level.IMAGE:
         return replace(target, found=bool(answers))
     whose = patients_of(answers, level).get(identifier.keys()[own])

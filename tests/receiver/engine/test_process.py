@@ -41,6 +41,7 @@ def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> No
     with running(tmp_path, True) as run:
         with run.peer() as peer:
             assert peer.store("1.2") == 0
+            run.wait(1)  # told by a thread of the process, which a kill may overtake
             peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
             wait_for(lambda: list(run.folder.rglob("*.part")))
             os.kill(pid_of(run.receiver), signal.SIGKILL)

@@ -1,0 +1,61 @@
+"""What an archive lists behind a C-MOVE, and for whom that vouches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from dicomover.batch.listing import Listing
+from dicomover.errors import ProtocolError, QueryRefused
+from dicomover.identifier import Identifier, Level, Model
+from dicomover.query.targets import Target
+
+SERIES = Identifier(Level.SERIES, Model.STUDY, study="1", series="1.1")
+
+
+def archive(*patients: str, refuses: type[Exception] | None = None) -> Any:
+    """Return the find of an archive that has one study, of these patients, with two images."""
+
+    def find(
+        level: Level, model: Model, keys: dict[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        if refuses is not None:
+            raise refuses("no")
+        answers = []
+        for value in patients if level is Level.STUDY else ("1.1.1", "1.1.2"):
+            answer = Dataset()
+            answer.StudyInstanceUID = "1"
+            setattr(answer, "PatientID" if level is Level.STUDY else "SOPInstanceUID", value)
+            answers.append(answer)
+        return answers
+
+    return find
+
+
+LISTED = {"1.1": ["1.1.1", "1.1.2"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [(["P"], LISTED), (["p ", "P^^^HOSP"], LISTED), (["Q"], None), (["P", "Q"], None), ([""], None), ([], None)],
+)
+def test_a_list_vouches_only_for_whose_the_study_is(names: list[str], listed: object) -> None:
+    """Images count by it if the archive names nobody but the patient for their study; not if another, or none."""
+    assert Listing(archive(*names)).list_his(Target(SERIES), ["P"]) == listed
+
+
+def test_what_the_archive_does_not_find_it_vouches_for_in_nothing() -> None:
+    """A C-MOVE that it says comes to nothing may bring what it likes."""
+    assert Listing(archive("P")).list_his(Target(SERIES, found=False), ["P"]) is None
+
+
+@pytest.mark.parametrize("error", [QueryRefused, ProtocolError])
+def test_an_archive_that_cannot_be_asked(error: type[Exception]) -> None:
+    """It lists nothing, vouches for nothing, and ends nothing; what is known already is not asked."""
+    listing = Listing(archive(refuses=error))
+    assert listing.list_all(Target(SERIES)) is None
+    assert listing.list_his(Target(SERIES), ["P"]) is None
+    assert listing.list_all(Target(SERIES, instances=LISTED)) == LISTED
