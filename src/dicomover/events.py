@@ -88,12 +88,17 @@ class RequestDeferred:
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """A request has its verdict; `error` is the sentence of its row, without patient data."""
+    """A request has its verdict; `error` is the sentence of its row, without patient data.
+
+    `moved` are the instances that are here, or that the archive counted, of so many `expected`; None if unknown.
+    """
 
     at: float
     request: int
     status: Status
     error: str | None = None
+    moved: int | None = None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,11 @@ class Result:
     unsent: bool = False
     settled: Counters | None = None
 
+    @property
+    def moved(self) -> int | None:
+        """Instances that are here, or that the archive says have moved; None where nothing tells."""
+        return self.counters.moved if self.received is None else self.received
+
 
 _VALUES: dict[str, Callable[[Result], object]] = {
     "status": lambda result: None if result.status is None else str(result.status),

@@ -67,12 +67,15 @@ def test_reasons_are_those_of_the_summary(pacs: DemoPacs, watcher: Watcher) -> N
     requests = batch(1, 2, 999, 3, 998)
     summary = Mover(pacs.node, destination="WORKSTATION", retry="none", progress=watcher).move(requests)
     told = {
-        (position, reason.status, reason.error)
+        (position, reason.status, reason.moved, reason.error)
         for reason in watcher.state.reasons.values()
         for position in reason.requests
     }
     incomplete = summary[~summary.status.isin(["success"])]
-    assert told == {(row.Index, row.status, row.error) for row in incomplete.itertuples()}
+    moved = ["" if row.attempts == 0 else f"{row.completed} of {row.expected}" for row in incomplete.itertuples()]
+    assert told == set(zip(incomplete.index, incomplete.status, moved, incomplete.error, strict=True))
+    assert "" in moved
+    assert "2 of 3" in moved
     assert len(told) == 3
 
 

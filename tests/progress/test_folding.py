@@ -159,6 +159,20 @@ def test_reasons_that_differ_in_numbers_are_one() -> None:
     ]
 
 
+def test_a_reason_says_how_much_has_moved() -> None:
+    """A reason has how many instances of each of its requests have moved, of how many, as far as that is known."""
+    counts = [(3, 8), (7, 8), (None, 12), (None, None), (2000, None)]
+    ends = [RequestEnded(1.0, i, Status.LOST, "no 5 left", *count) for i, count in enumerate(counts)]
+    state = folded([BatchStarted(0.0, 5), *ends])
+    told = [(reason.moved, reason.error, reason.count) for reason in state.reasons.values()]
+    assert told == [
+        ("3 to 7 of 8", "no 5 left", 2),
+        ("? of 12", "no 5 left", 1),
+        ("", "no 5 left", 1),
+        ("2,000 of ?", "no 5 left", 1),
+    ]
+
+
 def test_a_reason_with_the_sign_for_a_number() -> None:
     """What an archive writes into its comment confuses nobody."""
     whys = ["no # left", "no 5 left", "##", "5#5"]
@@ -168,10 +182,10 @@ def test_a_reason_with_the_sign_for_a_number() -> None:
 
 def test_reasons_are_few_and_harmless() -> None:
     """However many different reasons there are, a few are kept and the others counted, on one line each."""
-    ends = [RequestEnded(1.0, i, Status.FAILURE, f"\x1b[2Jno r{i}\n" + "x" * 999) for i in range(10_000)]
+    ends = [RequestEnded(1.0, i, Status.FAILURE, f"\x1b[2Jno r{i}\n" + "x" * 9999) for i in range(10_000)]
     state = folded([BatchStarted(0.0, 10_000), *ends])
     assert (len(state.reasons), state.unlisted) == (20, 9_980)
-    assert {len(reason.error) for reason in state.reasons.values()} == {300}
+    assert {len(reason.error) for reason in state.reasons.values()} == {1000}
     assert all(reason.error.isprintable() for reason in state.reasons.values())
     assert sum(reason.count for reason in state.reasons.values()) + state.unlisted == state.incomplete
 

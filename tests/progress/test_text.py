@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dicomover.events import BatchEnded, BatchStarted, RequestEnded
 from dicomover.outcome import Status
 from dicomover.progress import Rate, State
 from dicomover.progress.state import Deferred, Later
@@ -22,7 +23,7 @@ from dicomover.progress.text import (
     verdicts,
     waiting,
 )
-from progress_kit import ENDED, ONE_LATER, RUNNING
+from progress_kit import ENDED, ONE_LATER, RUNNING, folded
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,22 @@ def test_closing_names_the_rows_that_are_not_complete() -> None:
         "  row a3                                not-found  C-FIND has no match",
         "  rows a5, a6, a7, a8, a9 and 407 more  cancelled  not sent: the batch was cancelled",
         "  rows a1, a2                           lost",
-        "  and 9,584 more rows for other reasons",
+        "  and 9,584 more rows for other reasons; dicomover.short(summary) shows each row",
+    ]
+
+
+def test_closing_says_how_much_of_each_row_has_moved() -> None:
+    """The closing text has key, verdict, what moved of what was expected and the whole sentence, as the short view."""
+    why = "0xB000, some moved; " + "ask the administrator of the archive why " * 12
+    ends = [
+        RequestEnded(1.0, 0, Status.PARTIAL, why.strip(), 7, 8),
+        RequestEnded(1.0, 1, Status.NOT_FOUND, "no match"),
+        BatchEnded(2.0),
+    ]
+    state = folded([BatchStarted(0.0, 2), *ends])
+    assert closing(state, 2.0).splitlines()[-2:] == [
+        f"  row 0  partial    7 of 8  {why.strip()}",
+        "  row 1  not-found          no match",
     ]
 
 

@@ -255,7 +255,8 @@ class Ledger:
                 if not is_late:
                     self._results[row.request.position] = result
             if not is_late:
-                self._emit(RequestEnded(time.monotonic(), row.request.position, result.status, result.error))
+                end = RequestEnded(time.monotonic(), row.request.position, result.status, result.error)
+                self._emit(replace(end, moved=result.moved, expected=result.expected) if result.attempts else end)
 
     def finish(
         self,

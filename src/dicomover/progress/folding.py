@@ -27,7 +27,8 @@ __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
 NOTES = 5  # how many notes are kept
 REASONS = 20  # how many reasons are kept
 EXAMPLES = 4  # how many requests are kept of each
-LENGTH = 300  # characters that are kept of a note or a reason
+LENGTH = 300  # characters that are kept of a note
+SENTENCE = 1000  # characters that are kept of a reason
 
 _CUT_SHORT = (Status.FAILURE, Status.LOST, Status.CANCELLED)
 
@@ -175,7 +176,7 @@ def _let_go(state: State, request: int) -> tuple[State, dict[int, Move]]:
 
 def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
     """Return what changes when a request has ended without everything it asked for."""
-    sentence = _plain(event.error or "")
+    sentence = f"{_how_much(event)}\t{_plain(event.error or '', SENTENCE)}"
     key = event.status, kind_of(sentence.replace("#", "\0"))  # which stands for a number there
     known = state.reasons.get(key)
     if known is None and len(state.reasons) >= REASONS:
@@ -184,6 +185,12 @@ def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
     least, most = extremes([known.least, known.most, sentence])
     more = Reason(event.status, least, most, known.count + 1, (*known.requests, event.request)[:EXAMPLES])
     return {"reasons": {**state.reasons, key: more}}
+
+
+def _how_much(event: RequestEnded) -> str:
+    if event.moved is None and event.expected is None:
+        return ""
+    return " of ".join("?" if number is None else f"{number:,}" for number in (event.moved, event.expected))
 
 
 def _noted(state: State, event: Noted) -> State:
@@ -220,7 +227,7 @@ def _risen(total: int | None, was: int | None, now: int | None) -> int | None:
     return total if now is None else (total or 0) + now - (was or 0)
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, most: int = LENGTH) -> str:
     """Make one line of it, without characters that a terminal would obey."""
-    line = make_visible(" ".join(text[: 2 * LENGTH].split()))
-    return line if len(line) <= LENGTH else f"{line[: LENGTH - 1]}…"
+    line = make_visible(" ".join(text[: 2 * most].split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"

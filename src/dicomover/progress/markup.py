@@ -111,11 +111,12 @@ def reasons_html(state: State, label: Label = str) -> str:
     body = "".join(
         f'<tr style="{_ROW}"><td style="{_TEXT}{_UNBROKEN if len(name) <= _NARROW else ""}">{make_html(name)}</td>'
         f'<td style="{_TEXT}{_UNBROKEN}">{make_html(reason.status)}</td>'
+        f'<td style="{_TEXT}{_UNBROKEN}">{make_html(reason.moved)}</td>'
         f'<td style="{_TEXT}">{make_html(reason.error)}</td></tr>'
         for name, reason in named
     )
-    more = f"<div>{make_html(unlisted(state))}</div>" if state.unlisted else ""
-    return f'<table style="{_TABLE}">{body}</table>{more}'
+    rest = f"<div>{make_html(more)}</div>" if (more := unlisted(state)) else ""
+    return f'<table style="{_TABLE}">{body}</table>{rest}'
 
 
 def _folded(state: State, label: Label, *, is_open: bool) -> str:

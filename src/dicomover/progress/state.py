@@ -159,7 +159,8 @@ class Reason:
     status
         The verdict.
     least, most
-        The sentence, which may be empty, with the smallest and with the largest numbers that came up in it.
+        The sentence, which may be empty, with the smallest and with the largest numbers that came up in it; before it,
+        up to a tab, how many instances have moved.
     count
         How many there are.
     requests
@@ -175,7 +176,12 @@ class Reason:
     @property
     def error(self) -> str:
         """The sentence, with ranges of numbers where they differ."""
-        return merge([self.least, self.most])
+        return merge([self.least, self.most]).rpartition("\t")[2]
+
+    @property
+    def moved(self) -> str:
+        """How many instances of each have moved, of how many; empty where nothing tells."""
+        return merge([self.least, self.most]).rpartition("\t")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,14 +196,19 @@ def reasons(state: State) -> tuple[Reason, ...]:
 
 
 def unlisted(state: State) -> str:
-    """Return how many requests ended so for further reasons; empty if none.
+    """Return how many requests ended so for further reasons, and what shows each row; empty if all are named.
 
     Examples
     --------
     >>> unlisted(State(unlisted=9950))
     'and 9,950 more rows for other reasons'
+    >>> unlisted(State(unlisted=9950, ended_at=2.0))
+    'and 9,950 more rows for other reasons; dicomover.short(summary) shows each row'
     """
-    return f"and {state.unlisted:,} more row{'s' * (state.unlisted > 1)} for other reasons" if state.unlisted else ""
+    more = f"and {state.unlisted:,} more row{'s' * (state.unlisted > 1)} for other reasons" if state.unlisted else ""
+    shared = any(reason.count > 1 for reason in state.reasons.values())
+    each = "dicomover.short(summary) shows each row" if (more or shared) and state.ended_at is not None else ""
+    return "; ".join(filter(None, (more, each)))
 
 
 def verdicts(state: State) -> str:
@@ -272,10 +277,12 @@ def closing(state: State, now: float, label: Label = str) -> str:
     if state.reasons:
         lines.append("Not complete:")
         named = [(rows(reason.count, reason.requests, label), reason) for reason in reasons(state)]
-        width = min(40, max(len(name) for name, _ in named))
-        lines += [f"  {name:<{width}}  {reason.status:<9}  {reason.error}".rstrip() for name, reason in named]
-        if state.unlisted:
-            lines.append(f"  {unlisted(state)}")
+        width, figures = min(40, max(len(name) for name, _ in named)), max(len(reason.moved) for _, reason in named)
+        for name, reason in named:
+            words = (f"{name:<{width}}", f"{reason.status:<9}", f"{reason.moved:<{figures}}", reason.error)
+            lines.append(f"  {'  '.join(filter(None, words))}".rstrip())
+        if more := unlisted(state):
+            lines.append(f"  {more}")
     return "\n".join(lines)
 
 
