@@ -59,3 +59,21 @@ def test_an_archive_that_cannot_be_asked(error: type[Exception]) -> None:
     assert listing.list_all(Target(SERIES)) is None
     assert listing.list_his(Target(SERIES), ["P"]) is None
     assert listing.list_all(Target(SERIES, instances=LISTED)) == LISTED
+
+
+def test_one_move_is_listed_once() -> None:
+    """Whose images are and which are missing are asked of one list; another C-MOVE has another, a refusal none."""
+    asked: list[str] = []
+    refuses: list[type[Exception]] = []
+
+    def find(level: Level, model: Model, keys: dict[str, str], *rest: Any) -> list[Dataset]:
+        asked.append(str(level))
+        return archive("P", refuses=refuses.pop() if refuses else None)(level, model, keys, *rest)  # type: ignore[no-any-return]
+
+    listing = Listing(find)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert listing.list_his(Target(SERIES), ["P"]) == listing.list_all(Target(SERIES)) == LISTED
+    assert asked == ["STUDY", "IMAGE"]
+    other = Target(Identifier(Level.SERIES, Model.STUDY, study="1", series="1.2"))
+    refuses.append(QueryRefused)
+    assert [listing.list_all(other) is None for _ in range(2)] == [True, False]

@@ -153,3 +153,30 @@ def test_a_stranger_holds_no_wait_once_he_is_known() -> None:
     tally.settle(move, {})
     tally.add(arrival("1.1.1", patient_id="Q", at=50.0))
     assert (move.strange, move.last_arrival) == (1, 0.0)
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("verify", "models"), [("counts", "SP"), ("instances", "SP"), ("counts", "P")])
+def test_the_patient_who_was_named_has_his_own_images_or_none(
+    tmp_path: Path, level: str, here: bool, verify: str, models: str
+) -> None:
+    """Rows of two patients under the same UIDs share no C-MOVE where the archive takes no notice of the PatientID."""
+    offered = ("STUDY", "PATIENT") if models == "SP" else ("PATIENT",)
+    with DemoPacs(STUDIES, ignores_patient=True, models=offered) as pacs:
+        study = pacs.study("00123")
+        uids = {"StudyInstanceUID": study.study_instance_uid}
+        if level != "STUDY":
+            uids["SeriesInstanceUID"] = study.series[0].series_instance_uid
+        if level == "IMAGE":
+            uids["SOPInstanceUID"] = study.instances()[0].sop_instance_uid
+        where = {"receive": tmp_path, "port": 0} if here else {"destination": "WORKSTATION"}
+        rows = [{"PatientID": "P-1", **uids}, {"PatientID": "NOBODY", **uids}]
+        with Mover(pacs.node, progress="none", journal=None, retry="none", verify=verify, **where) as mover:  # type: ignore[arg-type]
+            if here:
+                pacs.destinations["MOVESCU"] = mover.port or 0
+            for requests in (rows, rows[::-1]):
+                summary = mover.move(requests, model="patient")
+                status = dict(zip([row["PatientID"] for row in requests], summary["status"], strict=True))
+                assert status["P-1"] == "success"
+                assert status["NOBODY"] == "not-found"

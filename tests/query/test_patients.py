@@ -34,7 +34,7 @@ def test_two_patients_under_one_uid_are_both_named() -> None:
 
 @pytest.mark.parametrize("refuses", [False, True])
 def test_a_study_is_asked_about_once(refuses: bool) -> None:
-    """However many series of it are moved; an archive that refuses is not asked again."""
+    """However many series of it are moved; an archive that cannot say is not asked again."""
     asked: list[tuple[str, list[str]]] = []
 
     def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
@@ -51,6 +51,31 @@ def test_a_study_is_asked_about_once(refuses: bool) -> None:
     assert [target.patients for (target,) in targets] == [() if refuses else ("P",)] * 3
     assert [level for level, _ in asked].count("STUDY") == 1
     assert StudyPatients().ask("1", find) == (() if refuses else ("P",))  # type: ignore[arg-type]
+
+
+def test_a_busy_archive_is_asked_again() -> None:
+    """That it is short of resources now says nothing for later; a row that names a patient waits for the answer."""
+    refusals: list[QueryRefused] = []
+
+    def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
+        if level is Level.SERIES:
+            return [answer(SeriesInstanceUID="1.1", NumberOfSeriesRelatedInstances=3)]
+        if refusals:
+            raise refusals.pop()
+        return [answer(StudyInstanceUID="1", PatientID="P")]
+
+    for patient, found in (("P", 1), ("Q", 0)):
+        keys = {"PatientID": patient, "StudyInstanceUID": "1", "SeriesInstanceUID": "1.1"}
+        (request,) = parse_requests(keys).requests
+        resolver = Resolver("ARCHIVE")
+        refusals.append(QueryRefused("busy", 0xA700))
+        with pytest.raises(QueryRefused):
+            resolver(request, find)  # type: ignore[arg-type]
+        assert len(resolver(request, find).targets) == found  # type: ignore[arg-type]
+    (request,) = parse_requests({"StudyInstanceUID": "1", "SeriesInstanceUID": "1.1"}).requests
+    refusals.append(QueryRefused("busy", 0xA700))
+    targets = [resolver(request, find).targets[0] for _ in range(2)]  # type: ignore[arg-type]
+    assert [target.patients for target in targets] == [(), ("P",)]
 
 
 @pytest.mark.parametrize(("verify", "named"), [("counts", ("P",)), ("none", ())])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_texts
-from dicomover.errors import QueryRefused
+from dicomover.errors import ContextRejected, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.instances import Find, read_unique_key
 from dicomover.query.matching import is_of_patient, select
@@ -49,20 +49,45 @@ def names_another(answer: Dataset, patient: str) -> bool:
 
 
 class StudyPatients:
-    """Asks whose a study is, once for each, for a series: PatientID is no key of its level. From any thread."""
+    """Asks whose a study is, once for each: PatientID is no key of the levels below. From any thread."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    def ask(self, study: str, find: Find) -> tuple[str, ...]:
-        """Return its PatientIDs, none where the archive does not say; raises NodeError, but for a refusal."""
-        known = self._known.get(study)
+    def ask(self, study: str, find: Find, patient: str = "") -> tuple[str, ...]:
+        """Return its PatientIDs, none where the archive does not say.
+
+        Parameters
+        ----------
+        study, find
+            What to ask about, and by whom.
+        patient
+            Whose it is thought to be: without that, who offers Patient Root alone cannot be asked.
+
+        Raises
+        ------
+        NodeError
+            If it cannot be told now. That it never can be is no error, and remembered.
+        """
+        known = self._known.get((study, patient))
         if known is None:
             try:
-                answers = find(Level.STUDY, Model.STUDY, {Level.STUDY.unique_key: study}, ["PatientID"], None)
-            except QueryRefused:
+                answers = self._answers(study, find, patient)
+            except QueryRefused as error:
+                if error.retriable:
+                    raise
                 answers = []
             if len(self._known) >= _MOST_STUDIES:
                 self._known.clear()
-            known = self._known[study] = patients_of(answers, Level.STUDY).get(study, ())
+            known = self._known[study, patient] = patients_of(answers, Level.STUDY).get(study, ())
         return known
+
+    def _answers(self, study: str, find: Find, patient: str) -> list[Dataset]:
+        """Ask without the patient, whose key an archive may take no notice of; with him where it has to be."""
+        keys = {Level.STUDY.unique_key: study}
+        try:
+            return find(Level.STUDY, Model.STUDY, keys, ["PatientID"], None)
+        except ContextRejected:
+            if not patient:
+                raise
+            return find(Level.STUDY, Model.PATIENT, {"PatientID": patient, **keys}, ["PatientID"], None)

@@ -15,13 +15,12 @@ from dicomover.identifier import (
     UNIQUE_KEYS,
     Identifier,
     Level,
-    Model,
     Request,
     levels,
 )
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
-from dicomover.query.matching import explain_letters, is_round
+from dicomover.query.matching import explain_letters, is_of_patient, is_round
 from dicomover.query.patients import StudyPatients, names_another, patient_of, patients_of, select_of_patient
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 from dicomover.text.sentences import count_of
@@ -67,15 +66,24 @@ class Resolver:
             if not request.skips_patient:
                 raise
             found = _resolve_by_patients(request, find, look_up, error)
-        if self.verify != "none" and request.level is Level.SERIES and request.model is Model.STUDY:
-            found = replace(found, targets=tuple(self._with_patients(target, find) for target in found.targets))
+        if self.verify != "none":
+            found = replace(found, targets=_without_none(self._with_patients(target, find) for target in found.targets))
         return _enumerated(found, find) if self.verify in ("instances", "destination") else found
 
-    def _with_patients(self, target: Target, find: Find) -> Target:
-        """Say whose a series is, which answers at its level need not."""
-        if target.patients or target.found is False:
+    def _with_patients(self, target: Target, find: Find) -> Target | None:
+        """Say whose a series is, or an image of somebody, which answers at its level need not; None if another's."""
+        identifier, his = target.identifier, target.identifier.patient
+        is_asked = identifier.level is Level.SERIES or (identifier.level is Level.IMAGE and his)
+        if target.patients or target.found is False or not is_asked:
             return target
-        return replace(target, patients=self._whose.ask(target.identifier.study, find))
+        try:
+            named = self._whose.ask(identifier.study, find, his)
+        except QueryRefused:
+            if his and target.found:  # else nothing would hold its images against the patient
+                raise
+            return target
+        patients = tuple(name for name in named if not his or is_of_patient(name, [his]))
+        return None if named and not patients else replace(target, patients=patients)
 
 
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
@@ -297,9 +305,9 @@ def _counted(target: Target, find: Find, archive: object) -> Target | None:
     answers, _ = select_of_patient(asked, {own: identifier.keys()[own]}, archive, identifier.patient)
     if not answers and any(names_another(answer, identifier.patient) for answer in asked):
         return None
+    whose = tuple(sorted({name for names in patients_of(answers, level).values() for name in names}))
     if not answers or level is Level.IMAGE:
-        return replace(target, found=bool(answers))
-    whose = patients_of(answers, level).get(identifier.keys()[own])
+        return replace(target, found=bool(answers), patients=whose)
     counted = replace(_target(identifier, answers[0]), patients=whose or target.patients)
     return counted if counted.expected is not None else replace(counted, expected=_count_below(identifier, find))
 

@@ -65,8 +65,8 @@ class Target:
         identifier = self.identifier
         if identifier.level is Level.PATIENT:
             return identifier.without_model()
-        patient = "\\".join(self.patients) if self.found else identifier.patient
-        return replace(identifier.without_model(), patient=patient)
+        named = "\\".join(self.patients) if self.found else ""
+        return replace(identifier.without_model(), patient=named or identifier.patient)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class Pacs(Protocol):
     def restart(self, seconds: float = 0.0) -> None:
         """Drop every association and refuse connections for a while."""
 
+    def _heed(self, keys: Mapping[str, str], level: str) -> Mapping[str, str]:
+        """Return the keys of a request that it takes notice of."""
+
     def _moving(self, exchange: Exchange) -> AbstractContextManager[Script | None]:
         """Count a C-MOVE until its final response goes out; give the script for one too many."""
 

@@ -35,6 +35,7 @@ def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: st
         exchange.answer(refused.status, extra)
         return
 
+    keys = pacs._heed(keys, level)
     if script.ignores_keys:
         found = search(pacs._archive.studies(), pacs._archive.by_patient, level, {})
     else:

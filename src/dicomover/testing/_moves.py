@@ -43,7 +43,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
             return
         exchange.answer(refused.status, {"OffendingElement": refused.offending, "ErrorComment": refused.why})
         return
-    parts = list(pacs._archive.resolve(level, request.keys))
+    parts = list(pacs._archive.resolve(level, pacs._heed(request.keys, level)))
     pacs._records.note_move(request, [study for study, _ in parts])
     named = request.values("AccessionNumber")
     with pacs._moving(exchange) as busy:

@@ -74,6 +74,8 @@ class DemoPacs:
         The misbehaviour for a C-MOVE too many.
     models
         The information models it offers: `PATIENT`, `STUDY`, or both.
+    ignores_patient
+        Take no notice of a PatientID below level PATIENT, and say of no series or image whose it is.
     always_unable
         Answer a C-MOVE to an unknown or dead destination, of an unknown study or with a missing key alike: 0xC000
         with zero counters, as Orthanc does; the first instance that fails ends a C-MOVE in the same way.
@@ -119,6 +121,7 @@ class DemoPacs:
         max_moves: int | None = None,
         busy: str | Misbehaviour = "busy",
         models: Collection[str] = ("PATIENT", "STUDY"),
+        ignores_patient: bool = False,
         always_unable: bool = False,
         on_associate: str | Misbehaviour | None = None,
         workstation_folder: str | Path | None = None,
@@ -138,6 +141,7 @@ class DemoPacs:
         self.max_moves = max_moves
         self.busy = Misbehaviour(busy) if isinstance(busy, str) else busy
         self.models = models
+        self.ignores_patient = ignores_patient
         self.always_unable = always_unable
         self._on_associate = Misbehaviours(services=["associate"])
         self.on_associate = on_associate
@@ -339,6 +343,13 @@ class DemoPacs:
             Exchange(link, message).answer(0x0211)
         else:
             raise link.connection.refuse("a command that no request has")
+
+    def _heed(self, keys: Mapping[str, str], level: str) -> Mapping[str, str]:
+        """Return the keys of a request that it takes notice of."""
+        if not self.ignores_patient or level == "PATIENT":
+            return keys
+        heeded = {keyword: value for keyword, value in keys.items() if keyword != "PatientID"}
+        return heeded | {"PatientID": ""} if level == "STUDY" and "PatientID" in keys else heeded
 
     @contextlib.contextmanager
     def _moving(self, exchange: Exchange) -> Iterator[Script | None]:
