@@ -31,11 +31,12 @@ from benchmarks.harness import (
     running,
     with_nagle,
 )
+from dicomover.dicomfile import encode_file_meta
 from dicomover.events import Admission, Arrival, Refusal
 from dicomover.receiver import Receiver
 from dicomover.receiver.layout import DEFAULT_LAYOUT
 from dicomover.testing import made_study
-from dicomover.testing._elements import encode, file_head
+from dicomover.testing._elements import encode
 
 __all__ = ["EXPERIMENTS"]
 
@@ -250,7 +251,7 @@ def _write_big(path: Path, size: int) -> str:
     }
     head = encode(values, _EXPLICIT) + b"\xe0\x7f\x10\x00OW\x00\x00" + (frames * _FRAME).to_bytes(4, "little")
     with path.open("wb") as file:
-        file.write(file_head(_MULTI_FRAME, f"{study}.1.1", _EXPLICIT) + head)
+        file.write(encode_file_meta(_MULTI_FRAME, f"{study}.1.1", _EXPLICIT) + head)
         file.truncate(file.tell() + frames * _FRAME)
     return study
 

@@ -14,6 +14,8 @@ from typing import IO
 
 from pydicom.charset import python_encoding
 
+from dicomover.attributes.framing import LONG_VRS, SHORT_VRS
+
 __all__ = [
     "BIG_ENDIAN",
     "DEFLATED",
@@ -56,11 +58,6 @@ _GROUP_LENGTH = struct.Struct("<HH2sHL")
 _GROUP_LENGTH_HEAD = b"\x02\x00\x00\x00UL\x04\x00"
 _META_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
 _EXPLICIT = struct.Struct("<HH2sH")
-_LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_SHORT_VRS = (
-    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"),
-    *(b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
-)
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 FIRST_READ = 1 << 13
@@ -89,7 +86,7 @@ class Encoding:
         self.tag, self.vr_and_length = struct.Struct(f"{order}HH"), struct.Struct(f"{order}4xHH")
         self.length = struct.Struct(f"{order}L")
         number = struct.Struct(f"{order}H").unpack
-        self.short_vrs, self.long_vrs = (frozenset(number(vr)[0] for vr in vrs) for vrs in (_SHORT_VRS, _LONG_VRS))
+        self.short_vrs, self.long_vrs = (frozenset(number(vr)[0] for vr in vrs) for vrs in (SHORT_VRS, LONG_VRS))
         self.sequence, self.unknown = number(b"SQ")[0], number(b"UN")[0]
 
 
@@ -145,7 +142,7 @@ def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
     while offset + 8 <= min(end, len(data)):
         group, element, vr, length = _EXPLICIT.unpack_from(data, offset)
         offset += 8
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             if offset + 4 > len(data):
                 return "", 0
             length = LITTLE_ENDIAN.length.unpack_from(data, offset)[0]
@@ -179,9 +176,9 @@ def measure_file_meta(data: bytes | bytearray | memoryview) -> int | None:
     offset = 0
     while size - offset >= 8 and data[offset : offset + 2] == b"\x02\x00":
         _, _, vr, length = _EXPLICIT.unpack_from(data, offset)
-        if vr in _SHORT_VRS:
+        if vr in SHORT_VRS:
             offset += 8 + length
-        elif vr in _LONG_VRS:
+        elif vr in LONG_VRS:
             if size - offset < 12:
                 return None
             offset += 12 + LITTLE_ENDIAN.length.unpack_from(data, offset + 8)[0]

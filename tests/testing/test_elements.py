@@ -7,7 +7,8 @@ from io import BytesIO
 import pytest
 from pydicom import Dataset
 
-from dicomover.testing._elements import IMPLICIT, decode, encode
+from dicomover.testing import made_study
+from dicomover.testing._elements import IMPLICIT, decode, encode, encode_elements, split_data_set
 from testing_kit import EXPLICIT
 
 
@@ -35,3 +36,12 @@ def test_elements_there_and_back(syntax: str) -> None:
     for broken in (b"\x08", b"\x08\x00\x52\x00CS\xff\x7fSTUDY"):
         with pytest.raises(ValueError, match=r"element|claims"):
             decode(broken, syntax)
+
+
+def test_data_set_there_and_back() -> None:
+    """A made image is its elements, put together; one by hand has the VR and the value that it is given."""
+    data = made_study("A").instances()[0].data_set_bytes()
+    assert b"".join(raw for _, raw in split_data_set(data)) == data
+    assert encode_elements([(0x00080050, "UN", b"odd")]) == b"\x08\0\x50\0UN\0\0\x04\0\0\0odd\0"
+    endless = data + b"\x0b\0\0\0SQ\0\0\xff\xff\xff\xff and what is in it"
+    assert b"".join(raw for _, raw in split_data_set(endless)) == endless

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dicomover.testing import made_study
 from dicomover.testing._raw import (
-    encode_element,
     encode_fragments,
     join_command,
     join_items,
-    put_element,
     split_command,
-    split_data_set,
     split_items,
 )
 from dicomover.wire import command_set
@@ -32,16 +28,6 @@ def test_command_there_and_back() -> None:
     raw = command_set.encode({"CommandField": 0x8021, "Status": 0xFF00, "AffectedSOPClassUID": MOVE})
     assert split_command(raw)[0x0900] == b"\x00\xff"
     assert join_command(split_command(raw)) == raw
-
-
-def test_data_set_there_and_back() -> None:
-    """Each element of a made image is found; one more goes to its place."""
-    data = made_study("A").instances()[0].data_set_bytes()
-    elements = split_data_set(data)
-    assert b"".join(raw for _, raw in elements) == data
-    more = put_element(data, 0x00080050, encode_element(0x00080050, "UN", b"odd"))
-    assert [tag for tag, _ in split_data_set(more)] == [tag for tag, _ in elements]
-    assert b"UN\0\0\x04\0\0\0odd\0" in more
 
 
 @pytest.mark.parametrize("room", [16, 1 << 14])

@@ -12,8 +12,8 @@ from pydicom.filereader import read_dataset
 
 from dicomover.testing import _twists as twists
 from dicomover.testing import made_study
-from dicomover.testing._elements import decode, encode
-from dicomover.testing._raw import RawMessage, split_command, split_data_set, split_items
+from dicomover.testing._elements import decode, encode, split_data_set
+from dicomover.testing._raw import RawMessage, split_command, split_items
 from dicomover.wire import command_set
 from testing_kit import EXPLICIT, make_acceptance, make_request
 

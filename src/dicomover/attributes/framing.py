@@ -14,15 +14,17 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-__all__ = ["read_elements", "read_items"]
+__all__ = ["LONG_VRS", "SHORT_VRS", "read_elements", "read_items"]
 
 logger = logging.getLogger("dicomover.attributes")
 
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT = frozenset(
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+SHORT_VRS = frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"}
     | {b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 )
+"""The VRs whose length has four bytes in Explicit VR, after two more, and those whose length has two."""
+
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
@@ -72,7 +74,7 @@ def read_items(raw: bytes, *, implicit: bool) -> list[Dataset]:
 
 
 def _is_implicit(data: bytes, negotiated: bool) -> bool:
-    looks_explicit = data[4:6] in _SHORT or data[4:6] in _LONG
+    looks_explicit = data[4:6] in SHORT_VRS or data[4:6] in LONG_VRS
     if len(data) < 8 or looks_explicit is not negotiated:
         return negotiated
     length = int.from_bytes(data[4:8], "little")
@@ -84,7 +86,7 @@ def _walk(data: bytes, implicit: bool) -> Iterator[RawDataElement]:
     offset = 0
     while offset + 8 <= len(data):
         tag, vr, length, start = _read_head(data, offset, implicit)
-        if tag >> 16 == 0xFFFE or (offset == 0 and vr and vr not in _SHORT and vr not in _LONG):
+        if tag >> 16 == 0xFFFE or (offset == 0 and vr and vr not in SHORT_VRS and vr not in LONG_VRS):
             raise _Broken
         inside = implicit or vr == b"UN"
         if length == _UNDEFINED:
@@ -104,9 +106,9 @@ def _read_head(data: bytes, offset: int, implicit: bool) -> tuple[int, bytes, in
     if implicit or group == 0xFFFE:
         return tag, b"", length, offset + 8
     vr = data[offset + 4 : offset + 6]
-    if vr in _SHORT:
+    if vr in SHORT_VRS:
         return tag, vr, length >> 16, offset + 8
-    if vr not in _LONG and not (vr.isalpha() and vr.isupper()):  # VRs yet to come have a long length
+    if vr not in LONG_VRS and not (vr.isalpha() and vr.isupper()):  # VRs yet to come have a long length
         raise _Broken
     return tag, vr, struct.unpack_from("<L", data, offset + 8)[0], offset + 12
 

@@ -13,8 +13,6 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import AssociationRequest, encode_accept
 
-__all__ = ["SERVICES", "accept"]
-
 _VERIFICATION = "1.2.840.10008.1.1"
 SERVICES = {
     "1.2.840.10008.5.1.4.1.2.1.1": ("C-FIND", "PATIENT"),

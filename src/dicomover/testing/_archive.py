@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from dicomover.testing._search import LEVELS
 from dicomover.testing._studies import Instance, Study
 
-__all__ = ["Archive"]
-
 
 @dataclass(slots=True)
 class Archive:

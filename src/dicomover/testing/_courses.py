@@ -6,8 +6,6 @@ from dataclasses import replace
 
 from dicomover.testing._script import Script
 
-__all__ = ["COURSES"]
-
 _ALL = 1 << 30
 
 

@@ -16,8 +16,6 @@ from dicomover.testing import _twists as twists
 from dicomover.testing._raw import BytesTwist, MessageTwist
 from dicomover.testing._script import Script, Storing
 
-__all__ = ["DETAILS"]
-
 _OFFENDING, _COMMENT_ID = 0x0901, 0x0903
 _TWO_KEYS = struct.pack("<HHHH", 0x0020, 0x000D, 0x0020, 0x000E)
 _ACCESSION, _PATIENT, _STUDY, _STUDY_COUNT = 0x00080050, 0x00100020, 0x0020000D, 0x00201208

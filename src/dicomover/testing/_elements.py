@@ -8,27 +8,33 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from io import BytesIO
 
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import ImplicitVRLittleEndian
 
-__all__ = ["IMPLICIT", "data_set_of_file", "decode", "encode", "file_head", "text_of", "vr_of"]
+from dicomover.attributes.attribute import TEXTS
+from dicomover.attributes.charset import decode as decode_text
+from dicomover.attributes.charset import read_character_sets
+from dicomover.attributes.framing import LONG_VRS
+from dicomover.dicomfile import measure_file_meta
 
 IMPLICIT = str(ImplicitVRLittleEndian)
-_LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+_LONG = frozenset(vr.decode() for vr in LONG_VRS)
 _NUMBERS = {"US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "FL": "<f", "FD": "<d"}
-_DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D, 0x5C, 0x5E, 0x3D}  # where an ISO 2022 escape ends (PS3.5 section 6.1.2.5.3)
+_SPACED = TEXTS - {"UI"}  # what is padded with a space, not with NUL
 _SHORT_HEAD = struct.Struct("<HH2sH")
 _LONG_HEAD = struct.Struct("<HH2s2xL")
 _IMPLICIT_HEAD = struct.Struct("<HHL")
 _UNDEFINED = 0xFFFFFFFF
+
+Element = tuple[int, str, bytes]
+"""A tag, a VR and the bytes of a value."""
 
 
 @lru_cache(maxsize=4096)
@@ -65,21 +71,20 @@ def encode(values: Mapping[str, str | bytes], transfer_syntax: str) -> bytes:
     >>> encode({"PatientID": "4711"}, "1.2.840.10008.1.2.1").hex(" ", 4)
     '10002000 4c4f0400 34373131'
     """
-    explicit = transfer_syntax != IMPLICIT
     if not all(value.isascii() for value in values.values() if isinstance(value, str)):
         values = {**values, "SpecificCharacterSet": "ISO_IR 192"}
+    elements = sorted((_element_of(keyword), value) for keyword, value in values.items())
+    return encode_elements(
+        ((tag, vr, value if isinstance(value, bytes) else _value(vr, value)) for (tag, vr), value in elements),
+        explicit=transfer_syntax != IMPLICIT,
+    )
+
+
+def encode_elements(elements: Iterable[Element], *, explicit: bool = True) -> bytes:
+    """Encode elements in Little Endian, whatever their values are; each length is made even."""
     raw = bytearray()
-    for (tag, vr), value in sorted((_element_of(keyword), value) for keyword, value in values.items()):
-        if isinstance(value, bytes):
-            part = value
-        elif vr in _NUMBERS:
-            part = b"".join(struct.pack(_NUMBERS[vr], _number(vr, item)) for item in value.split("\\") if item)
-        elif vr == "SQ":
-            part = b""
-        else:
-            part = value.encode("utf-8")
-        if len(part) % 2:
-            part += b"\0" if vr in ("UI", "OB", "UN") else b" "
+    for tag, vr, value in elements:
+        part = value + (b" " if vr in _SPACED else b"\0") if len(value) % 2 else value
         if not explicit:
             raw += _IMPLICIT_HEAD.pack(tag >> 16, tag & 0xFFFF, len(part))
         elif vr in _LONG:
@@ -88,6 +93,12 @@ def encode(values: Mapping[str, str | bytes], transfer_syntax: str) -> bytes:
             raw += _SHORT_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), len(part))
         raw += part
     return bytes(raw)
+
+
+def _value(vr: str, text: str) -> bytes:
+    if vr in _NUMBERS:
+        return b"".join(struct.pack(_NUMBERS[vr], _number(vr, item)) for item in text.split("\\") if item)
+    return b"" if vr == "SQ" else text.encode("utf-8")
 
 
 def _number(vr: str, text: str) -> int | float:
@@ -111,72 +122,58 @@ def decode(raw: bytes, transfer_syntax: str) -> dict[str, str]:
     """
     explicit = transfer_syntax != IMPLICIT
     parts: dict[str, tuple[str, bytes]] = {}
-    for tag, vr, value in _flat(raw, explicit):
-        if value is None:
+    for tag, vr, _, start, end in walk(raw, explicit):
+        if not end:
             return _decode_nested(raw, explicit)
         keyword = _keyword_of(tag)
-        parts[keyword] = (vr or vr_of(keyword), value)
-    charsets = parts.get("SpecificCharacterSet", ("CS", b""))[1].decode("ascii", "replace").strip(" \0")
-    encodings = _encodings(charsets)
-    return {keyword: _text(vr, value, encodings) for keyword, (vr, value) in parts.items()}
+        parts[keyword] = (vr or vr_of(keyword), raw[start:end])
+    codecs = read_character_sets(parts.get("SpecificCharacterSet", ("CS", b""))[1])
+    return {keyword: _text(vr, value, codecs) for keyword, (vr, value) in parts.items()}
 
 
-@lru_cache(maxsize=64)
-def _encodings(charsets: str) -> tuple[str, ...]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return tuple(convert_encodings(charsets.split("\\")))
-        except LookupError:
-            return ("utf-8",)
-
-
-def _text(vr: str, value: bytes, encodings: tuple[str, ...]) -> str:
-    if vr == "SQ":
+def _text(vr: str, value: bytes, codecs: tuple[str, ...]) -> str:
+    if vr == "SQ" or not value:
         return ""
     if vr in _NUMBERS:
         size = struct.calcsize(_NUMBERS[vr])
         return "\\".join(
             str(struct.unpack_from(_NUMBERS[vr], value, offset)[0]) for offset in range(0, len(value) - size + 1, size)
         )
-    text = value.decode("ascii") if value.isascii() and b"\x1b" not in value else _decoded(value, encodings)
-    if "\\" in text:
-        return "\\".join(item.strip(" \0") for item in text.split("\\"))
-    return text.strip(" \0")
+    return "\\".join(item.strip(" \0") for item in decode_text(value, codecs).split("\\"))
 
 
-def _decoded(value: bytes, encodings: tuple[str, ...]) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return decode_bytes(value, encodings, _DELIMITERS)
+def split_data_set(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the elements of a data set in Explicit VR Little Endian, each with its tag and whole."""
+    return [(tag, data[at : end or len(data)]) for tag, _, at, _, end in walk(data)]
 
 
-def _flat(raw: bytes, explicit: bool) -> Iterator[tuple[int, str, bytes | None]]:
-    """Yield tag, VR (empty if implicit) and value; None as the value of what has no defined length."""
-    offset, end = 0, len(raw)
-    while offset < end:
+def walk(raw: bytes, explicit: bool = True) -> Iterator[tuple[int, str, int, int, int]]:
+    """Yield the tag and the VR (empty if implicit) of each element, where it and its value begin, and where it ends.
+
+    What has no defined length has 0 as its end, and is the last one.
+    """
+    at, last = 0, len(raw)
+    while at < last:
         try:
             if not explicit:
-                group, element, length = _IMPLICIT_HEAD.unpack_from(raw, offset)
-                vr = ""
-                offset += 8
+                group, element, length = _IMPLICIT_HEAD.unpack_from(raw, at)
+                vr, start = "", at + 8
             else:
-                group, element, code, length = _SHORT_HEAD.unpack_from(raw, offset)
-                vr = code.decode("ascii")
+                group, element, code, length = _SHORT_HEAD.unpack_from(raw, at)
+                vr, start = code.decode("ascii"), at + 8
                 if vr in _LONG:
-                    length = _LONG_HEAD.unpack_from(raw, offset)[3]
-                    offset += 4
-                offset += 8
+                    length = _LONG_HEAD.unpack_from(raw, at)[3]
+                    start += 4
         except (struct.error, UnicodeDecodeError) as error:
-            raise ValueError(f"no data element at byte {offset}") from error
+            raise ValueError(f"no data element at byte {at}") from error
         tag = group << 16 | element
         if length == _UNDEFINED:
-            yield tag, vr, None
+            yield tag, vr, at, start, 0
             return
-        if length > end - offset:
-            raise ValueError(f"({group:04X},{element:04X}) claims {length} bytes where {end - offset} are left")
-        yield tag, vr, raw[offset : offset + length]
-        offset += length
+        if length > last - start:
+            raise ValueError(f"({group:04X},{element:04X}) claims {length} bytes where {last - start} are left")
+        yield tag, vr, at, start, start + length
+        at = start + length
 
 
 def _decode_nested(raw: bytes, explicit: bool) -> dict[str, str]:
@@ -203,22 +200,6 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     return "\\".join("" if item is None else str(item) for item in value)
 
 
-def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Return what stands before the data set in a DICOM file (PS3.10 section 7.1)."""
-    explicit = "1.2.840.10008.1.2.1"
-    meta = encode(
-        {
-            "FileMetaInformationVersion": b"\0\1",
-            "MediaStorageSOPClassUID": sop_class_uid,
-            "MediaStorageSOPInstanceUID": sop_instance_uid,
-            "TransferSyntaxUID": transfer_syntax_uid,
-            "ImplementationClassUID": "2.25.164720317393152830247930412345672193408",
-        },
-        explicit,
-    )
-    return b"\0" * 128 + b"DICM" + _SHORT_HEAD.pack(2, 0, b"UL", 4) + struct.pack("<L", len(meta)) + meta
-
-
 def data_set_of_file(raw: bytes) -> bytes:
     """Return the data set of a DICOM file's bytes, byte for byte, without preamble and File Meta Information.
 
@@ -229,17 +210,10 @@ def data_set_of_file(raw: bytes) -> bytes:
 
     Examples
     --------
-    >>> data_set_of_file(file_head("1.2", "1.2.3", "1.2.840.10008.1.2.1") + b"the data set")
+    >>> from dicomover.dicomfile import encode_file_meta
+    >>> data_set_of_file(encode_file_meta("1.2", "1.2.3", "1.2.840.10008.1.2.1") + b"the data set")
     b'the data set'
     """
     if raw[128:132] != b"DICM":
         raise ValueError("no DICOM file: DICM is not where it should be")
-    offset = 132
-    while offset + 8 <= len(raw):
-        group, _, vr, length = _SHORT_HEAD.unpack_from(raw, offset)
-        if group != 2:
-            break
-        if vr.decode("ascii", "replace") in _LONG:
-            length = _LONG_HEAD.unpack_from(raw, offset)[3] + 4
-        offset += 8 + length
-    return raw[offset:]
+    return raw[132 + (measure_file_meta(memoryview(raw)[132:]) or 0) :]

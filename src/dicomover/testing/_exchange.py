@@ -23,8 +23,6 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
-__all__ = ["Exchange", "Link", "Pacs", "read_identifier"]
-
 _PENDING = (0xFF00, 0xFF01)
 
 

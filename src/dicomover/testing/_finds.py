@@ -11,8 +11,6 @@ from dicomover.testing._script import Script
 from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, search
 from dicomover.wire.messages import Message
 
-__all__ = ["answer_find"]
-
 _COUNTS = ("NumberOfPatientRelatedInstances", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
 
 

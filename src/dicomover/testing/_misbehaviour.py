@@ -13,8 +13,6 @@ from dicomover.testing._courses import COURSES
 from dicomover.testing._details import DETAILS
 from dicomover.testing._script import Script
 
-__all__ = ["MISBEHAVIOURS", "Misbehaviour", "MisbehaviourLike", "Misbehaviours"]
-
 _TABLE = COURSES | DETAILS
 
 MISBEHAVIOURS: Mapping[str, str] = MappingProxyType({name: line for name, (line, _) in _TABLE.items()})

@@ -20,8 +20,6 @@ from dicomover.testing._studies import Instance, Study
 from dicomover.testing._suboperations import Step, Suboperations
 from dicomover.wire.messages import Message
 
-__all__ = ["answer_move"]
-
 _LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
 _STRIDE = 1 << 13  # from one response to the next, of those that count what was not sent
 _ZERO = {

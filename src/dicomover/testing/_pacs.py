@@ -30,8 +30,6 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_reject, read_request
 
-__all__ = ["DemoPacs"]
-
 _GRACE = 0.05  # seconds, for an association that the other side knows to be over and we do not yet
 
 

@@ -11,27 +11,10 @@ from dataclasses import dataclass
 
 from dicomover.wire.pdus import PDU_HEAD
 
-__all__ = [
-    "BytesTwist",
-    "MessageTwist",
-    "RawMessage",
-    "encode_element",
-    "encode_fragments",
-    "encode_item",
-    "encode_pdu",
-    "join_command",
-    "join_items",
-    "put_element",
-    "split_command",
-    "split_data_set",
-    "split_items",
-]
-
 _FIXED = 74  # bytes of an association PDU before its first item: the PDU's head, version, AE titles, reserved
 _ITEM = struct.Struct(">BxH")
 _ELEMENT = struct.Struct("<HHL")
 _FRAGMENT = struct.Struct(">LBB")
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +104,3 @@ def encode_fragments(context_id: int, command: bytes, data: bytes, room: int) ->
             is_last = 2 if start + room >= len(part) else 0
             fragments.append(_FRAGMENT.pack(len(piece) + 2, context_id, is_command | is_last) + piece)
     return fragments
-
-
-def encode_element(tag: int, vr: str, value: bytes) -> bytes:
-    """Encode an element in Explicit VR Little Endian, whatever its value is; its length is made even."""
-    value += b"\0" * (len(value) % 2)
-    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
-    length = "<2xL" if vr.encode("ascii") in _LONG_VRS else "<H"
-    return head + struct.pack(length, len(value)) + value
-
-
-def split_data_set(data: bytes) -> list[tuple[int, bytes]]:
-    """Return the elements of a flat data set in Explicit VR Little Endian, each with its tag and whole."""
-    elements, offset = [], 0
-    while offset < len(data):
-        group, element, vr, length = struct.unpack_from("<HH2sH", data, offset)
-        end = offset + 8 + length
-        if vr in _LONG_VRS:
-            end = offset + 12 + int(struct.unpack_from("<L", data, offset + 8)[0])
-        elements.append((group << 16 | element, data[offset:end]))
-        offset = end
-    return elements
-
-
-def put_element(data: bytes, tag: int, element: bytes) -> bytes:
-    """Return a flat data set in Explicit VR Little Endian with one element more, or another one in its place."""
-    others = [(place, raw) for place, raw in split_data_set(data) if place != tag]
-    return b"".join(raw for _, raw in sorted([*others, (tag, element)]))

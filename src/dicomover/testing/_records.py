@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from dicomover.testing._studies import Study
 from dicomover.wire.command_set import Command
 
-__all__ = ["Association", "Records", "Request", "Store"]
-
 
 @dataclass(frozen=True, slots=True)
 class Request:

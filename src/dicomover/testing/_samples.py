@@ -18,8 +18,6 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Exp
 from dicomover.testing._elements import data_set_of_file, text_of
 from dicomover.testing._studies import Instance, Series, Study
 
-__all__ = ["Source", "read_sources", "sample_studies"]
-
 Source = str | Path | Dataset | Study
 """A file, a folder of files, a pydicom data set, or a study."""
 

@@ -8,8 +8,6 @@ from typing import Literal
 
 from dicomover.testing._raw import BytesTwist, MessageTwist
 
-__all__ = ["Script", "Storing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Storing:

@@ -10,8 +10,6 @@ from functools import lru_cache
 from dicomover.testing._elements import vr_of
 from dicomover.testing._studies import Study
 
-__all__ = ["LEVELS", "UNIQUE", "Found", "Refused", "check_identifier", "matches", "search"]
-
 LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 UNIQUE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _NOT_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC", "RetrieveAETitle"})

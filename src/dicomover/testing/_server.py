@@ -14,8 +14,6 @@ from dicomover.errors import AssociationLost, LostBy, NodeError
 from dicomover.wire.connection import Connection, Waker
 from dicomover.wire.pdus import ABORT
 
-__all__ = ["LoopbackServer", "pause", "silence"]
-
 
 class LoopbackServer:
     """A TCP server on 127.0.0.1 that serves each connection on a thread of its own.

@@ -19,8 +19,6 @@ from dicomover.wire.negotiation import request_association
 from dicomover.wire.pdus import ASSOCIATE_RQ, P_DATA
 from dicomover.wire.transport import connect
 
-__all__ = ["Destinations", "StoreAssociation"]
-
 
 class Destinations(UserDict[str, "int | tuple[str, int]"]):
     """Move Destinations by AE title: a port, or a loopback host and a port."""

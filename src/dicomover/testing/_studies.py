@@ -12,9 +12,8 @@ from pathlib import Path
 from pydicom import uid
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomover.testing._elements import data_set_of_file, encode, file_head
-
-__all__ = ["Instance", "Series", "Study", "made_studies", "made_study"]
+from dicomover.dicomfile import encode_file_meta
+from dicomover.testing._elements import data_set_of_file, encode
 
 _EXPLICIT = str(ExplicitVRLittleEndian)
 _SOP_CLASSES = {
@@ -72,7 +71,10 @@ class Instance:
 
     def file_bytes(self) -> bytes:
         """Return a DICOM file (PS3.10) with this data set."""
-        return file_head(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid) + self.data_set_bytes()
+        return (
+            encode_file_meta(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+            + self.data_set_bytes()
+        )
 
     def attributes(self) -> Mapping[str, str]:
         """Return what a query at IMAGE level can see, by keyword."""

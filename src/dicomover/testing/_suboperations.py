@@ -17,8 +17,6 @@ from dicomover.testing._script import Script
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
 
-__all__ = ["Outcome", "Step", "Suboperations"]
-
 Step = tuple[int, Study, Instance]
 """The place of an instance among all that are to be sent, its study and itself; -1 for one that nobody asked for."""
 

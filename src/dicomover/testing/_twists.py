@@ -9,59 +9,15 @@ from dataclasses import replace
 
 from pydicom.uid import ImplicitVRLittleEndian
 
-from dicomover.testing._elements import file_head
-from dicomover.testing._raw import (
-    BytesTwist,
-    MessageTwist,
-    RawMessage,
-    encode_element,
-    encode_item,
-    join_items,
-    put_element,
-    split_data_set,
-    split_items,
-)
-
-__all__ = [
-    "add_file_meta",
-    "add_noise",
-    "add_unknown_items",
-    "add_unknown_sub_items",
-    "announce_data",
-    "call_in_lower_case",
-    "change_counters",
-    "change_protocol_version",
-    "change_when_repeated",
-    "claim_data_at_the_end",
-    "cut_pixels",
-    "deflate",
-    "double_study",
-    "drop_user_information",
-    "encapsulate_pixels",
-    "end_with_a_match",
-    "lengthen",
-    "lengthen_maximum",
-    "lengthen_version",
-    "name_contexts_badly",
-    "pad_titles",
-    "put_answer",
-    "put_command",
-    "put_file_around",
-    "put_into_data",
-    "put_title",
-    "rename_application_context",
-    "renumber_contexts",
-    "retype_failed_list",
-    "send_unannounced_data",
-    "spoil_refused_contexts",
-    "swap_bytes",
-]
+from dicomover.dicomfile import encode_file_meta
+from dicomover.testing._elements import encode_elements, split_data_set, walk
+from dicomover.testing._raw import BytesTwist, MessageTwist, RawMessage, encode_item, join_items, split_items
 
 _CALLED, _CALLING = slice(10, 26), slice(26, 42)
 _APPLICATION, _PRESENTATION_RQ, _PRESENTATION_AC, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
 _MAXIMUM, _CLASS, _VERSION = 0x51, 0x52, 0x55
 _WITH_DATA, _WITHOUT_DATA = b"\x02\x01", b"\x01\x01"
-_DATA_SET_TYPE, _COUNTERS = 0x0800, range(0x1020, 0x1024)
+_DATA_SET_TYPE, _STATUS, _COUNTERS = 0x0800, 0x0900, range(0x1020, 0x1024)
 _LEVEL, _STUDY, _FAILED_LIST, _PIXELS, _PADDING = 0x00080052, 0x0020000D, 0x00080058, 0x7FE00010, 0xFFFCFFFC
 _NO_UID = b"\xff\xfe\0"
 
@@ -90,21 +46,17 @@ def add_unknown_items(raw: bytes) -> bytes:
     return join_items(raw, [(0x60, b"x" * 8), *split_items(raw), (0x7F, b"")])
 
 
+def _put_item(place: int, change: Callable[[bytes], bytes]) -> Callable[[int, bytes], list[tuple[int, bytes]]]:
+    return lambda kind, value: [(kind, change(value) if kind == place else value)]
+
+
 add_unknown_sub_items = _change_user(
     lambda kind, value: [(kind, value), (0x5A, b"vendor")] if kind == _MAXIMUM else [(kind, value)]
 )
 drop_user_information = _change_items(lambda kind, value: [] if kind == _USER else [(kind, value)])
-lengthen_maximum = _change_user(
-    lambda kind, value: [(kind, value + b"\0\0\0\0") if kind == _MAXIMUM else (kind, value)]
-)
-lengthen_version = _change_user(
-    lambda kind, value: [(kind, "Hersteller-Größe 1.2.3 – ".encode() * 2) if kind == _VERSION else (kind, value)]
-)
-
-
-def rename_application_context(raw: bytes) -> bytes:
-    """Name another application context than DICOM's."""
-    return join_items(raw, [(kind, b"1.2.3.4" if kind == _APPLICATION else value) for kind, value in split_items(raw)])
+lengthen_maximum = _change_user(_put_item(_MAXIMUM, lambda value: value + b"\0\0\0\0"))
+lengthen_version = _change_user(_put_item(_VERSION, lambda _: "Hersteller-Größe 1.2.3 – ".encode() * 2))
+rename_application_context = _change_items(_put_item(_APPLICATION, lambda _: b"1.2.3.4"))
 
 
 def change_protocol_version(raw: bytes) -> bytes:
@@ -161,37 +113,28 @@ def renumber_contexts(raw: bytes) -> bytes:
 # --- responses
 
 
-def announce_data(message: RawMessage) -> RawMessage:
-    """Say in each pending response that an identifier follows; none does."""
-    return _with_data_set_type(message, _WITH_DATA) if message.is_pending else message
+def put_command(element: int, value: bytes, *, pending: bool = False) -> MessageTwist:
+    """Put an element into the command set of each final response, or of each pending one."""
+
+    def twist(message: RawMessage) -> RawMessage:
+        if message.is_pending is not pending:
+            return message
+        return replace(message, command={**message.command, element: value})
+
+    return twist
 
 
-def claim_data_at_the_end(message: RawMessage) -> RawMessage:
-    """Say in the final response that an identifier follows; none does."""
-    return message if message.is_pending else _with_data_set_type(message, _WITH_DATA)
+announce_data = put_command(_DATA_SET_TYPE, _WITH_DATA, pending=True)
+claim_data_at_the_end = put_command(_DATA_SET_TYPE, _WITH_DATA)
+end_with_a_match = put_command(_STATUS, b"\0\0", pending=True)
 
 
 def send_unannounced_data(message: RawMessage) -> RawMessage:
     """Say that no identifier follows each pending response; one does."""
     if not message.is_pending:
         return message
-    data = message.data or encode_element(_LEVEL, "CS", b"STUDY ")
-    return replace(_with_data_set_type(message, _WITHOUT_DATA), data=data)
-
-
-def _with_data_set_type(message: RawMessage, kind: bytes) -> RawMessage:
-    return replace(message, command={**message.command, _DATA_SET_TYPE: kind})
-
-
-def put_command(element: int, value: bytes, *, pending: bool = False) -> MessageTwist:
-    """Put an element into the command set of each final response, or of each response."""
-
-    def twist(message: RawMessage) -> RawMessage:
-        if message.is_pending and not pending:
-            return message
-        return replace(message, command={**message.command, element: value})
-
-    return twist
+    data = message.data or encode_elements([(_LEVEL, "CS", b"STUDY")])
+    return replace(put_command(_DATA_SET_TYPE, _WITHOUT_DATA, pending=True)(message), data=data)
 
 
 def change_counters(change: Callable[[bytes], bytes]) -> MessageTwist:
@@ -204,103 +147,77 @@ def change_counters(change: Callable[[bytes], bytes]) -> MessageTwist:
     return twist
 
 
+# --- data sets
+
+
+def change_data(change: Callable[[bytes], bytes]) -> MessageTwist:
+    """Change each data set as a whole."""
+    return lambda message: replace(message, data=change(message.data))
+
+
+def put_into_data(tag: int, vr: str, change: Callable[[bytes], bytes | None], *, anew: bool = True) -> MessageTwist:
+    """Change a value of each data set, or of those alone that have it; None takes the element out."""
+
+    def twist(data: bytes) -> bytes:
+        elements = dict(split_data_set(data))
+        if tag not in elements and not anew:
+            return data
+        value = change(elements.pop(tag, b"")[8:].rstrip(b"\0 "))
+        if value is not None:
+            elements[tag] = encode_elements([(tag, vr, value)])
+        return b"".join(raw for _, raw in sorted(elements.items()))
+
+    return change_data(twist)
+
+
+double_study = put_into_data(_STUDY, "UI", lambda uid: uid + b"\\" + uid + b".9", anew=False)
+
+
 def retype_failed_list(vr: str, more: int = 0) -> MessageTwist:
     """Send the Failed SOP Instance UID List under another VR, with so many made-up UIDs behind the true ones."""
 
-    def twist(message: RawMessage) -> RawMessage:
-        elements = dict(split_data_set(message.data))
-        if _FAILED_LIST not in elements:
-            return message
-        true = elements[_FAILED_LIST][8:].rstrip(b"\0")
-        value = b"\\".join([true, *(true + b".9%05d" % n for n in range(more))])
-        return replace(message, data=encode_element(_FAILED_LIST, vr, value))
+    def lengthen_list(true: bytes) -> bytes:
+        return b"\\".join([true, *(true + b".9%05d" % n for n in range(more))])
 
-    return twist
+    return put_into_data(_FAILED_LIST, vr, lengthen_list, anew=False)
 
 
 def put_answer(level: str, tag: int, vr: str, value: bytes) -> MessageTwist:
     """Put an element into each match at a level, whatever stood there."""
+    put = put_into_data(tag, vr, lambda _: value)
 
     def twist(message: RawMessage) -> RawMessage:
-        elements = dict(split_data_set(message.data)) if message.is_pending else {}
-        if elements.get(_LEVEL, b"")[8:].strip() != level.encode():
-            return message
-        return replace(message, data=put_element(message.data, tag, encode_element(tag, vr, value)))
-
-    return twist
-
-
-def double_study(message: RawMessage) -> RawMessage:
-    """Give each match two StudyInstanceUIDs."""
-    element = dict(split_data_set(message.data)).get(_STUDY) if message.is_pending else None
-    if element is None:
-        return message
-    uid = element[8:].rstrip(b"\0")
-    both = encode_element(_STUDY, "UI", uid + b"\\" + uid + b".9")
-    return replace(message, data=put_element(message.data, _STUDY, both))
-
-
-# --- instances
-
-
-def put_into_data(tag: int, vr: str, change: Callable[[bytes], bytes | None]) -> MessageTwist:
-    """Change a value of each data set; None takes the element out."""
-
-    def twist(message: RawMessage) -> RawMessage:
-        element = dict(split_data_set(message.data)).get(tag, b"")
-        value = change(element[8:].rstrip(b"\0 "))
-        without = b"".join(raw for place, raw in split_data_set(message.data) if place != tag)
-        data = without if value is None else put_element(without, tag, encode_element(tag, vr, value))
-        return replace(message, data=data)
+        said = dict(split_data_set(message.data)).get(_LEVEL, b"")
+        return put(message) if said[8:].strip() == level.encode() else message
 
     return twist
 
 
 def add_file_meta(transfer_syntax: str) -> MessageTwist:
     """Begin each data set with the Transfer Syntax UID of a file meta information."""
-    syntax = encode_element(0x00020010, "UI", transfer_syntax.encode())
-    meta = encode_element(0x00020000, "UL", struct.pack("<L", len(syntax))) + syntax
-
-    def twist(message: RawMessage) -> RawMessage:
-        return replace(message, data=meta + message.data)
-
-    return twist
+    syntax = encode_elements([(0x00020010, "UI", transfer_syntax.encode())])
+    meta = encode_elements([(0x00020000, "UL", struct.pack("<L", len(syntax)))]) + syntax
+    return change_data(lambda data: meta + data)
 
 
 def put_file_around(message: RawMessage) -> RawMessage:
     """Send a whole file, preamble and all, as the data set."""
     sop_class, sop_instance = (message.command[place].rstrip(b"\0").decode() for place in (0x0002, 0x1000))
-    return replace(message, data=file_head(sop_class, sop_instance, str(ImplicitVRLittleEndian)) + message.data)
+    return replace(message, data=encode_file_meta(sop_class, sop_instance, ImplicitVRLittleEndian) + message.data)
 
 
-def lengthen(message: RawMessage) -> RawMessage:
-    """Give each data set 512 KB of Data Set Trailing Padding."""
-    return replace(message, data=message.data + encode_element(_PADDING, "OB", bytes(1 << 19)))
+lengthen = change_data(lambda data: data + encode_elements([(_PADDING, "OB", bytes(1 << 19))]))
+cut_pixels = change_data(lambda data: data[:-512])
+add_noise = change_data(lambda data: data + b"this is no element at all, just noise!")
 
 
-def cut_pixels(message: RawMessage) -> RawMessage:
-    """End each data set in the middle of its pixel data."""
-    return replace(message, data=message.data[:-512])
-
-
-def encapsulate_pixels(message: RawMessage) -> RawMessage:
+@change_data
+def encapsulate_pixels(data: bytes) -> bytes:
     """Put the pixel data into one fragment behind an empty offset table, as compressed ones are."""
-    elements = split_data_set(message.data)
-    pixels = next(raw for tag, raw in elements if tag == _PIXELS)[12:]
+    at, start = next((at, start) for tag, _, at, start, _ in walk(data) if tag == _PIXELS)
     head = struct.pack("<HH2s2xL", _PIXELS >> 16, _PIXELS & 0xFFFF, b"OB", 0xFFFFFFFF)
-    items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HHL", 0xFFFE, 0xE000, len(pixels)) + pixels
-    data = b"".join(raw for tag, raw in elements if tag < _PIXELS)
-    return replace(message, data=data + head + items + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0))
-
-
-def add_noise(message: RawMessage) -> RawMessage:
-    """Let bytes that are no element follow each data set."""
-    return replace(message, data=message.data + b"this is no element at all, just noise!")
-
-
-def end_with_a_match(message: RawMessage) -> RawMessage:
-    """Send each match as if it were the last response: 0x0000."""
-    return replace(message, command={**message.command, 0x0900: b"\0\0"}) if message.is_pending else message
+    items = ((0xE000, b""), (0xE000, data[start:]), (0xE0DD, b""))
+    return data[:at] + head + b"".join(struct.pack("<HHL", 0xFFFE, kind, len(value)) + value for kind, value in items)
 
 
 def change_when_repeated(message: RawMessage) -> RawMessage:
@@ -313,20 +230,17 @@ def change_when_repeated(message: RawMessage) -> RawMessage:
 
 def deflate(data: bytes) -> bytes:
     """Encode a data set of Explicit VR Little Endian as Deflated Explicit VR Little Endian."""
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    packed = packer.compress(data) + packer.flush()
+    packed = zlib.compress(data, wbits=-zlib.MAX_WBITS)
     return packed + b"\0" * (len(packed) % 2)
 
 
 def swap_bytes(data: bytes) -> bytes:
     """Encode a flat data set of Explicit VR Little Endian as Explicit VR Big Endian."""
     swapped = bytearray()
-    for tag, element in split_data_set(data):
-        vr = element[4:6]
-        is_long = len(element) >= 12 and vr in (b"OB", b"OW", b"UN", b"UT", b"SQ")
-        value = element[12 if is_long else 8 :]
-        size = {b"US": 2, b"SS": 2, b"OW": 2, b"AT": 2, b"UL": 4, b"SL": 4, b"FL": 4, b"FD": 8}.get(vr, 1)
-        turned = b"".join(value[n : n + size][::-1] for n in range(0, len(value), size)) if size > 1 else value
-        head = struct.pack(">HH2s2xL" if is_long else ">HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value))
-        swapped += head + turned
+    for tag, vr, at, start, end in walk(data):
+        value = data[start:end]
+        size = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8}.get(vr, 1)
+        head = ">HH2s2xL" if start - at == 12 else ">HH2sH"
+        swapped += struct.pack(head, tag >> 16, tag & 0xFFFF, vr.encode(), len(value))
+        swapped += b"".join(value[n : n + size][::-1] for n in range(0, len(value), size)) if size > 1 else value
     return bytes(swapped)

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
+from dicomover.dicomfile import encode_file_meta
 from dicomover.node import Node
-from dicomover.testing._elements import file_head
 from dicomover.testing._server import LoopbackServer
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import encode_accept, encode_reject, read_request
-
-__all__ = ["Received", "Workstation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +198,5 @@ class Workstation:
         assert set(name) <= set("0123456789."), "a workstation takes proper UIDs only"
         assert ".." not in name
         self.folder.mkdir(parents=True, exist_ok=True)
-        head = file_head(item.sop_class_uid, name, item.transfer_syntax_uid)
+        head = encode_file_meta(item.sop_class_uid, name, item.transfer_syntax_uid)
         (self.folder / f"{name}.dcm").write_bytes(head + data)
