@@ -10,6 +10,7 @@ import struct
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from dicomover.dicomfile import DEFLATED
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node
 from dicomover.receiver import Limits, Receiver
@@ -36,6 +38,8 @@ if os.name == "posix":
     ENGINES["workers"] = {"own_process": True, "workers": 2}
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
 HANDFUL = (Context(1, CT, (EXPLICIT,)), Context(3, CT, (IMPLICIT,)), Context(5, VERIFICATION, (IMPLICIT,)))
+
+DEFLATED_ONLY = (Context(1, CT, (DEFLATED,)),)
 
 HASTY = Limits(opening=0.5, pdu=0.5, idle=2.0, closing=0.3, finishing=1.0)
 
@@ -102,6 +106,14 @@ def data_set(
         element(0x7FE00010, "OW", pixels, explicit),
     ]
     return b"".join(parts)
+
+
+def deflate(raw: bytes, more: bytes = b"", times: int = 0) -> bytes:
+    """Deflate a data set as the Standard has it, without a zlib header, with more at its end, so many times."""
+    stream = zlib.compressobj(wbits=-15)
+    start = stream.compress(raw) + stream.flush(zlib.Z_FULL_FLUSH)
+    again = stream.compress(more) + stream.flush(zlib.Z_FULL_FLUSH) if times else b""
+    return start + again * times + stream.flush()
 
 
 def command(sop: str, *, sop_class: str = CT, message_id: int = 1, **more: int | str) -> bytes:

@@ -33,6 +33,7 @@ from dicomover.wire.messages import Message, encode_message
 from dicomover.wire.negotiation import parse_request
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 from peers import receiver_pid
+from receiver_kit import DEFLATED_ONLY, Peer, data_set, deflate, element
 from wire_kit import EXPLICIT, accept, answer, counts, listening, pdu, pour, response
 
 BOUNDS = {"cancel": 7.0, "close": 10.0, "interrupt": 7.0, "twice": 2.0}
@@ -319,6 +320,20 @@ def killed(stage: Stage) -> Node:
     return _signal(stage, signal.SIGKILL, cs.C_MOVE_RQ)
 
 
+def inflating(stage: Stage) -> Node:
+    """Send an image of a few kilobytes that inflates to a gibibyte of elements."""
+    stage.options = {"receive": stage.folder, "port": 0}
+
+    def send(connection: Connection, _: Message) -> None:
+        assert stage.mover is not None and stage.mover.port is not None  # noqa: PT018
+        raw = deflate(data_set("1.2.3.4", study=STUDY), element(0x00290010, "SH", b"") * (1 << 17), 1 << 10)
+        with contextlib.suppress(NodeError), Peer(stage.mover.port, "MOVESCU", contexts=DEFLATED_ONLY) as peer:
+            peer.store("1.2.3.4", raw)
+        silence(connection)
+
+    return stage.keep(stage.on(cs.C_MOVE_RQ, send))
+
+
 class _Blind:
     """A view that stands still, as a terminal does whose other end does not read."""
 
@@ -346,7 +361,7 @@ STATES = {
     for each in (
         find_flood, find_silent, move_flood, move_silent, trickle, half_a_pdu, endless_message, release_flood, unread,
         unanswered, tls, name, connection, gone, witness, stragglers, journal, stopped_before, stopped_after, killed,
-        view,
+        inflating, view,
     )
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Arrival, Refusal, Refused
-from dicomover.receiver import Receiver
+from dicomover.receiver import Limits, Receiver
 from dicomover.receiver.engine.process import ProcessEngine
 from receiver_kit import (
     HASTY,
@@ -147,11 +147,16 @@ def test_a_listener_may_call_the_receiver(tmp_path: Path, own_process: bool) -> 
 
 @pytest.mark.parametrize("what", ["admit", "large admit", "dismiss", "sync", "stop"])
 def test_a_process_that_stands_still_holds_nobody(tmp_path: Path, what: str) -> None:
-    """A stopped process gives no sign of life: every call returns within 10 s and says what stands still."""
+    """A stopped process holds no call for 10 s, each says what stands still, and the half file goes with it."""
     events: list[object] = []
-    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=events.append, port=0, bind="127.0.0.1", limits=HASTY)
+    # With the limits as they are, a stop finds out too that nothing comes any more.
+    how = {"port": 0, "bind": "127.0.0.1", "restrict": False, "limits": Limits() if what == "stop" else HASTY}
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=events.append, **how)  # type: ignore[arg-type]
     receiver.start()
     pid = pid_of(receiver)
+    peer = Peer(receiver.port)
+    peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
+    wait_for(lambda: list(tmp_path.rglob("*.part")))
     calls = {
         "admit": lambda: receiver.admit(Admission(1)),
         "large admit": lambda: receiver.admit(Admission(1, sop_uids=frozenset(f"1.2.{n}" for n in range(20_000)))),
@@ -172,7 +177,9 @@ def test_a_process_that_stands_still_holds_nobody(tmp_path: Path, what: str) -> 
         receiver.stop()
         assert time.monotonic() - begun < 10
         wait_for(lambda: not is_alive(pid))
+        assert not list(tmp_path.rglob("*.part"))
     finally:
+        peer.connection.close()
         if is_alive(pid):
             os.kill(pid, signal.SIGKILL)
         receiver.stop()

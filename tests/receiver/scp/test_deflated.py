@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import tracemalloc
 import zlib
@@ -9,21 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.dicomfile import DEFLATED, HeadError
+from dicomover.dicomfile import HeadError
 from dicomover.receiver.scp import deflated
 from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
 from dicomover.receiver.scp.service import Service
-from dicomover.wire.messages import Context
-from receiver_kit import CT, Peer, command, data_set, element, pdu, pdv, running, wait_for
+from receiver_kit import (
+    DEFLATED_ONLY,
+    HASTY,
+    Peer,
+    Start,
+    command,
+    data_set,
+    deflate,
+    element,
+    pdu,
+    pdv,
+    running,
+    wait_for,
+)
 
 SERIES = 0x0020000E
 WANTED = frozenset({0x00100020, SERIES})
-
-
-def deflate(raw: bytes) -> bytes:
-    """Deflate a data set as the Standard has it: without a zlib header."""
-    stream = zlib.compressobj(wbits=-15)
-    return stream.compress(raw) + stream.flush()
 
 
 def read(raw: bytes, size: int) -> DeflatedHead:
@@ -33,7 +40,7 @@ def read(raw: bytes, size: int) -> DeflatedHead:
         last = begin + size >= len(raw)
         if walk is None:
             if head.feed(raw[: begin + size], min(begin + size, len(raw)), last):
-                walk = DeflatedWalk(head)
+                walk = DeflatedWalk(head, threading.Event())
                 walk.take(b"", last)
         else:
             walk.take(raw[begin : begin + size], last)
@@ -103,7 +110,21 @@ def test_a_stranger_gives_way_between_its_bombs(tmp_path: Path, monkeypatch: pyt
     ways: list[float] = []
     monkeypatch.setattr(Service, "give_way", lambda _, seconds: ways.append(seconds))
     raw = deflate(element(0x00080050, "SH", b"") * 100_000)
-    with running(tmp_path, False) as run, Peer(run.port, contexts=(Context(1, CT, (DEFLATED,)),)) as peer:
+    with running(tmp_path, False) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
         peer.send((pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 2, raw))) * 40)
         wait_for(lambda: sum(ways) > 0.4)
     assert max(ways) < 0.5 * sum(ways)
+
+
+def test_a_stop_reaches_into_an_image_that_inflates_for_long(start: Start) -> None:
+    """A few kilobytes that inflate to a gibibyte of elements hold up no stop, and leave no half file."""
+    raw = deflate(data_set("1.2"), element(0x00290010, "SH", b"") * (1 << 17), 1 << 10)
+    with start(limits=HASTY) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
+        pieces = [pdu(pdv(1, 0, raw[at : at + (1 << 16)])) for at in range(0, len(raw), 1 << 16)]
+        peer.send(pdu(pdv(1, 3, command("1.2"))) + b"".join(pieces))
+        wait_for(lambda: list(run.folder.rglob("*.part")))
+        begun = time.monotonic()
+        run.receiver.stop()
+        assert time.monotonic() - begun < 3
+        assert not run.files()
+        run.receiver.start()

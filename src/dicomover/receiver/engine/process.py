@@ -367,6 +367,7 @@ class ProcessEngine:
                 logger.warning("the receiver's process did not end in time and was killed")
             process.kill()
             self._has_ended()
+        if process.returncode:  # killed, whoever did that: none of its threads could tidy up
             self._sweep()
         # Behind its end, which ends the waits of the writer and the reader.
         self._orders.close(_ENDING)

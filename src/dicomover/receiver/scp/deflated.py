@@ -6,13 +6,14 @@ kilobytes can take neither memory nor minutes.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterable
 
 from dicomover.dicomfile import DEFLATED, Head, HeadError
 from dicomover.receiver.scp.elements import ElementWalk, Piece
 
-__all__ = ["DeflatedHead", "DeflatedWalk", "Inflation"]
+__all__ = ["DeflatedHead", "DeflatedWalk", "Inflation", "WalkEnded"]
 
 _MOST = 1 << 30  # bytes that one data set may inflate to
 _HEAD_MOST = 1 << 20  # of them, bytes held until the head is known
@@ -73,20 +74,30 @@ class DeflatedHead(Head):
         return super().feed(self.plain, len(self.plain), complete)
 
 
+class WalkEnded(Exception):
+    """The walk was told from outside to go no further."""
+
+
 class DeflatedWalk(ElementWalk):
-    """Goes from element to element, behind the head of a deflated data set."""
+    """Goes from element to element, behind the head of a deflated data set.
 
-    __slots__ = ("_inflation",)
+    A few kilobytes may keep it busy for a minute, so it looks between two chunks whether it is to end.
+    """
 
-    def __init__(self, head: DeflatedHead) -> None:
+    __slots__ = ("_cut", "_inflation")
+
+    def __init__(self, head: DeflatedHead, cut: threading.Event) -> None:
         super().__init__(DEFLATED, head.offset)
         self._inflation = head.inflation
+        self._cut = cut
         super().take(head.plain, last=False)
 
     def take(self, piece: Piece, last: bool) -> None:
-        """Walk over what the next bytes inflate to."""
+        """Walk over what the next bytes inflate to; WalkEnded if it is cut meanwhile."""
         self._inflation.push(piece)
         while chunk := self._inflation.pull():
+            if self._cut.is_set():
+                raise WalkEnded
             super().take(chunk, last=False)
         if last:
             if not self._inflation.ended:

@@ -23,6 +23,7 @@ from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.places import Places, choose_to_go
 from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
@@ -171,6 +172,7 @@ class Service:
                 association.wake()
         limits = self.settings.limits
         self._join(limits.finishing if grace is None else grace)
+        self.storage.cut.set()
         for association in self._current():
             association.end()
         self._join(limits.closing)
@@ -182,6 +184,7 @@ class Service:
         self.storage.filing.close()
         if self._current():
             logger.warning("%d connections did not end in time", len(self._current()))
+            sweep_parts(self.storage.filing.root, self.storage.filing.token)
 
     def _join(self, seconds: float) -> None:
         limit = time.monotonic() + seconds

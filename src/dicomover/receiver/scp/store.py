@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import tags_by_keyword
 from dicomover.receiver.scp.contexts import parse_accept
-from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
+from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk, WalkEnded
 from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
@@ -84,7 +85,10 @@ class Caller(NamedTuple):
 
 
 class Storage:
-    """What all C-STOREs share, on whatever thread: what is let in, where it is filed, and who is told."""
+    """What all C-STOREs share, on whatever thread: what is let in, where it is filed, and who is told.
+
+    `cut` is set from outside once nothing that is in flight may take any longer.
+    """
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class Storage:
         self.admissions = admissions
         self.tell = tell
         self.notices = Notices(tell)
+        self.cut = threading.Event()
         tags = tags_by_keyword()
         self.accept = parse_accept(settings.accept)
         self.keywords = {keyword: tags[keyword] for keyword in filing.layout.keywords}
@@ -188,6 +193,8 @@ class IncomingInstance:
         except NoRoom:
             why = "too many data sets with a long head came at the same time"
             self._refuse(OUT_OF_RESOURCES, why, "let the archive send fewer at a time")
+        except WalkEnded:
+            self._refuse(PROCESSING_FAILURE, "the receiver was stopped before it was here", "run it again")
 
     def _take_head(self, piece: memoryview, last: bool) -> None:
         data = self._head.take(piece, last)
@@ -201,7 +208,7 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
         elif self._is_let_in(head):
             if isinstance(head, DeflatedHead):
-                self._walk = DeflatedWalk(head)
+                self._walk = DeflatedWalk(head, self._storage.cut)
                 self._walk.take(b"", last)
             else:
                 self._walk = ElementWalk(self._syntax, head.offset)
