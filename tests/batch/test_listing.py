@@ -77,3 +77,39 @@ def test_one_move_is_listed_once() -> None:
     other = Target(Identifier(Level.SERIES, Model.STUDY, study="1", series="1.2"))
     refuses.append(QueryRefused)
     assert [listing.list_all(other) is None for _ in range(2)] == [True, False]
+
+
+def counting(*counts: tuple[str, object]) -> Any:
+    """Return the find of an archive that has these series, with so many images."""
+
+    def find(level: Level, *_: object) -> list[Dataset]:
+        assert level is Level.SERIES
+        answers = []
+        for uid, count in counts:
+            answer = Dataset()
+            answer.SeriesInstanceUID, answer.NumberOfSeriesRelatedInstances = uid, count
+            answers.append(answer)
+        return answers
+
+    return find
+
+
+STUDY = Identifier(Level.STUDY, Model.STUDY, study="1")
+IMAGES = Identifier(Level.IMAGE, Model.STUDY, study="1", series="1.1", instance="1.1.1\\1.1.2")
+NUMBERS = {
+    "all are counted": (Target(STUDY, expected=5), [("1.1", 2), ("1.2", 3)], {"1.1": 2, "1.2": 3}),
+    "one is not": (Target(STUDY), [("1.1", 2), ("1.2", None)], {}),
+    "they are fewer than the study has": (Target(STUDY, expected=6), [("1.1", 2), ("1.2", 3)], {}),
+    "a series": (Target(SERIES, expected=7), [], {"1.1": 7}),
+    "a series that is not counted": (Target(SERIES), [], {}),
+    "images": (Target(IMAGES), [], {"1.1": 2}),
+    "a list": (Target(STUDY, instances={"1.1": ["a", "b", "b"]}), [], {"1.1": 2}),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_how_many_a_c_move_brings_of_each_series(name: str) -> None:
+    """It is known of all series or taken for known of none."""
+    target, counts, wanted = NUMBERS[name]
+    assert Listing(counting(*counts)).count_by_series(target) == wanted
+    assert Listing(archive(refuses=QueryRefused)).count_by_series(Target(STUDY)) == {}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from dicomover.batch.running import RunningMove
-from dicomover.errors import DicomoverError, ReceiverError
+from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Arrival, Noted, Refusal, Refused
 from dicomover.text.face import setting
 
-__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "Arrivals", "StorageSCP", "Tally"]
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "StorageSCP", "Tally"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
@@ -58,35 +57,6 @@ class StorageSCP(Protocol):
 
     def sync(self) -> None:
         """Make durable what has come. Raises ReceiverError."""
-
-
-class Arrivals:
-    """What has landed, in order, for one reader that may come a little later."""
-
-    MOST_KEPT = 100_000
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._queue: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
-        self._overflowed = False
-
-    def put(self, arrival: Arrival) -> None:
-        """Keep one; when nobody asks for very many, none are kept."""
-        if not self.wanted and self._queue.qsize() >= self.MOST_KEPT:
-            self._overflowed = True
-            self._queue = queue.SimpleQueue()
-        if not self._overflowed:
-            self._queue.put(arrival)
-
-    def end(self) -> None:
-        """Let the reader come to its end."""
-        self._queue.put(None)
-
-    def __iter__(self) -> Iterator[Arrival]:
-        if self._overflowed:
-            raise DicomoverError(f"more than {self.MOST_KEPT} instances landed before arrivals() was called")
-        while (arrival := self._queue.get()) is not None:
-            yield arrival
 
 
 class Tally:

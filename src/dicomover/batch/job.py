@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -13,19 +12,18 @@ from typing import TYPE_CHECKING, Literal, get_args
 import pandas as pd
 
 from dicomover import summary
-from dicomover.batch.arrivals import Arrivals
 from dicomover.batch.crew import Crew, make_thread
 from dicomover.batch.ending import CANCEL_PATIENCE, KILL_PATIENCE, Ending
+from dicomover.batch.handing import Series
 from dicomover.batch.run import BatchRun
-from dicomover.batch.signals import interrupting
+from dicomover.batch.signals import interrupting, tell_interrupt
 from dicomover.batch.worker import Worker
-from dicomover.errors import ConfigurationError, DicomoverError, Interrupted
-from dicomover.events import Arrival, BatchEnded, BatchStarted, InstanceReceived, Noted, Refusal, RequestEnded
+from dicomover.errors import ConfigurationError, DicomoverError
+from dicomover.events import Arrival, BatchStarted, InstanceReceived, Noted, Refusal, RequestEnded
 from dicomover.identifier import Level
 from dicomover.outcome import Status
 from dicomover.progress import Progress, View
 from dicomover.progress.timeline import Timeline
-from dicomover.text.sentences import count_of
 
 if TYPE_CHECKING:
     from dicomover.reporting import Report
@@ -60,7 +58,7 @@ class Job:
         self._view = view
         self._on_begin = on_begin
         self._on_end = on_end
-        self._arrivals: Arrivals | None = None
+        self._handing = run.handing
         self._timeline, self._port = Timeline(), 0
         self._begun = False
         self._ended = threading.Event()  # no worker is left, and that has been shown
@@ -115,19 +113,8 @@ class Job:
         except KeyboardInterrupt:
             self._ledger.finish(Status.CANCELLED, "not sent: the batch was interrupted")  # if it had not begun yet
             if interrupt == "raise":
-                raise self._interrupted() from None
+                raise tell_interrupt(self.summary(), remembers=self._resumption is not None) from None
         return self
-
-    def _interrupted(self) -> Interrupted:
-        known = self.summary()
-        over = int((known["status"] != Status.CANCELLED).sum())
-        mend = "move what is not complete of it to go on"
-        if self._resumption is not None:
-            mend = "run the cell again to go on: what is here is skipped"
-        return Interrupted(
-            f"stopped after {over:,} of {count_of(len(known), 'request')}; mover.last.summary() has them all; {mend}",
-            known,
-        )
 
     def _run(self) -> None:
         self._begin()
@@ -136,7 +123,7 @@ class Job:
             with Progress(self._view, keep=self._timeline.take) as progress:
                 while True:
                     try:
-                        self._watch(progress)
+                        progress.watch(self._events, self._ending.over.is_set)
                         break
                     except KeyboardInterrupt:
                         interrupts += 1
@@ -165,15 +152,14 @@ class Job:
         NodeError
             If the node cannot be reached at all.
         """
-        if self._tally is not None:
-            self._arrivals = Arrivals()
+        self._handing.open()
         self._begin()
         progress = Progress(self._view, keep=self._timeline.take)
 
         def watch() -> None:
             try:
                 with progress:
-                    self._watch(progress)
+                    progress.watch(self._events, self._ending.over.is_set)
             finally:
                 self._ended.set()
 
@@ -291,7 +277,7 @@ class Job:
         Raises
         ------
         DicomoverError
-            If a third party receives, or if it comes too late.
+            If a third party receives, if the job does not run in the background, or if it comes too late.
 
         Examples
         --------
@@ -305,13 +291,40 @@ class Job:
         ...         print([arrival.requests for arrival in job.arrivals()])
         [(0,), (0,), (0,), (0,)]
         """
-        if self._tally is None:
-            raise DicomoverError("nothing arrives here: a third party receives; give the Mover receive=")
-        arrivals = self._arrivals
-        if arrivals is None:
-            raise DicomoverError("arrivals() was called too late, or for a batch that does not run in the background")
-        arrivals.wanted = True
-        return iter(arrivals)
+        return self._handing.read_arrivals()
+
+    def series(self) -> Iterator[Series]:
+        """Yield each series once all that the archive has of it is here, to work on it while the batch goes on.
+
+        That all is here is known from what the archive says of each series. Where it does not, a series is handed out
+        when its row ends; so is one whose C-MOVE runs already, or that an earlier run has brought. One of which not all
+        came is not handed out, and one that grows after that is once more. While 100 series wait to be taken no further
+        request is begun, for up to ten minutes. What your code raises ends the loop and not the batch.
+
+        Yields
+        ------
+        Series
+            A sequence of its files, in the order of their slices; its UIDs, `folder`, and in `requests` the labels of
+            the rows that asked for it. `dicomover.volume` takes it as it is.
+
+        Raises
+        ------
+        DicomoverError
+            As for `arrivals`.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from dicomover import Mover, volume
+        >>> from dicomover.testing import DemoPacs, made_study
+        >>> with TemporaryDirectory() as folder, DemoPacs([made_study("00123", instances=4, series=2)]) as pacs:
+        ...     with Mover(pacs.node, receive=folder, port=0, progress="none") as mover:
+        ...         pacs.destinations["MOVESCU"] = mover.port
+        ...         job = mover.start({"AccessionNumber": "00123"})
+        ...         print([volume(series).array.shape for series in job.series()])
+        [(4, 32, 32), (4, 32, 32)]
+        """
+        return self._handing.read_series()
 
     # --- the batch
 
@@ -359,8 +372,7 @@ class Job:
         try:
             self._on_end(self)
         finally:
-            if self._arrivals is not None:
-                self._arrivals.end()
+            self._handing.end()
 
     def _stop(self) -> None:
         """Cancel, since nobody watches any more, and give what runs the time to end."""
@@ -368,31 +380,17 @@ class Job:
         self._ending.over.wait(CANCEL_PATIENCE + 2 * KILL_PATIENCE)
         self._ended.set()
 
-    def _watch(self, progress: Progress) -> None:
-        """Show what happens until the batch has ended."""
-        while True:
-            try:
-                event = self._events.get(timeout=0.1)
-            except queue.Empty:
-                if not self._ending.over.is_set():
-                    progress.refresh()
-                    continue
-                event = BatchEnded(time.monotonic())  # an interrupt took the real one away
-            progress.take(event)
-            if isinstance(event, BatchEnded):
-                return
-            progress.refresh()
-
     def arrived(self, event: Arrival | Refusal) -> None:
         """Take what the receiver reports; called on its thread."""
         assert self._tally is not None
         if isinstance(event, Refusal):
             self._tally.add_refusal(event)
-            return
-        self._tally.add(event)
+        else:
+            self._tally.add(event)
 
     def _counted(self, arrival: Arrival, moves: list[int]) -> None:
         """Show what counts, and hand it out; on the receiver's thread, or on a worker's that has asked whose it is."""
         self._events.put(InstanceReceived(arrival.at, moves[0], arrival.size))
-        if self._arrivals is not None:
-            self._arrivals.put(replace(arrival, requests=self._ledger.labels(moves)))
+        if self._handing.is_open:
+            labelled = replace(arrival, requests=self._ledger.labels(moves))
+            self._handing.count(labelled, moves, self._ledger.labels)

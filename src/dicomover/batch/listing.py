@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 
+from dicomover.attributes.reading import read_count, read_uid
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level
-from dicomover.query.instances import Find, instances_of
+from dicomover.query.instances import Find, instances_of, studies_of
 from dicomover.query.matching import is_of_patient
 from dicomover.query.patients import StudyPatients
 from dicomover.query.targets import Target
 from dicomover.wire.stop import Stop
 
 __all__ = ["Listing"]
+
+_COUNT = "NumberOfSeriesRelatedInstances"
 
 
 class Listing:
@@ -45,6 +48,24 @@ class Listing:
                 self._latest = target.identifier, listed
                 return listed
         return None
+
+    def count_by_series(self, target: Target) -> dict[str, int]:
+        """Return how many instances a C-MOVE brings of each series; none where the archive does not say it of all."""
+        identifier, found = target.identifier, target.instances
+        if identifier.level is Level.SERIES and found is None:
+            return {} if target.expected is None else {identifier.series: target.expected}
+        if found is not None or identifier.level is Level.IMAGE:
+            found = found or {identifier.series: identifier.instance.split("\\")}
+            return {series: len(set(uids)) for series, uids in found.items()}
+        counts: dict[str, int | None] = {}
+        with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, QueryRefused, Stop):
+            his = identifier.level is Level.PATIENT
+            for study in studies_of(identifier, self._find) if his else [identifier]:
+                for answer in self._find(Level.SERIES, study.model, study.keys(), [_COUNT], None):
+                    counts[read_uid(answer, "SeriesInstanceUID")] = read_count(answer, _COUNT)
+        known = {series: count for series, count in counts.items() if series and count}
+        is_all = len(known) == len(counts) and sum(known.values()) >= (target.expected or 0)
+        return known if is_all else {}
 
     def list_his(self, target: Target, whose: Collection[str]) -> Mapping[str, Sequence[str]] | None:
         """Return the same, if the archive has the study as these patients'; their images may carry another number.

@@ -84,6 +84,11 @@ class Resumption:
         self._taken: dict[str, Taken] = {}
         self._lock = threading.Lock()
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the files of earlier runs lie; None if a third party receives."""
+        return self._folder
+
     def open(self) -> None:
         """Open the journal."""
         if self._folder is not None:
@@ -169,7 +174,7 @@ class Resumption:
         intact = Manifest() if files is None else files.intact
         if decision is Decision.SKIP:
             skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
-            return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, seen=True)
+            return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, None, True, intact)
         changed = () if files is None else files.changed
         return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest(), changed=changed)
 

@@ -8,12 +8,15 @@ from typing import Self
 
 from dicomover.batch.arrivals import StorageSCP, Tally
 from dicomover.batch.evidence import Witness
+from dicomover.batch.handing import Handing
 from dicomover.batch.ledger import Ledger
 from dicomover.batch.resume import Resumption
 from dicomover.batch.settings import BatchSettings
+from dicomover.batch.work import OpenRow
 from dicomover.events import Event
 from dicomover.policy.pace import Pace
 from dicomover.requests.parse import Batch
+from dicomover.summary import Result
 from dicomover.wire.lines import Pool
 from dicomover.wire.stop import Controls
 
@@ -44,6 +47,8 @@ class BatchRun:
         What earlier runs wrote down; None without a journal.
     witness
         Asks the destination what it has; None if that is not wanted.
+    handing
+        Hands out what lands, where we receive in the background.
     """
 
     batch: Batch
@@ -56,6 +61,7 @@ class BatchRun:
     tally: Tally | None
     resumption: Resumption | None
     witness: Witness | None
+    handing: Handing
 
     @classmethod
     def of(
@@ -73,6 +79,13 @@ class BatchRun:
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         controls = Controls(events.put)
         asked = destination_pool
+        handing = Handing(scp is not None, lambda: None if resumption is None else resumption.folder)
+
+        def record(row: OpenRow, result: Result) -> None:
+            if resumption is not None:
+                resumption.record(row, result)
+            handing.conclude(row, result.status)
+
         return cls(
             batch=batch,
             settings=settings,
@@ -85,7 +98,7 @@ class BatchRun:
                 pool.next_number,
                 events.put,
                 settings.retry,
-                (lambda *_: None) if resumption is None else resumption.record,
+                record,
             ),
             tally=None
             if scp is None
@@ -98,4 +111,5 @@ class BatchRun:
             ),
             resumption=resumption,
             witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
+            handing=handing,
         )

@@ -1,4 +1,4 @@
-"""SIGTERM while a batch runs: an interrupt first, so that what runs is cancelled, and the end of the process then."""
+"""Interrupts of a batch; a SIGTERM is one first, so that what runs is cancelled, and the end of the process then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["interrupting"]
+import pandas as pd
+
+from dicomover.errors import Interrupted
+from dicomover.outcome import Status
+from dicomover.text.sentences import count_of
+
+__all__ = ["interrupting", "tell_interrupt"]
 
 
 @contextlib.contextmanager
@@ -38,3 +44,17 @@ def interrupting() -> Iterator[None]:
             os.kill(os.getpid(), came[0])
         elif came:
             raise SystemExit(128 + came[0])
+
+
+def tell_interrupt(known: pd.DataFrame, *, remembers: bool) -> Interrupted:
+    """Say how far a batch was when it was interrupted, and how to go on: it `remembers` if it has a journal."""
+    over = int((known["status"] != Status.CANCELLED).sum())
+    mend = (
+        "run the cell again to go on: what is here is skipped"
+        if remembers
+        else ("move what is not complete of it to go on")
+    )
+    return Interrupted(
+        f"stopped after {over:,} of {count_of(len(known), 'request')}; mover.last.summary() has them all; {mend}",
+        known,
+    )

@@ -69,6 +69,7 @@ class Worker:
         self._tally = run.tally
         self._resumption = run.resumption
         self._witness = run.witness
+        self._handing = run.handing
         self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), RETRIEVE)
         self._listing = Listing(self._line.find)
 
@@ -183,6 +184,7 @@ class Worker:
 
     def _do(self, row: OpenRow) -> None:
         request = row.request
+        self._wait(self._handing.find_room)
         self._wait(self._pace.may_ask)
         if self._resumption is not None and not self._take(row, self._resumption):
             return
@@ -274,6 +276,8 @@ class Worker:
         if self._tally is not None:
             self._ask_for_studies(move)
             running.whose = move.target.named_patients
+            if self._handing.series.wanted:
+                self._handing.follow(move, self._listing.count_by_series(move.target))
             self._tally.begin(running)
         try:
             attempts, end = self._exchange(move, running)

@@ -9,13 +9,14 @@ Never here: anything that the batch waits for, or decides by; a view that fails 
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from dicomover.events import Event
+from dicomover.events import BatchEnded, Event
 from dicomover.progress.folding import fold
 from dicomover.progress.labels import row_labels
 from dicomover.progress.notebook import NotebookView
@@ -103,6 +104,21 @@ class Progress:
         if self._drawn_at is None or now - self._drawn_at >= DRAW_EVERY:
             self._drawn_at = now
             self._draw(self._view.show, now)
+
+    def watch(self, events: queue.SimpleQueue[Event], is_over: Callable[[], bool]) -> None:
+        """Show what happens until the batch has ended; `is_over` tells if an interrupt took its last event away."""
+        while True:
+            try:
+                event = events.get(timeout=DRAW_EVERY)
+            except queue.Empty:
+                if not is_over():
+                    self.refresh()
+                    continue
+                event = BatchEnded(time.monotonic())
+            self.take(event)
+            if isinstance(event, BatchEnded):
+                return
+            self.refresh()
 
     def close(self) -> None:
         """Show for good what came of the batch. A second call does nothing."""
