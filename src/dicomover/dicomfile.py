@@ -157,16 +157,12 @@ def measure_file_meta(data: bytes | bytearray | memoryview) -> int | None:
     """Return how many bytes of file meta information a data set begins with, where it has no place (PS3.5 section 7.1).
 
     Some senders leave in what they have read of a file, and it may name another transfer syntax than was agreed on.
+    Raises HeadError if it is a whole file, preamble and all.
 
     Returns
     -------
     int or None
         0 for a proper data set; None if that cannot be told from so few bytes.
-
-    Raises
-    ------
-    HeadError
-        If it is a whole file, preamble and all.
     """
     size = len(data)
     if size >= 2 and data[0] != 2 and data[0] != 0:
@@ -234,15 +230,12 @@ class Head:
     def feed(self, data: bytes | bytearray | memoryview, size: int, complete: bool = False) -> bool:
         """Read on in the first `size` bytes of `data`, which begins where the data set does; return `done`.
 
+        Raises HeadError if the bytes cannot be a data set.
+
         Parameters
         ----------
         complete
             True if nothing comes after these bytes: the data set then ends here, or is broken.
-
-        Raises
-        ------
-        HeadError
-            If the bytes cannot be a data set.
         """
         if self.done:
             return True

@@ -151,12 +151,8 @@ _LEFTOVER = re.compile(r"\.(part|changed-\d+)$")
 def list_files(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
     """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice.
 
-    What a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`) are left out.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be read.
+    What a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`) are left out. Raises
+    OSError if a folder cannot be read.
     """
     entered: set[tuple[int, int]] = set()
     waiting = [os.fspath(folder)]
@@ -202,10 +198,7 @@ class Below:
     def look(self, path: str) -> os.stat_result | None:
         """Return what is known of a path itself, be it a link; None if nothing is there.
 
-        Raises
-        ------
-        OSError
-            If it can neither be seen nor said to be gone.
+        Raises OSError if it can neither be seen nor said to be gone.
         """
         try:
             fd, name = self._enter(path)

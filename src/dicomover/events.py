@@ -135,24 +135,16 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What one C-MOVE may bring.
+    """What one C-MOVE may bring."""
 
-    Attributes
-    ----------
-    move
-        Our number for the C-MOVE; `dismiss` takes it.
-    patient_ids, study_uids, series_uids, sop_uids
-        An instance must be in each of them that is not empty; where all are empty nothing is let in.
-    patient_study_uids
-        The studies that the archive lists for the patients: an instance of one of them is let in whatever its
-        PatientID says. Patients are merged, and archives add an issuer or write the ID in another case.
-    """
-
-    move: int
+    move: int  # our number for the C-MOVE; `dismiss` takes it
+    # an instance must be in each of them that is not empty; where all are empty nothing is let in
     patient_ids: frozenset[str] = field(default=frozenset(), repr=False)
     study_uids: frozenset[str] = frozenset()
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
+    # the studies that the archive lists for the patients: an instance of one of them is let in whatever its PatientID
+    # says. Patients are merged, and archives add an issuer or write the ID in another case.
     patient_study_uids: frozenset[str] = frozenset()
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
@@ -167,55 +159,29 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One instance that our Storage SCP has taken and that is safe on disk.
+    """One instance that our Storage SCP has taken and that is safe on disk."""
 
-    Attributes
-    ----------
-    path
-        Where it lies.
-    sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid
-        As in its data set; empty if the data set has none.
-    patient_id
-        As in its data set; for tying only, never shown.
-    transfer_syntax_uid
-        As negotiated.
-    size
-        Bytes of the data set.
-    calling_ae_title
-        The AE title that sent it.
-    originator_ae_title, originator_message_id
-        Which C-MOVE it belongs to, if the peer says so (0000,1030 and 0000,1031).
-    duplicate
-        True if the same bytes were there already.
-    conflict
-        True if another data set under the same SOP Instance UID was there already; this one lies beside it.
-    at
-        `time.monotonic()` when it was safe.
-    sha256
-        Of the bytes of the data set, without the file meta information; empty if checksums were not asked for.
-    requests
-        The labels of the rows that asked for it; empty where nobody has looked that up.
-    peer
-        The address that it came from.
-    """
-
-    path: Path
+    path: Path  # where it lies
+    # as in its data set; empty if the data set has none
     sop_class_uid: str
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-    patient_id: str
-    transfer_syntax_uid: str
-    size: int
-    calling_ae_title: str
+    patient_id: str  # as in its data set; for tying only, never shown
+    transfer_syntax_uid: str  # as negotiated
+    size: int  # bytes of the data set
+    calling_ae_title: str  # the AE title that sent it
+    # which C-MOVE it belongs to, if the peer says so (0000,1030 and 0000,1031)
     originator_ae_title: str = ""
     originator_message_id: int | None = None
-    duplicate: bool = False
+    duplicate: bool = False  # True if the same bytes were there already
+    # True if another data set under the same SOP Instance UID was there already; this one lies beside it
     conflict: bool = False
-    at: float = 0.0
+    at: float = 0.0  # `time.monotonic()` when it was safe
+    # of the bytes of the data set, without the file meta information; empty if checksums were not asked for
     sha256: str = ""
-    requests: tuple[object, ...] = ()
-    peer: str = ""
+    requests: tuple[object, ...] = ()  # the labels of the rows that asked for it; empty where nobody has looked that up
+    peer: str = ""  # the address that it came from
 
     def __repr__(self) -> str:  # no path: the folder may be named after the patient
         from pydicom.uid import UID
@@ -236,41 +202,20 @@ class Refused(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Our Storage SCP refused something, or could not file it.
+    """Our Storage SCP refused something, or could not file it."""
 
-    Attributes
-    ----------
-    at
-        `time.monotonic()`.
-    why
-        What was found, in words that go on a sentence such as "we refused it: ...". No patient data.
-    status
-        The C-STORE status that we answered (0x0124, 0xA700, 0xA900, 0xC000); None for all that is no instance.
-    calling_ae_title
-        Of the peer; empty where it has not said, or not said properly.
-    sop_instance_uid, study_instance_uid
-        Of the instance, as far as they could be read; they may be no UIDs.
-    what
-        What was refused.
-    mend
-        What to do about it, and who can; empty where nobody knows.
-    peer
-        The address that it came from.
-    originator_ae_title, originator_message_id
-        Which C-MOVE the instance belongs to, if the peer says so.
-    count
-        How many like it: of very many that nothing ties to a request one is told, with their number.
-    """
-
-    at: float
-    why: str
+    at: float  # `time.monotonic()`
+    why: str  # what was found, in words that go on a sentence such as "we refused it: ...". No patient data.
+    # the C-STORE status that we answered (0x0124, 0xA700, 0xA900, 0xC000); None for all that is no instance
     status: int | None = None
-    calling_ae_title: str = ""
+    calling_ae_title: str = ""  # of the peer; empty where it has not said, or not said properly
+    # of the instance, as far as they could be read; they may be no UIDs
     sop_instance_uid: str = ""
     study_instance_uid: str = ""
-    what: Refused = Refused.INSTANCE
-    mend: str = ""
-    peer: str = ""
+    what: Refused = Refused.INSTANCE  # what was refused
+    mend: str = ""  # what to do about it, and who can; empty where nobody knows
+    peer: str = ""  # the address that it came from
+    # which C-MOVE the instance belongs to, if the peer says so
     originator_ae_title: str = ""
     originator_message_id: int | None = None
-    count: int = 1
+    count: int = 1  # how many like it: of very many that nothing ties to a request one is told, with their number

@@ -48,21 +48,11 @@ class DamagedRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for, as the journal knows it.
+    """What a request asks for, as the journal knows it."""
 
-    Attributes
-    ----------
-    key
-        The same for all requests that ask the same of the same archive for the same receiver.
-    text
-        What is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it.
-    former
-        The key that it had when an archive was known by its AE title alone; empty if it never had one.
-    """
-
-    key: str
-    text: str = field(repr=False)
-    former: str = ""
+    key: str  # the same for all requests that ask the same of the same archive for the same receiver
+    text: str = field(repr=False)  # what is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it
+    former: str = ""  # the key that it had when an archive was known by its AE title alone; empty if it never had one
 
 
 def _normalize(
@@ -161,13 +151,7 @@ class Hashed:
         return nonce + self._cipher.encrypt(nonce, content, None)
 
     def open(self, sealed: bytes) -> bytes:
-        """Return what was sealed.
-
-        Raises
-        ------
-        DamagedRecord
-            If it is not what was sealed.
-        """
+        """Return what was sealed; raises DamagedRecord if it is not what was sealed."""
         from cryptography.exceptions import InvalidTag
 
         try:

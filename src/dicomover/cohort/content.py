@@ -66,37 +66,21 @@ class LockedStudy:
 
 @dataclass(frozen=True, slots=True)
 class LockedRequest:
-    """One request, and what it came to.
+    """One request, and what it came to."""
 
-    Attributes
-    ----------
-    label
-        Of its row: a whole number, a text, or a tuple of those.
-    level, model
-        The Query/Retrieve Level, and the information model in which it was asked.
-    keys
-        Its query keys by keyword.
-    given
-        The row as it was given, by column: texts, numbers, truth values or None.
-    state, studies
-        What became of it: at level STUDY and PATIENT whole studies, else those series or instances that it names.
-    more_than
-        How many matches were allowed, if there were more.
-    note
-        What a person should know about it, in one sentence without patient data.
-    sealed
-        Label, keys and row, readable with the secret only; empty where they are kept as they are.
-    """
-
-    label: Any = field(repr=False)
+    label: Any = field(repr=False)  # of its row: a whole number, a text, or a tuple of those
+    # the Query/Retrieve Level, and the information model in which it was asked
     level: Level
     model: Model
-    keys: Mapping[str, str] = field(repr=False)
+    keys: Mapping[str, str] = field(repr=False)  # its query keys by keyword
+    # the row as it was given, by column: texts, numbers, truth values or None
     given: Mapping[str, Any] = field(repr=False)
+    # what became of it: at level STUDY and PATIENT whole studies, else those series or instances that it names
     state: LockState
     studies: tuple[LockedStudy, ...] = ()
-    more_than: int | None = None
-    note: str = ""
+    more_than: int | None = None  # how many matches were allowed, if there were more
+    note: str = ""  # what a person should know about it, in one sentence without patient data
+    # label, keys and row, readable with the secret only; empty where they are kept as they are
     sealed: str = field(default="", repr=False)
 
     @property
@@ -247,13 +231,7 @@ def hide(request: LockedRequest, position: int, keeper: Hashed) -> LockedRequest
 
 
 def reveal(request: LockedRequest, keeper: Hashed) -> LockedRequest:
-    """Return what was hidden.
-
-    Raises
-    ------
-    DamagedRecord
-        If it is not what was hidden with this secret.
-    """
+    """Return what was hidden; raises DamagedRecord if it is not what was hidden with this secret."""
     label, keys, given = json.loads(keeper.open(base64.b64decode(request.sealed)))
     return replace(request, label=tuple(label) if isinstance(label, list) else label, keys=keys, given=given, sealed="")
 

@@ -173,10 +173,7 @@ def list_versions() -> dict[str, str]:
 def write_document(document: Document, path: str | os.PathLike[str], share: Share = "owner") -> None:
     """Write a lockfile; an older one stays whole until the new one is.
 
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    Raises OSError if it cannot be written.
     """
     target = Path(path)
     text = json.dumps(document.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -187,12 +184,8 @@ def write_document(document: Document, path: str | os.PathLike[str], share: Shar
 def read_document(path: str | os.PathLike[str]) -> Document:
     """Read a lockfile.
 
-    Raises
-    ------
-    OSError
-        If there is none, or it cannot be read.
-    CohortError
-        If it is not what dicomover wrote: damaged, edited, or of a newer version.
+    Raises OSError if there is none, or it cannot be read, and CohortError if it is not what dicomover wrote: damaged,
+    edited, or of a newer version.
     """
     name = Path(path).name
     try:

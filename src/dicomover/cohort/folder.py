@@ -69,13 +69,9 @@ class Folder:
 def index_folder(folder: str | os.PathLike[str]) -> Folder:
     """Read the heads of all DICOM files in a folder and below it.
 
-    A file is taken for DICOM if it says so (PS3.10 section 7.1), or if its name ends in `.dcm`; others are passed
-    over, and so is what a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`).
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be read.
+    A file is taken for DICOM if it says so (PS3.10 section 7.1), or if its name ends in `.dcm`; others are passed over,
+    and so is what a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`). Raises OSError
+    if the folder cannot be read.
     """
     if not Path(folder).exists():
         raise NoSuchFileError(folder)
@@ -98,11 +94,7 @@ def index_folder(folder: str | os.PathLike[str]) -> Folder:
 def read_file(path: str) -> DicomFile | None:
     """Read the head of a file; None if it is no DICOM file.
 
-    Raises
-    ------
-    HeadError
-        If it is one and cannot be read.
-    OSError
+    Raises HeadError if it is one and cannot be read, and OSError.
     """
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
         data = stream.read(FIRST_READ)

@@ -26,7 +26,7 @@ class Frame:
 
 
 def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]]:
-    """Take a table apart.
+    """Take a table apart; raises RequestError if two columns have the same name.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, A
         Whole numbers, texts, or tuples of those.
     rows : list of dict, length n
         By column: texts, numbers, truth values, or None for what is missing. Anything else is kept as text.
-
-    Raises
-    ------
-    RequestError
-        If two columns have the same name.
     """
     names = [str(name) for name in table.columns]
     twice = sorted({name for name in names if names.count(name) > 1})

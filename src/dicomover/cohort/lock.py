@@ -35,6 +35,8 @@ def lock_requests(
 ) -> Cohort:
     """Look up every request of a batch down to the instances.
 
+    Raises NodeError if the archive cannot be reached any more.
+
     Parameters
     ----------
     batch
@@ -47,11 +49,6 @@ def lock_requests(
         `level`, `model` and `max_matches`, as they were given.
     privacy, secret
         `hashed` keeps keyed hashes instead of keys that may name a patient.
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be reached any more.
     """
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = split_table(table)
@@ -82,15 +79,12 @@ def write_lockfile(
 ) -> Cohort:
     """Write a lockfile, unless an earlier one says the same.
 
+    Raises CohortError if the earlier one says otherwise; it stays as it is.
+
     Returns
     -------
     Cohort
         The earlier one if it says the same, with its time and its digests.
-
-    Raises
-    ------
-    CohortError
-        If the earlier one says otherwise; it stays as it is.
     """
     if earlier is None:
         cohort.save(path, share)

@@ -22,32 +22,19 @@ _COUNTS = "NumberOfStudyRelatedInstances"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PinnedResolver:
-    """Says of each request of a cohort what it was locked to, and how the archive is to be asked for that now.
+    """Says of each request of a cohort what it was locked to, and how the archive is to be asked for that now."""
 
-    Attributes
-    ----------
-    archive
-        What to call it in messages.
-    requests
-        What was locked, by position in the batch.
-    verify
-        With `instances` a study is moved as a whole only if its instances are those that were locked, otherwise also
-        if they are as many.
-    """
-
-    archive: object
-    requests: Sequence[LockedRequest]
+    archive: object  # what to call it in messages
+    requests: Sequence[LockedRequest]  # what was locked, by position in the batch
+    # with `instances` a study is moved as a whole only if its instances are those that were locked, otherwise also if
+    # they are as many
     verify: Verify = "counts"
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Return the C-MOVEs for a request.
 
-        Raises
-        ------
-        QueryRefused
-            If the archive would not say what it comes to when it was locked, or will not now.
-        TooManyMatches
-            If more than was allowed matched when it was locked.
+        Raises QueryRefused if the archive would not say what it comes to when it was locked, or will not now, and
+        TooManyMatches if more than was allowed matched when it was locked.
         """
         locked = self.requests[request.position]
         if locked.state is LockState.TOO_MANY:

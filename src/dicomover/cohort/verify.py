@@ -18,10 +18,7 @@ __all__ = ["check_readable", "find_drift"]
 def check_readable(cohort: Cohort, look_again: bool) -> None:
     """Refuse what cannot be held against an archive.
 
-    Raises
-    ------
-    ConfigurationError
-        If it is no `Cohort`, or its requests are to be looked up again and cannot be read.
+    Raises ConfigurationError if it is no `Cohort`, or its requests are to be looked up again and cannot be read.
     """
     if not isinstance(cohort, Cohort):
         raise ConfigurationError(
@@ -37,6 +34,8 @@ def check_readable(cohort: Cohort, look_again: bool) -> None:
 def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: bool = True) -> list[Change]:
     """Say what has changed in the archive since a cohort was locked.
 
+    Raises NodeError if the archive cannot be reached any more.
+
     Parameters
     ----------
     cohort
@@ -47,11 +46,6 @@ def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: boo
         What to call it in messages.
     look_again
         Whether to look the requests up again, or to look only at what they came to.
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be reached any more.
     """
     contents = Contents(lines.find, archive)
 

@@ -16,21 +16,13 @@ __all__ = ["Parties", "find_hopeless_cause"]
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Who takes part in a batch, for a sentence that its reader can hand to the archive's administrator.
+    """Who takes part in a batch, for a sentence that its reader can hand to the archive's administrator."""
 
-    Attributes
-    ----------
-    node
-        The archive.
-    ae_title, destination
-        Ours, and the Move Destination's.
-    address, port
-        This machine's address, and where we listen; no port if a third party receives.
-    """
-
-    node: Node
+    node: Node  # the archive
+    # ours, and the Move Destination's
     ae_title: str
     destination: str
+    # this machine's address, and where we listen; no port if a third party receives
     address: str | None = None
     port: int | None = None
 

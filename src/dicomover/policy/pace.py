@@ -122,19 +122,6 @@ class AdaptiveAssociations:
     the number, once for all that was under way together; from there each further association takes as many successes as
     there are associations.
 
-    Attributes
-    ----------
-    most
-        Never more than these; never less than 1 either.
-    limit
-        How many may work now.
-    slow_from
-        From here on it grows slowly.
-    successes, empties
-        In a row, since the limit last changed.
-    cut_at
-        When it was last halved; what began earlier has no say any more.
-
     Examples
     --------
     >>> eight = AdaptiveAssociations(8)
@@ -144,12 +131,13 @@ class AdaptiveAssociations:
     (5, 2)
     """
 
-    most: int
-    limit: int = 2
-    slow_from: float = float("inf")
+    most: int  # never more than these; never less than 1 either
+    limit: int = 2  # how many may work now
+    slow_from: float = float("inf")  # from here on it grows slowly
+    # in a row, since the limit last changed
     successes: int = 0
     empties: int = 0
-    cut_at: float = -float("inf")
+    cut_at: float = -float("inf")  # when it was last halved; what began earlier has no say any more
 
     def __post_init__(self) -> None:
         if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:

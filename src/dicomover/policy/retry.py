@@ -162,32 +162,20 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One attempt at a request, as it ended: what a decision about the next one needs to know.
+    """One attempt at a request, as it ended: what a decision about the next one needs to know."""
 
-    Attributes
-    ----------
-    status, status_code
-        The verdict on it, and the final DIMSE status; None if none came.
-    counters
-        The sub-operations as the archive counted them.
-    ended
-        How the exchange came to its end.
-    expected, received, refused
-        Instances as in the summary, and those that our own receiver refused, by C-STORE status.
-    error
-        What stood in the way, if it was not a C-MOVE response.
-    turned_away
-        How many associations our own receiver turned away meanwhile, and instances that belong to nobody.
-    """
-
+    # the verdict on it, and the final DIMSE status; None if none came
     status: Status
     status_code: int | None = None
+    # the sub-operations as the archive counted them
     counters: Counters = Counters()  # noqa: RUF009 - frozen
-    ended: Ended = Ended.ANSWERED
+    ended: Ended = Ended.ANSWERED  # how the exchange came to its end
+    # instances as in the summary, and those that our own receiver refused, by C-STORE status
     expected: int | None = None
     received: int | None = None
     refused: Mapping[int, int] = field(default_factory=dict)
-    error: NodeError | None = None
+    error: NodeError | None = None  # what stood in the way, if it was not a C-MOVE response
+    # how many associations our own receiver turned away meanwhile, and instances that belong to nobody
     turned_away: int = 0
 
     @property

@@ -17,24 +17,12 @@ NOTE_AGE = 60.0  # seconds from which on the age of a note is told
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A request that runs.
+    """A request that runs."""
 
-    Attributes
-    ----------
-    what
-        Which one.
-    part
-        How much of it is done, from 0 to 1; None while nothing tells.
-    words
-        How far it is and how fast it goes.
-    stalled
-        Whether nothing has moved for long.
-    """
-
-    what: str
-    part: float | None
-    words: str
-    stalled: bool = False
+    what: str  # which one
+    part: float | None  # how much of it is done, from 0 to 1; None while nothing tells
+    words: str  # how far it is and how fast it goes
+    stalled: bool = False  # whether nothing has moved for long
 
 
 def lines(state: State, now: float, label: Label = str) -> tuple[Line, ...]:

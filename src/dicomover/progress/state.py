@@ -21,32 +21,18 @@ STEP = 1.0  # seconds between two samples of it
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One C-MOVE that is running, or waits for another attempt.
+    """One C-MOVE that is running, or waits for another attempt."""
 
-    Attributes
-    ----------
-    counters
-        The largest seen so far.
-    expected
-        Instances that C-FIND promised; None if unknown.
-    received, bytes
-        Instances of it that reached our disk, and their size.
-    begun_at
-        When its latest attempt began.
-    begun_with, begun_bytes
-        What had moved, and its size, when it began.
-    moved_at
-        When an instance of it last moved, failed or arrived; None before the first one.
-    """
-
-    counters: Counters = field(default_factory=Counters)
-    expected: int | None = None
+    counters: Counters = field(default_factory=Counters)  # the largest seen so far
+    expected: int | None = None  # instances that C-FIND promised; None if unknown
+    # instances of it that reached our disk, and their size
     received: int = 0
     bytes: int = 0
-    begun_at: float = 0.0
+    begun_at: float = 0.0  # when its latest attempt began
+    # what had moved, and its size, when it began
     begun_with: int = 0
     begun_bytes: int = 0
-    moved_at: float | None = None
+    moved_at: float | None = None  # when an instance of it last moved, failed or arrived; None before the first one
 
     @property
     def moved(self) -> int:
@@ -79,18 +65,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A request that nobody works on for now.
+    """A request that nobody works on for now."""
 
-    Attributes
-    ----------
-    until
-        When it is tried again; None if it waits for a C-MOVE that another request sends.
-    moves
-        The C-MOVEs that it has sent so far.
-    """
-
-    until: float | None
-    moves: Mapping[int, Move]
+    until: float | None  # when it is tried again; None if it waits for a C-MOVE that another request sends
+    moves: Mapping[int, Move]  # the C-MOVEs that it has sent so far
 
     @property
     def part(self) -> float:
@@ -100,24 +78,12 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Later(Mapping[int, Deferred]):
-    """The requests that nobody works on for now. What is read of them at every drawing is kept, however many they are.
+    """The requests that nobody works on for now, and what each drawing reads of them, however many they are."""
 
-    Attributes
-    ----------
-    requests
-        The requests.
-    parts
-        How much of them is done, in requests.
-    attempts
-        How many of them are tried again.
-    next_attempt
-        When the next of those is; None if none is.
-    """
-
-    requests: Mapping[int, Deferred] = field(default_factory=dict)
-    parts: float = 0.0
-    attempts: int = 0
-    next_attempt: float | None = None
+    requests: Mapping[int, Deferred] = field(default_factory=dict)  # the requests
+    parts: float = 0.0  # how much of them is done, in requests
+    attempts: int = 0  # how many of them are tried again
+    next_attempt: float | None = None  # when the next of those is; None if none is
 
     def __getitem__(self, request: int) -> Deferred:
         return self.requests[request]
@@ -152,26 +118,15 @@ class Later(Mapping[int, Deferred]):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why requests ended without everything they asked for: those with the same verdict and the same words.
+    """Why requests ended without everything they asked for: those with the same verdict and the same words."""
 
-    Attributes
-    ----------
-    status
-        The verdict.
-    least, most
-        The sentence, which may be empty, with the smallest and with the largest numbers that came up in it; before it,
-        up to a tab, how many instances have moved.
-    count
-        How many there are.
-    requests
-        The first of them.
-    """
-
-    status: Status
+    status: Status  # the verdict
+    # the sentence, which may be empty, with the smallest and with the largest numbers that came up in it; before it, up
+    # to a tab, how many instances have moved
     least: str
     most: str
-    count: int
-    requests: tuple[int, ...]
+    count: int  # how many there are
+    requests: tuple[int, ...]  # the first of them
 
     @property
     def error(self) -> str:
@@ -204,86 +159,50 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known of a batch. Made by `fold`, read by the texts and the views.
+    """What is known of a batch. Made by `fold`, read by the texts and the views."""
 
-    Attributes
-    ----------
-    started_at, ended_at
-        When the batch began and ended, on the clock of the events; None if it has not.
-    requests
-        Requests in the batch.
-    counts
-        Requests that have ended, by their verdict; verdicts that nobody got are missing.
-    completed, warnings, failed
-        Sub-operations as the PACS counted them, over all C-MOVEs; None while it has not said. They are
-        sub-operations, not distinct instances: an instance that failed and moved at the next attempt is in both.
-    received, bytes
-        Instances that reached our disk, and their size; `received` is None until the first one.
-    expected
-        Instances that C-FIND promised for the C-MOVEs so far. Promises add up, so a further C-MOVE for
-        the same instances has to promise only what is missing.
-    unpromised
-        C-MOVEs that nothing was promised for.
-    unasked
-        Requests that ended badly before a C-MOVE of their own was sent: what they would have moved is in no total.
-    running
-        The requests that are worked on, and since when.
-    moves
-        The C-MOVEs of those, by their number.
-    moves_of
-        The numbers of the C-MOVEs of each of them that has sent one.
-    deferred
-        The requests that are tried again later, or have sent a part of what they need and wait for the rest.
-    reasons
-        Why requests ended without everything they asked for, in the order in which that came up; a few.
-    unlisted
-        How many requests ended so for a reason that is not among these.
-    moving_at
-        When the first C-MOVE was sent.
-    moved_at
-        When an instance last moved, failed or arrived.
-    active_at
-        The same, or when a request last began or ended.
-    samples
-        The totals of the last seconds, oldest first, for the rate.
-    notes, noted
-        The latest notes, oldest first, and how many there were in all.
-    noted_at
-        When the latest one came.
-    pause, paused_until
-        Why the batch waits, or waited last, because it was told to; and until when, while it does: until then nothing
-        has to move.
-    reached
-        The largest part of the batch that was shown as done: no bar goes back when more turns out to be asked for.
-    """
-
+    # when the batch began and ended, on the clock of the events; None if it has not
     started_at: float | None = None
     ended_at: float | None = None
-    requests: int = 0
+    requests: int = 0  # requests in the batch
+    # requests that have ended, by their verdict; verdicts that nobody got are missing
     counts: Mapping[Status, int] = field(default_factory=dict)
+    # sub-operations as the PACS counted them, over all C-MOVEs; None while it has not said. They are sub-operations,
+    # not distinct instances: an instance that failed and moved at the next attempt is in both.
     completed: int | None = None
     warnings: int | None = None
     failed: int | None = None
+    # instances that reached our disk, and their size; `received` is None until the first one
     received: int | None = None
     bytes: int = 0
+    # instances that C-FIND promised for the C-MOVEs so far. Promises add up, so a further C-MOVE for the same instances
+    # has to promise only what is missing.
     expected: int = 0
-    unpromised: int = 0
+    unpromised: int = 0  # C-MOVEs that nothing was promised for
+    # requests that ended badly before a C-MOVE of their own was sent: what they would have moved is in no total
     unasked: int = 0
-    running: Mapping[int, float] = field(default_factory=dict)
-    moves: Mapping[int, Move] = field(default_factory=dict)
+    running: Mapping[int, float] = field(default_factory=dict)  # the requests that are worked on, and since when
+    moves: Mapping[int, Move] = field(default_factory=dict)  # the C-MOVEs of those, by their number
+    # the numbers of the C-MOVEs of each of them that has sent one
     moves_of: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    # the requests that are tried again later, or have sent a part of what they need and wait for the rest
     deferred: Later = field(default_factory=Later)
+    # why requests ended without everything they asked for, in the order in which that came up; a few
     reasons: Mapping[tuple[Status, str], Reason] = field(default_factory=dict)
-    unlisted: int = 0
-    moving_at: float | None = None
-    moved_at: float | None = None
-    active_at: float | None = None
-    samples: tuple[Sample, ...] = ()
+    unlisted: int = 0  # how many requests ended so for a reason that is not among these
+    moving_at: float | None = None  # when the first C-MOVE was sent
+    moved_at: float | None = None  # when an instance last moved, failed or arrived
+    active_at: float | None = None  # the same, or when a request last began or ended
+    samples: tuple[Sample, ...] = ()  # the totals of the last seconds, oldest first, for the rate
+    # the latest notes, oldest first, and how many there were in all
     notes: tuple[str, ...] = ()
     noted: int = 0
-    noted_at: float | None = None
+    noted_at: float | None = None  # when the latest one came
+    # why the batch waits, or waited last, because it was told to; and until when, while it does: until then nothing has
+    # to move
     pause: str = ""
     paused_until: float | None = None
+    # the largest part of the batch that was shown as done: no bar goes back when more turns out to be asked for
     reached: float = 0.0
 
     @property

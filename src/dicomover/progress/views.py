@@ -158,6 +158,8 @@ def choose(
 ) -> View:
     """Return the view that is asked for.
 
+    Raises ConfigurationError if the value means nothing, or if a notebook is asked for where there is none.
+
     Parameters
     ----------
     progress : str, bool or View
@@ -174,11 +176,6 @@ def choose(
     -------
     View
         A new one for every batch, except that a view of your own is returned as it is.
-
-    Raises
-    ------
-    ConfigurationError
-        If the value means nothing, or if a notebook is asked for where there is none.
 
     Examples
     --------

@@ -26,10 +26,7 @@ _SYNTAXES = (str(ExplicitVRLittleEndian), IMPLICIT)
 def accept(connection: Connection, request: AssociationRequest, models: Collection[str], script: Script) -> bool:
     """Answer an association request in the way of the script; tell whether there is an association now.
 
-    Raises
-    ------
-    AssociationLost, ProtocolError
-        If the script is to be silent, and the peer has had enough of it.
+    Raises AssociationLost or ProtocolError if the script is to be silent, and the peer has had enough of it.
     """
     how = script.breaks
     if how in ("silence", "garbage"):

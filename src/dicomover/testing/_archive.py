@@ -21,13 +21,7 @@ class Archive:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, studies: Iterable[Study]) -> None:
-        """Take studies in.
-
-        Raises
-        ------
-        ValueError
-            If a study is there already.
-        """
+        """Take studies in; raises ValueError if a study is there already."""
         with self.lock:
             for study in studies:
                 if study.study_instance_uid in self.by_study:
@@ -43,13 +37,7 @@ class Archive:
                         self.by_instance[instance.sop_instance_uid] = (study, instance)
 
     def remove(self, study: Study) -> None:
-        """Let a study go.
-
-        Raises
-        ------
-        KeyError
-            If it is not in the archive.
-        """
+        """Let a study go; raises KeyError if it is not in the archive."""
         with self.lock:
             held = self.by_study.pop(study.study_instance_uid)
             self.by_accession[held.accession_number].remove(held)
@@ -63,13 +51,7 @@ class Archive:
             return list(self.by_study.values())
 
     def instance(self, sop_instance_uid: str) -> tuple[Study, Instance]:
-        """Return an instance and its study.
-
-        Raises
-        ------
-        KeyError
-            If there is none.
-        """
+        """Return an instance and its study; raises KeyError if there is none."""
         if sop_instance_uid in self.by_instance:
             return self.by_instance[sop_instance_uid]
         study = self.by_study[sop_instance_uid.rsplit(".", 2)[0]]

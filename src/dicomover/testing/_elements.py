@@ -108,12 +108,8 @@ def _number(vr: str, text: str) -> int | float:
 def decode(raw: bytes, transfer_syntax: str) -> dict[str, str]:
     r"""Decode a data set into its top-level values by keyword, several values joined by a backslash.
 
-    Padding is stripped. A sequence counts as empty. An element without a keyword is named by its tag.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are no data set in this transfer syntax.
+    Padding is stripped. A sequence counts as empty. An element without a keyword is named by its tag. Raises ValueError
+    if the bytes are no data set in this transfer syntax.
 
     Examples
     --------

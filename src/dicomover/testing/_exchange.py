@@ -127,10 +127,8 @@ class Exchange:
     def cancelled(self) -> bool:
         """Tell, without waiting, whether a C-CANCEL for this request has come.
 
-        Raises
-        ------
-        AssociationLost, ProtocolError
-            If the peer has left, or sent another request before this one was answered.
+        Raises AssociationLost or ProtocolError if the peer has left, or sent another request before this one was
+        answered.
         """
         while self.connection.is_stale():
             message = self.connection.read_message()
@@ -147,13 +145,7 @@ class Exchange:
         return self.cancelled()
 
     def break_off(self, how: str, seconds: float) -> NoReturn:
-        """End in the middle, in one of the ways of `Script.breaks`.
-
-        Raises
-        ------
-        AssociationLost
-            Always.
-        """
+        """End in the middle, in one of the ways of `Script.breaks`; raises AssociationLost always."""
         connection = self.connection
         if how == "abort":
             connection.abort(source=2)

@@ -52,10 +52,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
 def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
     """Return the level of a C-MOVE identifier.
 
-    Raises
-    ------
-    Refused
-        If a strict archive refuses it: a unique key is missing, or anything but unique keys is there.
+    Raises Refused if a strict archive refuses it: a unique key is missing, or anything but unique keys is there.
     """
     level = check_identifier(keys, model, strict=strict)
     unique = UNIQUE[LEVELS.index(level)]

@@ -19,21 +19,12 @@ _FRAGMENT = struct.Struct(">LBB")
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """One message on its way out.
+    """One message on its way out."""
 
-    Attributes
-    ----------
-    command
-        The bytes of each element of its command set, by element number; the group length is made anew.
-    data
-        Its data set.
-    is_repeated
-        True if the instance was sent before.
-    """
-
+    # the bytes of each element of its command set, by element number; the group length is made anew
     command: dict[int, bytes]
-    data: bytes
-    is_repeated: bool = False
+    data: bytes  # its data set
+    is_repeated: bool = False  # True if the instance was sent before
 
     @property
     def status(self) -> int:

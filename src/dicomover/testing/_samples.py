@@ -73,10 +73,8 @@ class _Item:
 def read_sources(sources: Iterable[Source]) -> list[Study]:
     """Turn files, folders, data sets and studies into studies.
 
-    Raises
-    ------
-    ValueError
-        If something named cannot be moved: no UIDs, a transfer syntax without a place here, no DICOM file.
+    Raises ValueError if something named cannot be moved: no UIDs, a transfer syntax without a place here, no DICOM
+    file.
     """
     studies: list[Study] = []
     items: list[_Item] = []

@@ -31,12 +31,8 @@ def check_identifier(keys: Mapping[str, str], model: str, *, strict: bool) -> st
     """Return the level of an identifier, after holding its unique keys against the Standard.
 
     Every level above the Query/Retrieve Level needs its unique key with one value (PS3.4 sections C.4.1.2.2.1 and
-    C.4.2.2.1); an archive that is not strict goes without.
-
-    Raises
-    ------
-    Refused
-        If the level is none of the model's, or such a key is missing, a list or a wildcard.
+    C.4.2.2.1); an archive that is not strict goes without. Raises Refused if the level is none of the model's, or such
+    a key is missing, a list or a wildcard.
     """
     level = keys.get("QueryRetrieveLevel", "")
     allowed = LEVELS if model == "PATIENT" else LEVELS[1:]

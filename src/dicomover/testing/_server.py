@@ -90,13 +90,7 @@ class LoopbackServer:
         return thread
 
     def adopt(self, connection: Connection) -> None:
-        """Let `close` break this connection too.
-
-        Raises
-        ------
-        AssociationLost
-            If the server is being closed.
-        """
+        """Let `close` break this connection too; raises AssociationLost if the server is being closed."""
         with self._lock:
             self._connections.add(connection)
         if self.stopping.is_set():
@@ -158,10 +152,7 @@ def pause(connection: Connection, seconds: float) -> None:
 def silence(connection: Connection) -> NoReturn:
     """Take whatever comes and answer nothing, until the peer leaves or the server is closed.
 
-    Raises
-    ------
-    AssociationLost, ProtocolError
-        Always; that is the only way out.
+    Raises AssociationLost or ProtocolError always; that is the only way out.
     """
     while True:
         if connection.read_pdu()[0] == ABORT:

@@ -74,10 +74,7 @@ class StoringConnection(Connection):
 class StoreAssociation:
     """An association over which an archive stores instances at a Move Destination on loopback.
 
-    Raises
-    ------
-    NodeError
-        If the destination does not answer, or rejects.
+    Raises NodeError if the destination does not answer, or rejects.
     """
 
     def __init__(
@@ -111,12 +108,7 @@ class StoreAssociation:
     def store(self, instance: Instance, originator: tuple[str, int] | None, *, is_repeated: bool = False) -> int | None:
         """Send one instance and return the status of the answer.
 
-        It is None if no presentation context was accepted for it.
-
-        Raises
-        ------
-        NodeError
-            If the association ends first.
+        It is None if no presentation context was accepted for it. Raises NodeError if the association ends first.
         """
         self._message_id = self._message_id % 0xFFFF + 1
         context_id = self._accepted.get((instance.sop_class_uid, _syntax_of(instance, self._how)))

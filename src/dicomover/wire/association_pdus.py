@@ -31,63 +31,35 @@ _OTHER_APPLICATION, _OTHER_VERSION = (1, 1, 2), (1, 2, 2)
 
 @dataclass(frozen=True, slots=True)
 class AssociationRequest:
-    """What an A-ASSOCIATE-RQ asks for (PS3.8 section 9.3.2).
+    """What an A-ASSOCIATE-RQ asks for (PS3.8 section 9.3.2)."""
 
-    Attributes
-    ----------
-    called_ae_title, calling_ae_title
-        Without their padding; characters beyond ASCII as in ISO 8859-1.
-    contexts
-        Each once; what is no UID in one is left out of it, so that it is refused and no other.
-    max_pdu
-        The largest P-DATA-TF PDU that the peer accepts; 0 for no limit, or if it says nothing.
-    implementation
-        Its version name; empty if it says nothing.
-    rejection
-        Result, source and reason of the A-ASSOCIATE-RJ that the request has to be answered by, whoever we are.
-    titles
-        Both AE titles as they came: an acceptance repeats them.
-    """
-
+    # without their padding; characters beyond ASCII as in ISO 8859-1
     called_ae_title: str
     calling_ae_title: str
+    # each once; what is no UID in one is left out of it, so that it is refused and no other
     contexts: tuple[Context, ...]
-    max_pdu: int
-    implementation: str = ""
+    max_pdu: int  # the largest P-DATA-TF PDU that the peer accepts; 0 for no limit, or if it says nothing
+    implementation: str = ""  # its version name; empty if it says nothing
+    # result, source and reason of the A-ASSOCIATE-RJ that the request has to be answered by, whoever we are
     rejection: tuple[int, int, int] | None = None
+    # both AE titles as they came: an acceptance repeats them
     titles: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AssociationAnswer:
-    """What an A-ASSOCIATE-AC says; its AE titles and application context are not to be looked at (PS3.8 Table 9-17).
+    """What an A-ASSOCIATE-AC says; its AE titles and application context are not to be looked at (PS3.8 Table 9-17)."""
 
-    Attributes
-    ----------
-    accepted
-        The transfer syntaxes of each accepted context, by its id; a well-behaved peer names one.
-    refused
-        The result of each of the others: 1 by its user, 2 without a reason, 3 and 4 for its syntaxes.
-    max_pdu
-        As in a request; None if the peer says nothing.
-    implementation
-        As in a request.
-    """
-
+    # the transfer syntaxes of each accepted context, by its id; a well-behaved peer names one
     accepted: Mapping[int, tuple[str, ...]]
+    # the result of each of the others: 1 by its user, 2 without a reason, 3 and 4 for its syntaxes
     refused: Mapping[int, int]
-    max_pdu: int | None
-    implementation: str = ""
+    max_pdu: int | None  # as in a request; None if the peer says nothing
+    implementation: str = ""  # as in a request
 
 
 def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
-    """Read the body of an A-ASSOCIATE-RQ.
-
-    Raises
-    ------
-    ValueError
-        If it does not hold together.
-    """
+    """Read the body of an A-ASSOCIATE-RQ; raises ValueError if it does not hold together."""
     raw = bytes(body)
     names: list[str] = []
     contexts: dict[int, Context] = {}
@@ -122,13 +94,7 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
 
 
 def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
-    """Read the body of an A-ASSOCIATE-AC.
-
-    Raises
-    ------
-    ValueError
-        If it does not hold together.
-    """
+    """Read the body of an A-ASSOCIATE-AC; raises ValueError if it does not hold together."""
     accepted: dict[int, tuple[str, ...]] = {}
     refused: dict[int, int] = {}
     user: dict[int, bytes] = {}

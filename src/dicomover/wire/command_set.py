@@ -69,10 +69,7 @@ _PADDING = {"UI": b"\0", "AE": b" ", "LO": b" "}
 def encode(command: Mapping[str, int | str]) -> bytes:
     """Encode a command set, with its group length.
 
-    Raises
-    ------
-    KeyError
-        If a keyword is none of the command elements used here.
+    Raises KeyError if a keyword is none of the command elements used here.
 
     Examples
     --------
@@ -97,12 +94,7 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
     r"""Decode a command set; elements that are not used here, or have no value that can be read, are passed over.
 
     Several tags in OffendingElement (0000,0901) are a text of eight digits each, joined by `\`. Of a value that is far
-    longer than any may be, the beginning stands.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are no command set.
+    longer than any may be, the beginning stands. Raises ValueError if the bytes are no command set.
 
     Examples
     --------

@@ -196,12 +196,8 @@ class Connection:
     def read_pdu(self, until: Until = wait_forever) -> tuple[int, memoryview]:
         """Return the type and the body of the next PDU; the body is valid until the next read.
 
-        Raises
-        ------
-        AssociationLost
-            If the connection ends or `until` passes; once a PDU has begun it must end within a minute.
-        ProtocolError
-            If it is longer than its type may be.
+        Raises AssociationLost if the connection ends or `until` passes; once a PDU has begun it must end within a
+        minute. Raises ProtocolError if it is longer than its type may be.
         """
         while len(self._buffer) < 6:
             self._receive(until)
@@ -294,19 +290,15 @@ class Connection:
     def read_message(self, until: Until = wait_forever, expect: Callable[[Command], Due] = expect_announced) -> Message:
         """Return the next DIMSE message.
 
+        Raises AssociationLost if the association ends first; `.by` says how. Raises ProtocolError if what comes is not
+        a DIMSE message.
+
         Parameters
         ----------
         until
             When to give up.
         expect
             Asked, for each command set, whether its data set is waited for.
-
-        Raises
-        ------
-        AssociationLost
-            If the association ends first; `.by` says how.
-        ProtocolError
-            If what comes is not a DIMSE message.
         """
         part = self._read_part(until)
         if not part.is_command and self._may_owe_data:  # that of the message before, which was not waited for

@@ -56,10 +56,7 @@ def encode_identifier(identifier: Dataset, transfer_syntax: str) -> bytes:
 def decode_identifier(data: bytes, transfer_syntax: str) -> Dataset:
     """Return the elements of an identifier, as far as they can be found; `dicomover.attributes` reads their values.
 
-    Raises
-    ------
-    ProtocolError
-        If it begins with none.
+    Raises ProtocolError if it begins with none.
     """
     dataset = read_elements(data, implicit=transfer_syntax == ImplicitVRLittleEndian)
     if data and not dataset:

@@ -101,11 +101,7 @@ class Pool:
         """Open an association; False if that failed while another one became idle, which is to be taken instead.
 
         Some archives let each of us have one at a time: the second request is answered when the first association ends.
-
-        Raises
-        ------
-        NodeError
-            If it does not come about.
+        Raises NodeError if it does not come about.
         """
         with self._lock:
             self._opening.append(association)
@@ -207,10 +203,7 @@ class Line:
     def connect(self) -> Association:
         """Return an open association: the present one, an idle one, or a new one.
 
-        Raises
-        ------
-        NodeError
-            If there is none to be had.
+        Raises NodeError if there is none to be had.
         """
         if self._association is not None and self._association.is_usable():
             return self._association
@@ -346,10 +339,7 @@ class Lines:
 def open_lines(lend: Callable[[Controls], contextlib.AbstractContextManager[Line]], size: int) -> Iterator[Lines]:
     """Open at most `size` lines, fewer where the archive does not take as many associations.
 
-    Raises
-    ------
-    NodeError
-        If there is not even one to be had.
+    Raises NodeError if there is not even one to be had.
     """
     controls = Controls(lambda _: None)
     with contextlib.ExitStack() as stack:

@@ -77,10 +77,7 @@ class Assembly:
     def add(self, body: memoryview) -> None:
         """Take in the presentation data values of one PDU.
 
-        Raises
-        ------
-        ValueError
-            If it holds none, or they do not fit together.
+        Raises ValueError if it holds none, or they do not fit together.
         """
         offset, end = 0, len(body)
         while offset < end:

@@ -68,12 +68,8 @@ def request_association(
 ) -> None:
     """Negotiate an association; afterwards `connection.contexts` holds what the peer accepted.
 
-    Raises
-    ------
-    AssociationRejected
-        With the reason in words.
-    AssociationLost, ProtocolError
-        If there was no proper answer.
+    Raises AssociationRejected with the reason in words, and AssociationLost or ProtocolError if there was no proper
+    answer.
     """
     proposed = {context.id: context for context in contexts}
     primitive = A_ASSOCIATE()
@@ -130,10 +126,7 @@ def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reas
 def read_request(connection: Connection, until: Until = wait_forever) -> AssociationRequest:
     """Read the A-ASSOCIATE-RQ that a connection begins with.
 
-    Raises
-    ------
-    AssociationLost, ProtocolError
-        If there is none; the connection has been closed.
+    Raises AssociationLost or ProtocolError if there is none; the connection has been closed.
     """
     kind, body = connection.read_pdu(until)
     if kind != ASSOCIATE_RQ:

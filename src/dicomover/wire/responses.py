@@ -32,33 +32,17 @@ PENDING = (0xFF00, 0xFF01)
 
 @dataclass(slots=True)
 class MoveEnd:
-    """How one C-MOVE came to its end.
+    """How one C-MOVE came to its end."""
 
-    Attributes
-    ----------
-    ended
-        Whether a final response came.
-    status_code
-        That of the final response.
-    counters
-        The largest seen in any response.
-    failed_uids
-        From the Failed SOP Instance UID List (0008,0058), which may be missing or incomplete.
-    offending
-        OffendingElement (0000,0901) of the final response, such as `(0010,0020)`; empty if it named none.
-    lost_by
-        How the association ended, if it did.
-    why
-        The same in words.
-    """
-
-    ended: Ended
-    status_code: int | None = None
-    counters: Counters = field(default_factory=Counters)
+    ended: Ended  # whether a final response came
+    status_code: int | None = None  # that of the final response
+    counters: Counters = field(default_factory=Counters)  # the largest seen in any response
+    # from the Failed SOP Instance UID List (0008,0058), which may be missing or incomplete
     failed_uids: tuple[str, ...] = ()
+    # OffendingElement (0000,0901) of the final response, such as `(0010,0020)`; empty if it named none
     offending: str = ""
-    lost_by: LostBy | None = None
-    why: str = ""
+    lost_by: LostBy | None = None  # how the association ended, if it did
+    why: str = ""  # the same in words
 
 
 class StopSign:

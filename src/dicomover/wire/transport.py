@@ -42,6 +42,9 @@ def connect(
 ) -> socket.socket:
     """Open a TCP connection (and TLS, if the node has it); of several addresses the first one that answers.
 
+    Raises NodeUnreachable if the name is not known, no address answers in time, or TLS does not come about, and
+    AssociationLost if `until` passes first.
+
     Parameters
     ----------
     node
@@ -52,13 +55,6 @@ def connect(
         Ends a wait early, so that `until` is asked again.
     until
         When to give up, whatever `seconds` says.
-
-    Raises
-    ------
-    NodeUnreachable
-        If the name is not known, no address answers in time, or TLS does not come about.
-    AssociationLost
-        If `until` passes first.
     """
     limit = None if seconds is None else time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
@@ -101,10 +97,7 @@ class _Wait:
     def sleep(self, moment: float | None = None) -> list[socket.socket]:
         """Return the sockets that are ready; none if woken, or if `moment` or the limit has come.
 
-        Raises
-        ------
-        AssociationLost
-            If whoever asked for the connection has no more use for it.
+        Raises AssociationLost if whoever asked for the connection has no more use for it.
         """
         stop = self._until()
         if stop is not None and stop <= time.monotonic():
