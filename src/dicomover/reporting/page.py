@@ -6,6 +6,7 @@ light and dark.
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -14,6 +15,7 @@ import pandas as pd
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
+from dicomover.text.sentences import count_of
 from dicomover.text.visible import make_html
 from dicomover.text.wholetable import make_table
 
@@ -39,8 +41,9 @@ _STYLE = """
 .dicomover-report table.dataframe thead tr { border-bottom: 1px solid rgba(128, 128, 128, 0.6); }
 .dicomover-report table.dataframe th, .dicomover-report table.dataframe td { text-align: left; vertical-align: top;
   padding: 2px 14px 2px 0; border: none; max-width: none; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.dicomover-report table.dataframe td.wide, .dicomover-report table.wide td:last-child { white-space: normal;
-  min-width: 22em; }
+.dicomover-report table.dataframe td.wide, .dicomover-report table.wide td:last-child { white-space: normal; }
+.dicomover-report table.reasons th:nth-child(2) { min-width: 22em; }
+.dicomover-report table.reasons tr.first td { border-top: 1px solid rgba(128, 128, 128, 0.3); }
 .dicomover-report table.facts td:first-child { opacity: 0.75; }
 .dicomover-report table.facts thead { display: none; }
 """.strip()
@@ -84,7 +87,7 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
         *_troubles(summary, names),
         *_failed_instances(summary, names),
         *_charts(summary, names, steps),
-        *_all_rows(summary, names),
+        *_complete_rows(summary, names),
         *(f"<p>{make_html(note)}</p>" for note in words.notes(summary, run, names, steps)),
     ]
     return f'<div class="dicomover-report">{"".join(parts)}</div>'
@@ -95,40 +98,53 @@ def _table(frame: pd.DataFrame, classes: str = "") -> str:
 
 
 def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
+    """Return each reason once, and beside it the rows that have it, with what their administrator looks them up by."""
     reasons = figures.reasons(summary)
     if reasons.empty:
         return []
-    parts = []
-    lacking = int(reasons["rows"].sum())
-    if len(reasons) < lacking:
-        cells = words.reason_cells(reasons, names)
-        parts += [
-            "<h4>Why rows are not complete</h4>",
-            _table(pd.DataFrame(cells, columns=["how many", "which", "status", "what happened"]), "wide"),
-            _more(len(reasons) - len(cells), "reasons"),
-        ]
     each = max(3, MOST_ROWS // len(reasons))  # so that a frequent reason leaves room for the others
-    positions = [position for some in reasons["positions"] for position in some[:each]][:MOST_ROWS]
+    groups = [positions[:each] for positions in reasons["positions"]][:MOST_ROWS]
+    positions = [position for group in groups for position in group][:MOST_ROWS]
     rows = summary.iloc[positions]
     counted = {"failed": rows["failed"], "warnings": rows["warning"], "attempts": rows["attempts"]}
     shown = _named(positions, names).assign(
-        status=figures.status_of(rows).tolist(),
+        **_timed(rows),
         moved=[_of(*pair) for pair in zip(figures.moved(rows), rows["expected"], strict=True)],
         **{name: _counts(numbers) for name, numbers in counted.items() if numbers.sum() > 0},
-        **{"what happened": rows["error"].fillna("").tolist()},
     )
-    parts += ["<h4>Rows that are not complete</h4>", _table(shown, "wide"), _more(lacking - len(positions), "rows")]
-    return parts
+    lines = iter(shown.astype(str).to_numpy().tolist())
+    first = reasons.head(len(groups))
+    columns = (first["rows"], first["status"], first["error"].fillna(""))
+    body = []
+    for group, number, status, error in zip(groups, *(column.tolist() for column in columns), strict=True):
+        cells = list(itertools.islice(lines, len(group)))
+        why = f"{count_of(number, 'row')}: {error}" if number > len(cells) else error
+        spans = f'rowspan="{len(cells)}"'
+        whole = f'<td {spans}>{make_html(status)}</td><td class="wide" {spans}>{make_html(why)}</td>'
+        for n, line in enumerate(cells):
+            rest = "".join(f"<td>{make_html(text)}</td>" for text in line)
+            body.append(f"<tr>{rest}</tr>" if n else f'<tr class="first">{whole}{rest}</tr>')
+    heads = "".join(f"<th>{make_html(name)}</th>" for name in ("status", "what happened", *shown.columns))
+    table = f'<table class="dataframe reasons"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    rest = _more(int(reasons["rows"].sum()) - len(positions), "rows")
+    return ["<h4>Rows that are not complete</h4>", f'<div class="scroll">{table}</div>', rest]
 
 
 def _failed_instances(summary: pd.DataFrame, names: words.Names) -> list[str]:
-    """Return the UIDs of what failed, for the archive's administrator to look up; they are keys."""
+    """Return the UIDs of what failed, for the archive's administrator to look up."""
     named = [(position, uids) for position, uids in enumerate(summary["failed_uids"].fillna("")) if uids]
-    if not names.show_keys or not named:
+    every = [
+        (position, uid)
+        for position, uids in named
+        for uid in uids.split("\\")
+        if names.show_keys or words.names_nobody(uid)
+    ]
+    if not every:
         return []
-    every = [(position, uid) for position, uids in named for uid in uids.split("\\")]
-    shown = _named([position for position, _ in every[:MOST_ROWS]], names)[["row"]]
-    shown = shown.assign(SOPInstanceUID=[uid for _, uid in every[:MOST_ROWS]])
+    first = every[:MOST_ROWS]
+    shown = pd.DataFrame(
+        {"row": [names(position) for position, _ in first], "SOPInstanceUID": [uid for _, uid in first]}
+    )
     return [
         "<h4>Instances that the archive named as failed</h4>",
         _table(shown),
@@ -171,20 +187,29 @@ def _charts(summary: pd.DataFrame, names: words.Names, steps: pd.DataFrame) -> l
     return parts
 
 
-def _all_rows(summary: pd.DataFrame, names: words.Names) -> list[str]:
-    if summary.empty:
+def _timed(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return when work on rows began, and how long it took."""
+    return {
+        "began (UTC)": ["" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M:%S}" for moment in rows["started"]],
+        "seconds": ["" if pd.isna(number) else f"{number:,.1f}" for number in rows["seconds"]],
+    }
+
+
+def _complete_rows(summary: pd.DataFrame, names: words.Names) -> list[str]:
+    places = figures.is_complete(summary).to_numpy().nonzero()[0].tolist()
+    if not places:
         return []
-    rows = summary.head(MOST_ROWS)
-    table = _named(list(range(len(rows))), names).assign(
+    rows = summary.iloc[places[:MOST_ROWS]]
+    table = _named(places[:MOST_ROWS], names).assign(
         status=figures.status_of(rows).tolist(),
         code=rows["status_code"].fillna("").tolist(),
+        **_timed(rows),
         **{name: _counts(rows[name]) for name in figures.COUNTED if name != "bytes"},
         size=["" if pd.isna(number) else size(number) for number in rows["bytes"]],
-        seconds=["" if pd.isna(number) else f"{number:,.1f}" for number in rows["seconds"]],
     )
     return [
-        f"<details><summary>All rows, in the order of the summary</summary>{_table(table)}",
-        _more(len(summary) - len(rows), "rows"),
+        f"<details><summary>Rows that are complete</summary>{_table(table)}",
+        _more(len(places) - len(rows), "rows"),
         "</details>",
     ]
 

@@ -24,7 +24,8 @@ class Report:
     """What became of a batch. Made by `dicomover.report` or `Job.report`.
 
     In a notebook it is a page with tables and small charts; `print(report)` gives the same in text. Nothing of a
-    patient is in it, neither keys nor other columns of the summary, unless it was made with `show_keys=True`.
+    patient is in it, neither keys (but UIDs, by which an archive is searched) nor other columns of the summary, unless
+    it was made with `show_keys=True`.
 
     Attributes
     ----------
@@ -170,8 +171,8 @@ def report(summary: pd.DataFrame, *, show_keys: bool = False) -> Report:
     summary : DataFrame
         What `Mover.move` or `Job.summary` returned, or part of it, or one read back from a file.
     show_keys
-        Whether the index and the keys (PatientID, AccessionNumber and the UIDs) are shown. They may be patient data;
-        without it rows are called by their numbers.
+        Whether the index and the keys (PatientID, AccessionNumber) are shown. They may be patient data; without it rows
+        are called by their numbers, and only UIDs are shown.
 
     Returns
     -------

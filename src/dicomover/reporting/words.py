@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from dicomover.attributes.uid import is_uid
 from dicomover.identifier import IDENTIFYING
 from dicomover.node import Node
 from dicomover.outcome import Status
@@ -29,6 +30,7 @@ __all__ = [
     "bars_of",
     "facts",
     "heading",
+    "names_nobody",
     "notes",
     "plain",
     "reason_cells",
@@ -76,6 +78,11 @@ class Run:
         return cls(str(node), ae_title, destination, timeline.began, timeline.seconds, over, timeline.table())
 
 
+def names_nobody(text: str) -> bool:
+    """Tell whether a key is a UID; a bare number, which would be one too, may be a patient's."""
+    return text.count(".") > 1 and is_uid(text)
+
+
 class Names:
     """What rows are called: by their labels where those are plain numbers, or where that was asked for.
 
@@ -93,10 +100,13 @@ class Names:
         return self._label(position)
 
     def keys(self, positions: Sequence[int]) -> pd.DataFrame:
-        """Return the keys of some rows as text; no column unless that was asked for."""
+        """Return the keys of some rows as text: those that are UIDs, and the others where that was asked for."""
         rows = self._summary.iloc[list(positions)]
-        columns = [name for name in IDENTIFYING if name in rows.columns] if self.show_keys else []
-        return pd.DataFrame({name: rows[name].astype("string").fillna("").tolist() for name in columns})
+        texts = {name: rows[name].astype("string").fillna("").tolist() for name in IDENTIFYING if name in rows.columns}
+        if not self.show_keys:
+            uids = {name: [text if names_nobody(text) else "" for text in those] for name, those in texts.items()}
+            texts = {name: known for name, known in uids.items() if any(known)}
+        return pd.DataFrame(texts)
 
     def some(self, positions: Sequence[int]) -> str:
         """Return the names of some rows in few words; where keys are shown, with the most telling of them."""
