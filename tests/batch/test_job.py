@@ -16,12 +16,16 @@ import pytest
 from batch_kit import quiet, seen
 from dicomover import ConfigurationError, Interrupted, Mover, NodeUnreachable, Timeouts
 from dicomover.batch.crew import Crew
+from dicomover.batch.ending import Ending
+from dicomover.batch.job import Job
 from dicomover.batch.worker import Worker
 from dicomover.events import BatchEnded, Event, RequestEnded
 from dicomover.progress import Progress
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.wire.stop import Controls
 from peers import ONCE, free_port, wait_until
+from standing_kit import BOUNDS
 
 SLOW = {"*": Misbehaviour("slow", seconds=0.05)}
 
@@ -257,6 +261,33 @@ def test_an_interrupt_of_the_beginning(
     assert stopped.value.summary.status.tolist() == ["cancelled"] * 2
     wait_until(lambda: not ours())
     assert mover.move(batch(1)).status.tolist() == ["success"]
+
+
+@pytest.mark.parametrize(
+    "where", [(Controls, "cancel"), (Job, "cancel"), (Ending, "hold_time"), None], ids=lambda x: x and x[0].__name__
+)
+def test_a_second_interrupt_while_the_first_is_seen_to(
+    pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, where: tuple[type, str] | None
+) -> None:
+    """It stops at once as a later one does, wherever it hits, even before anything was done about the first."""
+    pacs.misbehave["*"] = "silence-at-once"
+    interrupt_once(monkeypatch, Progress, "refresh", lambda *_: bool(seen(pacs, "C-MOVE")))
+    if where is not None:
+        interrupt_once(monkeypatch, *where)
+    else:
+        cancel = Job.cancel
+
+        def interrupted(self: Job) -> None:
+            monkeypatch.setattr(Job, "cancel", cancel)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Job, "cancel", interrupted)
+    begun = time.monotonic()
+    with pytest.raises(Interrupted) as stopped:
+        quiet(pacs).move(batch(4))
+    assert time.monotonic() - begun < BOUNDS["twice"] + 0.5, "a connection and a C-FIND come before"
+    assert set(stopped.value.summary["status"]) == {"cancelled"}
+    wait_until(lambda: not ours())
 
 
 def test_an_interrupt_may_return(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,11 @@ def ledger_of(rows: int, invalid: tuple[int, ...] = ()) -> tuple[Ledger, list[Re
     return Ledger(parse_requests(keys, invalid="record"), itertools.count().__next__, events.append), events
 
 
-def target(study: str, expected: int | None = 3, model: Model = Model.STUDY, patient: str = "") -> Target:
-    """Return the target of one study."""
-    return Target(Identifier(Level.STUDY, model, patient=patient, study=study), True, expected)
+def target(
+    study: str, expected: int | None = 3, model: Model = Model.STUDY, patient: str = "", *patients: str
+) -> Target:
+    """Return the target of one study, of the patients whom the archive names."""
+    return Target(Identifier(Level.STUDY, model, patient=patient, study=study), True, expected, patients=patients)
 
 
 def resolution(*studies: str, **how: object) -> Resolution:
@@ -126,10 +128,10 @@ def test_rows_share_a_move(late: bool) -> None:
     ledger, events = ledger_of(2)
     one = begun(ledger)
     other = begun(ledger)
-    (move,) = ledger.claim(one, resolution("1"))
+    (move,) = ledger.claim(one, Resolution((target("1", 3, Model.STUDY, "", "P"),), 1))
     if late:
         ledger.conclude(move, outcome())
-    in_patient = Resolution((target("1", model=Model.PATIENT, patient="P"),), 1)
+    in_patient = Resolution((target("1", 3, Model.PATIENT, "P", "P"),), 1)
     assert ledger.claim(other, in_patient) == [], "however it is asked for"
     if not late:
         assert events == []
@@ -138,7 +140,7 @@ def test_rows_share_a_move(late: bool) -> None:
     assert [event.request for event in events] == [0, 1]
 
 
-@pytest.mark.parametrize("found", [False, None], ids=["denied by C-FIND", "not asked"])
+@pytest.mark.parametrize("found", [False, None, True], ids=["denied by C-FIND", "not asked", "found, of nobody"])
 def test_a_wrong_patient_shares_nothing(found: bool | None) -> None:
     """A study under a patient whom no C-FIND has confirmed is another request than the study alone."""
     ledger, _ = ledger_of(2)
@@ -164,7 +166,7 @@ def test_one_move_twice_in_one_row() -> None:
     """A row that names the same study twice sends it once and ends once."""
     ledger, events = ledger_of(1)
     row = begun(ledger)
-    twice = Resolution((target("1"), target("1", model=Model.PATIENT, patient="P")), 2)
+    twice = Resolution((target("1", 3, Model.STUDY, "", "P"), target("1", 3, Model.PATIENT, "P", "P")), 2)
     (move,) = ledger.claim(row, twice)
     ledger.conclude(move, outcome())
     assert len(events) == 1

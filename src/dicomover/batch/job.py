@@ -131,8 +131,8 @@ class Job:
                             self._ending.hold_time(0)
                         else:
                             self.cancel()
-        except BaseException:
-            self._stop()
+        except BaseException:  # a further interrupt too, while the one before was seen to
+            self._stop(0 if interrupts else CANCEL_PATIENCE)
             raise
         finally:
             self._ended.set()
@@ -374,10 +374,11 @@ class Job:
         finally:
             self._handing.end()
 
-    def _stop(self) -> None:
+    def _stop(self, patience: float = CANCEL_PATIENCE) -> None:
         """Cancel, since nobody watches any more, and give what runs the time to end."""
         self.cancel()
-        self._ending.over.wait(CANCEL_PATIENCE + 2 * KILL_PATIENCE)
+        self._ending.hold_time(patience)  # a cancel that was interrupted half-way holds none
+        self._ending.over.wait(patience + 2 * KILL_PATIENCE)
         self._ended.set()
 
     def arrived(self, event: Arrival | Refusal) -> None:
