@@ -69,25 +69,16 @@ _CHARACTER_SET = 0x00080005
 
 
 class Encoding:
-    """How the headers of elements are written, in one byte order; a VR counts as a number, which is looked up faster.
-
-    Attributes
-    ----------
-    explicit, implicit, tag, vr_and_length, length
-        The parts of a header.
-    short_vrs, long_vrs
-        The VRs whose length has two bytes behind them, and those whose length has four, after two more.
-    sequence, unknown
-        The VRs that may have no length.
-    """
+    """How the headers of elements are written, in one byte order; a VR counts as a number, looked up faster."""
 
     def __init__(self, order: str) -> None:
         self.explicit, self.implicit = struct.Struct(f"{order}HHHH"), struct.Struct(f"{order}HHL")
         self.tag, self.vr_and_length = struct.Struct(f"{order}HH"), struct.Struct(f"{order}4xHH")
         self.length = struct.Struct(f"{order}L")
         number = struct.Struct(f"{order}H").unpack
+        # Those whose length has two bytes behind them, and those whose length has four, after two more.
         self.short_vrs, self.long_vrs = (frozenset(number(vr)[0] for vr in vrs) for vrs in (SHORT_VRS, LONG_VRS))
-        self.sequence, self.unknown = number(b"SQ")[0], number(b"UN")[0]
+        self.sequence, self.unknown = number(b"SQ")[0], number(b"UN")[0]  # those that may have no length
 
 
 LITTLE_ENDIAN, BIG_ENDIAN = Encoding("<"), Encoding(">")
@@ -157,12 +148,7 @@ def measure_file_meta(data: bytes | bytearray | memoryview) -> int | None:
     """Return how many bytes of file meta information a data set begins with, where it has no place (PS3.5 section 7.1).
 
     Some senders leave in what they have read of a file, and it may name another transfer syntax than was agreed on.
-    Raises HeadError if it is a whole file, preamble and all.
-
-    Returns
-    -------
-    int or None
-        0 for a proper data set; None if that cannot be told from so few bytes.
+    None if so few bytes do not tell. Raises HeadError if it is a whole file, preamble and all.
     """
     size = len(data)
     if size >= 2 and data[0] != 2 and data[0] != 0:
@@ -190,32 +176,17 @@ class HeadError(ValueError):
 
 
 class Head:
-    """Reads a data set from its beginning, as far as it has come.
-
-    Parameters
-    ----------
-    implicit
-        True for Implicit VR Little Endian, False for Explicit VR and everything encapsulated.
-    wanted
-        The tags whose values are kept, at the top level only.
-    last
-        Reading ends with the first top-level tag beyond this one.
-    encoding
-        The byte order.
-
-    Attributes
-    ----------
-    values
-        The raw bytes of the wanted values found so far.
-    offset
-        Where reading goes on when more bytes have come.
-    done
-        True once `last` has been passed.
-    """
+    """Reads a data set from its beginning, as far as it has come."""
 
     __slots__ = ("_encoding", "_last", "_stack", "_wanted", "done", "implicit", "offset", "values")
 
-    def __init__(self, implicit: bool, wanted: Iterable[int], last: int, encoding: Encoding = LITTLE_ENDIAN) -> None:
+    def __init__(
+        self,
+        implicit: bool,  # False is for Explicit VR and everything encapsulated
+        wanted: Iterable[int],  # the tags whose values are kept, at the top level only
+        last: int,  # reading ends with the first top-level tag beyond this one
+        encoding: Encoding = LITTLE_ENDIAN,
+    ) -> None:
         self.implicit = implicit
         self._encoding = encoding
         self._wanted = wanted if isinstance(wanted, frozenset) else frozenset(wanted)
@@ -223,19 +194,15 @@ class Head:
         # One entry for every open sequence or item of undefined length: whether it is implicit, whether an item. They
         # are constants: eight bytes each, as many as it takes to open one.
         self._stack: list[tuple[bool, bool]] = []
-        self.values: dict[int, bytes] = {}
-        self.offset = 0
-        self.done = False
+        self.values: dict[int, bytes] = {}  # the raw bytes of the wanted values found so far
+        self.offset = 0  # where reading goes on when more bytes have come
+        self.done = False  # once `last` has been passed
 
     def feed(self, data: bytes | bytearray | memoryview, size: int, complete: bool = False) -> bool:
         """Read on in the first `size` bytes of `data`, which begins where the data set does; return `done`.
 
-        Raises HeadError if the bytes cannot be a data set.
-
-        Parameters
-        ----------
-        complete
-            True if nothing comes after these bytes: the data set then ends here, or is broken.
+        `complete` says that nothing comes after these bytes: the data set then ends here, or is broken. Raises
+        HeadError if the bytes cannot be a data set.
         """
         if self.done:
             return True

@@ -154,26 +154,14 @@ def level_of(keyword: str) -> Level | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One checked request: what is asked for, at which level, in which model.
+    """One checked request: what is asked for, at which level, in which model."""
 
-    Attributes
-    ----------
-    position
-        Its place in the batch, from 0.
-    label
-        Its label in the index of the input.
-    keys
-        Query keys by keyword; every value is text.
-    pin
-        Stands for what a lockfile says that it comes to; empty if the archive is to say so.
-    """
-
-    position: int
-    label: object
-    keys: Mapping[str, str] = field(repr=False)
+    position: int  # its place in the batch, from 0
+    label: object  # in the index of the input
+    keys: Mapping[str, str] = field(repr=False)  # query keys by keyword; every value is text
     level: Level
     model: Model
-    pin: str = ""
+    pin: str = ""  # stands for what a lockfile says that it comes to; empty if the archive is to say so
 
     @property
     def is_resolved(self) -> bool:

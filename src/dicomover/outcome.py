@@ -182,53 +182,30 @@ def is_warning(status_code: int) -> bool:
 
 
 def judge(
-    status_code: int | None,
+    status_code: int | None,  # the final one; None if none came
     counters: Counters,
     *,
-    expected: int | None = None,
+    expected: int | None = None,  # instances that should arrive, from C-FIND; None if unknown
+    # Distinct instances of this request that are there: on our disk, or at a destination that was asked. None if nobody
+    # has looked.
     received: int | None = None,
-    repeated: int = 0,
-    missing: int = 0,
-    listed: bool = False,
+    repeated: int = 0,  # sub-operations that brought what had come already: the same image, or other bytes of its UID
+    missing: int = 0,  # instances that are not there of those that the archive listed by their UIDs
+    listed: bool = False,  # whether it listed them all, so that `missing` says it all
+    # Instances that came under what was asked for as another patient's. They count for nothing, but where all else is
+    # well somebody should look: that is a warning.
     strange: int = 0,
     ended: Ended = Ended.ANSWERED,
-    cancelled: bool = False,
+    cancelled: bool = False,  # whether we asked to cancel
 ) -> Status:
     """Say what became of one C-MOVE. Pure: the same facts give the same verdict.
 
-    Parameters
-    ----------
-    status_code
-        The final DIMSE status; None if none came.
-    counters
-        The sub-operations as the PACS counted them.
-    expected
-        Instances that should arrive, from C-FIND; None if unknown.
-    received
-        Distinct instances of this request that are there: on our disk, or at a destination that was asked. None if
-        nobody has looked.
-    repeated
-        Sub-operations that brought what had come already: the same image, or other bytes under its UID.
-    missing
-        How many instances are not there of those that the archive listed by their UIDs.
-    listed
-        Whether it listed them all, so that `missing` says it all.
-    strange
-        How many instances came under what was asked for as another patient's. They count for nothing, but where all
-        else is well somebody should look: that is a warning.
-    ended
-        How the exchange came to its end.
-    cancelled
-        True if we asked to cancel.
-
-    Notes
-    -----
     What arrived counts more than what the PACS claims, and the PACS counts more than its final status. Complete is when
     all that was listed is there: then a sub-operation that the PACS counts as failed is one with a warning, as some
-    count those of a destination that warned.
-    A final 0x0000 is believed only as far as something shows what moved: an archive that says success and
-    gives no number, while a third party receives, is `empty`; one that last counted some as remaining is `partial`;
-    and one that was asked to cancel is `cancelled`, unless all that C-FIND promised has moved.
+    count those of a destination that warned. A final 0x0000 is believed only as far as something shows what moved: an
+    archive that says success and gives no number, while a third party receives, is `empty`; one that last counted some
+    as remaining is `partial`; and one that was asked to cancel is `cancelled`, unless all that C-FIND promised has
+    moved.
 
     Examples
     --------

@@ -200,14 +200,7 @@ def check_privacy(privacy: Privacy, secret: str | bytes | None) -> None:
 def open_keeper(privacy: Privacy, secret: str | bytes | None, kept: Mapping[str, str], name: str) -> Keeper:
     """Return the keeper that a journal was begun with, if the choice and the secret are the same.
 
-    Parameters
-    ----------
-    privacy, secret
-        What was chosen now.
-    kept
-        What the file has kept of the first choice: `privacy`, `cipher`, `salt`, `check`.
-    name
-        Of the file.
+    `kept` is what the file has kept of the first choice: `privacy`, `cipher`, `salt`, `check`.
     """
     chosen = kept.get("privacy")
     if chosen not in get_args(Privacy):

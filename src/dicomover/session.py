@@ -77,28 +77,19 @@ class Session:
     """Keeps what a Mover's verbs share for as long as one of them, or a `with`, needs it.
 
     Every verb uses the session while it works. With the last user the idle associations are released; with the last one
-    that listens the receiver stops. Two locks: `_life` is held while the receiver starts and stops, which takes
-    seconds and ends with the receiver's last events; `_jobs_lock` is taken to deliver those events. So nothing may wait
-    for `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`. A third, that of `_listeners`, is for
-    all sessions of this process, and taken before any `_life`.
+    that listens the receiver stops. Two locks: `_life` is held while the receiver starts and stops, which takes seconds
+    and ends with the receiver's last events; `_jobs_lock` is taken to deliver those events. So nothing may wait for
+    `_life` while it holds `_jobs_lock`, and `deliver` never needs `_life`. A third, that of `_listeners`, is for all
+    sessions of this process, and taken before any `_life`.
 
     A cell that is run again makes another Mover while the earlier one still listens. So who begins to listen takes the
     port over from an earlier session that only has it open; from one whose jobs run it does not.
-
-    Attributes
-    ----------
-    pool
-        Associations with the archive.
-    destination_pool
-        The same with a Move Destination that can be asked; None without one.
-    receiver
-        Ours; None if a third party receives. Set before the first use.
     """
 
     def __init__(self, node: Node, ae_title: str, destination: Node | None = None) -> None:
         self.pool = Pool(node, ae_title)
-        self.destination_pool = None if destination is None else Pool(destination, ae_title)
-        self.receiver: Listener | None = None
+        self.destination_pool = None if destination is None else Pool(destination, ae_title)  # if it can be asked
+        self.receiver: Listener | None = None  # ours, set before the first use; None if a third party receives
         self.begin_anew()
         forks.inherit(self)
 

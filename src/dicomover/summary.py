@@ -143,17 +143,7 @@ def _hexadecimal(status_code: int | None) -> str | None:
 def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
     """Put the results beside what was given: one row per request, in its order, with its index.
 
-    Parameters
-    ----------
-    results : sequence of Result, length n
-        One for each row of `given`.
-    given : DataFrame of n rows
-        The input; columns of an earlier summary are replaced.
-
-    Returns
-    -------
-    DataFrame of n rows
-        The columns of `given`, then all of `SCHEMA`, always with the same dtypes.
+    The columns of `given`, but for those of an earlier summary, then all of `SCHEMA`, always with the same dtypes.
     """
     ours = {}
     for column in SCHEMA:
@@ -169,20 +159,11 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
 
 
 def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
-    """Return one row for each instance that failed or is missing.
+    """Return one row for each instance that failed or is missing, by the results and the labels of their rows.
 
-    Parameters
-    ----------
-    results : sequence of Result, length n
-    index : Index of n labels
-        Of their rows.
-
-    Returns
-    -------
-    DataFrame
-        `request` (the label of the row), `StudyInstanceUID` and `SeriesInstanceUID` (`<NA>` where nobody has asked for
-        them), `SOPInstanceUID`, `problem`, `status_code` and `why`. A `problem` is `failed` where the archive said so,
-        `missing` where the archive has the instance and it is not there.
+    It has `request` (the label of the row), `StudyInstanceUID` and `SeriesInstanceUID` (`<NA>` where nobody has asked
+    for them), `SOPInstanceUID`, `problem`, `status_code` and `why`. A `problem` is `failed` where the archive said so,
+    `missing` where the archive has the instance and it is not there.
     """
     rows = [
         {

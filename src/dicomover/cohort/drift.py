@@ -80,21 +80,10 @@ def drift_table(changes: Iterable[Change]) -> pd.DataFrame:
 
 
 def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str, LockedStudy]) -> list[Change]:
-    """Say what has changed for one request.
+    """Say what has changed for one request between what it came to and what it comes to now.
 
-    Parameters
-    ----------
-    locked
-        What it came to when it was locked.
-    found
-        What it comes to now.
-    elsewhere
-        By Study Instance UID, what the archive has of those locked studies to which the request no longer leads.
-
-    Returns
-    -------
-    list of Change
-        Empty if nothing has.
+    `elsewhere` has, by Study Instance UID, what the archive has of those locked studies to which the request no longer
+    leads.
     """
     if found.state is LockState.REFUSED:
         same = locked.state is LockState.REFUSED

@@ -185,26 +185,10 @@ def compare_files(
     *,
     read_all: bool = False,
 ) -> tuple[list[FileChange], dict[str, Digest]]:
-    """Compare what was locked with what lies in a folder.
+    """Compare what was locked with what lies in a folder, in any layout; return the changes and what digests were read.
 
-    Parameters
-    ----------
-    requests
-        What was locked.
-    folder
-        Where it should lie, in any layout.
-    digests
-        What was recorded, by SOP Instance UID. The content of a file is read where there is something to compare it
-        with: that, or another file with the same UID.
-    read_all
-        Read the content of all that was locked.
-
-    Returns
-    -------
-    changes : list of FileChange
-        Empty if everything is as it was.
-    taken : dict
-        The digests of the instances that were read.
+    The content of a file is read where there is something to compare it with: what was recorded (`digests`, by SOP
+    Instance UID), or another file with the same UID; with `read_all`, that of all that was locked.
     """
     found = index_folder(folder)
     locked: dict[str, list[tuple[Any, str, str]]] = {}

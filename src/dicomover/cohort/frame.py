@@ -26,21 +26,10 @@ class Frame:
 
 
 def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]]:
-    """Take a table apart; raises RequestError if two columns have the same name.
+    """Take a table apart: what it is beyond its rows, the labels of these, and each row by column.
 
-    Parameters
-    ----------
-    table
-        n rows.
-
-    Returns
-    -------
-    Frame
-        Its columns and its index.
-    labels : list, length n
-        Whole numbers, texts, or tuples of those.
-    rows : list of dict, length n
-        By column: texts, numbers, truth values, or None for what is missing. Anything else is kept as text.
+    Labels are whole numbers, texts, or tuples of those; cells are texts, numbers, truth values, or None for what is
+    missing. Anything else is kept as text. Raises RequestError if two columns have the same name.
     """
     names = [str(name) for name in table.columns]
     twice = sorted({name for name in names if names.count(name) > 1})

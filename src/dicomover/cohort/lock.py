@@ -33,22 +33,10 @@ _SALT = b"dicomover cohort"
 def lock_requests(
     batch: Batch, lines: Lines, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
 ) -> Cohort:
-    """Look up every request of a batch down to the instances.
+    """Look up every request of a batch, which has no row that cannot be sent, down to the instances.
 
-    Raises NodeError if the archive cannot be reached any more.
-
-    Parameters
-    ----------
-    batch
-        Without rows that could not be sent.
-    lines
-        Asks the archive.
-    archive
-        Who that is.
-    query
-        `level`, `model` and `max_matches`, as they were given.
-    privacy, secret
-        `hashed` keeps keyed hashes instead of keys that may name a patient.
+    `query` has `level`, `model` and `max_matches`, as they were given. Raises NodeError if the archive cannot be
+    reached any more.
     """
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = split_table(table)
@@ -77,14 +65,9 @@ def lock_requests(
 def write_lockfile(
     cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None, share: Share = "owner"
 ) -> Cohort:
-    """Write a lockfile, unless an earlier one says the same.
+    """Write a lockfile; if an earlier one says the same, that is returned, with its time and its digests.
 
     Raises CohortError if the earlier one says otherwise; it stays as it is.
-
-    Returns
-    -------
-    Cohort
-        The earlier one if it says the same, with its time and its digests.
     """
     if earlier is None:
         cohort.save(path, share)

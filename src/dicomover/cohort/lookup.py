@@ -90,23 +90,9 @@ class Contents:
 def look_up(
     request: Request, contents: Contents, *, max_matches: int | None, given: Mapping[str, Any] | None = None
 ) -> LockedRequest:
-    """Ask what a request comes to, down to the instances.
+    """Ask what a request comes to, down to the instances; more matches than `max_matches` are not looked into.
 
-    Parameters
-    ----------
-    request
-        What is asked for.
-    contents
-        Asks the archive, and remembers.
-    max_matches
-        More than so many matches are not looked into; None is no limit.
-    given
-        The row as it was given.
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be reached any more. What it says about this one request is a state.
+    What the archive says about this one request is a state. Raises NodeError if it cannot be reached any more.
     """
     none = LockedRequest(request.label, request.level, request.model, request.keys, given or {}, LockState.NOT_FOUND)
     things = request.level.plural

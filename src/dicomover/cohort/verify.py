@@ -34,18 +34,8 @@ def check_readable(cohort: Cohort, look_again: bool) -> None:
 def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: bool = True) -> list[Change]:
     """Say what has changed in the archive since a cohort was locked.
 
-    Raises NodeError if the archive cannot be reached any more.
-
-    Parameters
-    ----------
-    cohort
-        What was locked.
-    lines
-        Asks the archive.
-    archive
-        What to call it in messages.
-    look_again
-        Whether to look the requests up again, or to look only at what they came to.
+    `look_again` looks the requests up again, and not only what they came to. Raises NodeError if the archive cannot be
+    reached any more.
     """
     contents = Contents(lines.find, archive)
 

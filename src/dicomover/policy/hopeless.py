@@ -31,33 +31,20 @@ _Cause = Literal["calling", "called", "destination", "unsent", "elsewhere"]
 
 
 def find_hopeless_cause(
-    tries: Sequence[Tried], parties: Parties, *, least: int = 3, reached: bool = False
+    tries: Sequence[Tried],  # what the requests came to so far, in the order of their ends; the last hundred do
+    parties: Parties,
+    *,
+    least: int = 3,  # so many in a row, with nothing moved in between, make it certain
+    reached: bool = False,  # whether anything of this batch has come to the destination before
 ) -> str | None:
-    """Tell whether nothing in this batch can work, so that it stops with one sentence.
+    """Say why nothing in this batch can work, and what to give to whom, so that it stops with one sentence.
 
-    Parameters
-    ----------
-    tries
-        What the requests of the batch came to so far, in the order of their ends; the last hundred are enough.
-    parties
-        Whom to name.
-    least
-        How many in a row, with nothing moved in between, make it certain.
-    reached
-        Whether something of this batch has come to the destination before, however long ago.
-
-    Returns
-    -------
-    str or None
-        What is wrong and what to give to whom; None while there is hope.
-
-    Notes
-    -----
-    An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4) needs no second proof
-    unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an unknown destination; that
-    takes twice as many, all for studies that C-FIND has found. So does an archive that counts instances as moved of
-    which none arrive here: they go to somebody else. None of these is the cause where something has come to the same
-    destination in this batch, or our own receiver has refused something: then the archive knows the way.
+    None while there is hope. An AE title that is not recognised (A-ASSOCIATE-RJ 1/1/3 and 1/1/7, PS3.8 section 9.3.4)
+    needs no second proof unless something has moved before. Some archives answer 0xCxxx rather than 0xA801 to an
+    unknown destination; that takes twice as many, all for studies that C-FIND has found. So does an archive that counts
+    instances as moved of which none arrive here: they go to somebody else. None of these is the cause where something
+    has come to the same destination in this batch, or our own receiver has refused something: then the archive knows
+    the way.
 
     Examples
     --------

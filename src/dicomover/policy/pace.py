@@ -31,11 +31,6 @@ _LONGEST_NAP = 30.0  # seconds
 class RateLimit:
     """Spaces C-MOVEs evenly, so that no minute sees more than so many. Every method may be called from any thread.
 
-    Parameters
-    ----------
-    per_minute
-        How many may begin in a minute; a fraction is possible.
-
     Examples
     --------
     >>> limit = RateLimit(20)
@@ -175,14 +170,7 @@ class Wait:
 class Pace:
     """Joins all of this for the workers of a batch. Every method may be called from any thread; none of them sleeps.
 
-    Parameters
-    ----------
-    associations
-        How many may work at once, at most.
-    window, max_per_minute, utilization
-        See `Window`, `RateLimit` and `Utilization`; None is no limit.
-    monotonic, wall
-        The clocks.
+    None is no limit.
 
     Examples
     --------

@@ -251,23 +251,9 @@ def _classify_error(error: NodeError) -> Kind:
 
 
 def schedule_retry(retry: Retry, tries: Sequence[Tried], now: float, random: Random = _RANDOM) -> float | None:
-    """Return when a request is tried again.
+    """Return when a request is tried again, on the clock of `now`; None if what the last attempt said stands.
 
-    Parameters
-    ----------
-    retry
-        What was configured.
-    tries
-        The attempts at this request so far, oldest first; at least one.
-    now
-        The present, in seconds of any clock.
-    random
-        Spreads the moments; a seeded one makes them repeatable.
-
-    Returns
-    -------
-    float or None
-        A moment of the same clock; None if what the last attempt said stands.
+    `tries` are the attempts at it so far, oldest first, at least one; a seeded `random` makes the moments repeatable.
 
     Examples
     --------

@@ -47,22 +47,8 @@ _STANDS_STILL = 0.2  # seconds of one drawing
 class Progress:
     """Folds events into a state and shows it now and then.
 
-    Everything is to be called from one thread, the one that may draw. Nothing here raises for a view that
-    fails: that is logged once, and the batch goes on unseen.
-
-    Parameters
-    ----------
-    view : View
-        Where to show it.
-    clock : callable
-        Returns the present moment on the clock of the events.
-    keep : callable
-        Called with each event and the state that it made.
-
-    Attributes
-    ----------
-    state : State
-        What is known.
+    Everything is to be called from one thread, the one that may draw. Nothing here raises for a view that fails: that
+    is logged once, and the batch goes on unseen.
 
     Examples
     --------
@@ -78,8 +64,8 @@ class Progress:
     def __init__(
         self,
         view: View,
-        clock: Callable[[], float] = time.monotonic,
-        keep: Callable[[Event, State], object] = lambda *_: None,
+        clock: Callable[[], float] = time.monotonic,  # that of the events
+        keep: Callable[[Event, State], object] = lambda *_: None,  # told each event and the state that it made
     ) -> None:
         self.state = State()
         self._view = view

@@ -36,18 +36,7 @@ _CUT_SHORT = (Status.FAILURE, Status.LOST, Status.CANCELLED)
 def fold(state: State, event: Event) -> State:
     """Take in one event. Pure; the cost follows what is running, not the size of the batch.
 
-    Parameters
-    ----------
-    state : State
-        What was known; `State()` before the first event.
-    event : Event
-        What happened. Events that make no sense (a response to a C-MOVE whose requests have all
-        ended) change no count.
-
-    Returns
-    -------
-    State
-        What is known now.
+    Events that make no sense (a response to a C-MOVE whose requests have all ended) change no count.
 
     Examples
     --------

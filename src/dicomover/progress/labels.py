@@ -27,23 +27,11 @@ class Asking(Protocol):
 
 
 def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool = False) -> Label:
-    """Return what rows are called.
+    """Return what rows are called, by their position in the batch.
 
-    Parameters
-    ----------
-    index
-        The index of the table of requests. Its labels are shown if each is there once and they are whole numbers
-        without a name, as after `read_csv`; any other may be a column of patients' keys, so the row is called by its
-        position then, counted from 0.
-    requests
-        The requests, in the order of the batch.
-    show_keys
-        Whether to show any labels, and to add each request's query keys; they may name a patient.
-
-    Returns
-    -------
-    callable
-        Takes the position of a row in the batch and returns its label.
+    The labels of the index are shown if each is there once and they are whole numbers without a name, as after
+    `read_csv`; any other may be a column of patients' keys, so the row is called by its position then, counted from 0.
+    `show_keys` shows any, and adds each request's query keys, though they may name a patient.
 
     Examples
     --------

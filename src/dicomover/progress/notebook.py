@@ -50,16 +50,8 @@ TABLE_EVERY = 1.0  # seconds between two updates of the table of rows that are n
 class NotebookView:
     """A panel in the output of the cell: a bar, counts, the requests that run, the rows that are not complete.
 
-    Parameters
-    ----------
-    on_cancel : callable, optional
-        What the Cancel button does; without it there is no button.
-    label : callable
-        What the row at a position is called; its number by default.
-
-    Notes
-    -----
-    Without a button, and where ipywidgets is missing or does not work, the output itself is updated.
+    `on_cancel` is what the Cancel button does. Without a button, and where ipywidgets is missing or does not work, the
+    output itself is updated.
     """
 
     def __init__(self, *, on_cancel: Callable[[], object] | None = None, label: Label = str) -> None:

@@ -80,19 +80,7 @@ def speed(rate: Rate) -> str:
 
 
 def headline(state: State, now: float) -> str:
-    """Return the running batch in one line.
-
-    Parameters
-    ----------
-    state : State
-        What is known.
-    now : float
-        The present moment, on the clock of the events.
-
-    Returns
-    -------
-    str
-        Requests done of all, instances, failed, warnings, rate and time left; what is unknown is left out.
+    """Return the running batch in one line: requests, instances, failed, warnings, rate and time left, as far as known.
 
     Examples
     --------

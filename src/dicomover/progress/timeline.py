@@ -89,10 +89,7 @@ class Timeline:
     def table(self) -> pd.DataFrame:
         """Return what moved in each bin, from the beginning to the last one in which anything did.
 
-        Returns
-        -------
-        DataFrame
-            `start` (UTC), `seconds` (the width of the bin), and what `Totals` counts, each within the bin.
+        It has `start` (UTC), `seconds` (the width of the bin), and what `Totals` counts, each within the bin.
         """
         with self._lock:
             bins, width = dict(sorted(self._bins.items())), self._width

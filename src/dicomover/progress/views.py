@@ -41,13 +41,7 @@ class NullView:
 
 
 class LogView:
-    """One line in the log `dicomover.progress` at the start, then now and then, at every note, and at the end.
-
-    Parameters
-    ----------
-    every
-        Seconds between two lines while it runs.
-    """
+    """One line in the log `dicomover.progress` at the start, then now and then, at every note, and at the end."""
 
     def __init__(self, every: float = 30.0) -> None:
         self._every = every
@@ -75,15 +69,7 @@ class LogView:
 
 
 class TerminalView:
-    """A bar on stderr, and the closing facts in its place at the end.
-
-    Parameters
-    ----------
-    closing
-        Whether the facts are written; a program that reports them itself says no.
-    label
-        What the row at a position is called; its number by default.
-    """
+    """A bar on stderr, and at the end the facts in its place, if not a program reports them (`closing=False`)."""
 
     def __init__(self, *, closing: bool = True, label: Label = str) -> None:
         self._closing = closing
@@ -156,26 +142,12 @@ _NAMES = ("auto", "notebook", "terminal", "log", "none")
 def choose(
     progress: str | bool | View = "auto", *, on_cancel: Callable[[], object] | None = None, label: Label = str
 ) -> View:
-    """Return the view that is asked for.
+    """Return the view that is asked for, a new one for every batch; a view of your own is returned as it is.
 
-    Raises ConfigurationError if the value means nothing, or if a notebook is asked for where there is none.
-
-    Parameters
-    ----------
-    progress : str, bool or View
-        ``"notebook"``, ``"terminal"``, ``"log"``, ``"none"``, or a view of your own. ``"auto"`` takes the
-        notebook inside a Jupyter kernel, the terminal if stderr is one, and the log otherwise. True is ``"auto"``,
-        False is ``"none"``.
-    on_cancel : callable, optional
-        What a Cancel button does. Only the notebook has a button, and only if this is given: while a cell
-        runs, most frontends do not deliver the click.
-    label : callable
-        What the row at a position of the batch is called, see `row_labels`; its number by default.
-
-    Returns
-    -------
-    View
-        A new one for every batch, except that a view of your own is returned as it is.
+    ``"auto"`` (or True) takes the notebook inside a Jupyter kernel, the terminal if stderr is one, and the log
+    otherwise; False is ``"none"``. Only the notebook has a button, and only with `on_cancel`: while a cell runs, most
+    frontends do not deliver the click. Raises ConfigurationError if the value means nothing, or if a notebook is asked
+    for where there is none.
 
     Examples
     --------

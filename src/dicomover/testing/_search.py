@@ -109,17 +109,7 @@ def _agree(wanted: list[tuple[str, str]], values: Mapping[str, str]) -> bool:
 def search(
     studies: list[Study], patients: Mapping[str, list[Study]], level: str, keys: Mapping[str, str]
 ) -> Iterator[Found]:
-    """Yield the matches at a level.
-
-    Parameters
-    ----------
-    studies
-        Where to look.
-    patients
-        All studies of each patient, for what is counted by patient.
-    level, keys
-        What is asked for.
-    """
+    """Yield the matches among some studies at a level; `patients` has all of each, for what is counted by patient."""
     wanted = _keys(keys)
     seen: set[str] = set()
     for study in studies:

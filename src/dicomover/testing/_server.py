@@ -16,15 +16,7 @@ from dicomover.wire.pdus import ABORT
 
 
 class LoopbackServer:
-    """A TCP server on 127.0.0.1 that serves each connection on a thread of its own.
-
-    Parameters
-    ----------
-    serve
-        Called with each new connection; its NodeErrors end the connection and nothing else.
-    name
-        What its threads are called.
-    """
+    """A TCP server on 127.0.0.1 that serves each connection on a thread of its own; a NodeError ends that alone."""
 
     def __init__(self, serve: Callable[[Connection], None], name: str) -> None:
         self.stopping = threading.Event()

@@ -25,17 +25,7 @@ Outcome = tuple[int, Study, Instance, str]
 
 
 class Suboperations:
-    """What is sent for one C-MOVE.
-
-    Parameters
-    ----------
-    exchange, request
-        The C-MOVE.
-    script
-        How it departs from the Standard.
-    total
-        How many instances were asked for.
-    """
+    """What is sent for one C-MOVE of so many instances, in the way of its script."""
 
     def __init__(self, exchange: Exchange, request: Request, script: Script, total: int) -> None:
         self.exchange = exchange

@@ -51,19 +51,7 @@ _MEDIUM = 0x0000
 
 
 class Association:
-    """An association with a node. Constructing it does no I/O; `open` does.
-
-    Parameters
-    ----------
-    node
-        The peer.
-    ae_title
-        What we call ourselves.
-    timeouts
-        How long to wait for what.
-    services
-        The SOP Classes to propose.
-    """
+    """An association with a node for some services, the SOP Classes. Constructing it does no I/O; `open` does."""
 
     # Threads: the owner calls everything but `cancel`, `kill`, `hurry` and `is_stopping`, which any thread may call at
     # any time, also while the owner sleeps in `open`. Those set a sign and wake the owner; all that is written to the
@@ -90,13 +78,7 @@ class Association:
     # --- life
 
     def open(self) -> None:
-        """Connect and negotiate.
-
-        Raises
-        ------
-        NodeUnreachable, AssociationRejected, AssociationLost, ProtocolError
-            If the association does not come about.
-        """
+        """Connect and negotiate; raises a NodeError if the association does not come about."""
         begun = time.monotonic()
         logger.info("requesting association\n  peer %s, calling AE title %s", self.node, self.ae_title)
         contexts = propose_contexts(self.services)
@@ -195,12 +177,7 @@ class Association:
     # --- services
 
     def echo(self, message_id: int) -> None:
-        """Verify that the peer answers (C-ECHO, PS3.4 Annex A).
-
-        Raises
-        ------
-        QueryRefused, ContextRejected, AssociationLost, ProtocolError
-        """
+        """Verify that the peer answers (C-ECHO, PS3.4 Annex A); raises as `find` does."""
         context = self._context(VERIFICATION)
         logger.info("C-ECHO, message %d", message_id)
         self._send(context, {"CommandField": cs.C_ECHO_RQ, "MessageID": message_id})
@@ -215,13 +192,9 @@ class Association:
         """Yield the matches of a C-FIND as they come (PS3.4 section C.4.1).
 
         After `limit` matches the archive is asked to stop (C-CANCEL); what it sends all the same is passed over, and
-        cut off after a while. Leaving the iterator early aborts the association.
-
-        Raises
-        ------
-        QueryRefused
-            If the final status is not Success: an empty answer is never a refused one. And if the answers do not end.
-        ContextRejected, AssociationLost, ProtocolError
+        cut off after a while. Leaving the iterator early aborts the association. Raises QueryRefused if the final
+        status is not Success (an empty answer is never a refused one) or the answers do not end, and any other
+        NodeError.
         """
         context = self._context(model.find_sop_class)
         done, matches = False, Matches()
@@ -273,31 +246,17 @@ class Association:
 
     def move(
         self,
-        identifier: Dataset,
+        identifier: Dataset,  # unique keys only
         model: Model,
         destination: str,
         message_id: int,
         *,
-        on_progress: Callable[[Counters], None] = lambda _: None,
-        last_arrival: Callable[[], float] | None = None,
+        on_progress: Callable[[Counters], None] = lambda _: None,  # told the largest counters after each response
+        last_arrival: Callable[[], float] | None = None,  # the last sign of life on our own receiver, if we receive
     ) -> MoveEnd:
         """Send a C-MOVE and read to its end (PS3.4 section C.4.2); what the peer does never raises.
 
-        Parameters
-        ----------
-        identifier
-            Unique keys only.
-        destination
-            AE title of the Move Destination.
-        on_progress
-            Called with the largest counters seen, after each response.
-        last_arrival
-            The `time.monotonic()` of the last sign of life on our own receiver, if we receive; holds off the deadlines.
-
-        Raises
-        ------
-        ContextRejected
-            If the peer does not offer C-MOVE in this model; nothing was sent.
+        Raises ContextRejected if the peer does not offer C-MOVE in this model; nothing was sent then.
         """
         context = self._context(model.move_sop_class)
         counters = Counters()

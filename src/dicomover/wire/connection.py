@@ -86,22 +86,18 @@ class Waker:
 
 
 class Connection:
-    """One TCP connection that speaks PDUs, owned by one thread.
-
-    Parameters
-    ----------
-    sock
-        A connected socket; ours from now on.
-    waker
-        Ends a wait early, so that `until` is asked again.
-    max_pdu
-        The largest P-DATA-TF PDU that we accept, in bytes; told to the peer.
-    """
+    """One TCP connection that speaks PDUs, owned by one thread."""
 
     # The buffer holds what has come and is not read yet; between two calls it begins with a PDU or is empty. Whatever
     # raises AssociationLost or ProtocolError has closed the connection before, so an open one is always in step.
 
-    def __init__(self, sock: socket.socket, waker: Waker | None = None, *, max_pdu: int = 1 << 18) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,  # connected; ours from now on
+        waker: Waker | None = None,  # ends a wait early, so that `until` is asked again
+        *,
+        max_pdu: int = 1 << 18,  # bytes of the largest P-DATA-TF PDU that we accept; told to the peer
+    ) -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -288,17 +284,10 @@ class Connection:
             self.send(raw, until=until)
 
     def read_message(self, until: Until = wait_forever, expect: Callable[[Command], Due] = expect_announced) -> Message:
-        """Return the next DIMSE message.
+        """Return the next DIMSE message; `expect` says of each command set whether its data set is waited for.
 
         Raises AssociationLost if the association ends first; `.by` says how. Raises ProtocolError if what comes is not
         a DIMSE message.
-
-        Parameters
-        ----------
-        until
-            When to give up.
-        expect
-            Asked, for each command set, whether its data set is waited for.
         """
         part = self._read_part(until)
         if not part.is_command and self._may_owe_data:  # that of the message before, which was not waited for

@@ -105,16 +105,7 @@ def _show(name: str, command: Mapping[str, int | str]) -> str:
 
 
 def dump_contexts(proposed: Iterable[Context], results: Mapping[int, int], chosen: Mapping[int, str]) -> str:
-    """Return presentation contexts with what became of each.
-
-    Parameters
-    ----------
-    proposed
-        All of them.
-    results
-        The result of each (PS3.8 Table 9-18), by its id.
-    chosen
-        The transfer syntax of each that was accepted.
+    """Return presentation contexts, each with its result (PS3.8 Table 9-18), and the syntax of those that are accepted.
 
     Examples
     --------

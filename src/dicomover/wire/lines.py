@@ -45,11 +45,6 @@ class Pool:
     """Keeps associations with one node while they are idle, and gives out the Message IDs of all that goes over them.
 
     Every method may be called from any thread.
-
-    Attributes
-    ----------
-    kept_for
-        What every new association is opened for, beside what it is taken for: it will be used again for something else.
     """
 
     # The lock guards the list and the counters alone: an association is taken out before it is looked at or released,
@@ -63,6 +58,7 @@ class Pool:
 
     def begin_anew(self) -> None:
         """Have no associations, and Message IDs of our own; after a fork the others are the parent's."""
+        # Beside what it is taken for, every new association is opened for these: it will be used again.
         self.kept_for: frozenset[str] = frozenset()
         self._idle: list[Association] = []
         self._opening: list[Association] = []
@@ -138,19 +134,7 @@ class Pool:
 
 
 class Line:
-    """Lends one thread an open association, replaced when it has ended. As a context manager it gives it back.
-
-    Parameters
-    ----------
-    pool, timeouts
-        Where associations come from, and how long to wait for what.
-    controls
-        Of whoever asks: a cancel reaches the association that is lent out.
-    pauses
-        Seconds between further attempts at an association that is not to be had, after the first short ones.
-    services
-        The SOP Classes that its associations are opened for.
-    """
+    """Lends one thread an open association, replaced when it has ended. As a context manager it gives it back."""
 
     # One thread uses a Line. Its association is registered with the controls for as long as it is lent out, and only
     # then: a cancel must neither miss it nor reach it after another thread has taken it from the pool.
@@ -159,9 +143,9 @@ class Line:
         self,
         pool: Pool,
         timeouts: Timeouts,
-        controls: Controls,
-        pauses: Sequence[float] = (),
-        services: frozenset[str] = FIND,
+        controls: Controls,  # of whoever asks: a cancel reaches the association that is lent out
+        pauses: Sequence[float] = (),  # before further attempts at an association, after the first short ones
+        services: frozenset[str] = FIND,  # that its associations are opened for
     ) -> None:
         self._pauses = (*_RECONNECT_AFTER, *pauses)
         self._pool = pool
@@ -288,14 +272,9 @@ class Line:
 
 
 class Lines:
-    """Asks over whichever line is free, again if an association is lost in the middle: a lock is one piece.
+    """Asks over whichever of some connected lines is free, again if an association is lost: a lock is one piece.
 
-    Parameters
-    ----------
-    lines
-        Connected; each is used by one thread at a time.
-    controls
-        Of all of them.
+    Each line is used by one thread at a time; the controls are those of all of them.
     """
 
     def __init__(self, lines: Sequence[Line], controls: Controls) -> None:

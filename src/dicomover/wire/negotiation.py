@@ -143,20 +143,11 @@ def read_request(connection: Connection, until: Until = wait_forever) -> Associa
 
 
 def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int) -> bytes:
-    """Encode an A-ASSOCIATE-AC (PS3.8 section 9.3.3).
+    """Encode an A-ASSOCIATE-AC (PS3.8 section 9.3.3) with the transfer syntax of each accepted context by its id.
 
-    By hand: an archive that opens an association for each study, with a hundred contexts, would wait for more of
-    pynetdicom's objects than for its images.
-
-    Parameters
-    ----------
-    request
-        What was asked for.
-    accepted
-        The chosen transfer syntax for each accepted context id; the others are refused, as 4 where an empty
-        text stands here (no transfer syntax supported) and as 3 (abstract syntax not supported) otherwise.
-    max_pdu
-        The largest P-DATA-TF PDU that we accept.
+    The others are refused, as 4 where an empty text stands (no transfer syntax supported), else as 3 (abstract syntax
+    not supported). By hand: an archive that opens an association for each study, with a hundred contexts, would wait
+    for more of pynetdicom's objects than for its images.
     """
     items = [_item(0x10, APPLICATION_CONTEXT.encode("ascii"))]
     for context in request.contexts:

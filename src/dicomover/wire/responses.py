@@ -68,19 +68,7 @@ class StopSign:
 
 
 class Deadlines:
-    """How long to wait for the next response; called whenever a wait begins or is woken, on the owner's thread.
-
-    Parameters
-    ----------
-    timeouts
-        What was configured.
-    stop
-        Somebody else's wish to end.
-    send_cancel
-        Sends C-CANCEL; None where there is no such thing, and a cancel ends the wait.
-    last_arrival
-        The `time.monotonic()` of the last sign of life on our own receiver, if we receive.
-    """
+    """How long to wait for the next response; called whenever a wait begins or is woken, on the owner's thread."""
 
     # A C-CANCEL goes out from here, between two waits for a response: there is no request half written then, and only
     # the owner's thread writes.
@@ -89,9 +77,9 @@ class Deadlines:
         self,
         timeouts: Timeouts,
         stop: StopSign,
-        send_cancel: Callable[[], None] | None = None,
+        send_cancel: Callable[[], None] | None = None,  # None where there is none, and a cancel ends the wait
         *,
-        last_arrival: Callable[[], float] | None = None,
+        last_arrival: Callable[[], float] | None = None,  # the last sign of life on our own receiver, if we receive
     ) -> None:
         self._stop = stop
         self._send_cancel = send_cancel

@@ -42,19 +42,9 @@ def connect(
 ) -> socket.socket:
     """Open a TCP connection (and TLS, if the node has it); of several addresses the first one that answers.
 
-    Raises NodeUnreachable if the name is not known, no address answers in time, or TLS does not come about, and
-    AssociationLost if `until` passes first.
-
-    Parameters
-    ----------
-    node
-        The peer.
-    seconds
-        For the name, the connection and TLS together; None is no limit.
-    waker
-        Ends a wait early, so that `until` is asked again.
-    until
-        When to give up, whatever `seconds` says.
+    It may take so many seconds for the name, the connection and TLS together, and not longer than `until` says, which
+    the waker lets it ask again. Raises NodeUnreachable if the name is not known, no address answers in time, or TLS
+    does not come about, and AssociationLost if `until` passes first.
     """
     limit = None if seconds is None else time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
