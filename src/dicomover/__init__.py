@@ -54,43 +54,29 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "AnswerWarning": "errors",
-    "AssociationLost": "errors",
-    "AssociationRejected": "errors",
-    "Cohort": "cohort",
-    "CohortError": "errors",
-    "ConfigurationError": "errors",
-    "ContextRejected": "errors",
-    "DicomoverError": "errors",
-    "Interrupted": "errors",
-    "Job": "batch.job",
-    "Journal": "journal",
-    "Mover": "mover",
-    "Node": "node",
-    "NodeError": "errors",
-    "NodeUnreachable": "errors",
-    "Problem": "errors",
-    "ProtocolError": "errors",
-    "QueryRefused": "errors",
-    "ReceiverError": "errors",
-    "RequestError": "errors",
-    "RequestWarning": "errors",
-    "Retry": "policy.retry",
-    "SeriesError": "errors",
-    "Status": "outcome",
-    "Timeouts": "node",
-    "Volume": "images.volume",
-    "Window": "policy.window",
-    "contact_sheet": "images.sheet",
-    "index": "images.table",
-    "missing": "summary",
-    "read_requests": "requests.parse",
-    "requests_around": "requests.around",
-    "report": "reporting",
-    "short": "summary",
-    "volume": "images.volume",
+_NAMES = {
+    "batch.job": "Job",
+    "cohort": "Cohort",
+    "errors": (
+        "AnswerWarning AssociationLost AssociationRejected CohortError ConfigurationError ContextRejected "
+        "DicomoverError Interrupted NodeError NodeUnreachable Problem ProtocolError QueryRefused "
+        "ReceiverError RequestError RequestWarning SeriesError"
+    ),
+    "images.sheet": "contact_sheet",
+    "images.table": "index",
+    "images.volume": "Volume volume",
+    "journal": "Journal",
+    "mover": "Mover",
+    "node": "Node Timeouts",
+    "outcome": "Status",
+    "policy.retry": "Retry",
+    "policy.window": "Window",
+    "reporting": "report",
+    "requests.around": "requests_around",
+    "requests.parse": "read_requests",
+    "summary": "missing short",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "AnswerWarning",

@@ -35,7 +35,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,9 +93,17 @@ class DicomoverError(Exception):
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.what, self.mend)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args), vars(self)
+
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints for it: the caller's own lines, and the message."""
         return _shorten_traceback(self)
+
+
+def _restore(kind: type[DicomoverError], arguments: tuple[object, ...]) -> DicomoverError:
+    """Make an error anew, in another process or of a copy, whatever its class takes; its fields follow."""
+    return kind.__new__(kind, *arguments)
 
 
 def _shorten_traceback(error: BaseException) -> list[str]:
@@ -254,9 +261,6 @@ class RequestError(DicomoverError, ValueError):
         what = f"{count_of(rows, 'request')} cannot be sent" if rows else "the requests cannot be read"
         super().__init__(what, "\n".join(["nothing was moved:", *lines]))
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return partial(type(self), show_keys=self._show_keys), (self.problems,)
-
 
 class NoSuchFileError(DicomoverError, FileNotFoundError):
     """A file or folder that was to be read is not there; it says where a relative path was looked for."""
@@ -323,9 +327,6 @@ class NodeUnreachable(NodeError):
         super().__init__(what, mend)
         self.code = code
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.what, self.mend, self.code)
-
 
 class AssociationRejected(NodeError):
     """The peer answered with A-ASSOCIATE-RJ (PS3.8 section 9.3.4); a retry helps only if transient.
@@ -340,9 +341,6 @@ class AssociationRejected(NodeError):
         super().__init__(what, mend)
         self.result, self.source, self.reason = result, source, reason
         self.retriable = result == 2
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.what, self.result, self.source, self.reason, self.mend)
 
 
 class ContextRejected(NodeError):
@@ -374,9 +372,6 @@ class AssociationLost(NodeError):
         super().__init__(what, mend)
         self.by = by
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.what, self.by, self.mend)
-
 
 class ProtocolError(NodeError):
     """The peer sent what the Standard does not allow; the association was aborted."""
@@ -395,6 +390,3 @@ class QueryRefused(NodeError):
         super().__init__(what, mend)
         self.status = status
         self.retriable = status is not None and 0xA700 <= status <= 0xA7FF
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.what, self.status, self.mend)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import pytest
 
 from dicomover.testing._raw import (
+    FIXED,
     encode_fragments,
     join_command,
     join_items,
     split_command,
-    split_items,
 )
 from dicomover.wire import command_set
 from dicomover.wire.messages import Assembly
+from dicomover.wire.pdus import split_items
 from testing_kit import MOVE, make_acceptance
 
 
 def test_items_there_and_back() -> None:
     """An association PDU has its application context, its contexts and its user information, in this order."""
     raw = make_acceptance()
-    assert [kind for kind, _ in split_items(raw)] == [0x10, 0x21, 0x50]
-    assert join_items(raw, split_items(raw)) == raw
+    assert [kind for kind, _ in split_items(raw, FIXED)] == [0x10, 0x21, 0x50]
+    assert join_items(raw, split_items(raw, FIXED)) == raw
 
 
 def test_command_there_and_back() -> None:

@@ -13,8 +13,9 @@ from pydicom.filereader import read_dataset
 from dicomover.testing import _twists as twists
 from dicomover.testing import made_study
 from dicomover.testing._elements import decode, encode, split_data_set
-from dicomover.testing._raw import RawMessage, split_command, split_items
+from dicomover.testing._raw import FIXED, RawMessage, split_command
 from dicomover.wire import command_set
+from dicomover.wire.pdus import split_items
 from testing_kit import EXPLICIT, make_acceptance, make_request
 
 ACCESSION, PATIENT, STUDY = 0x00080050, 0x00100020, 0x0020000D
@@ -44,15 +45,15 @@ def image() -> RawMessage:
 
 def user_items(raw: bytes) -> dict[int, bytes]:
     """Return the user information of an association PDU."""
-    return dict(split_items(dict(split_items(raw)).get(0x50, b""), 0))
+    return dict(split_items(dict(split_items(raw, FIXED)).get(0x50, b"")))
 
 
 @pytest.mark.parametrize("make", [make_acceptance, make_request], ids=["acceptance", "request"])
 def test_items_of_associations(make: Callable[[], bytes]) -> None:
     """Unknown items come along, others go or grow; the PDU's length stays true."""
     raw = make()
-    plain = [kind for kind, _ in split_items(raw)]
-    assert [kind for kind, _ in split_items(twists.add_unknown_items(raw))] == [0x60, *plain, 0x7F]
+    plain = [kind for kind, _ in split_items(raw, FIXED)]
+    assert [kind for kind, _ in split_items(twists.add_unknown_items(raw), FIXED)] == [0x60, *plain, 0x7F]
     assert user_items(twists.add_unknown_sub_items(raw)) == {**user_items(raw), 0x5A: b"vendor"}
     assert user_items(twists.drop_user_information(raw)) == {}
     assert len(user_items(twists.lengthen_maximum(raw))[0x51]) == 8
@@ -74,8 +75,9 @@ def test_titles() -> None:
 def test_what_an_association_is_about() -> None:
     """Another application context and another protocol version are named; the rest stays."""
     raw = make_request()
-    assert split_items(twists.rename_application_context(raw))[0] == (0x10, b"1.2.3.4")
-    assert split_items(twists.rename_application_context(raw))[1:] == split_items(raw)[1:]
+    first, *others = split_items(twists.rename_application_context(raw), FIXED)
+    assert first == (0x10, b"1.2.3.4")
+    assert others == [*split_items(raw, FIXED)][1:]
     assert twists.change_protocol_version(raw)[6:8] == b"\0\2"
     assert twists.change_protocol_version(raw)[8:] == raw[8:]
 
@@ -83,12 +85,12 @@ def test_what_an_association_is_about() -> None:
 def test_contexts() -> None:
     """Odd contexts stand beside the good ones; refused ones lose their UID, accepted ones keep it."""
     raw = make_request()
-    contexts = [value for kind, value in split_items(twists.name_contexts_badly(raw)) if kind == 0x20]
+    contexts = [value for kind, value in split_items(twists.name_contexts_badly(raw), FIXED) if kind == 0x20]
     assert [value[0] for value in contexts] == [1, 0xF1, 0xF3]
-    even = [value[0] for kind, value in split_items(twists.renumber_contexts(raw)) if kind == 0x20]
+    even = [value[0] for kind, value in split_items(twists.renumber_contexts(raw), FIXED) if kind == 0x20]
     assert even == [1, 0xF0]
     assert twists.spoil_refused_contexts(make_acceptance()) == make_acceptance()
-    refused = dict(split_items(twists.spoil_refused_contexts(make_acceptance(accepted=False))))[0x21]
+    refused = dict(split_items(twists.spoil_refused_contexts(make_acceptance(accepted=False)), FIXED))[0x21]
     assert refused[2] == 3
     assert b"\xff\xfe" in refused
 

@@ -15,7 +15,7 @@ from dicomover.cohort.content import Digest, LockedRequest, reveal
 from dicomover.cohort.document import Document, read_document, write_document
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.folder import check_table, compare_files
-from dicomover.cohort.frame import join_table
+from dicomover.cohort.frame import join_table, make_table
 from dicomover.cohort.resolver import PinnedResolver
 from dicomover.disk import Share
 from dicomover.errors import CohortError, ConfigurationError
@@ -232,7 +232,7 @@ class Cohort:
             for request in self.locked
             for study in request.studies
         ]
-        return _table(rows, request=None, StudyInstanceUID="string", series="Int64", instances="Int64")
+        return make_table(rows, request="object", StudyInstanceUID="string", series="Int64", instances="Int64")
 
     @property
     def series(self) -> pd.DataFrame:
@@ -244,7 +244,7 @@ class Cohort:
             for series in study.series
         ]
         uids = {"StudyInstanceUID": "string", "SeriesInstanceUID": "string"}
-        return _table(rows, request=None, **uids, Modality="string", instances="Int64")
+        return make_table(rows, request="object", **uids, Modality="string", instances="Int64")
 
     @property
     def instances(self) -> pd.DataFrame:
@@ -257,7 +257,7 @@ class Cohort:
             for digest in (self.document.digests.get(uids[2], none),)
         ]
         uids = {"StudyInstanceUID": "string", "SeriesInstanceUID": "string", "SOPInstanceUID": "string"}
-        return _table(rows, request=None, **uids, size="Int64", sha256="string")
+        return make_table(rows, request="object", **uids, size="Int64", sha256="string")
 
     # --- to move it
 
@@ -371,8 +371,3 @@ class Cohort:
             )
             raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}", hint)
         return type(self)(replace(self.document, digests={**digests, **taken}), self.locked)
-
-
-def _table(rows: list[Any], **dtypes: str | None) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=list(dtypes), dtype=object)
-    return table.astype({name: dtype for name, dtype in dtypes.items() if dtype is not None})

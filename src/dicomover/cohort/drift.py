@@ -10,23 +10,11 @@ from typing import Any
 import pandas as pd
 
 from dicomover.cohort.content import LockedRequest, LockedStudy, LockState
+from dicomover.cohort.frame import make_table
 from dicomover.identifier import Level
 from dicomover.text.sentences import count_of
 
-__all__ = ["DRIFT_COLUMNS", "Change", "Kind", "compare", "drift_table"]
-
-DRIFT_COLUMNS = (
-    "request",
-    "level",
-    "kind",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "expected",
-    "found",
-    "note",
-)
-"""The columns of the drift against the archive."""
+__all__ = ["Change", "Kind", "compare", "drift_table"]
 
 
 class Kind(StrEnum):
@@ -59,7 +47,7 @@ class Change:
 
 
 def drift_table(changes: Iterable[Change]) -> pd.DataFrame:
-    """Put changes into a table with the columns of `DRIFT_COLUMNS`; without a row if there are none."""
+    """Put changes into a table; without a row if there are none."""
     rows = [
         (
             change.request,
@@ -74,9 +62,9 @@ def drift_table(changes: Iterable[Change]) -> pd.DataFrame:
         )
         for change in changes
     ]
-    table = pd.DataFrame(rows, columns=list(DRIFT_COLUMNS), dtype=object)
-    counts = {"expected": "Int64", "found": "Int64"}
-    return table.astype({name: counts.get(name, "string") for name in DRIFT_COLUMNS if name != "request"})
+    uids = dict.fromkeys(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), "string")
+    said = {"level": "string", "kind": "string", **uids}
+    return make_table(rows, request="object", **said, expected="Int64", found="Int64", note="string")
 
 
 def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str, LockedStudy]) -> list[Change]:

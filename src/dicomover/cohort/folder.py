@@ -16,12 +16,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomover.cohort.content import Digest, LockedRequest
 from dicomover.cohort.drift import Kind
+from dicomover.cohort.frame import make_table
 from dicomover.dicomfile import FIRST_READ, Head, HeadError, read_file_meta, read_head
 from dicomover.disk import list_files
 from dicomover.errors import NoSuchFileError
 
 __all__ = [
-    "CHECK_COLUMNS",
     "DicomFile",
     "FileChange",
     "Folder",
@@ -32,9 +32,6 @@ __all__ = [
     "index_folder",
     "read_file",
 ]
-
-CHECK_COLUMNS = ("request", "kind", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "path", "note")
-"""The columns of the drift against the disk."""
 
 _SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
 _WANTED = frozenset((_SOP, _STUDY, _SERIES))
@@ -169,13 +166,13 @@ class FileChange:
 
 
 def check_table(changes: Iterable[FileChange]) -> pd.DataFrame:
-    """Put changes into a table with the columns of `CHECK_COLUMNS`; without a row if there are none."""
+    """Put changes into a table; without a row if there are none."""
     rows = []
     for each in changes:
         texts = (each.study, each.series, each.sop, each.path)
         rows.append((each.request, str(each.kind), *(text or None for text in texts), each.note))
-    table = pd.DataFrame(rows, columns=list(CHECK_COLUMNS), dtype=object)
-    return table.astype({name: "string" for name in CHECK_COLUMNS if name != "request"})
+    columns = ("kind", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "path", "note")
+    return make_table(rows, request="object", **dict.fromkeys(columns, "string"))
 
 
 def compare_files(

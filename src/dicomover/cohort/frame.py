@@ -12,7 +12,7 @@ import pandas as pd
 
 from dicomover.errors import Problem, RequestError
 
-__all__ = ["Frame", "join_table", "split_table"]
+__all__ = ["Frame", "join_table", "make_table", "split_table"]
 
 _PLAIN = ("string", "object", "bool", "boolean", "int64", "Int64", "float64", "Float64")
 
@@ -23,6 +23,11 @@ class Frame:
 
     columns: Mapping[str, str]
     index: tuple[str | None, ...] = (None,)
+
+
+def make_table(rows: Sequence[tuple[Any, ...]], **dtypes: str) -> pd.DataFrame:
+    """Put rows into a table whose columns have these names and dtypes, even where there is no row."""
+    return pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
 
 
 def split_table(table: pd.DataFrame) -> tuple[Frame, list[Any], list[dict[str, Any]]]:

@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Self, TypeAlias
 
-from dicomover.errors import (
-    AssociationLost,
-    ConfigurationError,
-    LostBy,
-    NodeError,
-    ProtocolError,
-    QueryRefused,
-)
+from dicomover.errors import AssociationLost, ConfigurationError, LostBy, NodeError, ProtocolError, QueryRefused
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, Status, is_warning
 from dicomover.text.face import advise, setting
 

@@ -200,11 +200,7 @@ def _moved(state: State, at: float, **changes: Any) -> State:
             old, young = ([*old, *young], []) if state.moved_at <= at - WINDOW else (old, young)
         samples = (*old[-1:], *young, Sample(at, *counts))
     return replace(
-        state,
-        samples=samples,
-        moved_at=_later(state.moved_at, at),
-        active_at=_later(state.active_at, at),
-        **changes,
+        state, samples=samples, moved_at=_later(state.moved_at, at), active_at=_later(state.active_at, at), **changes
     )
 
 

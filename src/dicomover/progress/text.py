@@ -224,11 +224,7 @@ def heading(state: State) -> str:
 
 def facts(state: State, now: float) -> tuple[tuple[str, str], ...]:
     """Return what is to be kept of a batch, as pairs of a label and a text; what is unknown is left out."""
-    counted = [
-        (state.completed, "completed"),
-        (state.warnings, "with a warning"),
-        (state.failed, "failed"),
-    ]
+    counted = [(state.completed, "completed"), (state.warnings, "with a warning"), (state.failed, "failed")]
     said = ", ".join(f"{count:,} {word}" for count, word in counted if count is not None)
     mean, note = speed(state.mean_rate(now)), state.notes[-1] if state.notes else ""
     rows = [

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from dicomover.disk import Share
@@ -187,9 +186,7 @@ class Receiver:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wants_place_of(self, other: Receiver) -> bool:

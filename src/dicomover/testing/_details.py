@@ -5,12 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    JPEGLosslessSV1,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLosslessSV1
 
 from dicomover.testing import _twists as twists
 from dicomover.testing._raw import BytesTwist, MessageTwist
@@ -274,10 +269,7 @@ DETAILS: dict[str, tuple[str, Script]] = {
     ),
     "stores-cut-pixels": ("each data set ends in the middle of its pixel data", _stored(instance=twists.cut_pixels)),
     "stores-noise": ("bytes that are no element follow each data set", _stored(instance=twists.add_noise)),
-    "stores-without-study": (
-        "no data set has a StudyInstanceUID",
-        _instance(_STUDY, "UI", lambda _: None),
-    ),
+    "stores-without-study": ("no data set has a StudyInstanceUID", _instance(_STUDY, "UI", lambda _: None)),
     "stores-merged-patient": (
         "each data set has another PatientID than C-FIND says (a merged patient)",
         _instance(_PATIENT, "LO", lambda _: b"OLD-4711"),
@@ -300,10 +292,7 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "accepted, without any user information",
         _associate(twists.drop_user_information),
     ),
-    "associate-long-maximum": (
-        "accepted, with a maximum length of 8 bytes",
-        _associate(twists.lengthen_maximum),
-    ),
+    "associate-long-maximum": ("accepted, with a maximum length of 8 bytes", _associate(twists.lengthen_maximum)),
     "associate-long-version": (
         "accepted, with an implementation version name that is too long, and not ASCII",
         _associate(twists.lengthen_version),

@@ -12,7 +12,7 @@ from dicomover.errors import AssociationLost, LostBy
 from dicomover.testing._archive import Archive
 from dicomover.testing._elements import decode
 from dicomover.testing._misbehaviour import Misbehaviours
-from dicomover.testing._raw import RawMessage, encode_fragments, encode_pdu, join_command, split_command
+from dicomover.testing._raw import RawMessage, encode_fragments, join_command, split_command
 from dicomover.testing._records import Records, Request
 from dicomover.testing._script import Script
 from dicomover.testing._server import LoopbackServer, pause, silence
@@ -21,7 +21,7 @@ from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
-from dicomover.wire.pdus import P_DATA, PDU_HEAD
+from dicomover.wire.pdus import P_DATA, encode_pdu
 
 _PENDING = (0xFF00, 0xFF01)
 
@@ -168,7 +168,7 @@ class Exchange:
 
     def _pdu(self, command: bytes) -> bytes:
         item = struct.pack(">LBB", len(command) + 2, self.context_id, 3) + command
-        return PDU_HEAD.pack(P_DATA, len(item)) + item
+        return encode_pdu(P_DATA, item)
 
 
 def read_identifier(link: Link, message: Message) -> dict[str, str]:

@@ -22,11 +22,7 @@ from dicomover.wire.messages import Message
 
 _LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
 _STRIDE = 1 << 13  # from one response to the next, of those that count what was not sent
-_ZERO = {
-    "NumberOfCompletedSuboperations": 0,
-    "NumberOfFailedSuboperations": 0,
-    "NumberOfWarningSuboperations": 0,
-}
+_ZERO = {"NumberOfCompletedSuboperations": 0, "NumberOfFailedSuboperations": 0, "NumberOfWarningSuboperations": 0}
 
 
 def answer_move(link: Link, message: Message, request: Request) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 
 from pydicom.dataset import Dataset
 
@@ -272,9 +271,7 @@ class DemoPacs:
     def __enter__(self) -> DemoPacs:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- serving

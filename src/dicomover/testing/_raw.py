@@ -9,10 +9,9 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dicomover.wire.pdus import PDU_HEAD
+from dicomover.wire.pdus import encode_item, encode_pdu
 
-_FIXED = 74  # bytes of an association PDU before its first item: the PDU's head, version, AE titles, reserved
-_ITEM = struct.Struct(">BxH")
+FIXED = 74  # bytes of an association PDU before its first item: the PDU's head, version, AE titles, reserved
 _ELEMENT = struct.Struct("<HHL")
 _FRAGMENT = struct.Struct(">LBB")
 
@@ -44,29 +43,9 @@ MessageTwist = Callable[[RawMessage], RawMessage]
 """Changes a message."""
 
 
-def encode_item(kind: int, value: bytes) -> bytes:
-    """Encode an item or sub-item of an association PDU."""
-    return _ITEM.pack(kind, len(value)) + value
-
-
-def encode_pdu(kind: int, body: bytes) -> bytes:
-    """Encode a PDU."""
-    return PDU_HEAD.pack(kind, len(body)) + body
-
-
-def split_items(raw: bytes, start: int = _FIXED) -> list[tuple[int, bytes]]:
-    """Return the items of an association PDU, or with `start=0` the sub-items of an item, as kind and value."""
-    items = []
-    while start < len(raw):
-        kind, length = _ITEM.unpack_from(raw, start)
-        items.append((kind, raw[start + 4 : start + 4 + length]))
-        start += 4 + length
-    return items
-
-
 def join_items(raw: bytes, items: Iterable[tuple[int, bytes]]) -> bytes:
     """Return an association PDU with other items."""
-    return encode_pdu(raw[0], raw[6:_FIXED] + b"".join(encode_item(*item) for item in items))
+    return encode_pdu(raw[0], raw[6:FIXED] + b"".join(encode_item(*item) for item in items))
 
 
 def split_command(raw: bytes | bytearray) -> dict[int, bytes]:

@@ -7,7 +7,7 @@ from collections import UserDict
 from collections.abc import Iterable, Mapping
 
 from dicomover.node import Node
-from dicomover.testing._raw import RawMessage, encode_fragments, encode_pdu, join_command, split_command
+from dicomover.testing._raw import RawMessage, encode_fragments, join_command, split_command
 from dicomover.testing._script import Storing
 from dicomover.testing._server import LoopbackServer
 from dicomover.testing._studies import Instance
@@ -16,7 +16,7 @@ from dicomover.wire.command_set import C_STORE_RQ, RESPONSE, WITH_DATA_SET
 from dicomover.wire.connection import Connection, Until, wait_forever
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import request_association
-from dicomover.wire.pdus import ASSOCIATE_RQ, P_DATA
+from dicomover.wire.pdus import ASSOCIATE_RQ, P_DATA, encode_pdu
 from dicomover.wire.transport import connect
 
 

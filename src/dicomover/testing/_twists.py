@@ -11,7 +11,8 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.dicomfile import encode_file_meta
 from dicomover.testing._elements import encode_elements, split_data_set, walk
-from dicomover.testing._raw import BytesTwist, MessageTwist, RawMessage, encode_item, join_items, split_items
+from dicomover.testing._raw import FIXED, BytesTwist, MessageTwist, RawMessage, join_items
+from dicomover.wire.pdus import encode_item, split_items
 
 _CALLED, _CALLING = slice(10, 26), slice(26, 42)
 _APPLICATION, _PRESENTATION_RQ, _PRESENTATION_AC, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
@@ -26,7 +27,7 @@ _NO_UID = b"\xff\xfe\0"
 
 def _change_items(change: Callable[[int, bytes], list[tuple[int, bytes]]]) -> BytesTwist:
     def twist(raw: bytes) -> bytes:
-        return join_items(raw, [new for kind, value in split_items(raw) for new in change(kind, value)])
+        return join_items(raw, [new for kind, value in split_items(raw, FIXED) for new in change(kind, value)])
 
     return twist
 
@@ -35,7 +36,7 @@ def _change_user(change: Callable[[int, bytes], list[tuple[int, bytes]]]) -> Byt
     def change_item(kind: int, value: bytes) -> list[tuple[int, bytes]]:
         if kind != _USER:
             return [(kind, value)]
-        parts = [new for sub_kind, part in split_items(value, 0) for new in change(sub_kind, part)]
+        parts = [new for sub_kind, part in split_items(value) for new in change(sub_kind, part)]
         return [(kind, b"".join(encode_item(*part) for part in parts))]
 
     return _change_items(change_item)
@@ -43,7 +44,7 @@ def _change_user(change: Callable[[int, bytes], list[tuple[int, bytes]]]) -> Byt
 
 def add_unknown_items(raw: bytes) -> bytes:
     """Put items of a type that nobody knows before and after the others."""
-    return join_items(raw, [(0x60, b"x" * 8), *split_items(raw), (0x7F, b"")])
+    return join_items(raw, [(0x60, b"x" * 8), *split_items(raw, FIXED), (0x7F, b"")])
 
 
 def _put_item(place: int, change: Callable[[bytes], bytes]) -> Callable[[int, bytes], list[tuple[int, bytes]]]:
@@ -95,19 +96,19 @@ spoil_refused_contexts = _change_items(_spoil_context)
 
 def name_contexts_badly(raw: bytes) -> bytes:
     """Propose one context more whose abstract syntax is no UID, and one with a transfer syntax that is none."""
-    good = next(value for kind, value in split_items(raw) if kind == _PRESENTATION_RQ)
+    good = next(value for kind, value in split_items(raw, FIXED) if kind == _PRESENTATION_RQ)
     abstract = encode_item(_ABSTRACT, b"1.2.840.10008.5.1.4.1.1.4")
     odd = [
         (_PRESENTATION_RQ, b"\xf1" + good[1:4] + encode_item(_ABSTRACT, _NO_UID) + encode_item(_TRANSFER, b"1.2")),
         (_PRESENTATION_RQ, b"\xf3" + good[1:4] + abstract + encode_item(_TRANSFER, _NO_UID)),
     ]
-    return join_items(raw, [*split_items(raw), *odd])
+    return join_items(raw, [*split_items(raw, FIXED), *odd])
 
 
 def renumber_contexts(raw: bytes) -> bytes:
     """Propose one context more under an even id."""
-    good = next(value for kind, value in split_items(raw) if kind == _PRESENTATION_RQ)
-    return join_items(raw, [*split_items(raw), (_PRESENTATION_RQ, b"\xf0" + good[1:])])
+    good = next(value for kind, value in split_items(raw, FIXED) if kind == _PRESENTATION_RQ)
+    return join_items(raw, [*split_items(raw, FIXED), (_PRESENTATION_RQ, b"\xf0" + good[1:])])
 
 
 # --- responses

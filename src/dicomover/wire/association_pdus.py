@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dicomover.wire.messages import Context
+from dicomover.wire.pdus import split_items
 
 __all__ = ["APPLICATION_CONTEXT", "AssociationAnswer", "AssociationRequest", "parse_answer", "parse_request"]
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
-_ITEM = struct.Struct(">BxH")
 _MOST_CONTEXTS = 128
 _FIXED = 68  # protocol version, AE titles, reserved
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
@@ -112,25 +111,14 @@ def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
 def _split_body(raw: bytes) -> Iterator[tuple[int, bytes]]:
     if len(raw) < _FIXED:
         raise ValueError(f"it has {len(raw)} bytes, its fixed part alone has {_FIXED}")
-    yield from _split(raw, _FIXED)
-
-
-def _split(raw: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield type and value of each item; what is too short for the head of an item is padding."""
-    while len(raw) - offset >= _ITEM.size:
-        kind, length = _ITEM.unpack_from(raw, offset)
-        offset += _ITEM.size
-        if length > len(raw) - offset:
-            raise ValueError(f"an item of type 0x{kind:02X} and {length} bytes, of which {len(raw) - offset} are there")
-        yield kind, raw[offset : offset + length]
-        offset += length
+    yield from split_items(raw, _FIXED)
 
 
 def _split_leniently(raw: bytes) -> list[tuple[int, bytes]]:
     """Return the sub-items up to the first one that does not fit in."""
     found: list[tuple[int, bytes]] = []
     with contextlib.suppress(ValueError):
-        for item in _split(raw):
+        for item in split_items(raw):
             found.append(item)  # noqa: PERF402 - those before the one that does not fit in stay
     return found
 
@@ -138,7 +126,7 @@ def _split_leniently(raw: bytes) -> list[tuple[int, bytes]]:
 def _read_syntaxes(value: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the abstract and the transfer syntaxes of a context that are UIDs; none if its sub-items do not fit in."""
     try:
-        items = list(_split(value, 4))
+        items = list(split_items(value, 4))
     except ValueError:
         return (), ()
     abstract = tuple(uid for kind, raw in items if kind == _ABSTRACT and (uid := _read_uid(raw)))

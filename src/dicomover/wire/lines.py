@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
-from types import TracebackType
 from typing import Self, TypeVar
 
 from pydicom import Dataset
@@ -158,9 +157,7 @@ class Line:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._association is not None and kind is not None and not issubclass(kind, Exception):
             self._association.kill()  # an interrupt may have left an answer under way: it would answer the next request
         self.close()

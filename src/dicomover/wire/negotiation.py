@@ -18,7 +18,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
 )
-from pynetdicom.presentation import PresentationContext
+from pynetdicom.presentation import PresentationContext, build_context
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
@@ -27,7 +27,7 @@ from dicomover.wire.association_pdus import APPLICATION_CONTEXT, AssociationRequ
 from dicomover.wire.connection import Connection, Until, wait_forever
 from dicomover.wire.dump import dump_contexts
 from dicomover.wire.messages import Context
-from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, PDU_HEAD
+from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, encode_item, encode_pdu
 
 __all__ = [
     "AssociationRequest",
@@ -56,10 +56,8 @@ def _user_information(max_pdu: int) -> list[object]:
 
 
 def _presentation_context(context: Context) -> PresentationContext:
-    item = PresentationContext()
+    item = build_context(context.abstract_syntax, list(context.transfer_syntaxes))
     item.context_id = context.id
-    item.abstract_syntax = UID(context.abstract_syntax)
-    item.transfer_syntax = [UID(uid) for uid in context.transfer_syntaxes]
     return item
 
 
@@ -149,28 +147,25 @@ def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_
     not supported). By hand: an archive that opens an association for each study, with a hundred contexts, would wait
     for more of pynetdicom's objects than for its images.
     """
-    items = [_item(0x10, APPLICATION_CONTEXT.encode("ascii"))]
+    items = [encode_item(0x10, APPLICATION_CONTEXT.encode("ascii"))]
     for context in request.contexts:
         chosen = accepted.get(context.id)
         shown = chosen or next(iter(context.transfer_syntaxes), ImplicitVRLittleEndian)
         result = 0 if chosen else 3 if chosen is None else 4
-        items.append(_item(0x21, struct.pack(">BxBx", context.id, result) + _item(0x40, shown.encode("ascii"))))
+        items.append(
+            encode_item(0x21, struct.pack(">BxBx", context.id, result) + encode_item(0x40, shown.encode("ascii")))
+        )
     items.append(
-        _item(
+        encode_item(
             0x50,
-            _item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
-            + _item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
-            + _item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+            encode_item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
+            + encode_item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
+            + encode_item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
         )
     )
     # The AE titles as they came (PS3.8 Table 9-17), whatever they are.
     body = struct.pack(">Hxx32s32x", 1, request.titles) + b"".join(items)
-    return PDU_HEAD.pack(ASSOCIATE_AC, len(body)) + body
-
-
-def _item(kind: int, value: bytes) -> bytes:
-    """Encode an item or sub-item of an association PDU (PS3.8 section 9.3.3)."""
-    return struct.pack(">BxH", kind, len(value)) + value
+    return encode_pdu(ASSOCIATE_AC, body)
 
 
 def encode_reject(result: int, source: int, reason: int) -> bytes:
