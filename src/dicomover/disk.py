@@ -119,7 +119,12 @@ def create_file(path: str | os.PathLike[str], share: Share) -> int:
 def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     """Yield where to write; what is there at the end takes the target's place, durably and at once.
 
-    An older file stays whole until then, and for good if anything goes wrong.
+    An older file stays whole until then, and for good if anything goes wrong. A pipe or a device is not replaced.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or what is there is no file.
 
     Examples
     --------
@@ -131,6 +136,8 @@ def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     ...     target.read_text(), len(list(Path(folder).iterdir()))
     ('AccessionNumber', 1)
     """
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "what is there is no file", os.fspath(target))
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     # Made here, under a name that nobody can foresee: whoever writes by its path writes into a file of ours.
     os.close(create_file(part, share))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,17 @@ def test_the_summary_does_not_overwrite_the_batch(run: Shell, tmp_path: Path) ->
     assert ran.code == 2
     assert "the requests come from" in ran.err
     assert table.read_text() == "AccessionNumber\n1\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+@pytest.mark.parametrize(("option", "name"), [("--summary", "x.csv"), ("--report", "x.html")])
+def test_a_pipe_is_no_place_for_a_file(run: Shell, tmp_path: Path, option: str, name: str) -> None:
+    """It is said at the start, and the pipe is neither waited for nor replaced."""
+    os.mkfifo(tmp_path / name)
+    ran = run("move", "-aem", "X", option, tmp_path / name, *MINIMAL)
+    assert ran.code == 2
+    assert "is no file but a pipe or a device" in ran.err
+    assert (tmp_path / name).is_fifo()
 
 
 def test_a_report_is_written(run: Shell, tmp_path: Path) -> None:

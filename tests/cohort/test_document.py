@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def test_another_file_is_no_lockfile(tmp_path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     with pytest.raises(CohortError, match="is no lockfile"):
         Cohort.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_no_lockfile(tmp_path: Path) -> None:
+    """Nobody waits for what may never be written into it; nor is it replaced by a lockfile."""
+    path = tmp_path / "cohort.lock.json"
+    os.mkfifo(path)
+    with pytest.raises(CohortError, match="is no file"):
+        Cohort.load(path)
+    with pytest.raises(FileExistsError, match="no file"):
+        cohort_of().save(path)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    assert path.is_fifo()
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

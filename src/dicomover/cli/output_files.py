@@ -65,6 +65,8 @@ def check_page_file(path: Path | None, option: str) -> None:
 def _in_the_way(path: Path) -> str:
     if path.is_dir():
         return f"{path} is a folder; name a file"
+    if path.exists() and not path.is_file():
+        return f"{path} is no file but a pipe or a device; name a file"
     if not path.absolute().parent.is_dir():
         return f"the folder {path.absolute().parent} is not there; make it first"
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):

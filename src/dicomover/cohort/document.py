@@ -188,6 +188,8 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     edited, or of a newer version.
     """
     name = Path(path).name
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for who writes into it
+        raise CohortError(f"{name} is no file", f"name one that {call('mover.lock')} wrote")
     try:
         content = json.loads(Path(path).read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
