@@ -157,7 +157,7 @@ class Request:
     """One checked request: what is asked for, at which level, in which model."""
 
     position: int  # its place in the batch, from 0
-    label: object  # in the index of the input
+    label: object = field(repr=False)  # in the index of the input
     keys: Mapping[str, str] = field(repr=False)  # query keys by keyword; every value is text
     level: Level
     model: Model

@@ -14,7 +14,7 @@ import pandas as pd
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import UNIQUE_KEYS
 from dicomover.outcome import Counters, Status
-from dicomover.text.traces import tell_trace
+from dicomover.text.traces import forgetting, tell_trace
 from dicomover.text.wholetable import WholeTable
 
 __all__ = [
@@ -197,6 +197,7 @@ def _troubled(result: Result) -> Iterator[tuple[Instance, str]]:
 _COMPLETE = [str(status) for status in Status if status.complete]
 
 
+@forgetting
 def missing(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a summary that are not complete: what to look at, and to move again.
 
@@ -232,6 +233,7 @@ def _hold_summary(table: pd.DataFrame) -> None:
         raise ConfigurationError(what, "give what mover.move returned, with all of its columns")
 
 
+@forgetting
 def short(summary: pd.DataFrame) -> pd.DataFrame:
     """Return what a person looks at first: the key of each row, its verdict, how much there is, and the whole sentence.
 

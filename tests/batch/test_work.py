@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from dicomover.batch.running import RunningMove
@@ -53,3 +54,13 @@ def test_a_move_that_is_over_lets_go_of_its_instances() -> None:
 def test_what_a_request_asks_for_is_not_shown() -> None:
     """The repr of what the journal knows a request by has no keys in it."""
     assert "SECRET" not in repr(Taken(Asked("key", '{"PatientID": "SECRET"}')))
+
+
+def test_no_label_is_shown() -> None:
+    """The index of a table may be of names: neither a batch, nor a request, nor a C-MOVE for it shows its labels."""
+    batch = parse_requests(pd.DataFrame({"StudyInstanceUID": ["1.2"], "note": ["SECRET"]}, index=["SECRET"]))
+    (request,) = batch.requests
+    row = OpenRow(request)
+    move = SharedMove(1, Target(STUDY), row, RunningMove(1, STUDY), [row], labels=[request.label])
+    assert request.label == "SECRET"
+    assert "SECRET" not in repr([batch, request, row, move])

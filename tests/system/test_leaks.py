@@ -7,6 +7,7 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +190,48 @@ def test_no_traceback_keeps_the_answers_alive(way: str) -> None:
     """An error that a notebook keeps holds no answer of the archive in the locals of its frames."""
     with DemoPacs(studies(), misbehave={"*": way}) as pacs, pytest.raises(dicomover.NodeError) as caught:
         Mover(pacs.node).find({"PatientID": PATIENT})
+    held = held_in_frames(caught.value)
+    assert not held, held
+
+
+def held_in_frames(error: BaseException | None) -> list[str]:
+    """Return the locals of our frames in which an error keeps something of a patient."""
     held = []
-    error: BaseException | None = caught.value
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if "dicomover" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
-                held += [name for name, value in list(frame.f_locals.items()) if "ANARY" in repr(value)]
+                for name, value in list(frame.f_locals.items()):
+                    said = value.to_string() if isinstance(value, pd.DataFrame) else repr(value)
+                    held += [f"{frame.f_code.co_name}: {name}"] if "ANARY" in said else []
         error = error.__cause__ or error.__context__
+    return held
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+WRONG: dict[str, Callable[[Path], object]] = {
+    "requests_around": lambda _: dicomover.requests_around(table().assign(day="CANARY"), date="day"),
+    "requests_around, a key": lambda _: dicomover.requests_around(table(), date="PatientBirthDate", StudyDate=PATIENT),
+    "read_requests": lambda folder: dicomover.read_requests(_write(folder / "a.csv", f"PatientID,x\n{PATIENT},1,2\n")),
+    "Cohort.load": lambda folder: dicomover.Cohort.load(_write(folder / "a.json", f'{{"requests": ["{PATIENT}"]}}')),
+    "missing": lambda _: dicomover.missing(table()),
+    "short": lambda _: dicomover.short(table()),
+    "report": lambda _: dicomover.report(table()),
+    "volume": lambda _: dicomover.volume(table().assign(path=f"/no/such/{PATIENT}.dcm", SeriesInstanceUID="1")),
+    "contact_sheet": lambda _: dicomover.contact_sheet(table()),
+    "index": lambda folder: dicomover.index(folder / PATIENT),
+    "move": lambda _: Mover("A@127.0.0.1:9", destination="WS", progress="none").move(table()),
+    "plan": lambda _: Mover("A@127.0.0.1:9", destination="WS", progress="none").plan(table()),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_no_traceback_keeps_the_input(tmp_path: Path, wrong: Callable[[Path], object]) -> None:
+    """Who captures the locals of tracebacks (a reporter of errors, a verbose shell) finds nothing of a patient."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is
+        wrong(tmp_path)
+    held = held_in_frames(caught.value)
     assert not held, held

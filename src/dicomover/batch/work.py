@@ -101,7 +101,7 @@ class SharedMove:
     running: RunningMove
     waiting: list[OpenRow] = field(default_factory=list)
     open_rows: int = 0
-    labels: list[object] = field(default_factory=list)
+    labels: list[object] = field(default_factory=list, repr=False)
     tries: list[Tried] = field(default_factory=list)
     latest: Verdict | None = None
     verdict: Verdict | None = None

@@ -24,6 +24,7 @@ from dicomover.outcome import Verify
 from dicomover.privacy import DamagedRecord, Hashed, check_privacy, open_keeper
 from dicomover.requests.parse import Batch
 from dicomover.text.face import advise
+from dicomover.text.traces import forgetting
 
 __all__ = ["Cohort"]
 
@@ -83,6 +84,7 @@ class Cohort:
     locked: tuple[LockedRequest, ...] = field(compare=False)
 
     @classmethod
+    @forgetting
     def load(cls, path: str | os.PathLike[str], *, secret: str | bytes | None = None) -> Self:
         """Read a lockfile.
 
@@ -125,6 +127,7 @@ class Cohort:
         except (DamagedRecord, ValueError) as error:
             raise CohortError(f"{name}: what is sealed in it cannot be opened", "take an untouched copy") from error
 
+    @forgetting
     def save(self, path: str | os.PathLike[str], share: Share = "owner") -> None:
         """Write the lockfile; an older one under that name is replaced, and stays whole until the new one is.
 
@@ -276,6 +279,7 @@ class Cohort:
 
     # --- against the disk
 
+    @forgetting
     def check(self, folder: str | os.PathLike[str], *, content: bool = True) -> pd.DataFrame:
         """Compare the cohort with the files in a folder, whatever their layout.
 
@@ -322,6 +326,7 @@ class Cohort:
         changes, _ = compare_files(self.locked, folder, digests)
         return check_table(changes)
 
+    @forgetting
     def seal(self, folder: str | os.PathLike[str], *, partial: bool = False) -> Self:
         """Record the digests (SHA-256) of the received files, so that a later `check` finds what has changed.
 

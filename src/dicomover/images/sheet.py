@@ -18,6 +18,7 @@ from dicomover.disk import replace_file
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.series import describe_positions, parse_numbers
 from dicomover.images.volume import decode_pixels
+from dicomover.text.traces import forgetting
 
 __all__ = ["ContactSheet", "contact_sheet"]
 
@@ -49,6 +50,7 @@ class ContactSheet:
         return f"ContactSheet({len(self.png)} bytes of PNG)"
 
 
+@forgetting
 def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, labels: bool = True) -> ContactSheet:
     r"""Draw the middle slice of each series.
 

@@ -19,6 +19,7 @@ from dicomover.images.cache import read_cache, write_cache
 from dicomover.images.readers import NO_DICOM, read_headers
 from dicomover.images.series import series_table
 from dicomover.query.answers import dtype_of
+from dicomover.text.traces import forgetting
 
 __all__ = ["USUAL", "index"]
 
@@ -40,6 +41,7 @@ _KEYS = ["path", "size", "changed"]
 _PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
 
 
+@forgetting
 def index(
     folder: str | os.PathLike[str],
     *,

@@ -19,6 +19,7 @@ from pydicom.pixels.processing import apply_modality_lut
 from dicomover.errors import SeriesError
 from dicomover.images.series import Geometry, describe_positions
 from dicomover.text.sentences import count_of
+from dicomover.text.traces import forgetting
 
 __all__ = ["Volume", "decode_pixels", "list_paths", "volume"]
 
@@ -72,6 +73,7 @@ class _Slices:
     spacings: list[list[float]]
 
 
+@forgetting
 def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Volume:
     """Read a series as one array.
 

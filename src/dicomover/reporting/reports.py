@@ -13,6 +13,7 @@ from dicomover.reporting import figures
 from dicomover.reporting.page import document, fragment
 from dicomover.reporting.words import Names, Run, heading, plain, telling
 from dicomover.text.listing import terminal_width
+from dicomover.text.traces import forgetting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -163,6 +164,7 @@ class Report:
         printer.text(str(self))  # type: ignore[attr-defined]
 
 
+@forgetting
 def report(summary: pd.DataFrame, *, show_keys: bool = False) -> Report:
     """Read the outcome of a batch: totals, why rows are not complete, and how it went over time.
 

@@ -18,6 +18,7 @@ from dicomover.requests.files import locate
 from dicomover.requests.frames import as_pandas
 from dicomover.requests.names import find_nearest, keyword_of
 from dicomover.text.cells import is_missing
+from dicomover.text.traces import forgetting
 
 __all__ = ["Reach", "requests_around"]
 
@@ -27,6 +28,7 @@ Reach = str | timedelta | pd.DateOffset
 _WRITTEN = re.compile(r"(\d{4})(-?)(\d\d)\2(\d\d)([ T].*)?")
 
 
+@forgetting
 def requests_around(
     table: pd.DataFrame,
     *,

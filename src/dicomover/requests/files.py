@@ -24,6 +24,7 @@ from dicomover.requests.filekind import find_kind, find_kind_of_text, find_kind_
 from dicomover.requests.header import NoTable
 from dicomover.requests.workbook import Sheet
 from dicomover.text.face import advise
+from dicomover.text.traces import forgetting
 
 __all__ = ["locate", "read_requests"]
 
@@ -36,6 +37,7 @@ _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7z
 _DAMAGES = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
+@forgetting
 def read_requests(
     path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None, sheet: str | None = None
 ) -> pd.DataFrame:

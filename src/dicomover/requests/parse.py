@@ -65,7 +65,7 @@ class Batch:
     """
 
     requests: tuple[Request, ...]
-    given: pd.DataFrame
+    given: pd.DataFrame = field(repr=False)
     problems: Mapping[int, tuple[Problem, ...]]
 
     def __len__(self) -> int:
