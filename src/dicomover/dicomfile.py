@@ -64,6 +64,7 @@ FIRST_READ = 1 << 13
 """Bytes of a file to read first: most heads end within them."""
 
 _MORE = 1 << 20  # bytes
+_LONGEST_META = 1 << 16
 _LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
 _CHARACTER_SET = 0x00080005
 
@@ -144,31 +145,32 @@ def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
     return (syntax, end) if offset == end <= len(data) else ("", 0)
 
 
-def measure_file_meta(data: bytes | bytearray | memoryview) -> int | None:
+def measure_file_meta(data: bytes | bytearray | memoryview, known: int = 0) -> tuple[int, bool]:
     """Return how many bytes of file meta information a data set begins with, where it has no place (PS3.5 section 7.1).
 
     Some senders leave in what they have read of a file, and it may name another transfer syntax than was agreed on.
-    None if so few bytes do not tell. Raises HeadError if it is a whole file, preamble and all.
+    0 for a proper data set; and say whether that is all, which few bytes do not tell. `known` is what was returned for
+    fewer. Raises HeadError if it is a whole file, preamble and all, or there is far more than belongs there.
     """
-    size = len(data)
+    size, offset = len(data), known
     if size >= 2 and data[0] != 2 and data[0] != 0:
-        return 0  # as every data set that begins with group 0008
+        return 0, True  # as every data set that begins with group 0008
     if size >= _PREAMBLE_SIZE + 2 and data[128 : _PREAMBLE_SIZE + 2] == b"DICM\x02\x00":
         raise HeadError("it is a whole file, with a preamble")
-    offset = 0
     while size - offset >= 8 and data[offset : offset + 2] == b"\x02\x00":
         _, _, vr, length = _EXPLICIT.unpack_from(data, offset)
         if vr in SHORT_VRS:
             offset += 8 + length
         elif vr in LONG_VRS:
             if size - offset < 12:
-                return None
+                break
             offset += 12 + LITTLE_ENDIAN.length.unpack_from(data, offset + 8)[0]
         else:  # senders that write it in Implicit VR, like the rest
             offset += 8 + LITTLE_ENDIAN.length.unpack_from(data, offset + 4)[0]
-    if size - offset >= 8 and (offset or size >= _PREAMBLE_SIZE + 2 or data[0]):
-        return offset
-    return None
+        if offset > _LONGEST_META:
+            raise HeadError(f"it begins with more than {_LONGEST_META >> 10} KiB of file meta information")
+    is_other = data[offset : offset + 2] != b"\x02\x00"
+    return offset, size - offset >= 8 and is_other and bool(offset or size >= _PREAMBLE_SIZE + 2 or data[0])
 
 
 class HeadError(ValueError):

@@ -123,9 +123,10 @@ class Host:
         """Let it stay."""
         association.proven = True
 
-    def give_way(self, seconds: float) -> None:
-        """Sleep not."""
+    def charge(self, _: IncomingAssociation, seconds: float) -> float:
+        """Let nobody wait."""
         assert seconds >= 0
+        return 0.0
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Keep the reason."""

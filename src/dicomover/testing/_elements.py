@@ -212,4 +212,4 @@ def data_set_of_file(raw: bytes) -> bytes:
     """
     if raw[128:132] != b"DICM":
         raise ValueError("no DICOM file: DICM is not where it should be")
-    return raw[132 + (measure_file_meta(memoryview(raw)[132:]) or 0) :]
+    return raw[132 + measure_file_meta(memoryview(raw)[132:])[0] :]

@@ -489,22 +489,3 @@ def test_a_peer_that_is_gone_is_seen(tmp_path: Path) -> None:
         (association,) = run.receiver._engine._service._current()  # type: ignore[union-attr]
         assert association._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         peer.release()
-
-
-def test_strangers_have_a_share_of_the_processor(tmp_path: Path) -> None:
-    """Who brings nothing sleeps, the longer the more there are; who has brought something does not."""
-    slept: list[float] = []
-    loop = pdu(*[pdv(1, 0, b"x")] * 9000)
-    with running(tmp_path, False, restrict=True, max_pdu=1 << 17) as run, run.peer() as peer, run.peer() as archive:
-        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2.3.1"})))
-        service = run.receiver._engine._service  # type: ignore[union-attr]
-        service.give_way = slept.append
-        peer.send(pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 0, data_set("1.9", study="1.9")[:-20])))
-        for _ in range(20):
-            peer.send(loop)
-        wait_for(lambda: len(slept) > 20)
-        assert all(seconds >= 0 for seconds in slept)
-        assert sum(slept) > 0.02
-        for number in range(50):
-            assert archive.store(f"1.2.{number}") == 0
-        archive.release()

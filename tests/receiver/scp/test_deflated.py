@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import struct
 import threading
 import time
 import tracemalloc
@@ -12,9 +14,10 @@ import pytest
 
 from dicomover.dicomfile import HeadError
 from dicomover.receiver.scp import deflated
-from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk
+from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk, HeadTooLong
 from dicomover.receiver.scp.service import Service
 from receiver_kit import (
+    CT,
     DEFLATED_ONLY,
     HASTY,
     Peer,
@@ -95,24 +98,51 @@ def test_a_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_bomb_in_the_head_is_bounded() -> None:
     """Before the head is known no more than a few MiB are held of what inflates."""
-    raw = deflate(element(0x00091010, "UN", bytes(1 << 26)) + data_set("1.2"))
-    tracemalloc.start()
-    try:
-        with pytest.raises(HeadError, match="not within the first 1 MiB"):
-            read(raw, 1 << 20)
-        assert tracemalloc.get_traced_memory()[1] < 16 << 20
-    finally:
-        tracemalloc.stop()
+    opening = element(0x00091010, "UN", bytes(1 << 24))
+    noise = random.Random(1).randbytes(1 << 17)
+    for raw, why in (
+        (deflate(opening + data_set("1.2")), "inflates to more than 64 times"),
+        (deflate(opening[:12] + noise + bytes(1 << 23)), "not within the first 4 MiB"),
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(HeadTooLong, match=why):
+                read(raw, 1 << 20)
+            assert tracemalloc.get_traced_memory()[1] < 32 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_long_head_is_read_as_it_would_be_plain(tmp_path: Path) -> None:
+    """A segmentation names thousands of slices before its UIDs: 4 MiB of that are read, deflated or not."""
+    references = b"".join(
+        struct.pack("<HHL", 0xFFFE, 0xE000, 72 + 16)
+        + element(0x00081150, "UI", CT.ljust(26, "\0"))
+        + element(0x00081155, "UI", f"1.2.826.0.1.{number:028}".ljust(46, "0"))
+        for number in range(30_000)
+    )
+    data = data_set("1.2", before=element(0x00081140, "SQ", references))
+    assert 2 << 20 < len(references) < 4 << 20
+    with running(tmp_path, False) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
+        assert peer.store("1.2", deflate(data)) == 0
+        assert peer.store("1.3", deflate(element(0x00091010, "UN", bytes(1 << 23)) + data_set("1.3"))) == 0xC000
+        assert "it may be right all the same" in run.refusals[0].mend
+        peer.release()
 
 
 def test_a_stranger_gives_way_between_its_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many heads that inflate, sent in one piece, are not worked off in one: others have their turn in between."""
     ways: list[float] = []
-    monkeypatch.setattr(Service, "give_way", lambda _, seconds: ways.append(seconds))
+
+    def charge(_: Service, __: object, seconds: float) -> float:
+        ways.append(seconds)
+        return 0.0
+
+    monkeypatch.setattr(Service, "charge", charge)
     raw = deflate(element(0x00080050, "SH", b"") * 100_000)
     with running(tmp_path, False) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
-        peer.send((pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 2, raw))) * 40)
-        wait_for(lambda: sum(ways) > 0.4)
+        peer.send((pdu(pdv(1, 3, command("1.9"))) + pdu(pdv(1, 2, raw))) * 400)
+        wait_for(lambda: sum(ways) > 0.15)
     assert max(ways) < 0.5 * sum(ways)
 
 

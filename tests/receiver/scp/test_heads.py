@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import threading
+import time
 import tracemalloc
-import zlib
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, HeadError
+from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, Head, HeadError
 from dicomover.events import Admission
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
-from receiver_kit import STUDY, Peer, Start, command, data_set, pdu, pdv, wait_for
+from receiver_kit import STUDY, Peer, Start, command, data_set, deflate, element, pdu, pdv, wait_for
 
 WANTED = frozenset({0x00080018, 0x0020000D, 0x0020000E})
 WHOLE = data_set("1.2")
@@ -76,8 +77,7 @@ def test_who_asks_for_too_much_is_refused_itself() -> None:
 
 def test_what_a_head_inflates_to_counts() -> None:
     """A deflated head holds what it came to as well."""
-    packed = zlib.compressobj(wbits=-15)
-    raw = packed.compress(filler(1 << 20)[: 1 << 19]) + packed.flush()
+    raw = deflate(filler(1 << 20)[:12] + random.Random(1).randbytes(1 << 14) * 32)
     room = HeadRoom(1 << 18)
     with pytest.raises(NoRoom):
         take(held(room, DEFLATED), raw)
@@ -119,6 +119,34 @@ def test_many_threads_leave_the_room_as_it_was() -> None:
     for thread in threads:
         thread.join()
     assert (room._sum, room._sizes) == (0, {})
+
+
+def test_what_is_lost_meanwhile_is_not_given_back() -> None:
+    """A head that others take the room from while its own thread reads it is refused for that, and no other reason."""
+    head = held(HeadRoom(1 << 20))
+    assert take(head, WHOLE[:60]) is None
+
+    class Slow(Head):
+        def feed(self, *_: object) -> bool:
+            head.squeeze()
+            return True
+
+    head.head = Slow(False, WANTED, 0)
+    with pytest.raises(NoRoom):
+        take(head, WHOLE[60:])
+
+
+def test_file_meta_information_is_read_once_and_not_for_long() -> None:
+    """In pieces of a few bytes it takes no longer than in one, and more of it than any file has is refused."""
+    meta = element(0x00020102, "OB", b"") * 5000
+    head, begun = held(HeadRoom()), time.monotonic()
+    for at in range(0, len(meta), 4):
+        assert take(head, meta[at : at + 4]) is None
+    assert take(head, WHOLE) == WHOLE
+    assert time.monotonic() - begun < 3
+    for more in (meta[:120] * 6000, element(0x00020102, "OB", bytes(1 << 17))):
+        with pytest.raises(HeadError, match="more than 64 KiB of file meta information"):
+            take(held(HeadRoom()), more)
 
 
 def memory_of(pid: int) -> int:

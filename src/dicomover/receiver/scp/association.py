@@ -38,7 +38,7 @@ __all__ = ["Host", "IncomingAssociation"]
 _ASSOCIATION_PDU_CAP = 1 << 16
 _BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
 _ROOM = 1 << 17  # what a read must be able to take
-_FREE_OF_CHARGE = 0.05  # seconds of the processor for an association that brings nothing
+_SLICE = 0.2  # seconds of sleep between two looks whether it is to end
 _STRANGERS_READ = 1 << 13  # bytes that it is read at a time, so that what it may do between two reads is bounded
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -67,8 +67,8 @@ class Host(Protocol):
     def keep(self, association: IncomingAssociation) -> None:
         """Let it keep its place: it has brought something that was asked for."""
 
-    def give_way(self, seconds: float) -> None:
-        """Sleep after so many seconds of work for somebody who has brought nothing."""
+    def charge(self, association: IncomingAssociation, seconds: float) -> float:
+        """Take note of so much work for somebody who has brought nothing, and say when to go on with it."""
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
@@ -91,6 +91,8 @@ class IncomingAssociation:
         Whether it has brought something that was asked for.
     displaced
         Set from outside: its place is another's.
+    used
+        Seconds of the processor that it has had, while it has brought nothing.
     """
 
     def __init__(self, sock: socket.socket, peer: str, host: Host, tls: ssl.SSLContext | None = None) -> None:
@@ -103,12 +105,13 @@ class IncomingAssociation:
         self.cut = False
         self.proven = False
         self.displaced = False
+        self.used = 0.0
         self.caller = Caller("", peer.rpartition(":")[0])
         self._sock = sock
         self._host = host
         self._log = host.storage.notices.log
         self._tls = tls
-        self._used = self._began_at = 0.0  # seconds of the processor, while it has brought nothing
+        self._began_at = 0.0  # by the clock of its thread
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
     @property
@@ -137,10 +140,12 @@ class IncomingAssociation:
 
     def run(self) -> None:
         """Serve the peer until the end, and leave nothing behind."""
+        self._began_at = time.thread_time()
         try:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 keep_alive(self._sock)
+            self._give_way()
             if self._tls is not None:
                 self._secure(self._tls)
             self._serve(self._negotiate())
@@ -158,6 +163,8 @@ class IncomingAssociation:
             logger.error("aborted the association with %s after an error of ours\n%s", self.peer, tell_trace(error))
             self._abort(2, 0)
         finally:
+            if not self.proven:
+                self._charge()
             self._dialogue.abandon()
             with contextlib.suppress(OSError):
                 self._sock.close()
@@ -231,7 +238,6 @@ class IncomingAssociation:
         host, limits, dialogue = self._host, self._limits, self._dialogue
         size = max(_BUFFER, len(first) + _ROOM)
         buffer = bytearray(size)
-        self._began_at = time.thread_time()
         view = memoryview(buffer)
         end = len(first)
         buffer[:end] = first
@@ -309,14 +315,17 @@ class IncomingAssociation:
                 pdu_begun = now
 
     def _give_way(self) -> None:
-        """Sleep, once it has had more than a little of the processor and has brought nothing that was asked for.
+        """Sleep, if those who bring nothing have had more of the processor than is theirs.
 
         It reads little at a time, so that it sleeps often and not for long.
         """
-        used = time.thread_time() - self._began_at
-        if used > _FREE_OF_CHARGE:
-            self._host.give_way(used - max(self._used, _FREE_OF_CHARGE))
-        self._used = used
+        until = self._charge()
+        while not (self.cut or self.ending) and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+
+    def _charge(self) -> float:
+        before, self.used = self.used, time.thread_time() - self._began_at
+        return self._host.charge(self, self.used - before)
 
     def _heed(self) -> None:
         """Take note that something has come which was asked for; the peer is not answered before."""

@@ -13,11 +13,16 @@ from collections.abc import Iterable
 from dicomover.dicomfile import DEFLATED, Head, HeadError
 from dicomover.receiver.scp.elements import ElementWalk, Piece
 
-__all__ = ["DeflatedHead", "DeflatedWalk", "Inflation", "WalkEnded"]
+__all__ = ["DeflatedHead", "DeflatedWalk", "HeadTooLong", "Inflation", "WalkEnded"]
 
 _MOST = 1 << 30  # bytes that one data set may inflate to
-_HEAD_MOST = 1 << 20  # of them, bytes held until the head is known
+_HEAD_MOST = 1 << 22  # of them, bytes held until the head is known
+_HEAD_FREELY, _HEAD_TIMES = 1 << 14, 64  # until then, bytes at any rate, and more for each byte that came
 _CHUNK = 1 << 18
+
+
+class HeadTooLong(HeadError):
+    """It may be a data set, but no more of it is read."""
 
 
 class Inflation:
@@ -37,16 +42,16 @@ class Inflation:
         """Take compressed bytes."""
         self._left += piece
 
-    def pull(self) -> bytes:
+    def pull(self, most: int = _CHUNK) -> bytes:
         """Return some plain bytes, nothing once all is inflated; HeadError if it cannot be, or is far too much."""
         try:
-            chunk = b"" if self._stream.eof else self._stream.decompress(self._left, _CHUNK)
+            chunk = b"" if self._stream.eof else self._stream.decompress(self._left, min(most, _CHUNK))
         except zlib.error:
             raise HeadError("it is not deflated, or damaged") from None
         self._left = self._stream.unconsumed_tail
         self._size += len(chunk)
         if self._size > _MOST:
-            raise HeadError(f"it inflates to more than {_MOST >> 20:,} MiB")
+            raise HeadTooLong(f"it inflates to more than {_MOST >> 20:,} MiB")
         return chunk
 
 
@@ -65,12 +70,16 @@ class DeflatedHead(Head):
         """Read on, and inflate no more than the head needs."""
         self.inflation.push(memoryview(data)[self._taken : size])
         self._taken = size
-        while chunk := self.inflation.pull():
+        # What a stranger's few bytes may cost is held in proportion to them: it gives way by what was read.
+        most = min(_HEAD_FREELY + _HEAD_TIMES * size, _HEAD_MOST)
+        while chunk := self.inflation.pull(most - len(self.plain) + 1):
             self.plain += chunk
             if super().feed(self.plain, len(self.plain)):
                 return True
             if len(self.plain) > _HEAD_MOST:
-                raise HeadError(f"Series Instance UID is not within the first {_HEAD_MOST >> 20} MiB")
+                raise HeadTooLong(f"Series Instance UID is not within the first {_HEAD_MOST >> 20} MiB")
+            if len(self.plain) > most:
+                raise HeadTooLong(f"what stands before Series Instance UID inflates to more than {_HEAD_TIMES} times")
         return super().feed(self.plain, len(self.plain), complete)
 
 

@@ -5,6 +5,7 @@ Whoever calls makes us hold something, so what is held is bounded for one data s
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from dicomover.dicomfile import (
@@ -14,11 +15,10 @@ from dicomover.dicomfile import (
     IMPLICIT_LITTLE_ENDIAN,
     LITTLE_ENDIAN,
     Head,
-    HeadError,
     measure_file_meta,
 )
 from dicomover.receiver.layout import LAST_TAG
-from dicomover.receiver.scp.deflated import DeflatedHead
+from dicomover.receiver.scp.deflated import DeflatedHead, HeadTooLong
 
 __all__ = ["HeadRoom", "HeldHead", "NoRoom"]
 
@@ -51,13 +51,14 @@ class HeldHead:
         Whether it has lost what it held; set by `HeadRoom`, under its lock.
     """
 
-    __slots__ = ("_held", "_proper", "_room", "head", "squeezed")
+    __slots__ = ("_held", "_meta", "_proper", "_room", "head", "squeezed")
 
     def __init__(self, transfer_syntax: str, wanted: frozenset[int], room: HeadRoom) -> None:
         self.head = _head_for(transfer_syntax, wanted)
         self._room = room
         self._held: bytearray | None = None
-        self._proper = False  # once it is known that it does not begin with file meta information
+        self._meta = 0  # bytes of file meta information that it begins with, as far as is known
+        self._proper = False  # once that is all known
         self.squeezed = False
 
     def take(self, piece: memoryview, last: bool) -> memoryview | bytearray | None:
@@ -70,7 +71,8 @@ class HeldHead:
         NoRoom
             If too much is held already.
         """
-        if self.squeezed:
+        head = self.head
+        if self.squeezed:  # looked at behind the head, which `squeeze` changes behind it
             raise NoRoom
         held = self._held
         if held is not None:
@@ -79,17 +81,19 @@ class HeldHead:
         if not self._proper and bytes(data[:2]) == _USUAL_BEGINNING:
             self._proper = True
         if not self._proper:
-            surplus = measure_file_meta(data)
-            self._proper = surplus is not None or last
-            if surplus:
-                data = held = self._held = bytearray(data[surplus:])
-        if self._proper and self.head.feed(data, len(data), last):
+            self._meta, is_all = measure_file_meta(data, self._meta)
+            self._proper = is_all or last
+            if is_all and self._meta:
+                data = held = self._held = bytearray(data[self._meta :])
+        if self._proper and head.feed(data, len(data), last):
+            if held is not None:
+                self._room.leave(self)
             return data
         if held is None:
             self._held = held = bytearray(data)
         if len(held) > _CAP:
-            raise HeadError(f"Series Instance UID is not within the first {_CAP >> 20} MiB")
-        plain = len(self.head.plain) if isinstance(self.head, DeflatedHead) else 0
+            raise HeadTooLong(f"Series Instance UID is not within the first {_CAP >> 20} MiB")
+        plain = len(head.plain) if isinstance(head, DeflatedHead) else 0
         self._room.grow(self, len(held) + plain)
         return None
 
@@ -97,7 +101,8 @@ class HeldHead:
         """Hold nothing any more."""
         if self._held is not None:
             self._held = None
-            self._room.leave(self)
+            with contextlib.suppress(NoRoom):
+                self._room.leave(self)
 
     def squeeze(self) -> None:
         """Lose what is held, to others; called on their threads. What comes next finds no room."""
@@ -130,8 +135,10 @@ class HeadRoom:
                     raise NoRoom
 
     def leave(self, head: HeldHead) -> None:
-        """Take note that a head holds nothing any more."""
+        """Take note that a head is known, or holds nothing any more; NoRoom if it has lost what it held."""
         with self._lock:
+            if head.squeezed:
+                raise NoRoom
             self._sum -= self._sizes.pop(head, 0)
 
 

@@ -95,12 +95,6 @@ class Places:
         self._taken: dict[Guest, int] = {}  # with the number of the place; those who have lost theirs are not here
         self.known: dict[str, None] = {}
 
-    @property
-    def strangers(self) -> int:
-        """How many have brought nothing that was asked for."""
-        with self._lock:
-            return sum(not guest.proven for guest in self._taken)
-
     def take(self, guest: Guest) -> bool:
         """Give a guest a place, if need be that of another; False if all belong to others for good."""
         with self._lock:

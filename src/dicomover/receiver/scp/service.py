@@ -25,6 +25,7 @@ from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.places import Places, choose_to_go
+from dicomover.receiver.scp.ration import Ration
 from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared, way_to_give
@@ -33,7 +34,7 @@ from dicomover.wire.connection import Waker
 __all__ = ["STANDARD_PORT", "Service"]
 
 STANDARD_PORT = 11112  # registered with IANA as "dicom"
-_LONGEST_SLEEP = 2.0
+_FREE_OF_CHARGE = 0.05  # seconds of the processor before an association from a known address gives way
 _TICK = 0.5  # between two looks at the deadlines, while there are connections
 
 logger = logging.getLogger("dicomover.receiver")
@@ -86,6 +87,7 @@ class Service:
         self._beat = beat
         self._shared = shared
         self._places = Places(settings.max_associations, shared)
+        self._ration = Ration(settings.workers)
         self._door = Doorkeeper(settings.addresses, tell)
         self._lock = threading.Lock()
         self._associations: dict[IncomingAssociation, threading.Thread] = {}
@@ -210,9 +212,11 @@ class Service:
         """Let the association keep its place."""
         self._places.keep(association)
 
-    def give_way(self, seconds: float) -> None:
-        """Sleep so long that all who bring nothing have a fifth of a processor together."""
-        time.sleep(min(seconds * 4 * self._places.strangers, _LONGEST_SLEEP))
+    def charge(self, association: IncomingAssociation, seconds: float) -> float:
+        """Put so many seconds to the account of all strangers; who comes from a known address need not wait at once."""
+        until = self._ration.charge(seconds)
+        is_known = association.caller.host in self._places.known and association.used < _FREE_OF_CHARGE
+        return 0.0 if is_known else until
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""

@@ -20,7 +20,7 @@ from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import tags_by_keyword
 from dicomover.receiver.scp.contexts import parse_accept
-from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk, WalkEnded
+from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk, HeadTooLong, WalkEnded
 from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
@@ -66,6 +66,7 @@ _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERI
 _ALWAYS = (_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES)
 
 _BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
+_TOO_LONG = "it may be right all the same: let the archive send it in another transfer syntax, or take another program"
 _MENDS = {
     PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
     OUT_OF_RESOURCES: "free some space on the disk that we receive on, then run it again",
@@ -188,6 +189,8 @@ class IncomingInstance:
                     self._hash.update(piece)
             else:
                 self._take_head(piece, last)
+        except HeadTooLong as error:
+            self._refuse(CANNOT_UNDERSTAND, f"the data set is not read to its end: {error}", _TOO_LONG)
         except HeadError as error:
             self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}")
         except NoRoom:
