@@ -25,8 +25,8 @@ def pacs() -> Iterator[DemoPacs]:
 
 def test_the_constructor_has_words_for_each_parameter() -> None:
     """Where a notebook looks, with `Mover?`, every parameter is described, in the order of the signature."""
-    listed = str(Mover.__init__.__doc__).partition("Raises")[0].partition("Parameters")[2]
-    named = ", ".join(re.findall(r"^ {8}(\w[\w, ]*)", listed, re.MULTILINE))
+    listed = str(inspect.getdoc(Mover.__init__)).partition("Raises")[0].partition("Parameters")[2]
+    named = ", ".join(re.findall(r"^(\w[\w, ]*)", listed, re.MULTILINE))
     assert re.findall(r"\w+", named) == list(inspect.signature(Mover).parameters)
 
 

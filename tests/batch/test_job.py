@@ -324,6 +324,8 @@ def test_a_worker_dies(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Worker, "_is_useful", no_descriptors)
     summary = quiet(pacs).move(batch(3))
+    for thread in [one for one in threading.enumerate() if one.name.startswith("dicomover worker")]:
+        thread.join(10)  # so that what it died of is told here, not in the next test
     assert summary["status"].tolist() == ["failure"] * 3
     assert summary["error"].str.startswith("not sent").all()
 
