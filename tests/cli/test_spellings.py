@@ -33,6 +33,25 @@ def test_another_spelling_of_an_option_is_explained(run: Shell, args: list[str],
     assert hint in ran.err
 
 
+@pytest.mark.parametrize(
+    ("args", "shape"),
+    [
+        (["find", "A@h:1", "104", "4711"], "unexpected extra argument (9999)"),
+        (["plan", "A@h:1", "104", "4711", "Miller"], "unexpected extra arguments (9999 Aaaaaa)"),
+        (["find", "h", "47Miller"], "'99Aaaaaa' is not a valid integer"),
+    ],
+)
+def test_what_belongs_nowhere_may_be_a_patients(run: Shell, args: list[str], shape: str) -> None:
+    """A stray argument is shown by its shape, with how a key is written; --show-keys shows it."""
+    ran = run(*args)
+    said = " ".join(ran.err.split())
+    assert shape in said
+    assert "a key is written -k Keyword=value" in said
+    assert not any(name in said for name in ("4711", "Miller"))
+    shown = run(*args, "--show-keys").err
+    assert "4711" in shown or "47Miller" in shown
+
+
 def test_only_options_that_are_alike_are_suggested(run: Shell) -> None:
     """A wrong guess is worse than none."""
     assert "'--summary'" in run("move", "--sumary", "x", *MINIMAL).err

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dicomover.errors import RequestError, RequestWarning
+from dicomover.errors import ConfigurationError, RequestError, RequestWarning
 from dicomover.outcome import Status
 from dicomover.requests import files
 from dicomover.requests.parse import parse_requests, read_requests
@@ -181,7 +181,7 @@ def test_separator_and_encoding_can_be_said(tmp_path: Path) -> None:
     """What cannot be found out can be said."""
     path = write(tmp_path, "A|B\n1|Œ\n".encode("iso-8859-15"))
     assert read_requests(path, sep="|", encoding="iso-8859-15").to_numpy().tolist() == [["1", "Œ"]]
-    with pytest.raises(UnicodeDecodeError):
+    with pytest.raises(RequestError, match="is not in the encoding"):
         read_requests(path, sep="|", encoding="utf-8")
 
 
@@ -323,6 +323,28 @@ def test_nothing_that_is_said_is_ignored(tmp_path: Path, how: dict) -> None:
     content = TYPED if "sheet" in how else zipped(xl__workbook_xml=b"").replace(b"workbook_xml", b"workbook.xml")
     with pytest.raises(RequestError, match=r"leave .* out"):
         read_requests(write(tmp_path, content), **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "says"),
+    [
+        ({"encoding": "nonsense"}, ConfigurationError, "encoding='nonsense' is no encoding"),
+        ({"encoding": "base64"}, ConfigurationError, "encoding='base64' is no encoding"),
+        ({"encoding": "utf\0"}, ConfigurationError, "is no encoding"),
+        ({"encoding": "ascii"}, RequestError, "is not in the encoding 'ascii'; leave encoding= out"),
+        ({"encoding": "utf-32"}, RequestError, "is not in the encoding 'utf-32'"),
+        ({"sep": ";;"}, ConfigurationError, "sep=';;' is not one character"),
+        ({"sep": ""}, ConfigurationError, "sep='' is not one character"),
+        ({"sep": "\n"}, ConfigurationError, "is not one character that can separate"),
+        ({"sep": '"'}, ConfigurationError, "is not one character that can separate"),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_a_file_and_cannot_be(tmp_path: Path, how: dict, error: type[Exception], says: str) -> None:
+    """An encoding or a separator that is none, and an encoding that the file is not in, end in an error of ours."""
+    with pytest.raises(error) as caught:
+        read_requests(write(tmp_path, "AccessionNumber,ward\n1,Zürich\n"), **how)
+    assert says in str(caught.value)
 
 
 def test_an_encoding_with_a_mark(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ from requests_kit import UID64, keys_of, parsed, refused
         ("StudyDate", "2023*", "is not how DICOM writes a date"),
         ("StudyDate", "20230101\u201320231231", "has U+2013 (EN DASH), which a DA cannot have; write - in its place"),
         ("StudyDate", "\uff12\uff10231231", "has U+FF12 (FULLWIDTH DIGIT TWO), which a DA cannot have; write 2"),
-        ("StudyDate", pd.Timestamp("2023-12-31"), "is not text but Timestamp; write it as DICOM does"),
+        ("StudyDate", pd.Timestamp("2023-12-31"), "is not text but Timestamp; write it as text, such as 20240101"),
         ("StudyTime", "10:15", "is not how DICOM writes a time"),
         ("StudyTime", "2500", "is not how DICOM writes a time"),
         ("StudyTime", "1200-1100", "is a range that ends before it begins"),

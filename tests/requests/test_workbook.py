@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from dicomover.errors import RequestError, RequestWarning
 from dicomover.outcome import Status
+from dicomover.requests import files, workbook
 from dicomover.requests.around import requests_around
 from dicomover.requests.parse import parse_requests, read_requests
 from dicomover.summary import Result, build
@@ -187,13 +189,52 @@ def test_the_sheet_that_is_meant(tmp_path: Path) -> None:
     assert len(read_requests(path)) == 2
     old = read_requests(path, sheet="Old")
     assert old["AccessionNumber"].tolist() == ["9"]
-    with pytest.raises(RequestError, match=r"has no sheet 'New'; it has 'Old', 'Notes', 'Cohort'"):
-        read_requests(path, sheet="New")
-    both = saved(tmp_path, ROWS, lambda sheet: sheet.parent.copy_worksheet(sheet))
-    with pytest.raises(RequestError, match=r"has 2 sheets: 'Sheet', 'Sheet Copy'; say which: sheet='…'"):
-        read_requests(both)
     with pytest.raises(RequestError, match="has no cells in a sheet that is shown"):
         read_requests(saved(tmp_path, []))
+
+
+@pytest.mark.parametrize(
+    ("titles", "sheet", "says"),
+    [
+        (["Miller 12", "Smith"], None, "are 2 sheets that may be meant; say which: sheet='…'"),
+        (["Miller 12", "Smith"], "Jones", "are its sheets, none of which is called so; give the name"),
+        (["Miller 12"], "Jones", "is its only sheet; give the name"),
+        (["Miller 12", "Empty"], "Empty", "is an empty sheet; begin it"),
+    ],
+    ids=["several", "none of them", "another", "empty"],
+)
+def test_the_name_of_a_sheet_may_be_a_patients(tmp_path: Path, titles: list[str], sheet: str | None, says: str) -> None:
+    """A message has the shape of a sheet's name, and the name itself only where that was asked for."""
+
+    def change(first: Any) -> None:
+        first.title = titles[0]
+        for title in titles[1:]:
+            (first.parent.create_sheet(title) if title == "Empty" else first.parent.copy_worksheet(first)).title = title
+
+    path = saved(tmp_path, ROWS, change)
+    with pytest.raises(RequestError) as caught:
+        read_requests(path, sheet=sheet)
+    assert says in str(caught.value)
+    assert not any(name in str(caught.value) for name in ("Miller", "Smith", "Jones", "Empty"))
+    with pytest.raises(RequestError, match="Empty" if sheet == "Empty" else "Miller 12"):
+        read_requests(path, sheet=sheet, show_keys=True)
+
+
+def test_a_workbook_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells are gone through once, also for the rows of what is wrong, as long as its table is there."""
+    loads, grids = [], []
+    load, grid = workbook._load, workbook._grid
+    monkeypatch.setattr(workbook, "_load", lambda *args, **how: loads.append(1) or load(*args, **how))
+    monkeypatch.setattr(workbook, "_grid", lambda sheet: grids.append(1) or grid(sheet))
+    table = read_requests(saved(tmp_path, [["AccessionNumber"], ["1"], [" 2"]]))
+    assert refused(table).problems[0].place == "row 3 of cohort.xlsx"
+    assert (len(loads), len(grids)) == (1, 1)
+    kept = table.copy()
+    del table
+    gc.collect()
+    assert not files._sheets
+    assert refused(kept).problems[0].place == "row 3 of cohort.xlsx"
+    assert (len(loads), len(grids)) == (2, 2)
 
 
 def test_a_problem_names_the_row_of_the_sheet(tmp_path: Path) -> None:

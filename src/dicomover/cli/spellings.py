@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 import click
 
+from dicomover.text.shapes import shape_of
+
 __all__ = ["explained"]
 
 _GLUED = re.compile(r"(-(?:aet|aec|aem|od|to|ta|td))([^=\s].*)")
+_SAID = re.compile(r"(arguments? \(|'(?=[^']*' is not))(.*?)(?=\)$|' is not)", re.DOTALL)
 _NEAR = 0.7  # how alike an option has to be to be suggested
 _LEVELS = {"debug": "-d", "trace": "-d", "info": "-v", "error": "-q", "fatal": "-q"}
 
@@ -25,10 +28,15 @@ def explained(error: click.ClickException, args: Sequence[str]) -> click.ClickEx
     "No such option '-a'; write -aet HERE for -aetHERE."
     """
     hint = next(filter(None, map(_hint, args, [*args[1:], ""])), "") if _is_of_options(error) else ""
-    if hint:
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        said = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
-        return click.UsageError(f"{said.rstrip('.')}; {hint}.", context)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    said = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    is_stray = _is_of_options(error) and not isinstance(error, click.NoSuchOption)
+    if is_stray and "--show-keys" not in args:  # what belongs nowhere may be a patient's number
+        said = _SAID.sub(lambda found: found[1] + shape_of(found[2]).strip("'"), said)
+    if is_stray and not hint and any(param.name == "key" for param in (context.command.params if context else ())):
+        hint = "a key is written -k Keyword=value"
+    if hint or is_stray:
+        return click.UsageError(f"{said.rstrip('.')}; {hint}." if hint else said, context)
     if isinstance(error, click.NoSuchOption):
         near = [name for name in error.possibilities or () if _alike(name, error.option_name)]
         return click.NoSuchOption(error.option_name, possibilities=near or None, ctx=error.ctx)

@@ -7,8 +7,9 @@ from datetime import date
 
 from dicomover.attributes.moments import read_stretch
 from dicomover.requests.letters import fits_vr
+from dicomover.text.face import in_python
 
-__all__ = ["find_bad_moment", "find_leftover", "find_rewriting"]
+__all__ = ["find_bad_moment", "find_leftover", "find_rewriting", "write_example"]
 
 _MOMENTS = {
     "DA": ("date", "20240101-20241231"),
@@ -24,7 +25,6 @@ _SPREADSHEET_ERROR = re.compile(r"#[A-Z0-9/]+[!?]")
 _THOUSANDS = re.compile(r"\d{1,3}((,\d{3})+(\.\d+)?|(\.\d{3})+,\d+|(['\u2019]\d{3})+)")
 _TOO_NARROW = re.compile(r"#{2,}")
 _FORMULA = re.compile(r"=.*|'.*")
-_BY_DICT = "if it is a real value, ask for it in a dict: {{{keyword!r}: …}}"
 
 Finding = tuple[str, str]
 """Why a text cannot be meant, and the mend."""
@@ -61,7 +61,8 @@ def find_leftover(keyword: str, text: str) -> Finding | None:
     >>> print(mend)
     fill it in, or drop the row; if it is a real value, ask for it in a dict: {'AccessionNumber': …}
     """
-    by_dict = _BY_DICT.format(keyword=keyword)
+    call = in_python(f"in a dict: {{{keyword!r}: …}}") or f"by -k {keyword}=…"
+    by_dict = f"if it is a real value, ask for it {call}"
     if text.casefold() in _MISSING:
         return "is what programs write where a value is missing", f"fill it in, or drop the row; {by_dict}"
     if _SPREADSHEET_ERROR.fullmatch(text):
@@ -73,6 +74,11 @@ def find_leftover(keyword: str, text: str) -> Finding | None:
     if _FORMULA.fullmatch(text):
         return "begins with a spreadsheet's mark for a formula or a text", f"save the values, not the marks; {by_dict}"
     return None
+
+
+def write_example(vr: str) -> str:
+    """Return a date (DA), a time (TM) or both (DT) as DICOM writes it."""
+    return _MOMENTS[vr][1].partition("-")[0]
 
 
 def find_bad_moment(vr: str, text: str) -> Finding | None:
@@ -95,7 +101,7 @@ def find_bad_moment(vr: str, text: str) -> Finding | None:
     if vr == "DA":
         return _find_bad_date(text)
     if not fits_vr(vr, text):
-        return f"is not how DICOM writes a {what}", f"write {example.partition('-')[0]}, or {example} for a range"
+        return f"is not how DICOM writes a {what}", f"write {write_example(vr)}, or {example} for a range"
     if read_stretch(vr, text) is None:
         if "-" in text:
             return "is a range that ends before it begins", f"write the earlier {what} first"
@@ -109,7 +115,7 @@ def _find_bad_date(text: str) -> Finding | None:
         what, example = _MOMENTS["DA"]
         if _SERIAL.fullmatch(text):
             return "looks like a spreadsheet's number of a day", "format the column as text, written as 20240101"
-        return f"is not how DICOM writes a {what}", f"write {example.partition('-')[0]}, or {example} for a range"
+        return f"is not how DICOM writes a {what}", f"write {write_example('DA')}, or {example} for a range"
     days = [part for part in match.groups() if part is not None]
     try:
         for day in days:

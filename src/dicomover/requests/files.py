@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from dicomover.errors import NoSuchFileError, Problem, RequestError, RequestWarning, warn_caller
+from dicomover.errors import ConfigurationError, NoSuchFileError, Problem, RequestError, RequestWarning, warn_caller
 from dicomover.requests.csvfile import CsvText
 from dicomover.requests.encoding import Undecodable, decode, describe_guess
 from dicomover.requests.filekind import find_kind, find_kind_of_text, find_kind_of_zip
@@ -39,13 +40,18 @@ _DAMAGES = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile
 
 @forgetting
 def read_requests(
-    path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None, sheet: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    sep: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    show_keys: bool = False,
 ) -> pd.DataFrame:
     r"""Read a file of requests, a CSV or an Excel workbook, every text exactly as typed: 00123 stays 00123.
 
     What the file is its bytes say, not its name. It may be compressed (gzip, bzip2, xz, or alone in a ZIP file); any
     other kind of file is named, with what makes a table of it. An apostrophe that keeps a spreadsheet from running a
-    cell, as in `'=1+1`, is taken away.
+    cell, as in `'=1+1`, is taken away, whoever wrote it: our own files have it where a text begins so.
 
     Parameters
     ----------
@@ -58,6 +64,8 @@ def read_requests(
         warning that shows what became of a cell.
     sheet
         The name of a workbook's sheet; by default the one that is not hidden and whose header names a key.
+    show_keys
+        Whether an error shows the names of sheets, which may be patients'; their shape otherwise.
 
     Returns
     -------
@@ -70,11 +78,13 @@ def read_requests(
 
     Raises
     ------
+    ConfigurationError
+        If `sep` is not one character, or `encoding` none that Python knows.
     NoSuchFileError
         If there is no such file; a FileNotFoundError.
     RequestError
-        If the file is no table, has no header, names a key twice, has a line with another number of cells, or has
-        several sheets that may be meant.
+        If the file is no table or not in this encoding, has no header, names a key twice, has a line with another
+        number of cells, or has several sheets that may be meant.
 
     Warns
     -----
@@ -92,18 +102,35 @@ def read_requests(
       AccessionNumber  split
     0           00123  train
     """
+    if sep is not None and not (isinstance(sep, str) and len(sep) == 1 and sep not in '"\r\n'):
+        mend = r"give what stands between two cells, such as ';' or '\t'"
+        raise ConfigurationError(f"sep={sep!r} is not one character that can separate", mend)
     try:
         found, guessed = _open(path, sep, encoding, sheet)
         table = found.read()
         warning = _describe(found, guessed)
     except NoTable as error:
-        raise RequestError([Problem(os.fspath(path), error.where, None, error.why, error.mend)]) from error.__cause__
+        problem = Problem(os.fspath(path), error.where, error.value, error.why, error.mend)
+        raise RequestError([problem], show_keys=show_keys) from error.__cause__
     if warning:
         warn_caller(f"{Path(path).name} {warning}", RequestWarning)
     how = {"path": str(Path(path).absolute()), "encoding": encoding}
     is_sheet = isinstance(found, Sheet)
     table.attrs[_ORIGIN] = how | ({"sheet": found.name} if is_sheet else {"sep": found.separator})  # type: ignore[union-attr]
+    if isinstance(found, Sheet):
+        stamp = _stamp(str(Path(path).absolute()), found.name)
+        _sheets[stamp] = found
+        weakref.finalize(table, _sheets.pop, stamp, None)
     return table
+
+
+_sheets: dict[tuple[object, ...], Sheet] = {}
+"""What was read of workbooks, whose reading takes long, for as long as its table is there and the file as it was."""
+
+
+def _stamp(path: str, sheet: str) -> tuple[object, ...]:
+    known = Path(path).stat()
+    return path, known.st_mtime_ns, known.st_size, sheet
 
 
 def _open(
@@ -113,7 +140,7 @@ def _open(
 
     Raises
     ------
-    NoTable, NoSuchFileError, OSError, UnicodeDecodeError
+    ConfigurationError, NoTable, NoSuchFileError, OSError
     """
     raw = _unpack(_load(path))
     if kind := find_kind(raw):
@@ -125,7 +152,7 @@ def _open(
     if sheet is not None:
         raise NoTable("", "is no workbook and has no sheets", "leave sheet= out")
     try:
-        text, guessed = (raw.decode(encoding), False) if encoding else decode(raw)
+        text, guessed = (_decode(raw, encoding), False) if encoding else decode(raw)
     except Undecodable as error:
         raise NoTable(
             "", f"is {error} by its first bytes, but not to its end", "copy it anew from its source"
@@ -133,6 +160,18 @@ def _open(
     if kind := find_kind_of_text(text.removeprefix("\ufeff")):
         raise NoTable("", *kind)
     return CsvText.of(text, sep), guessed
+
+
+def _decode(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeError as error:
+        raise NoTable(
+            "", f"is not in the encoding {encoding!r}", "leave encoding= out, or name the right one"
+        ) from error
+    except (LookupError, TypeError, ValueError) as error:
+        what = f"encoding={encoding!r} is no encoding of text that Python knows"
+        raise ConfigurationError(what, "give one such as 'utf-8', 'cp1252' or 'utf-16', or leave it out") from error
 
 
 def _load(path: str | os.PathLike[str]) -> bytes:
@@ -209,7 +248,8 @@ def locate(problems: Iterable[Problem], table: pd.DataFrame) -> list[Problem]:
         return problems
     path, unit = origin["path"], "row" if "sheet" in origin else "line"
     try:
-        found, _ = _open(path, origin.get("sep"), origin["encoding"], origin.get("sheet"))
+        kept = _sheets.get(_stamp(path, origin["sheet"])) if "sheet" in origin else None
+        found = kept or _open(path, origin.get("sep"), origin["encoding"], origin.get("sheet"))[0]
         (_, header), *lines = found.rows()
     except (OSError, RequestError, NoTable, ValueError, csv.Error):  # it has been taken away or changed
         return problems

@@ -11,11 +11,11 @@ __all__ = ["NoTable", "check_names", "is_key", "number_doubles"]
 
 
 class NoTable(ValueError):
-    """What was read is no table of requests: where, why, and the mend."""
+    """What was read is no table of requests: where, why, and the mend; `value` may be of a patient."""
 
-    def __init__(self, where: str, why: str, mend: str) -> None:
+    def __init__(self, where: str, why: str, mend: str, value: str | None = None) -> None:
         super().__init__(where, why, mend)
-        self.where, self.why, self.mend = where, why, mend
+        self.where, self.why, self.mend, self.value = where, why, mend, value
 
 
 def check_names(where: str, header: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_has_tag, keyword_dict, keyword_for_tag
 
 from dicomover.attributes.attribute import NoKey, attribute_of
 from dicomover.errors import Problem, RequestError
-from dicomover.text.face import advise
+from dicomover.text.face import advise, in_python
 
 __all__ = ["NoKey", "find_nearest", "is_public", "key_of", "keyword_of", "name_keys", "name_of"]
 
@@ -173,6 +173,7 @@ def key_of(name: object) -> str:
     """
     key = name_of(name)
     if key in _OURS or attribute_of(key).path[0] < 0x00080000:
-        mend = advise(_OURS.get(key, "") or "leave it out; in a list of dicts each dict is a request")
+        otherwise = "leave it out" + in_python("; in a list of dicts each dict is a request")
+        mend = advise(_OURS.get(key, otherwise))
         raise NoKey("is no attribute to ask by", mend)
     return key

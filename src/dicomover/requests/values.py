@@ -15,7 +15,7 @@ from dicomover.attributes.attribute import TEXTS, attribute_of, put_value
 from dicomover.attributes.moments import MOMENTS
 from dicomover.attributes.uid import is_uid, may_be_named, was_named
 from dicomover.identifier import UNIQUE_KEYS, Level, level_of
-from dicomover.requests.damage import Finding, find_bad_moment, find_leftover, find_rewriting
+from dicomover.requests.damage import Finding, find_bad_moment, find_leftover, find_rewriting, write_example
 from dicomover.requests.letters import find_bad_letter, find_look_alike, fits_vr, name_letter
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise, setting
@@ -146,8 +146,7 @@ def find_oddity(keyword: str, text: str) -> str:
 
 def _not_text(vr: str, value: object, mend: str) -> Fault:
     if vr in MOMENTS and isinstance(value, date | time):
-        form = {"DA": "%Y%m%d", "TM": "%H%M%S", "DT": "%Y%m%d%H%M%S"}[vr]
-        mend = f"write it as DICOM does, by strftime('{form}')"
+        mend = f"write it as text, such as {write_example(vr)}"
     return Fault(value, f"is not text but {type(value).__name__}", mend)
 
 

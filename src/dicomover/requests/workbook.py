@@ -6,7 +6,7 @@ import io
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -106,24 +106,27 @@ def _choose(raw: bytes, name: str | None) -> Sheet:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         book = _load(raw, computed=False)
-        shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible" and _grid(sheet)]
-        if name is not None:
-            sheets = [sheet for sheet in book.worksheets if sheet.title == name]
-        else:
-            telling = [sheet for sheet in shown if any(is_key(str(cell)) for cell in _header(sheet))]
-            sheets = telling or shown
-        if len(sheets) != 1:
-            names = ", ".join(repr(sheet.title) for sheet in (sheets or book.worksheets))
-            if name is not None:
-                raise NoTable("", f"has no sheet {name!r}", f"it has {names}")
-            if not sheets:
-                raise NoTable("", "has no cells in a sheet that is shown", advise("say which: sheet='…'"))
-            raise NoTable("", f"has {len(sheets)} sheets: {names}", advise("say which: sheet='…'"))
-        (sheet,) = sheets
+        grids = [(sheet, _grid(sheet)) for sheet in book.worksheets if name in (None, sheet.title)]
+        if name is None:
+            shown = [(sheet, grid) for sheet, grid in grids if grid and sheet.sheet_state == "visible"]
+            grids = [found for found in shown if any(is_key(str(cell.value)) for cell in _header(found[1]))] or shown
+        if len(grids) != 1:
+            raise _refuse([sheet.title for sheet, _ in grids] or book.sheetnames, len(grids), name)
+        ((sheet, grid),) = grids
         values = None
-        if any(cell.data_type == "f" for cell in sheet._cells.values()):
+        if any(cell.data_type == "f" for cells in grid.values() for cell in cells.values()):
             values = _load(raw, computed=True)[sheet.title]
-    return _read(sheet, values)
+    return _read(sheet, grid, values)
+
+
+def _refuse(titles: list[str], found: int, name: str | None) -> NoTable:
+    names = ", ".join(titles)
+    if name is not None:
+        why = "are its sheets, none of which is called so" if len(titles) > 1 else "is its only sheet"
+        return NoTable("", why, "give the name of a sheet as it is written there", names)
+    if not found:
+        return NoTable("", "has no cells in a sheet that is shown", advise("say which: sheet='…'"))
+    return NoTable("", f"are {found} sheets that may be meant", advise("say which: sheet='…'"), names)
 
 
 def _load(raw: bytes, *, computed: bool) -> Any:
@@ -141,15 +144,15 @@ def _grid(sheet: Any) -> dict[int, dict[int, Any]]:
     return grid
 
 
-def _header(sheet: Any) -> list[Any]:
-    return [cell.value for cell in next(iter(_grid(sheet).values()), {}).values()]
+def _header(grid: dict[int, dict[int, Any]]) -> Iterable[Any]:
+    return next(iter(grid.values())).values()
 
 
-def _read(sheet: Any, computed: Any) -> Sheet:
+def _read(sheet: Any, given: dict[int, dict[int, Any]], computed: Any) -> Sheet:
     """Return what stands in a sheet; of a formula what it came to, and its own text if that was never computed."""
-    grid = {row: {at: _value(cell, computed) for at, cell in cells.items()} for row, cells in _grid(sheet).items()}
+    grid = {row: {at: _value(cell, computed) for at, cell in cells.items()} for row, cells in given.items()}
     if not grid:
-        raise NoTable("", f"has an empty sheet {sheet.title!r}", "begin it with the names of the columns")
+        raise NoTable("", "is an empty sheet", "begin it with the names of the columns", sheet.title)
     first = min(grid)
     for merged in sheet.merged_cells.ranges:
         if merged.max_row < first:
