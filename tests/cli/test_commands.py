@@ -18,6 +18,7 @@ import pytest
 from cli_kit import Process, Shell, free_port, peer, to_workstation, wait_until
 from dicomover import __version__
 from dicomover.cli import cli
+from dicomover.progress.text import size
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 
@@ -75,6 +76,18 @@ def test_a_study_asked_for_twice_is_counted_once(run: Shell, pacs: DemoPacs, tmp
     assert ran.code == 0
     assert "Requests     2: 2 success" in ran.out
     assert "Completed    4" in ran.out
+
+
+def test_what_is_here_already_is_counted_once(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """Rows that ask for the same have the same files, as the report has it; what arrives has the size of its files."""
+    table, folder, port = tmp_path / "cohort.csv", tmp_path / "in", free_port()
+    table.write_text("AccessionNumber\n00123\n00123\n")
+    pacs.destinations["MOVESCU"] = port
+    args = ["move", "-od", folder, "--port", port, "--csv", table, *peer(pacs)]
+    came, again = (run(*args) for _ in range(2))
+    octets = sum(path.stat().st_size for path in folder.rglob("*.dcm"))
+    assert f"Received     4 ({size(octets)})" in came.out
+    assert f"Already here  4 ({size(octets)})" in again.out
 
 
 def test_many_rows_that_are_not_there_are_one_line(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:

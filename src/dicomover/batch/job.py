@@ -16,6 +16,7 @@ from dicomover.batch.crew import Crew, make_thread
 from dicomover.batch.ending import CANCEL_PATIENCE, KILL_PATIENCE, Ending
 from dicomover.batch.handing import Series
 from dicomover.batch.run import BatchRun
+from dicomover.batch.running import size_of_file
 from dicomover.batch.signals import interrupting, tell_interrupt
 from dicomover.batch.worker import Worker
 from dicomover.errors import ConfigurationError, DicomoverError
@@ -391,7 +392,7 @@ class Job:
 
     def _counted(self, arrival: Arrival, moves: list[int]) -> None:
         """Show what counts, and hand it out; on the receiver's thread, or on a worker's that has asked whose it is."""
-        self._events.put(InstanceReceived(arrival.at, moves[0], arrival.size))
+        self._events.put(InstanceReceived(arrival.at, moves[0], size_of_file(arrival)))
         if self._handing.is_open:
             labelled = replace(arrival, requests=self._ledger.labels(moves))
             self._handing.count(labelled, moves, self._ledger.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from dicomover.identifier import Level
 from dicomover.outcome import Status
 from dicomover.progress import State, row_labels
 from dicomover.progress.text import duration, size
-from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans
+from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans, totals
 from dicomover.text.listing import facts, listing, terminal_width
 from dicomover.text.sentences import count_of
 
@@ -143,8 +144,8 @@ def _known_before(summary: pd.DataFrame, *, here: bool) -> list[tuple[str, str]]
     if not len(skipped):
         return []
     if here:
-        instances, octets = (int(skipped[name].fillna(0).sum()) for name in ("received", "bytes"))
-        return [("Already here", f"{instances:,} ({size(octets)})")]
+        counted: Any = totals(read_summary(summary)).loc[str(Status.SKIPPED)].fillna(0)
+        return [("Already here", f"{counted['received']:,} ({size(counted['bytes'])})")]
     requests = count_of(len(skipped), "request")
     return [("Moved before", f"{requests}, according to the journal")]
 
