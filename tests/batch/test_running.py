@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from batch_kit import STUDIES, arrival, running
 from dicomover import Mover
 from dicomover.batch.arrivals import Tally
+from dicomover.batch.running import RunningMove
 from dicomover.outcome import Counters, Status, judge
 from dicomover.query.matching import is_of_patient
 from dicomover.testing import DemoPacs, Misbehaviour
+from peers import ONCE
 from receiver_kit import Peer, data_set
 
 
@@ -180,3 +183,49 @@ def test_the_patient_who_was_named_has_his_own_images_or_none(
                 status = dict(zip([row["PatientID"] for row in requests], summary["status"], strict=True))
                 assert status["P-1"] == "success"
                 assert status["NOBODY"] == "not-found"
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_what_is_gone_again_at_the_end_of_its_row_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """Whoever takes away a folder that came is told, and the archive is not blamed; not where files were handed out."""
+    end = Tally.end
+
+    def take_away(self: Tally, move: RunningMove) -> None:
+        end(self, move)
+        if move.arrivals and move.arrivals[0].patient_id == "P-1":
+            shutil.rmtree(move.arrivals[0].path.parent)
+
+    monkeypatch.setattr(Tally, "end", take_away)
+    with (
+        DemoPacs(STUDIES) as pacs,
+        Mover(pacs.node, receive=tmp_path, port=0, progress="none", **ONCE) as mover,  # type: ignore[arg-type]
+    ):
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        job = mover.start([{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}])
+        if reads:
+            list(job.arrivals())
+        assert job.wait(30)
+        rows = job.summary()
+    assert rows["status"].tolist() == ["success" if reads else "lost", "success"]
+    assert rows["received"].tolist() == [4 if reads else 0, 4]
+    if not reads:
+        assert rows["error"][0] == "4 of those that came are gone with their folder, which was here; run it again"
+        assert rows["bytes"][0] == 0
+
+
+def test_what_is_left_of_a_move_is_counted_anew(tmp_path: Path) -> None:
+    """Instances in folders that are there still count, one UID in two series too, each with the bytes of its file."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    tally.begin(move)
+    for series in ("1.1", "1.2", "1.3"):
+        for instance in ("1", "2"):
+            path = tmp_path / series / instance
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"x" * 7)
+            tally.add(arrival(instance, series_instance_uid=series, path=path))
+    tally.end(move)
+    assert (move.lose(), move.received, move.bytes) == (0, 6, 42)
+    shutil.rmtree(tmp_path / "1.1")
+    assert (move.lose(), move.received, move.bytes) == (2, 4, 28)

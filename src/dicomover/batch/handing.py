@@ -74,7 +74,7 @@ class _Handout(Generic[_T]):
     MOST_KEPT = 100_000  # files
 
     def __init__(self, call: str) -> None:
-        self.wanted = False
+        self.wanted = self.was_read = False
         self.taken = time.monotonic()
         self._call = call
         self._kept = 0
@@ -101,7 +101,7 @@ class _Handout(Generic[_T]):
 
     def read(self) -> Iterator[_T]:
         """Yield them until the end; who reads on later goes on where it was left."""
-        self.wanted = True
+        self.wanted = self.was_read = True
         return self._read()
 
     def _read(self) -> Iterator[_T]:
@@ -160,6 +160,11 @@ class Handing:
         self._followed: dict[int, _Followed] = {}
         self._done: set[int] = set()  # hashes: a series is handed out again only with other files
         self._lock = threading.Lock()
+
+    @property
+    def gives_away(self) -> bool:
+        """Whether somebody has read what lands, and so may have taken it elsewhere."""
+        return self.arrivals.was_read or self.series.was_read
 
     def open(self) -> None:
         """Keep what lands for a reader from now on."""

@@ -11,7 +11,7 @@ from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.identifier import NOTHING, Identifier, Level
 from dicomover.query.matching import is_of_patient
 
-__all__ = ["RunningMove"]
+__all__ = ["RunningMove", "size_of_file"]
 
 
 # One for all that are over. Nothing writes to them: what comes is counted for what runs.
@@ -175,7 +175,7 @@ class RunningMove:
             self._again.add((series, sop))
         if is_new:
             self.arrivals.append(arrival)
-            self.bytes += _size_of(arrival)
+            self.bytes += size_of_file(arrival)
         self.conflicts += arrival.conflict
         self.last_arrival = max(self.last_arrival, arrival.at)
         return is_new
@@ -230,6 +230,19 @@ class RunningMove:
         self.whose = ()
         self._patients = self._studies = self._series = self._instances = NOTHING
 
+    def lose(self) -> int:
+        """Count no more what lay in folders that are gone, and return how much; once the tally has ended."""
+        folders = {os.path.dirname(arrival.path) for arrival in self.arrivals}  # noqa: PTH120 - there may be very many
+        if all(map(os.path.isdir, folders)):
+            return 0
+        came, conflicts = self.arrivals, self.conflicts
+        self.arrivals, self.bytes, self.sop_uids, self.twins = [], 0, {}, None
+        for arrival in came:
+            if os.path.isdir(os.path.dirname(arrival.path)):  # noqa: PTH112, PTH120
+                self.take(arrival)
+        self.conflicts = conflicts
+        return len(came) - len(self.arrivals)
+
     def covers(self, arrival: Arrival) -> bool:
         """Tell whether an arrival is part of what was asked for."""
         return (
@@ -269,7 +282,7 @@ def _place(arrival: Arrival) -> tuple[str, str]:
     return arrival.series_instance_uid, arrival.sop_instance_uid
 
 
-def _size_of(arrival: Arrival) -> int:
+def size_of_file(arrival: Arrival) -> int:
     """Return the bytes of the file, which are a few more than those of its data set."""
     try:
         return os.stat(arrival.path).st_size  # noqa: PTH116 - a Path method costs more than the call

@@ -36,6 +36,8 @@ class Facts:
         Whether our receiver had an association since the C-MOVE began, whoever opened it.
     sends
         Whether something of the batch has come there, taken or refused: the archive does send there.
+    gone
+        How many came into folders that are not there any more.
     """
 
     destination: str
@@ -45,6 +47,7 @@ class Facts:
     sends: bool = False
     bind: str | None = None
     called: bool = False
+    gone: int = 0
 
 
 def judge_move(
@@ -76,6 +79,8 @@ def judge_move(
     is_doubted = bool(evidence.doubt) and status.complete
     if is_doubted:
         status = Status.CANCELLED if facts.cancelled else Status.LOST
+    if facts.gone and status is not Status.CANCELLED:
+        status = Status.LOST
     refused = dict(running.refused)
     situation = Situation(
         facts.destination,
@@ -97,6 +102,8 @@ def judge_move(
         is_archives=running.is_called,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
+    if facts.gone:
+        said = [f"{facts.gone} of those that came are gone with their folder, which was here; run it again"]
     if running.conflicts:
         said.append(f"{running.conflicts} arrived with other bytes than a file that was here; both were kept")
     if running.twins:
@@ -125,7 +132,7 @@ def judge_move(
         if running.is_called or end.status_code != 0xA801
         else 0,
     )
-    can_change = not is_doubted or evidence.passing
+    can_change = not facts.gone and (not is_doubted or evidence.passing)
     return Verdict(
         status,
         end,

@@ -295,12 +295,14 @@ class Worker:
             if self._tally is not None:
                 self._tally.end(running)
         earlier, repeated = move.latest, running.repeated
+        gone = 0 if self._handing.gives_away else running.lose()
         if earlier is not None:
             attempts += earlier.attempts
             if (earlier.end.counters.moved or 0) > (end.counters.moved or 0):
                 repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
-        return judge_move(end, move, attempts, repeated, self._evidence(move, end), self._facts(running))
+        facts = replace(self._facts(running), gone=gone)
+        return judge_move(end, move, attempts, repeated, self._evidence(move, end), facts)
 
     def _ask_for_studies(self, move: SharedMove) -> None:
         """Learn which studies a patient has: their images may carry an ID that was merged, or is written otherwise."""
