@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomover.cohort.content import Digest, LockedRequest
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.frame import make_table
-from dicomover.dicomfile import FIRST_READ, Head, HeadError, read_file_meta, read_head
+from dicomover.dicomfile import HeadError
 from dicomover.disk import list_files
 from dicomover.errors import NoSuchFileError
+from dicomover.images.headers import Wanted, read_header
 
 __all__ = [
     "DicomFile",
@@ -33,12 +32,9 @@ __all__ = [
     "read_file",
 ]
 
-_SOP, _STUDY, _SERIES = 0x00080018, 0x0020000D, 0x0020000E
-_WANTED = frozenset((_SOP, _STUDY, _SERIES))
+_UIDS = Wanted(("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"))
 _BLOCK = 1 << 20
 _THREADS = 4
-_IMPLICIT = str(ImplicitVRLittleEndian)
-_BY_PYDICOM = (str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian))
 
 
 class DicomFile(NamedTuple):
@@ -93,36 +89,13 @@ def read_file(path: str) -> DicomFile | None:
 
     Raises HeadError if it is one and cannot be read, and OSError.
     """
-    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
-        data = stream.read(FIRST_READ)
-        if data[128:132] != b"DICM":
-            return None
-        syntax, start = read_file_meta(data)
-        if not syntax or syntax in _BY_PYDICOM:
-            return _read_by_pydicom(path)
-        head = Head(syntax == _IMPLICIT, _WANTED, _SERIES)
-        read_head(head, stream, data, start)
-    return _make_file(path, head.text(_SOP), head.text(_SERIES), head.text(_STUDY), syntax, start)
-
-
-def _make_file(path: str, sop: str, series: str, study: str, syntax: str, start: int) -> DicomFile:
+    header = read_header(path, _UIDS, strict=True)
+    if header is None:
+        return None
+    sop, series, study = (value or "" for value in header.values)
     if not sop:
         raise HeadError("it has no SOP Instance UID")
-    return DicomFile(path, sop, series, study, syntax, start)
-
-
-def _read_by_pydicom(path: str) -> DicomFile:
-    """Read a file that is deflated, big endian, or has an odd file meta information."""
-    keywords = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
-    try:
-        data = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
-        sop, study, series = (str(data.get(keyword) or "") for keyword in keywords)
-        syntax = str(data.file_meta.get("TransferSyntaxUID") or "")
-    except OSError:
-        raise
-    except Exception as error:  # a broken file may raise anything
-        raise HeadError(f"pydicom cannot read it, {type(error).__name__}") from error
-    return _make_file(path, sop, series, study, syntax, 0)
+    return DicomFile(path, sop, series, study, header.transfer_syntax, header.start)
 
 
 def digest_file(file: DicomFile) -> Digest:

@@ -36,18 +36,11 @@ _BY_PYDICOM = (DEFLATED, EXPLICIT_BIG_ENDIAN, "")
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """What a file says of itself."""
 
-    Attributes
-    ----------
-    transfer_syntax
-        Its Transfer Syntax UID (0002,0010).
-    values
-        What was wanted, in that order; None where the file does not say.
-    """
-
-    transfer_syntax: str
-    values: list[str | None]
+    transfer_syntax: str  # its Transfer Syntax UID (0002,0010)
+    values: list[str | None]  # what was wanted, in that order; None where the file does not say
+    start: int = 0  # where its data set begins; 0 where that is not to be seen without pydicom
 
 
 class Wanted:
@@ -98,14 +91,11 @@ def _numbers(raw: bytes, code: str) -> str | None:
     return "\\".join(map(str, struct.unpack(f"<{len(raw) // size}{code}", raw)))
 
 
-def read_header(path: str, wanted: Wanted) -> Header | None:
+def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | None:
     r"""Read what is wanted of a file; None if it is no DICOM file.
 
-    Raises
-    ------
-    HeadError
-        If it is one, and cannot be read.
-    OSError
+    Raises HeadError if it is one, and cannot be read: in the usual way, if `strict`, and by pydicom otherwise. And
+    OSError.
 
     Examples
     --------
@@ -124,10 +114,12 @@ def read_header(path: str, wanted: Wanted) -> Header | None:
         try:
             read_head(head, stream, data, start)
         except HeadError:
+            if strict:
+                raise
             return _read_by_pydicom(path, wanted)  # it is more patient, or says why not
     found = head.values
     codecs = read_character_sets(found.get(_CHARACTER_SET, b""))
-    return Header(syntax, [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers])
+    return Header(syntax, [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers], start)
 
 
 def _read_by_pydicom(path: str, wanted: Wanted) -> Header:
