@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from math import ceil, floor, sqrt
 from pathlib import Path
 
+import numpy as np
 from pydicom import uid
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -292,7 +292,6 @@ def _picture(size: int, body: int, part: int) -> tuple[int, int, bytes]:
     """
     columns = max(32, int((size / 2) ** 0.5) // 16 * 16)
     rows = max(1, size // 2 // columns)
-    middle, centre = (rows - 1) / 2, (columns - 1) / 2
     wide, lung = 0.95 - 0.12 * body, _SLICES[part]
     ellipses = (  # centre, radii, value
         (0.0, 0.0, wide, 0.68, 950),
@@ -304,16 +303,12 @@ def _picture(size: int, body: int, part: int) -> tuple[int, int, bytes]:
         (0.0, 0.40, 0.05, 0.05, 1100),
         (-0.02, 0.20, 0.06, 0.06, 1250),
     )
-    pixels = bytearray(2 * rows * columns)
-    for left, down, across, along, value in ellipses:
-        for row in range(rows):
-            y = (row / middle - 1 if middle else 0.0) - down
-            if abs(y) <= along:
-                half = across * sqrt(1 - (y / along) ** 2)
-                first, last = ceil((left - half + 1) * centre), floor((left + half + 1) * centre)
-                start = 2 * (row * columns + first)
-                pixels[start : start + 2 * (last - first + 1)] = value.to_bytes(2, "little") * (last - first + 1)
-    return rows, columns, bytes(pixels)
+    across = np.linspace(-1, 1, columns)
+    down = np.linspace(-1, 1, rows)[:, None] if rows > 1 else np.zeros((1, 1))
+    pixels = np.zeros((rows, columns), "<u2")
+    for x, y, half_width, half_height, value in ellipses:
+        pixels[((across - x) / half_width) ** 2 + ((down - y) / half_height) ** 2 <= 1] = value
+    return rows, columns, pixels.tobytes()
 
 
 def _made_data_set(study: Study, s: int, i: int) -> bytes:
