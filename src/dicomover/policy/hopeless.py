@@ -27,6 +27,8 @@ class Parties:
     port: int | None = None
 
 
+_LEAST = 3  # so many in a row, with nothing moved in between, make it certain
+
 _Cause = Literal["calling", "called", "destination", "unsent", "elsewhere"]
 
 
@@ -34,7 +36,6 @@ def find_hopeless_cause(
     tries: Sequence[Tried],  # what the requests came to so far, in the order of their ends; the last hundred do
     parties: Parties,
     *,
-    least: int = 3,  # so many in a row, with nothing moved in between, make it certain
     reached: bool = False,  # whether anything of this batch has come to the destination before
 ) -> str | None:
     """Say why nothing in this batch can work, and what to give to whom, so that it stops with one sentence.
@@ -63,12 +64,12 @@ def find_hopeless_cause(
         elif tried.moved or tried.status in RETRIABLE:
             break
     ever = reached or any(tried.moved for tried in tries)
-    if cause in ("calling", "called") and not ever:
-        least = 1
-    elif cause in ("destination", "unsent", "elsewhere"):
-        if ever or any(tried.has_reached_us for tried in tries):
-            return None
-        least *= 1 if cause == "destination" else 2
+    if cause in ("calling", "called"):
+        least = _LEAST if ever else 1
+    elif ever or any(tried.has_reached_us for tried in tries):
+        return None
+    else:
+        least = _LEAST if cause == "destination" else 2 * _LEAST
     return _tell(cause, run, parties) if run >= least else None
 
 

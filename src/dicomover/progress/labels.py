@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from dicomover.identifier import Request
 from dicomover.text.visible import make_visible
 
-__all__ = ["Label", "is_plain", "row_labels"]
+__all__ = ["Asking", "Label", "is_plain", "row_labels"]
 
 Label = Callable[[int], str]
 """Gives the words for the row at a position of the batch."""
 
 
-def row_labels(index: Any, requests: Sequence[Request] = (), *, show_keys: bool = False) -> Label:
+class Asking(Protocol):
+    """What is to be known of a request here."""
+
+    @property
+    def position(self) -> int:
+        """Its position in the batch."""
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Its query keys, by keyword."""
+
+
+def row_labels(index: Any, requests: Sequence[Asking] = (), *, show_keys: bool = False) -> Label:
     """Return what rows are called, by their position in the batch.
 
     The labels of the index are shown if each is there once and they are whole numbers without a name, as after
@@ -43,7 +54,7 @@ def is_plain(index: Any) -> bool:
     return getattr(index, "name", None) is None and getattr(index.dtype, "kind", "") in "iu"
 
 
-def _keys(requests: Sequence[Request], position: int) -> str:
+def _keys(requests: Sequence[Asking], position: int) -> str:
     place = bisect_left(requests, position, key=lambda request: request.position)
     if place == len(requests) or requests[place].position != position:
         return ""  # a row that could not be sent

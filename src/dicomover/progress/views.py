@@ -18,6 +18,8 @@ __all__ = ["LogView", "NullView", "TerminalView", "View", "choose"]
 
 logger = logging.getLogger("dicomover.progress")
 
+LOG_EVERY = 30.0  # seconds between two lines of the log while it runs
+
 
 @runtime_checkable
 class View(Protocol):
@@ -43,15 +45,14 @@ class NullView:
 class LogView:
     """One line in the log `dicomover.progress` at the start, then now and then, at every note, and at the end."""
 
-    def __init__(self, every: float = 30.0) -> None:
-        self._every = every
+    def __init__(self) -> None:
         self._logged_at: float | None = None
         self._notes = 0
 
     def show(self, state: State, now: float) -> None:
         """Log the notes that are new, and the headline if the last one is long enough ago."""
         self._log_notes(state)
-        if self._logged_at is None or now - self._logged_at >= self._every:
+        if self._logged_at is None or now - self._logged_at >= LOG_EVERY:
             self._logged_at = now
             logger.info("%s", headline(state, now))
 

@@ -65,11 +65,11 @@ def change_protocol_version(raw: bytes) -> bytes:
     return raw[:6] + b"\0\2" + raw[8:]
 
 
-def put_title(calling: bytes, pad: bytes = b" ") -> BytesTwist:
+def put_title(calling: bytes) -> BytesTwist:
     """Use another calling AE title, of any bytes."""
 
     def twist(raw: bytes) -> bytes:
-        return raw[: _CALLING.start] + calling.ljust(16, pad)[:16] + raw[_CALLING.stop :]
+        return raw[: _CALLING.start] + calling.ljust(16)[:16] + raw[_CALLING.stop :]
 
     return twist
 

@@ -121,12 +121,12 @@ def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reas
     return AssociationRejected(f"{node} rejected the association {kind}: {words}", result, source, reason, mend=mend)
 
 
-def read_request(connection: Connection, until: Until = wait_forever) -> AssociationRequest:
+def read_request(connection: Connection) -> AssociationRequest:
     """Read the A-ASSOCIATE-RQ that a connection begins with.
 
     Raises AssociationLost or ProtocolError if there is none; the connection has been closed.
     """
-    kind, body = connection.read_pdu(until)
+    kind, body = connection.read_pdu()
     if kind != ASSOCIATE_RQ:
         raise connection.refuse(f"a PDU of type {kind} where an association request was due", reason=2)
     try:
