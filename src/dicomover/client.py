@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import time
@@ -14,7 +15,7 @@ import pandas as pd
 
 from dicomover.batch.settings import Options, Progress, check_options, check_receiving
 from dicomover.disk import Share, check_share
-from dicomover.doctor import Setup, diagnose, findings_table
+from dicomover.doctor import Setup, diagnose, findings_table, move_one_image
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.identifier import Level, Model
 from dicomover.journal import Journal
@@ -346,11 +347,11 @@ class Client:
             return find_below(find, keys, asked_level, limit, with_patient=by_patient, returned=extra)
 
     @forgetting
-    def diagnose(self) -> pd.DataFrame:
-        """Examine the way to the archive and from there to the destination; nothing moves.
+    def diagnose(self, *, one_image: bool = False) -> pd.DataFrame:
+        """Examine the way to the archive and from there to the destination; nothing moves, unless `one_image` is to.
 
-        A C-ECHO, a C-FIND, whether the port is open on which the images should come, and two C-MOVEs of a study that
-        cannot exist: to the Move Destination, and to one that nobody has, to compare; what our receiver refused then.
+        A C-ECHO, a C-FIND, whether the port is open, two C-MOVEs of a study that cannot exist (to the destination and
+        to one that nobody has), what our receiver refused then; and a real image, which shows all, if none failed.
 
         Returns
         -------
@@ -377,15 +378,17 @@ class Client:
             bind=self._receiving.get("bind"),
             is_open=not any(map(self._receiving.get, ("addresses", "tls"))),
         )
-        number = self._session.pool.next_message_id
-        try:
-            self._session.begin_job(setup.witness)
-        except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
-            return findings_table(diagnose(replace(setup, port=self._receiving.get("port"), trouble=error), number))
-        try:
-            return findings_table(diagnose(replace(setup, port=self.port), number))
-        finally:
-            self._session.end_job(setup.witness)
+        with contextlib.ExitStack() as afterwards:
+            try:
+                self._session.begin_job(setup.witness)
+                afterwards.callback(self._session.end_job, setup.witness)
+                setup = replace(setup, port=self.port)
+            except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
+                setup = replace(setup, port=self._receiving.get("port"), trouble=error)
+            checks = diagnose(setup, self._session.pool.next_message_id)
+        if one_image and all(check.result != "failed" for check in checks):
+            checks.append(move_one_image(self))  # type: ignore[arg-type] # whoever is asked is a Mover
+        return findings_table(checks)
 
     # --- behind them
 

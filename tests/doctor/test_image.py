@@ -59,6 +59,17 @@ def test_an_archive_that_answers_no_query(pacs: DemoPacs) -> None:
     assert check.found
 
 
+def test_both_faces_move_one_if_they_are_asked_to(pacs: DemoPacs, tmp_path: Path) -> None:
+    """`diagnose(one_image=True)` has one finding more; not where a check has failed already."""
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        assert "one image" not in mover.diagnose()["check"].tolist()
+        assert mover.diagnose(one_image=True)[["check", "result"]].iloc[-1].tolist() == ["one image", "ok"]
+    assert len(list(tmp_path.rglob("*.dcm"))) == 1
+    unknown = Mover(pacs.node, destination="NOBODY").diagnose(one_image=True)
+    assert "one image" not in unknown["check"].tolist()
+
+
 def test_the_command_moves_one_image_if_it_is_asked_to(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
     """`doctor --one-image` has one finding more, and says that something was moved."""
     pacs.destinations["MOVESCU"] = port = free_port()

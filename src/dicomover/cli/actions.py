@@ -18,7 +18,6 @@ from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
 from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
-from dicomover.doctor import findings_table, move_one_image
 from dicomover.errors import ReceiverError
 from dicomover.mover import Mover
 from dicomover.node import Node
@@ -138,9 +137,7 @@ def run_doctor(given: Arguments) -> int:
         with contextlib.ExitStack() as open_meanwhile:
             with contextlib.suppress(ReceiverError):  # which is one of the findings
                 open_meanwhile.enter_context(mover)
-            findings = mover.diagnose()
-            if given.one_image and not (findings["result"] == "failed").any():
-                findings = pd.concat([findings, findings_table([move_one_image(mover)])], ignore_index=True)
+            findings = mover.diagnose(one_image=given.one_image)
     failed = findings[findings["result"] == "failed"]
     if given.as_records:
         click.echo(render_json(findings))
