@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -10,7 +11,6 @@ from dicomover.testing._elements import IMPLICIT
 from dicomover.testing._script import Script
 from dicomover.testing._server import silence
 from dicomover.wire.connection import Connection
-from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import AssociationRequest, encode_accept
 
 _VERIFICATION = "1.2.840.10008.1.1"
@@ -46,12 +46,17 @@ def accept(connection: Connection, request: AssociationRequest, models: Collecti
         if context.abstract_syntax in offered and how != "no-context"
         if how != "no-verification" or context.abstract_syntax != _VERIFICATION
     }
+    raw = agree(connection, request, accepted)
+    connection.send(raw if script.acceptance is None else script.acceptance(raw))
+    return True
+
+
+def agree(connection: Connection, request: AssociationRequest, accepted: Mapping[int, str]) -> bytes:
+    """Note the transfer syntax of each context, empty where none is accepted; return what tells the peer."""
     connection.peer_max_pdu = request.max_pdu or connection.peer_max_pdu
     connection.contexts = {
-        context.id: Context(context.id, context.abstract_syntax, (accepted[context.id],))
+        context.id: replace(context, transfer_syntaxes=(accepted[context.id],))
         for context in request.contexts
         if accepted.get(context.id)
     }
-    raw = encode_accept(request, accepted, connection.max_pdu)
-    connection.send(raw if script.acceptance is None else script.acceptance(raw))
-    return True
+    return encode_accept(request, accepted, connection.max_pdu)

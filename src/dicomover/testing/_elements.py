@@ -173,8 +173,7 @@ def walk(raw: bytes, explicit: bool = True) -> Iterator[tuple[int, str, int, int
 
 
 def _decode_nested(raw: bytes, explicit: bool) -> dict[str, str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             dataset = read_dataset(BytesIO(raw), not explicit, True)
             return {_keyword_of(element.tag): text_of(dataset, _keyword_of(element.tag)) for element in dataset}

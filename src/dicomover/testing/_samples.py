@@ -102,8 +102,7 @@ def _of_path(path: Path) -> Iterator[_Item]:
 
 
 def _of_file(path: Path) -> _Item | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_READ))
         except InvalidDicomError:
@@ -131,15 +130,13 @@ def _encoded(dataset: Dataset, syntax: str) -> bytes:
     copy.file_meta = FileMetaDataset()
     copy.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     buffer = BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         dcmwrite(buffer, copy, enforce_file_format=True)
     return data_set_of_file(buffer.getvalue())
 
 
 def _item(dataset: Dataset, syntax: str, *, raw: bytes | None = None, path: Path | None = None) -> _Item:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         values = {keyword: text_of(dataset, keyword) for keyword in _READ}
     attributes = {keyword: values[keyword] for keyword in _IMAGE_LEVEL}
     instance = Instance(
@@ -220,8 +217,7 @@ def sample_studies() -> tuple[Study, ...]:
 
 
 def _copy(path: Path, values: dict[str, str]) -> _Item:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         dataset = pydicom.dcmread(path)
         for keyword, value in values.items():
             if text_of(dataset, keyword) != value:

@@ -124,10 +124,7 @@ class LoopbackServer:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(512)
+    listener = socket.create_server(("127.0.0.1", port), backlog=512)
     listener.setblocking(False)
     return listener
 

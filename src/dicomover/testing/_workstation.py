@@ -10,11 +10,12 @@ from pathlib import Path
 
 from dicomover.dicomfile import encode_file_meta
 from dicomover.node import Node
+from dicomover.testing._acceptance import agree
 from dicomover.testing._server import LoopbackServer
 from dicomover.wire.command_set import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
-from dicomover.wire.negotiation import encode_accept, encode_reject, read_request
+from dicomover.wire.negotiation import encode_reject, read_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,7 @@ class Workstation:
             context.id: next((s for s in context.transfer_syntaxes if self.accepts is None or s in self.accepts), "")
             for context in request.contexts
         }
-        connection.peer_max_pdu = request.max_pdu or connection.peer_max_pdu
-        connection.contexts = {
-            context.id: Context(context.id, context.abstract_syntax, (accepted[context.id],))
-            for context in request.contexts
-            if accepted[context.id]
-        }
-        connection.send(encode_accept(request, accepted, connection.max_pdu))
+        connection.send(agree(connection, request, accepted))
         while True:
             message = connection.read_message()
             command = message.command
