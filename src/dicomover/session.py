@@ -27,34 +27,22 @@ CLOSING = 9.5
 logger = logging.getLogger("dicomover.mover")
 
 
-class Listener(Protocol):
+class _Listener(Protocol):
     """As much of our receiver as has to do with its life; see `Receiver`."""
 
     @property
-    def port(self) -> int:
-        """Where it listens."""
-
-    def wants_place_of(self, other: Self) -> bool:
-        """Tell whether it cannot listen, or would not where it should, while another one of this process does."""
-
-    def start(self) -> None:
-        """Listen. Raises ReceiverError."""
-
-    def stop(self) -> None:
-        """Listen no more."""
+    def port(self) -> int: ...
+    def wants_place_of(self, other: Self) -> bool: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
 
-class RunningJob(Protocol):
+class _RunningJob(Protocol):
     """A batch under way; see `Job`."""
 
-    def arrived(self, event: Arrival | Refusal) -> None:
-        """Take what the receiver reports."""
-
-    def cancel(self) -> None:
-        """Let it end soon; returns at once."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end."""
+    def arrived(self, event: Arrival | Refusal) -> None: ...
+    def cancel(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class _Listeners:
@@ -89,13 +77,13 @@ class Session:
     def __init__(self, node: Node, ae_title: str, destination: Node | None = None) -> None:
         self.pool = Pool(node, ae_title)
         self.destination_pool = None if destination is None else Pool(destination, ae_title)  # if it can be asked
-        self.receiver: Listener | None = None  # ours, set before the first use; None if a third party receives
+        self.receiver: _Listener | None = None  # ours, set before the first use; None if a third party receives
         self.begin_anew()
         forks.inherit(self)
 
     def begin_anew(self) -> None:
         """Be closed, with nothing under way; after a fork all of that goes on in the parent."""
-        self._jobs: list[RunningJob] = []
+        self._jobs: list[_RunningJob] = []
         self._jobs_lock = threading.Lock()
         self._life = threading.Lock()
         self._users = 0
@@ -165,7 +153,7 @@ class Session:
 
     # --- as long as a job runs
 
-    def begin_job(self, job: RunningJob) -> None:
+    def begin_job(self, job: _RunningJob) -> None:
         """Listen for a job and deliver to it, until `end_job`; raises ReceiverError."""
         with self._jobs_lock:
             self._jobs.append(job)  # before it listens: nothing that arrives may find no job
@@ -175,7 +163,7 @@ class Session:
             self._forget(job)
             raise
 
-    def end_job(self, job: RunningJob) -> None:
+    def end_job(self, job: _RunningJob) -> None:
         """Let go of what a job needed; on its last worker's thread."""
         self._forget(job)
         self._leave(listening=True)
@@ -189,7 +177,7 @@ class Session:
 
     # --- behind them
 
-    def _forget(self, job: RunningJob) -> None:
+    def _forget(self, job: _RunningJob) -> None:
         with self._jobs_lock:
             self._jobs.remove(job)
 

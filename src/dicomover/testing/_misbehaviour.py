@@ -70,24 +70,13 @@ class Misbehaviour:
     def script(self) -> Script:
         """What it does."""
         script = _TABLE[self.name][1]
-        if self.after is not None:
-            script = replace(script, after=self.after)
-        if self.seconds is not None:
-            script = replace(script, seconds=self.seconds)
-        if self.status is not None:
-            script = replace(script, status=self.status)
+        knobs: dict[str, Any] = {knob: getattr(self, knob) for knob in ("after", "seconds", "status")}
         if self.count is not None:
-            script = replace(
-                script,
-                fail=self.count if script.fail else 0,
-                skip=self.count if script.skip else 0,
-                warn=self.count if script.warn else 0,
-                late=self.count if script.late else 0,
-                each=self.count if script.each > 1 else 1,
-                most=self.count if script.most else 0,
-                counts_off=None if script.counts_off is None else self.count * (1 if script.counts_off > 0 else -1),
-            )
-        return script
+            knobs |= {name: self.count for name in ("fail", "skip", "warn", "late", "most") if getattr(script, name)}
+            knobs["each"] = self.count if script.each > 1 else 1
+            if script.counts_off is not None:
+                knobs["counts_off"] = self.count if script.counts_off > 0 else -self.count
+        return replace(script, **{knob: value for knob, value in knobs.items() if value is not None})
 
 
 MisbehaviourLike = str | Misbehaviour | Iterable[str | Misbehaviour]
