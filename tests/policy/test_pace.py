@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dicomover.errors import AssociationRejected, ConfigurationError, NodeUnreachable
 from dicomover.outcome import Counters, Ended, Status
-from dicomover.policy.pace import AdaptiveAssociations, Pace, RateLimit, Sign, Utilization, Wait, read_sign
+from dicomover.policy.pace import AdaptiveAssociations, Pace, Sign, Wait, read_sign
 from dicomover.policy.retry import DISK_FULL, Tried
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -37,14 +37,13 @@ def berlin(text: str, fold: int = 0) -> datetime:
 @given(st.floats(0.5, 600), st.lists(st.floats(0, 20), min_size=1, max_size=60))
 def test_no_minute_sees_more_than_so_many(per_minute: float, gaps: list[float]) -> None:
     """However the questions come, what goes keeps its distance; and the wait that was named is enough."""
-    limit = RateLimit(per_minute)
     now, went = 1000.0, []
+    pace = Pace(max_per_minute=per_minute, monotonic=lambda: now)
     for gap in gaps:
         now += gap
-        wait = limit.ask(now)
-        if wait:
-            now += wait
-            assert limit.ask(now) < 1e-6
+        while (wait := pace.may_start()) is not None:
+            now += wait.seconds + 1e-7
+        pace.withdraw()
         went.append(now)
     spacing = 60 / per_minute
     assert all(later - earlier >= spacing - 1e-6 for earlier, later in itertools.pairwise(went))
@@ -52,33 +51,37 @@ def test_no_minute_sees_more_than_so_many(per_minute: float, gaps: list[float]) 
 
 def test_one_place_is_given_once() -> None:
     """Of many threads that ask at the same moment one may go."""
-    limit, waits = RateLimit(60), []
-    threads = [threading.Thread(target=lambda: waits.append(limit.ask(5.0))) for _ in range(20)]
+    pace, waits = Pace(max_per_minute=60, monotonic=lambda: 5.0), []
+    threads = [threading.Thread(target=lambda: waits.append(pace.may_start())) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(waits) == [0.0] + [1.0] * 19
+    assert sorted(0.0 if wait is None else wait.seconds for wait in waits) == [0.0] + [1.0] * 19
 
 
 @pytest.mark.parametrize(("fraction", "rest"), [(1, 0.0), (0.5, 8.0), (0.25, 24.0), (0.8, 2.0)])
 def test_rest(fraction: float, rest: float) -> None:
     """After a C-MOVE of 8 s an association rests so that the work is the wanted share of the time."""
-    assert Utilization(fraction).rest(8.0) == pytest.approx(rest)
+    pace = Pace(associations=1, utilization=fraction, monotonic=lambda: 100.0)
+    assert pace.may_start() is None
+    pace.ended(GOOD, 8.0)
+    wait = pace.may_start()
+    assert (0.0 if wait is None else wait.seconds) == pytest.approx(rest)
 
 
 @pytest.mark.parametrize(
-    ("make", "value"),
+    ("name", "value"),
     [
-        *[(RateLimit, value) for value in (0, -1, True, "20", None, float("inf"), float("nan"))],
-        *[(Utilization, value) for value in (0, -0.5, 1.01, True, "50 %", float("nan"))],
-        *[(AdaptiveAssociations, value) for value in (0, -1, 1.5, True, "2")],
+        *[("max_per_minute", value) for value in (0, -1, True, "20", float("inf"), float("nan"))],
+        *[("utilization", value) for value in (0, -0.5, 1.01, True, "50 %", float("nan"))],
+        *[("associations", value) for value in (0, -1, 1.5, True, "2")],
     ],
 )
-def test_numbers_that_cannot_be_meant(make: Callable[[Any], object], value: Any) -> None:
+def test_numbers_that_cannot_be_meant(name: str, value: Any) -> None:
     """A bad number is named with its value and the mend."""
     with pytest.raises(ConfigurationError, match=r"=.* is not a .*number above 0.*; give") as caught:
-        make(value)
+        Pace(**{name: value})
     assert repr(value) in str(caught.value)
 
 

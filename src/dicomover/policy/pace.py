@@ -21,55 +21,11 @@ from dicomover.policy.window import Window, name_weekday
 from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 
-__all__ = ["AdaptiveAssociations", "Pace", "RateLimit", "Sign", "Utilization", "Wait", "read_sign"]
+__all__ = ["AdaptiveAssociations", "Pace", "Sign", "Wait", "read_sign"]
 
 _EMPTIES = 3  # empty successes in a row that mean a busy archive rather than empty requests
 _RECHECK = 0.05  # seconds until an association may have become free
 _LONGEST_NAP = 30.0  # seconds
-
-
-class RateLimit:
-    """Spaces C-MOVEs evenly, so that no minute sees more than so many. Every method may be called from any thread.
-
-    Examples
-    --------
-    >>> limit = RateLimit(20)
-    >>> limit.ask(100.0), limit.ask(101.0), limit.ask(103.0)
-    (0.0, 2.0, 0.0)
-    """
-
-    def __init__(self, per_minute: float) -> None:
-        self.per_minute = _number("max_per_minute", per_minute, float("inf"), "20")
-        self._lock = threading.Lock()
-        self._next = -float("inf")
-
-    def ask(self, now: float) -> float:
-        """Return how many seconds to wait before asking again; 0 lets one C-MOVE go, and counts it."""
-        with self._lock:
-            if now < self._next:
-                return self._next - now
-            self._next = now + 60 / self.per_minute
-            return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Utilization:
-    """The share of the time in which we keep an association busy, above 0 and at most 1.
-
-    Examples
-    --------
-    >>> Utilization(0.25).rest(10.0)
-    30.0
-    """
-
-    fraction: float
-
-    def __post_init__(self) -> None:
-        _number("utilization", self.fraction, 1, "0.5")
-
-    def rest(self, seconds: float) -> float:
-        """Return how long to rest after a C-MOVE that took so many seconds."""
-        return seconds * (1 / self.fraction - 1)
 
 
 def _number(name: str, value: float, most: float, example: str) -> float:
@@ -189,15 +145,17 @@ class Pace:
         *,
         associations: int = 2,
         window: Window | str | None = None,
-        max_per_minute: float | None = None,
-        utilization: float | None = None,
+        max_per_minute: float | None = None,  # C-MOVEs, evenly spaced, so that no minute sees more
+        utilization: float | None = None,  # the share of the time in which we keep an association busy, at most 1
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._adaptive = AdaptiveAssociations(associations)
         self._window = None if window is None else Window.parse(window)
-        self._rate = None if max_per_minute is None else RateLimit(max_per_minute)
-        self._utilization = Utilization(1 if utilization is None else utilization)
+        rate = None if max_per_minute is None else _number("max_per_minute", max_per_minute, float("inf"), "20")
+        self._spacing = 0.0 if rate is None else 60 / rate  # seconds from one C-MOVE to the next
+        self._next_at = -float("inf")
+        self._utilization = 1.0 if utilization is None else _number("utilization", utilization, 1, "0.5")
         self._monotonic = monotonic
         self._wall = wall
         self._lock = threading.Lock()
@@ -221,13 +179,12 @@ class Pace:
             now = self._monotonic()
             while self._resting and self._resting[0] <= now:
                 heapq.heappop(self._resting)
-            # The rate comes last: asking it uses up a turn, which must not be lost to a closed window or a full house.
             wait = self._until_open() or self._until_free(now)
-            if wait is None and self._rate is not None:
-                seconds = self._rate.ask(now)
-                if seconds:
-                    return Wait(seconds, f"not more than {self._rate.per_minute:g} a minute")
-            self._working += wait is None
+            if wait is None and now < self._next_at:
+                wait = Wait(self._next_at - now, f"not more than {60 / self._spacing:g} a minute")
+            if wait is None:
+                self._working += 1
+                self._next_at = now + self._spacing
             return wait
 
     def ended(self, tried: Tried, seconds: float) -> str | None:
@@ -236,7 +193,7 @@ class Pace:
             now = self._monotonic()
             busy = self._learn(read_sign(tried), now - seconds, now)
             self._working -= 1
-            rest = self._utilization.rest(seconds)
+            rest = seconds * (1 / self._utilization - 1)
             if rest > 0:
                 heapq.heappush(self._resting, now + rest)
             return busy
@@ -266,7 +223,7 @@ class Pace:
             return None
         if self._working >= limit or not self._resting:
             return Wait(_RECHECK, f"{limit} at a time")
-        return Wait(self._resting[0] - now, f"resting, at work for {self._utilization.fraction:.0%} of the time")
+        return Wait(self._resting[0] - now, f"resting, at work for {self._utilization:.0%} of the time")
 
     def _until_open(self) -> Wait | None:
         if self._window is None:
