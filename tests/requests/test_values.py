@@ -199,6 +199,8 @@ def test_a_uid_as_archives_have_them_is_sent(keyword: str, uid: str, says: str) 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("\uff0a12", "has U+FF0A (FULLWIDTH ASTERISK), which looks like *; take it away"),
+        ("12\uff1f", "has U+FF1F (FULLWIDTH QUESTION MARK), which looks like ?; take it away"),
         ("A\u20131", "has U+2013 (EN DASH), which looks like -; write - in its place"),
         ("\uff11\uff12", "has U+FF11 (FULLWIDTH DIGIT ONE), which looks like 1"),
         ("\u0410T12", "has U+0410 (CYRILLIC CAPITAL LETTER A) among Latin letters"),

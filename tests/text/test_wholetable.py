@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from dicomover.text.wholetable import WholeTable
@@ -16,6 +18,16 @@ def test_a_sentence_is_shown_whole() -> None:
     assert WHY in " ".join(repr(table).split())
     assert "<script" not in WholeTable({"a": ["<script>\u202e"]})._repr_html_()
     assert "\u202e" not in WholeTable({"a": ["<script>\u202e"]})._repr_html_()
+
+
+def test_its_page_is_to_be_read() -> None:
+    """Sentences begin at the left, also where a notebook moves cells to the right, and what is unknown is blank."""
+    table = WholeTable({"received": pd.array([3, None], dtype="Int64"), "error": pd.array([None, WHY], dtype="string")})
+    page = table._repr_html_()
+    assert "NA" not in page
+    cells = re.findall("<t[dh](?=[ >])([^>]*)>", page)
+    assert len(cells) == 9
+    assert all("text-align: left" in cell for cell in cells)
 
 
 def test_what_is_made_of_it_is_plain() -> None:

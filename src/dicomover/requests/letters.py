@@ -69,7 +69,7 @@ def find_bad_letter(vr: str, text: str) -> tuple[str, str] | None:
             return why, "take it away, or type the value anew"
         if not letter.isascii() and vr not in _LOCAL:
             plain = _plain(letter)
-            mend = f"write {plain} in its place" if plain else "type the value anew, in plain ASCII"
+            mend = _replace_by(plain) if plain else "type the value anew, in plain ASCII"
             return f"has {name_letter(letter)}, which {_article(vr)} {vr} cannot have", mend
     return None
 
@@ -95,7 +95,7 @@ def find_look_alike(text: str) -> tuple[str, str] | None:
         if letter.isascii():
             continue
         if plain := _plain(letter):
-            return f"has {name_letter(letter)}, which looks like {plain}", f"write {plain} in its place"
+            return f"has {name_letter(letter)}, which looks like {plain}", _replace_by(plain)
         if is_latin and unicodedata.name(letter, "").startswith(("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")):
             return f"has {name_letter(letter)} among Latin letters", "type the value anew"
     return None
@@ -109,6 +109,10 @@ def _plain(letter: str) -> str:
         return str(unicodedata.digit(letter))
     plain = unicodedata.normalize("NFKC", letter)
     return plain if len(plain) == 1 and "!" <= plain <= "~" else ""
+
+
+def _replace_by(plain: str) -> str:
+    return "take it away" if plain in "*?\\" else f"write {plain} in its place"  # which would mean something else
 
 
 def _article(vr: str) -> str:

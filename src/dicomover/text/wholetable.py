@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -35,11 +36,15 @@ class WholeTable(pd.DataFrame):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        return make_table(pd.DataFrame(self))
+        # JupyterLab moves all cells to the right, where a sentence of several lines is hard to read
+        return re.sub(
+            "<(t[dh])>", r'<\1 style="text-align: left; vertical-align: top">', make_table(pd.DataFrame(self))
+        )
 
 
 def make_table(frame: pd.DataFrame, **how: Any) -> str:
     """Return a table as HTML, whole and with nothing in it that cannot be seen; `how` is for `DataFrame.to_html`."""
-    shown = frame.map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
+    shown = frame.astype(object).where(frame.notna(), "")  # of columns that know no NaN `na_rep` is not heard
+    shown = shown.map(lambda cell: make_visible(cell) if isinstance(cell, str) else cell)
     with pd.option_context("display.max_colwidth", None):
-        return str(shown.to_html(escape=True, border=0, na_rep="", justify="left", **how))
+        return str(shown.to_html(escape=True, border=0, justify="left", **how))
