@@ -34,6 +34,18 @@ def test_an_image_that_arrives(pacs: DemoPacs, tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("*.dcm"))) == 1
 
 
+def test_an_image_that_is_here_already_shows_nothing(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Where the journal leaves it out nothing was moved, and nothing else is claimed."""
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        move_one_image(mover)
+        again = move_one_image(mover)
+    assert (again.result, again.found) == (
+        "unclear",
+        "the image that the archive names first is here already, and nothing was moved",
+    )
+
+
 def test_a_closed_port_is_told_from_an_unknown_destination(pacs: DemoPacs) -> None:
     """A destination that the archive knows, but does not reach, fails otherwise than one that it does not know."""
     pacs.destinations["CLOSED"] = free_port()

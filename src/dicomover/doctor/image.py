@@ -41,7 +41,10 @@ def move_one_image(mover: Moving) -> Check:
         row = mover.move(keys, retry="none", progress="none").iloc[0]
     except DicomoverError as error:
         return Check(_CHECK, "failed", error.what, error.mend)
-    if row["status"] in ("success", "skipped"):
+    if row["status"] == "skipped":
+        here = "the image that the archive names first is here already, and nothing was moved"
+        return Check(_CHECK, "unclear", here, "give an empty folder to see one arrive")
+    if row["status"] == "success":
         return Check(_CHECK, "ok", "one image of the archive was moved, and is there")
     if row["status"] == "warning":
         return Check(_CHECK, "ok", f"one image of the archive was moved, with a warning: {row['error']}")

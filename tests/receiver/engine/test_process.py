@@ -233,6 +233,10 @@ def test_no_answer_is_waited_for_without_a_bound(tmp_path: Path) -> None:
         ("os.write(1, b'\\xff' * 4)", "what it says cannot be read (a frame of 4,294,967,295 bytes)"),
         ("os.write(1, b'\\0\\0\\0\\2[]')", "what it says cannot be read (a list is no frame)"),
         ("os.write(1, b'\\0\\0\\0\\x0e{\"events\": [7]}'[:18])", "what it says cannot be read"),
+        (
+            "raw = b'{\"events\": [[0, 0, 0, 0, 0, 0, \"DOE^J\"]]}'; os.write(1, len(raw).to_bytes(4, 'big') + raw)",
+            "what it says cannot be read (ValueError)",
+        ),
         ("os.close(1)", "it has closed its pipe"),
     ],
 )

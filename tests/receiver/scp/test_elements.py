@@ -133,6 +133,28 @@ def test_an_unknown_vr_ends_nothing(vr: bytes, head: bytes) -> None:
         ElementWalk(EXPLICIT).take(head + b"abc", last=True)
 
 
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
+@pytest.mark.parametrize("tag", [0x00100020, 0x0020000D])
+def test_who_it_is_about_stands_once(syntax: str, tag: int) -> None:
+    """A PatientID or a UID that comes again, or late, is told at the top of a data set, and not inside a sequence."""
+    read = frozenset({0x00100020, 0x0020000D})
+    vr = "LO" if tag == 0x00100020 else "UI"
+    item, again, inside = Dataset(), Dataset(), Dataset()
+    item.add_new(tag, vr, "1.2")
+    again.add_new(tag, vr, "1.2")
+    inside.add_new(0x00400275, "SQ", Sequence([item]))
+    for undefined in (False, True):
+        inside[0x00400275].is_undefined_length = item.is_undefined_length_sequence_item = undefined
+        ElementWalk(syntax, read=read).take(encode(inside, syntax), last=True)
+    raw = encode(data_set(undefined=False, compressed=False), syntax)
+    for size in (len(raw) + 100, 5):
+        walk = ElementWalk(syntax, read=read)
+        whole = raw + encode(again, syntax)
+        begins = range(0, len(whole), size)
+        with pytest.raises(HeadError, match=f"{tag >> 16:04X},{tag & 0xFFFF:04X}.* stands behind its place"):
+            [walk.take(whole[at : at + size], last=at == begins[-1]) for at in begins]
+
+
 def test_nested_sequences_cost_no_recursion() -> None:
     """Very deep sequences are walked, and an open one at the end is found."""
     head = (

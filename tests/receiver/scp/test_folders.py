@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -13,7 +14,9 @@ import pytest
 
 from dicomover.disk import make_folders
 from dicomover.receiver.layout import Layout
+from dicomover.receiver.scp import folders
 from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.folders import Folder, Root
 from receiver_kit import running
 
 
@@ -142,6 +145,59 @@ def test_a_folder_that_was_renamed_meanwhile_takes_nothing_under_its_old_name(tm
         filing.publish(part, final)
     part, final = filing.begin({"SOPInstanceUID": "1.2"})
     assert Path(filing.publish(part, final).path).exists()
+
+
+@pytest.mark.parametrize("linked", ["folder", "above", "file", "gone", "a-file"])
+def test_what_its_owner_has_moved_away_holds_up_no_sync(tmp_path: Path, linked: str) -> None:
+    """A folder or file that was moved, with a link back or something else in its place, ends no sync of others."""
+    root = tmp_path / "cohort"
+    root.mkdir()
+    filing = Filing(str(root), Layout("{PatientID}/a/{SOPInstanceUID}.dcm"))
+    there = file_one(filing)
+    file_one(filing, patient="4712")
+    moved = {"folder": there.parent, "above": there.parent.parent, "file": there}.get(linked, there.parent)
+    moved.rename(tmp_path / "elsewhere")
+    if linked == "a-file":
+        moved.touch()
+    elif linked != "gone":
+        moved.symlink_to(tmp_path / "elsewhere")
+    filing.sync()
+
+
+def test_a_folder_that_was_renamed_is_made_anew_whatever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it has another name than the layout gives it, since a file system takes that for another's."""
+    monkeypatch.setattr(folders, "_is_spelled_otherwise", lambda _, name: name == "a")
+    (tmp_path / "a").mkdir()
+    filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
+    part, final = filing.begin({"SOPInstanceUID": "1.2"})
+    Path(part.folder.path).rename(tmp_path / "b")
+    with pytest.raises(OSError, match="renamed or removed"):
+        filing.publish(part, final)
+    assert file_one(filing).exists()
+
+
+def test_no_link_is_given_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is widened is the folder that was made, whatever lies under its name by then."""
+    victim = tmp_path / "victim"
+    victim.mkdir(0o700)
+    enter = Root._enter
+
+    def swap(root: Root, above: Folder, name: str) -> Folder:
+        folder = enter(root, above, name)
+        Path(folder.path).rmdir()
+        Path(folder.path).symlink_to(victim)
+        return folder
+
+    monkeypatch.setattr(Root, "_enter", swap)
+    before = os.umask(0o077)
+    try:
+        with contextlib.suppress(OSError):
+            Root(str(tmp_path), "all").open(f"{tmp_path}{os.sep}new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o700
 
 
 def test_a_file_system_that_cannot_sync_folders_works(

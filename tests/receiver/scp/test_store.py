@@ -18,14 +18,17 @@ from dicomover.events import Admission, Arrival, Refused
 from dicomover.wire.messages import Context
 from receiver_kit import (
     CT,
+    DEFLATED_ONLY,
     EXPLICIT,
     IMPLICIT,
     SERIES,
     STUDY,
     VERIFICATION,
+    Peer,
     Start,
     body_of,
     data_set,
+    deflate,
     element,
     running,
 )
@@ -196,6 +199,21 @@ def test_a_file_is_no_data_set(start_one: Start, data: bytes, why: str) -> None:
         run.wait(3)
         assert why in run.refusals[0].why
         assert len(run.files()) == 1
+
+
+@pytest.mark.parametrize("late", [element(0x00100020, "LO", "4712"), element(0x0020000D, "UI", "1.9")])
+@pytest.mark.parametrize("chunk", [33, 1 << 14])
+def test_a_data_set_that_names_another_patient_at_its_end_is_refused(start_one: Start, late: bytes, chunk: int) -> None:
+    """Another reader would take the later one: such an image is nobody's, plain or deflated."""
+    data = data_set("1.2") + late
+    with start_one() as run, run.peer() as peer, Peer(run.port, contexts=DEFLATED_ONLY) as deflating:
+        assert peer.store("1.2", data, chunk=chunk) == 0xC000
+        assert deflating.store("1.2", deflate(data), chunk=chunk) == 0xC000
+        run.wait(2)
+        assert all("stands behind its place" in refusal.why for refusal in run.refusals)
+        assert not run.files()
+        deflating.release()
+        peer.release()
 
 
 @pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "implicit"])

@@ -11,12 +11,16 @@ from typing import IO, Any
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.receiver.scp.store import Fields
 
-__all__ = ["Writer", "pack_admission", "pack_event", "read_frame", "unpack_admission", "unpack_event"]
+__all__ = ["NoFrame", "Writer", "pack_admission", "pack_event", "read_frame", "unpack_admission", "unpack_event"]
 
 _LENGTH = struct.Struct(">L")
 _LONGEST = 1 << 28
 
 Frame = dict[str, Any]
+
+
+class NoFrame(ValueError):
+    """What came on a pipe is no frame."""
 
 
 class Writer:
@@ -42,23 +46,20 @@ class Writer:
 def read_frame(stream: IO[bytes]) -> Frame | None:
     """Return the next frame; None at the end.
 
-    Raises
-    ------
-    ValueError
-        If it ends inside a frame, or what comes is none.
+    Raises NoFrame if it ends inside a frame, or what comes is none.
     """
     head = stream.read(_LENGTH.size)
     if not head:
         return None
     length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
     if length > _LONGEST:
-        raise ValueError(f"a frame of {length:,} bytes")
+        raise NoFrame(f"a frame of {length:,} bytes")
     raw = stream.read(length)
     if not length or len(raw) < length:
-        raise ValueError(f"the pipe ended inside a frame, after {len(head) + len(raw):,} bytes")
+        raise NoFrame(f"the pipe ended inside a frame, after {len(head) + len(raw):,} bytes")
     frame = json.loads(raw)
     if not isinstance(frame, dict):
-        raise ValueError(f"a {type(frame).__name__} is no frame")
+        raise NoFrame(f"a {type(frame).__name__} is no frame")
     return frame
 
 

@@ -18,7 +18,7 @@ from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.processes import forks
 from dicomover.processes.interpreter import NAME_ANOTHER, python_command
-from dicomover.receiver.engine.frames import Writer, pack_admission, read_frame, unpack_event
+from dicomover.receiver.engine.frames import NoFrame, Writer, pack_admission, read_frame, unpack_event
 from dicomover.receiver.engine.outbox import Delivery, Outbox
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.store import Fields
@@ -273,8 +273,10 @@ class ProcessEngine:
             while (frame := read_frame(self._process.stdout)) is not None:
                 self._heard = time.monotonic()
                 self._take(frame)
-        except Exception as error:  # noqa: BLE001 - it is told
+        except NoFrame as error:
             trouble = f"what it says cannot be read ({error})"
+        except Exception as error:  # noqa: BLE001 - told without what it says
+            trouble = f"what it says cannot be read ({type(error).__name__})"
         if self._has_ended():
             trouble = ""  # it was cut off, and its end says more
         else:

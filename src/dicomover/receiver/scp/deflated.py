@@ -95,8 +95,8 @@ class DeflatedWalk(ElementWalk):
 
     __slots__ = ("_cut", "_inflation")
 
-    def __init__(self, head: DeflatedHead, cut: threading.Event) -> None:
-        super().__init__(DEFLATED, head.offset)
+    def __init__(self, head: DeflatedHead, cut: threading.Event, read: frozenset[int] = frozenset()) -> None:
+        super().__init__(DEFLATED, head.offset, read)
         self._inflation = head.inflation
         self._cut = cut
         super().take(head.plain, last=False)

@@ -205,8 +205,7 @@ class Filing:
         # The path is told as the place of the file: it has to lead there, which it does not on a disk that was
         # unmounted, or in a folder that was renamed, meanwhile.
         self._root.check_folder(part.folder)
-        if not filed.duplicate:
-            self._remember(filed.path)
+        self._remember(filed.path)  # a duplicate too: of what lay here before nobody knows whether it is durable
         return filed
 
     def _publish(self, part: Part, final: str) -> Filed:

@@ -96,11 +96,21 @@ class Folder:
     def sync(self) -> None:
         """Make the names in it durable, where the file system can."""
         if os.name != "nt":
-            fd = os.open(self.at("."), os.O_RDONLY, dir_fd=self.fd)
-            try:
+            with self._opened() as fd:
                 os.fsync(fd)
-            finally:
-                os.close(fd)
+
+    def widen(self, mode: int) -> None:
+        """Add to its permissions."""
+        with self._opened() as fd:
+            os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | mode)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        fd = os.open(self.at("."), os.O_RDONLY, dir_fd=self.fd)  # its own may be one that only passes through
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
 
 class Root:
@@ -139,7 +149,8 @@ class Root:
     def check_folder(self, folder: Folder) -> None:
         """Raise OSError if a folder is not where it was found; the next `open` makes it anew."""
         if not folder.is_there():
-            self._held.pop(folder.path, None)
+            for path in [path for path, held in list(self._held.items()) if held is folder]:
+                self.forget(path)
             self.check()
             raise OSError(errno.ENOENT, "its folder was renamed or removed meanwhile")
 
@@ -190,7 +201,7 @@ class Root:
             )
         folder = self._enter(above, name)
         if above.modes.is_forced:
-            os.chmod(folder.path, stat.S_IMODE(os.stat(folder.path).st_mode) | above.modes.folder)  # noqa: PTH101, PTH116
+            folder.widen(above.modes.folder)
         return folder
 
     def _enter(self, above: Folder, name: str) -> Folder:
@@ -211,10 +222,10 @@ class Root:
                 where = os.path.dirname(where)  # noqa: PTH120, PLW2901
                 names.setdefault(where, [])
         for where, files in names.items():
-            with contextlib.suppress(FileNotFoundError):  # moved away by its owner
+            with _moved_away():
                 folder = self._walk(where, self._enter)
                 for name in files:
-                    with contextlib.suppress(FileNotFoundError):
+                    with _moved_away():
                         self._sync_file(folder, name)
                 with self._bearing():
                     folder.sync()
@@ -242,6 +253,16 @@ class Root:
         if what not in self._warned:
             self._warned.add(what)
             logger.warning("the file system of the receive folder %s", what)
+
+
+@contextlib.contextmanager
+def _moved_away() -> Iterator[None]:
+    """Go on where its owner has moved something away, be there a link to it by now: who counts it will say so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
 
 
 def sweep_parts(root: str, token: str) -> None:

@@ -211,10 +211,10 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
         elif self._is_let_in(head):
             if isinstance(head, DeflatedHead):
-                self._walk = DeflatedWalk(head, self._storage.cut)
+                self._walk = DeflatedWalk(head, self._storage.cut, self._storage.wanted)
                 self._walk.take(b"", last)
             else:
-                self._walk = ElementWalk(self._syntax, head.offset)
+                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted)
                 self._walk.take(data, last)
             self._open(data)
 
