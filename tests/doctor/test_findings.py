@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +53,8 @@ def test_what_is_refused_while_the_archive_is_examined_is_found(tmp_path: Path) 
         thread = threading.Thread(target=disturb)
         thread.start()
         try:
-            for _ in range(20):
+            limit = time.monotonic() + 10
+            while time.monotonic() < limit:  # each takes a few milliseconds, and may fall between two of them
                 findings = mover.diagnose()
                 if "our receiver" in set(findings.check):
                     break

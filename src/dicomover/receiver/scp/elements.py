@@ -14,11 +14,9 @@ from dicomover.dicomfile import (
     NATIVE,
     HeadError,
 )
-from dicomover.receiver.layout import LAST_TAG
 
 __all__ = ["ElementWalk"]
 
-_LAST_GROUP = LAST_TAG >> 16
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -38,15 +36,16 @@ class ElementWalk:
     offset
         Where, in the first piece, a top-level element begins.
     read
-        Tags up to `LAST_TAG` that were read before and may not come again: readers differ in which of two they take.
+        Tags that were read before and may not come again: readers differ in which of two they take.
     """
 
-    __slots__ = ("_encoding", "_implicit", "_native", "_offset", "_read", "_rest", "_stack")
+    __slots__ = ("_encoding", "_implicit", "_native", "_offset", "_read", "_read_groups", "_rest", "_stack")
 
     def __init__(self, transfer_syntax: str, offset: int = 0, read: frozenset[int] = frozenset()) -> None:
         self._encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
         self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
         self._read = read
+        self._read_groups = max(read, default=0) >> 16  # none of them is in a higher one
         self._native = NATIVE.get(transfer_syntax, "")
         # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
         self._offset = offset
@@ -78,7 +77,8 @@ class ElementWalk:
     def _walk(self, data: Piece, size: int) -> int:
         """Go on from `_offset` and return where the next header begins, or will."""
         offset, stack, encoding, implicit = self._offset, self._stack, self._encoding, self._implicit
-        unpack, short_vrs, last, read = encoding.explicit.unpack_from, encoding.short_vrs, size - 8, self._read
+        unpack, short_vrs, last = encoding.explicit.unpack_from, encoding.short_vrs, size - 8
+        read, read_groups = self._read, self._read_groups
         while offset <= last:
             if stack:
                 step = self._step_inside(data, offset, size)
@@ -89,7 +89,7 @@ class ElementWalk:
             # Nine of ten elements: the loop that an image's speed depends on.
             while offset <= last and not implicit:
                 group, element, vr, length = unpack(data, offset)
-                if vr not in short_vrs or (group <= _LAST_GROUP and group << 16 | element in read):
+                if vr not in short_vrs or (group <= read_groups and group << 16 | element in read):
                     break
                 offset += 8 + length
             if offset > last:
