@@ -143,6 +143,7 @@ BEHAVIOURS = (
         Row("success", "0x0000", 5, 6),
         Row("partial", "0x0000", 5, None, "5 of 6 moved"),
     ),
+    _alike("takes-no-lists", "a study is named by one UID", *_ALL_MOVED),
     _alike("no-pending", "pending responses are optional", "success", "0x0000", 6, 6),
     Behaviour(
         "unable-after-sending",
@@ -276,6 +277,8 @@ BEHAVIOURS = (
     _alike("find-omits-counts", "then the levels below are counted", "success", "0x0000", 6, 6),
     _alike("find-counts-more", "one that was promised did not come", "partial", "0x0000", 6, 6, "6 of 7 moved"),
     _alike("find-counts-less", "more than promised is everything", "success", "0x0000", 6, 6),
+    _alike("find-takes-no-lists", "a study is named by one UID", *_ALL_MOVED),
+    _alike("find-closes-on-lists", "a study is named by one UID", *_ALL_MOVED),
     _alike("find-duplicates", "a study that is named twice is one study", "success", "0x0000", 6, 6),
     _unasked("find-breaks", "half an answer is none", "failure", "0xC001", "refused the C-FIND"),
     replace(_unasked("find-hangs", "nothing came for as long as we wait", "lost", "", "lost during C-FIND"), stall=0.5),

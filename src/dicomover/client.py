@@ -25,6 +25,7 @@ from dicomover.policy.retry import RetryLike
 from dicomover.policy.window import Window
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.drilldown import find_below, level_of_find
+from dicomover.query.lists import UidLists
 from dicomover.query.roots import fit_query, list_models
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
@@ -337,11 +338,10 @@ class Client:
                 columns = returned_keys(query.level, query.keys, extra if at is asked_level else [])
                 offered = list_models(line.connect().offers, to_move=False)
                 asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=model == "auto")
-                found = find_all(
-                    lambda keys, most: line.find(query.level, asked_in, keys, sent, most),
+                return answers_table(find_all(
+                    lambda keys, most: UidLists().wrap(line.find)(query.level, asked_in, keys, sent, most),
                     query.keys, query.level, split=split, limit=most, archive=self.node,
-                )  # fmt: skip
-                return answers_table(found, columns)
+                ), columns)  # fmt: skip
 
             by_patient = model != "auto" and Model.parse(model) is Model.PATIENT
             return find_below(find, keys, asked_level, limit, with_patient=by_patient, returned=extra)

@@ -160,7 +160,7 @@ FAULTS = {
     "resolve": "dicomover.query.resolve.resolve",
     "claim": "dicomover.batch.ledger.Ledger.claim",
     "pace": "dicomover.policy.pace.Pace.ended",
-    "judge the exchange": "dicomover.batch.worker.judge_exchange",
+    "judge the exchange": "dicomover.batch.exchange.judge_exchange",
     "judge": "dicomover.batch.worker.judge_move",
     "explain": "dicomover.batch.verdict.explain",
     "name what is missing": "dicomover.batch.worker.Worker._name_missing",

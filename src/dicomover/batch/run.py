@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from dicomover.batch.arrivals import StorageSCP, Tally
@@ -15,6 +15,7 @@ from dicomover.batch.settings import BatchSettings
 from dicomover.batch.work import OpenRow
 from dicomover.events import Event
 from dicomover.policy.pace import Pace
+from dicomover.query.lists import UidLists
 from dicomover.requests.parse import Batch
 from dicomover.summary import Result
 from dicomover.wire.lines import Pool
@@ -47,6 +48,8 @@ class BatchRun:
         What earlier runs wrote down; None without a journal.
     witness
         Asks the destination what it has; None if that is not wanted.
+    lists
+        Whether the archive takes lists of UIDs in a C-MOVE.
     handing
         Hands out what lands, where we receive in the background.
     """
@@ -62,6 +65,7 @@ class BatchRun:
     resumption: Resumption | None
     witness: Witness | None
     handing: Handing
+    lists: UidLists = field(default_factory=UidLists)
 
     @classmethod
     def of(

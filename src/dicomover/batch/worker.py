@@ -11,18 +11,19 @@ from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
 from dicomover.batch.evidence import Evidence
+from dicomover.batch.exchange import Exchange
 from dicomover.batch.ledger import add_kept, internal_error
 from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption, narrow_to_missing
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
-from dicomover.batch.verdict import Facts, bound_wait, judge_exchange, judge_move
+from dicomover.batch.verdict import Facts, bound_wait, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused, ReceiverError
-from dicomover.events import MoveProgressed, MoveStarted, Noted, RequestDeferred, RequestStarted
+from dicomover.events import Noted, RequestDeferred, RequestStarted
 from dicomover.identifier import Level
 from dicomover.journal import JournalError
-from dicomover.outcome import Counters, Ended, Status
+from dicomover.outcome import Ended, Status
 from dicomover.policy.hopeless import Parties
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
@@ -31,8 +32,7 @@ from dicomover.query.roots import fit_model, list_models
 from dicomover.query.targets import Resolution, TooManyMatches, no_match
 from dicomover.summary import Result
 from dicomover.text.traces import tell_trace
-from dicomover.wire.association import Association
-from dicomover.wire.lines import GONE, Line
+from dicomover.wire.lines import Line
 from dicomover.wire.responses import MoveEnd
 from dicomover.wire.services import RETRIEVE
 from dicomover.wire.stop import Stop
@@ -71,6 +71,7 @@ class Worker:
         self._witness = run.witness
         self._handing = run.handing
         self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), RETRIEVE)
+        self._exchange = Exchange(run, self._line, self._wait, self._note)
         self._listing = Listing(self._line.find)
 
     def work(self) -> bool:
@@ -280,7 +281,7 @@ class Worker:
                 self._handing.follow(move, self._listing.count_by_series(move.target))
             self._tally.begin(running)
         try:
-            attempts, end = self._exchange(move, running)
+            attempts, end = self._exchange.run(move)
             if self._tally is not None:
                 wanted, quiet = bound_wait(end, move.target)
                 self._tally.wait(running, wanted, quiet, move.target.expected)
@@ -338,51 +339,3 @@ class Worker:
         if self._tally is not None:
             return Evidence(move.running.sop_uids.keys(), twins=len(move.running.twins or ()))
         return Evidence() if self._witness is None else self._witness.look_after(move.target, end)
-
-    def _exchange(self, move: SharedMove, running: RunningMove) -> tuple[int, MoveEnd]:
-        """Send the C-MOVE; once more if an association that had been idle turns out to be gone."""
-        attempts = 0
-        here = running.received
-        end: MoveEnd | None = None
-        while True:
-            try:
-                end, was_idle = self._exchange_once(move, running)
-            except Stop:
-                if end is None:
-                    raise
-                return attempts, end  # it was sent: what came of it is known
-            attempts += 1
-            untouched = end.lost_by in GONE and end.counters == Counters() and running.received == here
-            if not (untouched and was_idle) or self._controls.cancelled:
-                return attempts, end
-
-    def _exchange_once(self, move: SharedMove, running: RunningMove) -> tuple[MoveEnd, bool]:
-        """Send the C-MOVE at its pace; tell also whether its association had been idle."""
-        self._wait(self._pace.may_start)
-        begun = time.monotonic()
-        try:
-            association = self._line.connect_patiently()
-            was_idle = association.served > 0
-            end = self._send(association, move, running)
-        except BaseException:
-            self._pace.withdraw()
-            raise
-        tried = Tried(judge_exchange(end), end.status_code, end.counters, end.ended)
-        self._note(self._pace.ended(tried, time.monotonic() - begun))
-        return end, was_idle
-
-    def _send(self, association: Association, move: SharedMove, running: RunningMove) -> MoveEnd:
-        self._controls.emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
-        identifier = move.target.identifier
-        running.message_id = self._pool.next_message_id()
-        if self._tally is not None:
-            self._tally.know(association.peer_address)
-            self._tally.scp.admit(running.admission())
-        return association.move(
-            identifier.dataset(),
-            identifier.model,
-            self._settings.destination,
-            running.message_id,
-            on_progress=lambda counters: self._controls.emit(MoveProgressed(time.monotonic(), move.number, counters)),
-            last_arrival=None if self._tally is None else partial(self._tally.last_sign, running),
-        )

@@ -20,6 +20,7 @@ from dicomover.identifier import (
 )
 from dicomover.outcome import Verify
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
+from dicomover.query.lists import UidLists
 from dicomover.query.matching import explain_letters, is_of_patient, is_round
 from dicomover.query.patients import StudyPatients, names_another, patient_of, patients_of, select_of_patient
 from dicomover.query.targets import Resolution, Target, TooManyMatches
@@ -56,9 +57,11 @@ class Resolver:
     verify: Verify = "counts"
     max_matches: int | None = None
     _whose: StudyPatients = field(default_factory=StudyPatients, repr=False, compare=False)
+    _lists: UidLists = field(default_factory=UidLists, repr=False, compare=False)
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Look up what a request comes to; raises as `resolve` does."""
+        find = self._lists.wrap(find)
         look_up = partial(resolve, archive=self.archive, count=self.verify != "none", max_matches=self.max_matches)
         try:
             found = look_up(request, find)

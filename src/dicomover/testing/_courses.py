@@ -81,6 +81,10 @@ COURSES: dict[str, tuple[str, Script]] = {
     "duplicate-invocation": ("0x0210 at once", _refusal(0x0210)),
     "unrecognized-operation": ("0x0211 at once", _refusal(0x0211)),
     "mistyped-argument": ("0x0212 at once", _refusal(0x0212)),
+    "takes-no-lists": (
+        "a list of UIDs ends with 0x0000 and zero sub-operations, or with `status`; one UID is moved",
+        Script(no_lists=True, status=0),
+    ),
     # What is sent, and when
     "stragglers": ("the final response comes `seconds` before the last instance", Script(late=1, seconds=0.3)),
     "duplicate-stores": ("each instance is sent twice", Script(each=2)),
@@ -131,6 +135,14 @@ COURSES: dict[str, tuple[str, Script]] = {
     ),
     "find-unable": ("C-FIND: 0xC001", _find(refuse=True, status=0xC001)),
     "find-no-match": ("C-FIND: nothing is found", _find(no_match=True)),
+    "find-takes-no-lists": (
+        "C-FIND: nothing is found by a list of UIDs, or it is refused with `status`; one UID is found",
+        _find(no_lists=True, status=0),
+    ),
+    "find-closes-on-lists": (
+        "C-FIND: the connection is closed upon a list of UIDs",
+        _find(no_lists=True, breaks="close"),
+    ),
     "find-ignores-keys": ("C-FIND: the keys are ignored, everything is returned", _find(ignores_keys=True)),
     "find-omits-key": ("C-FIND: the answers lack the keys that were asked by", _find(omits_keys=True)),
     "find-omits-counts": (

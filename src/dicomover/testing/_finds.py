@@ -8,7 +8,7 @@ from itertools import islice
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
 from dicomover.testing._script import Script
-from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, search
+from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, names_list, search
 from dicomover.wire.messages import Message
 
 _COUNTS = ("NumberOfPatientRelatedInstances", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
@@ -20,7 +20,7 @@ def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: st
     candidates = pacs._archive.candidates(keys)
     named = keys.get("AccessionNumber", "").split("\\")
     accessions = [*named, *(study.accession_number for study in candidates[:50] if len(candidates) <= 50)]
-    script = pacs.misbehave.take(filter(None, accessions), "find")
+    script = pacs.misbehave.take(filter(None, accessions), "find").facing(is_list=names_list(keys))
     exchange = Exchange(link, message, script)
     try:
         level = check_identifier(keys, model, strict=pacs.strict)

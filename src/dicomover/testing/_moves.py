@@ -14,7 +14,7 @@ from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
 from dicomover.testing._records import Request
 from dicomover.testing._script import Script
-from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier
+from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, names_list
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance, Study
 from dicomover.testing._suboperations import Step, Suboperations
@@ -41,7 +41,8 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
     pacs._records.note_move(request, [study for study, _ in parts])
     named = request.values("AccessionNumber")
     with pacs._moving(exchange) as busy:
-        script = busy or pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
+        taken = pacs.misbehave.take([*named, *(study.accession_number for study, _ in parts)], "move")
+        script = busy or taken.facing(is_list=names_list(request.keys))
         Retrieval(exchange, request, parts, script, link.syntax(message.context_id)).run()
 
 

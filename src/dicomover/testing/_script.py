@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dicomover.testing._raw import BytesTwist, MessageTwist
@@ -54,6 +54,7 @@ class Script:
     counts_off: int | None = None  # added to the NumberOf… answers; None with omits_counts
     omits_counts: bool = False
     no_match: bool = False
+    no_lists: bool = False  # a list of UIDs is answered with `status`, or `breaks`, as if it named nothing
     most: int = 0  # no more answers than so many; 0 is no cap
     over: Literal["", "final", "refuse", "close"] = ""  # what comes of the others; "" is silence about them
     again: int = 0  # the first so many are sent, and counted, once more at the end
@@ -66,3 +67,13 @@ class Script:
     acceptance: BytesTwist | None = None  # a detail of the A-ASSOCIATE-AC
     response: MessageTwist | None = None  # a detail of each response
     storing: Storing = Storing()  # details of what is sent to the destination
+
+    def facing(self, *, is_list: bool) -> Script:
+        """Return what it comes to before a request that names a list of UIDs, or one that does not."""
+        if not self.no_lists:
+            return self
+        if not is_list:
+            return Script(self.service)
+        is_move = self.service == "move"
+        counters: Literal["none", "zero"] = "none" if self.status else "zero"
+        return replace(self, refuse=is_move or bool(self.status), no_match=not is_move, counters=counters)

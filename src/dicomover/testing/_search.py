@@ -48,6 +48,11 @@ def check_identifier(keys: Mapping[str, str], model: str, *, strict: bool) -> st
     return level
 
 
+def names_list(keys: Mapping[str, str]) -> bool:
+    """Tell whether a unique key is a list of UIDs."""
+    return any("\\" in keys.get(unique, "") for unique in UNIQUE)
+
+
 @lru_cache(maxsize=4096)
 def _pattern(text: str, folded: bool) -> re.Pattern[str]:
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in text)

@@ -1,0 +1,181 @@
+"""The exchange of one C-MOVE, at its pace: with all of its UIDs, or with one after the other where lists are not taken.
+
+On the worker's own thread, over its line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from dicomover.batch.arrivals import COUNTING_SECONDS
+from dicomover.batch.run import BatchRun
+from dicomover.batch.verdict import judge_exchange
+from dicomover.batch.work import SharedMove
+from dicomover.events import MoveProgressed, MoveStarted
+from dicomover.identifier import Identifier
+from dicomover.outcome import SUCCESS, Counters, Ended
+from dicomover.policy.pace import Wait
+from dicomover.policy.retry import Tried
+from dicomover.wire.association import Association
+from dicomover.wire.lines import GONE, Line
+from dicomover.wire.responses import MoveEnd
+from dicomover.wire.stop import Stop
+
+__all__ = ["Exchange"]
+
+_PROBES = 3  # UIDs of a list that came to nothing that are asked for alone, if all of these come to nothing too
+
+
+class Exchange:
+    """Sends C-MOVEs for one worker.
+
+    Parameters
+    ----------
+    run
+        What the batch's workers share.
+    line
+        The worker's own.
+    wait
+        Waits until the pace allows it; raises Stop.
+    note
+        Takes what a person should know.
+    """
+
+    def __init__(
+        self,
+        run: BatchRun,
+        line: Line,
+        wait: Callable[[Callable[[], Wait | None]], None],
+        note: Callable[[str | None], None],
+    ) -> None:
+        self._settings = run.settings
+        self._pool = run.pool
+        self._pace = run.pace
+        self._controls = run.controls
+        self._tally = run.tally
+        self._lists = run.lists
+        self._line, self._wait, self._note = line, wait, note
+
+    def run(self, move: SharedMove) -> tuple[int, MoveEnd]:
+        """Return how many C-MOVEs were sent, and how it ended; raises Stop if nothing was."""
+        identifier = move.target.identifier
+        if len(identifier.uids(identifier.level)) <= 1:
+            return self._send_surely(move, identifier)
+        attempts, whole = 0, None
+        if self._lists.are_taken is not False:
+            attempts, whole = self._send_surely(move, identifier)
+            if (whole.counters.moved or 0) > 1:
+                self._lists.are_taken = True
+            if self._lists.are_taken or not self._came_to_nothing(move, whole):
+                return attempts, whole
+        return self._send_each(move, attempts, whole)
+
+    def _came_to_nothing(self, move: SharedMove, end: MoveEnd) -> bool:
+        """Tell whether a C-MOVE was answered as if what it names were not there, or not be had."""
+        code, counters = end.status_code, end.counters
+        if end.ended is not Ended.ANSWERED or code is None or counters.moved or counters.failed:
+            return False
+        if not (code in (0xA801, 0xA900) or code >> 12 == 0xC or (code == SUCCESS and counters.moved == 0)):
+            return False
+        wanted = len(move.target.identifier.uids(move.target.identifier.level))
+        if self._tally is not None:  # all may have come: what has is about to be counted
+            self._tally.wait(move.running, wanted, COUNTING_SECONDS)
+        return move.running.received < wanted  # some may be of another row that asks for them too
+
+    def _send_each(self, move: SharedMove, attempts: int, whole: MoveEnd | None) -> tuple[int, MoveEnd]:
+        """Send a C-MOVE for each UID that no earlier attempt has brought; no further one if they end as the list did.
+
+        `whole` is how a list has ended of which it is not known whether that was because it is a list.
+        """
+        level, model, keys = move.target.identifier.level, move.target.identifier.model, move.target.identifier.keys()
+        uids = keys[level.unique_key].split("\\")
+        left = [uid for uid in uids if move.latest is None or uid not in move.running.sop_uids] or uids
+        counters = Counters(completed=len(uids) - len(left)) if len(left) < len(uids) else Counters()
+        joint: MoveEnd | None = None
+        for number, uid in enumerate(left):
+            part = Identifier.of(level, model, {**keys, level.unique_key: uid})
+            try:
+                sent, end = self._send_surely(move, part, counters if attempts else None)
+            except Stop:
+                if joint is None and whole is None:
+                    raise
+                break  # what came of those that were sent is known
+            attempts += sent
+            counters += end.counters
+            joint = end if joint is None else _join(joint, end)
+            if end.ended is not Ended.ANSWERED:
+                whole = None
+                break
+            if whole is None:
+                continue
+            is_alike = end.status_code == whole.status_code and self._came_to_nothing(move, end)
+            if not is_alike and (end.status_code == SUCCESS or end.counters.moved):
+                whole, self._lists.are_taken = None, False
+                self._note("the archive takes no lists of UIDs: it is asked for one at a time")
+            elif end.status_code != SUCCESS or number + 1 >= _PROBES:
+                break
+        if whole is None and joint is not None:
+            whole = replace(joint, counters=counters)
+        assert whole is not None
+        return attempts, whole
+
+    def _send_surely(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
+        """Send a C-MOVE; once more if an association that had been idle turns out to be gone."""
+        attempts, running = 0, move.running
+        here = running.received
+        end: MoveEnd | None = None
+        while True:
+            try:
+                end, was_idle = self._send_once(move, part, before)
+            except Stop:
+                if end is None:
+                    raise
+                return attempts, end  # it was sent: what came of it is known
+            attempts += 1
+            untouched = end.lost_by in GONE and end.counters == Counters() and running.received == here
+            if not (untouched and was_idle) or self._controls.cancelled:
+                return attempts, end
+
+    def _send_once(self, move: SharedMove, part: Identifier, before: Counters | None) -> tuple[MoveEnd, bool]:
+        """Send a C-MOVE at its pace; tell also whether its association had been idle."""
+        self._wait(self._pace.may_start)
+        begun = time.monotonic()
+        try:
+            association = self._line.connect_patiently()
+            was_idle = association.served > 0
+            end = self._send(association, move, part, before)
+        except BaseException:
+            self._pace.withdraw()
+            raise
+        tried = Tried(judge_exchange(end), end.status_code, end.counters, end.ended)
+        self._note(self._pace.ended(tried, time.monotonic() - begun))
+        return end, was_idle
+
+    def _send(self, association: Association, move: SharedMove, part: Identifier, before: Counters | None) -> MoveEnd:
+        """Send it; `before` is what others of the same list have come to."""
+        emit, running = self._controls.emit, move.running
+        if before is None:
+            emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
+        running.message_id = self._pool.next_message_id()
+        if self._tally is not None:
+            self._tally.know(association.peer_address)
+            self._tally.scp.admit(running.admission())
+        return association.move(
+            part.dataset(),
+            part.model,
+            self._settings.destination,
+            running.message_id,
+            on_progress=lambda counters: emit(
+                MoveProgressed(time.monotonic(), move.number, counters if before is None else before + counters)
+            ),
+            last_arrival=None if self._tally is None else partial(self._tally.last_sign, running),
+        )
+
+
+def _join(before: MoveEnd, end: MoveEnd) -> MoveEnd:
+    """Return how two of the same list have ended, but for what they count: the worse, with the UIDs of both."""
+    is_worse = end.ended is not Ended.ANSWERED or before.status_code == SUCCESS
+    return replace(end if is_worse else before, failed_uids=(*before.failed_uids, *end.failed_uids))

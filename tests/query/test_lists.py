@@ -1,0 +1,105 @@
+"""A list of UIDs, and an archive that finds nothing by one, refuses it, or hangs up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from dicomover import Mover
+from dicomover.errors import AssociationLost, LostBy, QueryRefused
+from dicomover.identifier import Level, Model
+from dicomover.query.lists import UidLists
+from dicomover.testing import DemoPacs, Misbehaviour, made_study
+
+KEYS = {"StudyInstanceUID": "1", "SeriesInstanceUID": "1.1"}
+
+
+def archive(asked: list[str], held: set[str], on_list: Callable[[], list[str]]) -> Any:
+    """Return the find of an archive that holds some images, and does with a list what it does."""
+
+    def find(
+        level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        wanted = keys[level.unique_key]
+        asked.append(wanted)
+        answers = []
+        for uid in on_list() if "\\" in wanted else held & {wanted}:
+            answer = Dataset()
+            setattr(answer, level.unique_key, uid)
+            answers.append(answer)
+        return answers
+
+    return find
+
+
+def refuse(status: int) -> Callable[[], list[str]]:
+    """Return what refuses a list."""
+
+    def raises() -> list[str]:
+        raise QueryRefused("no", status)
+
+    return raises
+
+
+def hang_up() -> list[str]:
+    """Close the connection."""
+    raise AssociationLost("closed", LostBy.CLOSED)
+
+
+def ask(lists: UidLists, find: Any, uids: str, limit: int | None = None) -> list[str]:
+    """Return the UIDs that are found by a list."""
+    answers = lists.wrap(find)(Level.IMAGE, Model.STUDY, {**KEYS, "SOPInstanceUID": uids}, (), limit)
+    return [str(answer.SOPInstanceUID) for answer in answers]
+
+
+@pytest.mark.parametrize("on_list", [list, refuse(0xA900), refuse(0xC320), hang_up])
+def test_one_uid_after_the_other_from_then_on(on_list: Callable[[], list[str]]) -> None:
+    """A list is sent once; what it names is found by each UID alone."""
+    asked: list[str] = []
+    lists, find = UidLists(), archive(asked, {"2", "3"}, on_list)
+    assert [ask(lists, find, "1\\2\\3") for _ in range(2)] == [["2", "3"]] * 2
+    assert asked == ["1\\2\\3", "1", "2", "3", "1", "2", "3"]
+    assert ask(lists, find, "1\\2\\3\\3", 1) == ["2"]
+    assert lists.are_taken is False
+
+
+def test_who_takes_lists_is_believed_from_then_on() -> None:
+    """Once a list was answered, one that finds nothing names what is not there, and costs no further question."""
+    asked: list[str] = []
+    found = [["1", "2"], [], []]
+    lists, find = UidLists(), archive(asked, {"1", "2"}, lambda: found.pop(0))
+    assert [ask(lists, find, "1\\2") for _ in range(3)] == [["1", "2"], [], []]
+    assert asked == ["1\\2"] * 3
+
+
+def test_what_is_not_there_proves_nothing() -> None:
+    """Where no UID of a list is found alone either, the next list is asked for as a list again; a refusal stands."""
+    asked: list[str] = []
+    lists = UidLists()
+    assert ask(lists, archive(asked, set(), list), "1\\2") == []
+    with pytest.raises(QueryRefused):
+        ask(lists, archive(asked, set(), refuse(0xC000)), "1\\2")
+    assert asked == ["1\\2", "1", "2"] * 2
+    assert lists.are_taken is None
+
+
+def test_an_archive_that_is_busy_has_said_nothing_of_lists() -> None:
+    """It is asked again later, and not more often now."""
+    asked: list[str] = []
+    lists = UidLists()
+    with pytest.raises(QueryRefused):
+        ask(lists, archive(asked, {"1"}, refuse(0xA700)), "1\\2")
+    assert (asked, lists.are_taken) == (["1\\2"], None)
+
+
+@pytest.mark.parametrize("how", ["find-takes-no-lists", Misbehaviour("find-takes-no-lists", status=0xA900)])
+def test_a_find_by_a_list(how: str | Misbehaviour) -> None:
+    """`Mover.find` has an answer for each UID, whatever the archive makes of lists."""
+    studies = [made_study(f"{number}", instances=1) for number in range(3)]
+    uids = [study.study_instance_uid for study in studies]
+    with DemoPacs(studies, misbehave={"*": how}) as pacs:
+        found = Mover(pacs.node).find({"StudyInstanceUID": uids[1:]})
+    assert found["StudyInstanceUID"].tolist() == uids[1:]
