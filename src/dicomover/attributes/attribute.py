@@ -32,15 +32,7 @@ _HOW = "name its VR, such as '0009,1001:LO'"
 
 
 class NoKey(KeyError):
-    """A name that no attribute has, or none to ask by.
-
-    Attributes
-    ----------
-    why, mend
-        What is wrong with it, and what to do.
-    near
-        The keyword that was probably meant, if there is one.
-    """
+    """A name that no attribute has, or none to ask by; `near` is the keyword that was probably meant, if any."""
 
     def __init__(self, why: str, mend: str, near: str = "") -> None:
         super().__init__(f"{why}; {mend}")
@@ -49,22 +41,13 @@ class NoKey(KeyError):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Where an attribute stands, and how its value is written.
+    """Where an attribute stands, and how its value is written."""
 
-    Attributes
-    ----------
-    name
-        Its one name: the keyword where DICOM's dictionary has one, else `gggg,eeee:VR`, without a VR that is UN; of
-        what is in a sequence, the names of all on the way to it, joined by dots.
-    path
-        The tags on the way to it, its own the last.
-    vr
-        Its VR; the first where the dictionary leaves a choice.
-    """
-
+    # its one name: the keyword where DICOM's dictionary has one, else `gggg,eeee:VR`, without a VR that is UN; of what
+    # is in a sequence, the names of all on the way to it, joined by dots
     name: str
-    path: tuple[BaseTag, ...]
-    vr: str
+    path: tuple[BaseTag, ...]  # the tags on the way to it, its own the last
+    vr: str  # its VR; the first where the dictionary leaves a choice
 
     @property
     def is_creator(self) -> bool:
@@ -74,18 +57,10 @@ class Attribute:
 
 @lru_cache(maxsize=4096)
 def attribute_of(name: str) -> Attribute:
-    """Return the attribute of a name.
+    """Return the attribute of a name; raises NoKey if it cannot be one.
 
-    Parameters
-    ----------
-    name
-        A keyword, or a tag such as `0009,1001` or `(0009,1001)`, whose VR may follow after a colon; or several of them
-        on the way through sequences, joined by dots.
-
-    Raises
-    ------
-    NoKey
-        If it cannot be one.
+    It is a keyword, or a tag such as `0009,1001` or `(0009,1001)`, whose VR may follow after a colon; or several of
+    them on the way through sequences, joined by dots.
 
     Examples
     --------
@@ -132,10 +107,7 @@ def _read_step(text: str) -> tuple[str, int, str]:
 def put_value(dataset: Dataset, attribute: Attribute, value: str) -> None:
     r"""Put a value into a data set, and what is on the way to it; several are joined by a backslash, "" is none.
 
-    Raises
-    ------
-    ValueError
-        If its VR cannot hold it: a text where a number is due, or any where a sequence is.
+    Raises ValueError if its VR cannot hold it: a text where a number is due, or any where a sequence is.
 
     Examples
     --------

@@ -135,17 +135,8 @@ def list_items(element: Element) -> list[Dataset]:
 def convert(element: Element, vr: str, around: Iterable[Dataset]) -> list[str]:
     """Return the values of one element as texts, none if it is empty.
 
-    Parameters
-    ----------
-    vr
-        What the attribute's VR should be.
-    around
-        The data sets that it lies in, the innermost first.
-
-    Raises
-    ------
-    Unreadable
-        If its bytes are none of their VR, or a sequence.
+    `vr` is what the attribute's should be, `around` the data sets that it lies in, the innermost first. Raises
+    Unreadable if its bytes are none of their VR, or a sequence.
     """
     value = element.value
     if not isinstance(element, RawDataElement):

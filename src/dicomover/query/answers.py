@@ -78,20 +78,10 @@ def dtype_of(keyword: str) -> str:
 
 
 def answers_table(answers: Iterable[Dataset], columns: Sequence[str]) -> pd.DataFrame:
-    r"""Make a table of C-FIND answers.
+    r"""Make a table of C-FIND answers: one row for each, one column of its dtype for each keyword.
 
-    Parameters
-    ----------
-    answers
-        n identifiers.
-    columns
-        Keywords.
-
-    Returns
-    -------
-    DataFrame of n rows
-        One column for each keyword, of its dtype; `<NA>` where the archive did not say, or said what is no number;
-        the latter with an `AnswerWarning`. Attributes that were not asked for, private ones among them, are left out.
+    `<NA>` stands where the archive did not say, or said what is no number; the latter with an `AnswerWarning`.
+    Attributes that were not asked for, private ones among them, are left out.
 
     Examples
     --------

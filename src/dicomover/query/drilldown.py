@@ -42,30 +42,13 @@ def find_below(
     level: Level,
     limit: int | None,
     *,
-    with_patient: bool = False,
-    returned: Sequence[str] = (),
+    with_patient: bool = False,  # the PatientID goes along to every level, as Patient Root has it
+    returned: Sequence[str] = (),  # further columns of a table without rows
 ) -> pd.DataFrame:
     """Ask for what matches at a level, in each study (and each series) that the keys of the levels above stand for.
 
-    Parameters
-    ----------
-    ask
-        Asks the archive.
-    keys
-        What is asked for.
-    level
-        Where. A level above of which the UID is missing is looked up first, if there is a key to do it by.
-    limit
-        Return at most so many.
-    with_patient
-        Whether the PatientID goes along to every level, as Patient Root has it.
-    returned
-        Further columns of a table without rows.
-
-    Raises
-    ------
-    ConfigurationError
-        If they stand for more than `MOST` studies or series.
+    A level above of which the UID is missing is looked up first, if there is a key to do it by. Raises
+    ConfigurationError if the keys stand for more than `MOST` studies or series.
     """
     above = _first_unknown(keys, level)
     if above is None:

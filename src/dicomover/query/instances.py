@@ -26,12 +26,8 @@ class Find(Protocol):
 def instances_of(identifier: Identifier, find: Find) -> dict[str, list[str]]:
     """Return the SOP Instance UIDs that an identifier stands for, by Series Instance UID; named ones are not asked for.
 
-    Each comes once, and what some archives send along from other studies is left out.
-
-    Raises
-    ------
-    NodeError
-        If the archive refuses.
+    Each comes once, and what some archives send along from other studies is left out. Raises NodeError if the archive
+    refuses.
     """
     if identifier.level is Level.IMAGE:
         return {identifier.series: identifier.instance.split("\\")}

@@ -26,12 +26,7 @@ _NUMBERS = frozenset({"DS", "IS", *FLOATS, *INTEGERS})
 def agrees(answer: Dataset, keyword: str, wanted: str) -> bool | None:
     r"""Tell whether an answer agrees with one key; None if it does not say.
 
-    Parameters
-    ----------
-    answer
-        The identifier of a C-FIND response.
-    keyword, wanted
-        The key: one value, a range of dates or times, a text with wildcards, or several joined by a backslash.
+    The key may be one value, a range of dates or times, a text with wildcards, or several joined by a backslash.
 
     Examples
     --------
@@ -101,13 +96,8 @@ def _pattern(wanted: str) -> re.Pattern[str]:
 def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object) -> tuple[list[Dataset], int]:
     """Return the answers that match all keys, and the number of those that do not.
 
-    An answer that does not say counts as one that does not match, since some archives ignore a key that they do
-    not know and return everything.
-
-    Raises
-    ------
-    QueryRefused
-        If no answer carries one of the keys: then nothing can be told.
+    An answer that does not say counts as one that does not match, since some archives ignore a key that they do not
+    know and return everything. Raises QueryRefused if no answer carries one of the keys: then nothing can be told.
     """
     answers = list(answers)
     keys = {keyword: wanted for keyword, wanted in keys.items() if not attribute_of(keyword).is_creator}
@@ -126,12 +116,7 @@ def select(answers: Iterable[Dataset], keys: Mapping[str, str], archive: object)
 def explain_letters(keys: Mapping[str, str], stray: Iterable[Dataset]) -> str:
     """Say what became of letters beyond ASCII in a key that nothing matches; empty if there are none.
 
-    Parameters
-    ----------
-    keys
-        What was asked.
-    stray
-        Answers that do not match: an archive that cannot write a key in its own character set looks for another one.
+    Stray answers do not match: an archive that cannot write a key in its own character set looks for another one.
     """
     asked = "".join(wanted for wanted in keys.values() if not wanted.isascii())
     if not asked:

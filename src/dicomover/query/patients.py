@@ -57,17 +57,8 @@ class StudyPatients:
     def ask(self, study: str, find: Find, patient: str = "") -> tuple[str, ...]:
         """Return its PatientIDs, none where the archive does not say.
 
-        Parameters
-        ----------
-        study, find
-            What to ask about, and by whom.
-        patient
-            Whose it is thought to be: without that, who offers Patient Root alone cannot be asked.
-
-        Raises
-        ------
-        NodeError
-            If it cannot be told now. That it never can be is no error, and remembered.
+        `patient` is whose it is thought to be: without that, who offers Patient Root alone cannot be asked. Raises
+        NodeError if it cannot be told now. That it never can be is no error, and remembered.
         """
         known = self._known.get((study, patient))
         if known is None:

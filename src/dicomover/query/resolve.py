@@ -41,21 +41,11 @@ _MOST_PATIENTS = 200  # that are asked for one after the other
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Looks up requests in one archive, each in the same way.
+    """Looks up requests in one archive, each in the same way."""
 
-    Attributes
-    ----------
-    archive
-        What to call it in messages.
-    verify
-        Decides what is asked beyond what a C-MOVE needs.
-    max_matches
-        More than so many matches are a TooManyMatches; None is no limit.
-    """
-
-    archive: object
-    verify: Verify = "counts"
-    max_matches: int | None = None
+    archive: object  # what to call it in messages
+    verify: Verify = "counts"  # decides what is asked beyond what a C-MOVE needs
+    max_matches: int | None = None  # more than so many matches are a TooManyMatches; None is no limit
     _whose: StudyPatients = field(default_factory=StudyPatients, repr=False, compare=False)
     _lists: UidLists = field(default_factory=UidLists, repr=False, compare=False)
 
@@ -90,27 +80,10 @@ class Resolver:
 
 
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
-    """Look up what a request means.
+    """Look up what a request means, and with `count` how many instances should arrive.
 
-    Parameters
-    ----------
-    request
-        What is asked for.
-    find
-        Asks the archive.
-    archive
-        What to call it in messages.
-    count
-        Whether to ask how many instances should arrive. For a request that is resolved already, an archive that
-        cannot say is no obstacle.
-    max_matches
-        More than so many matches are a TooManyMatches; None is no limit.
-
-    Raises
-    ------
-    NodeError
-        If the archive refuses, or its answers cannot be trusted.
-    TooManyMatches
+    For a request that is resolved already, an archive that cannot say how many is no obstacle. Raises NodeError if the
+    archive refuses, or its answers cannot be trusted, and TooManyMatches.
     """
     if request.is_resolved:
         targets = _split(Identifier.of(request.level, request.model, request.keys))

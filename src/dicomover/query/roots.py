@@ -15,10 +15,7 @@ __all__ = ["fit_model", "fit_query", "list_models"]
 def list_models(offers: Callable[[str], None], *, to_move: bool = True) -> frozenset[Model]:
     """Return the models in which an archive offers C-FIND, and C-MOVE unless nothing is to move.
 
-    Parameters
-    ----------
-    offers
-        Raises ContextRejected if it does not offer a SOP Class.
+    `offers` raises ContextRejected if it does not offer a SOP Class.
     """
     found = set()
     for model in Model:
@@ -33,15 +30,6 @@ def list_models(offers: Callable[[str], None], *, to_move: bool = True) -> froze
 def fit_model(request: Request, offered: Collection[Model]) -> Request:
     """Return a request in a model that the archive offers; as it is if that is one, or if there is none.
 
-    Parameters
-    ----------
-    request
-        In the model that suits its keys best.
-    offered
-        The models in which the archive offers C-FIND and C-MOVE.
-
-    Notes
-    -----
     Study Root has no level PATIENT: there a patient is all of the studies with that PatientID. Patient Root needs the
     PatientID, which `resolve` looks up where it is not known.
 

@@ -73,10 +73,7 @@ class Span:
     def halves(self, today: date, *, times: bool = True) -> tuple[Self, Self] | None:
         """Return its two halves, None if it is as small as it gets: a minute, or a day without `times`.
 
-        Parameters
-        ----------
-        today
-            Where a span that is open at its end is thought to end when its middle is looked for.
+        Where a span is open at its end, that is thought to be today when its middle is looked for.
         """
         if self.first is not None and self.first == self.last:
             if not times or self.end - self.begin < 2:

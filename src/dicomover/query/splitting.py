@@ -65,34 +65,12 @@ def find_all(
     split: Split = "auto",
     limit: int | None = None,
     archive: object = "the archive",
-    today: date | None = None,
+    today: date | None = None,  # where a range that is open at its end is thought to end
 ) -> list[Dataset]:
-    """Return the answers that match, each once.
+    """Return the answers that match, each once; a StudyDate among the keys lets them be asked for in parts.
 
-    Parameters
-    ----------
-    ask
-        Asks the archive.
-    keys, level
-        What is asked for; a StudyDate among the keys lets it be asked in parts.
-    split
-        When to do so.
-    limit
-        Return at most so many.
-    archive
-        What to call it in messages.
-    today
-        Where a range that is open at its end is thought to end.
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be asked, or refuses and cannot be asked in parts.
-
-    Warns
-    -----
-    AnswerWarning
-        If there may be more than what is returned.
+    Raises NodeError if the archive cannot be asked, or refuses and cannot be asked in parts. Warns with an
+    AnswerWarning if there may be more than what is returned.
     """
     return _Search(ask, keys, level, split, limit, archive, today or date.today()).run()
 

@@ -71,24 +71,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a request comes to.
+    """What a request comes to."""
 
-    Attributes
-    ----------
-    targets
-        The C-MOVEs that it needs, each once.
-    matches
-        How many studies (series, images) it was resolved to; None if nothing had to be resolved.
-    caution
-        Why there may be more than that, in one sentence; it is said even if all of it moves.
-    note
-        What a person should know about it, in one sentence without patient data.
-    """
-
-    targets: tuple[Target, ...]
+    targets: tuple[Target, ...]  # the C-MOVEs that it needs, each once
+    # how many studies (series, images) it was resolved to; None if nothing had to be resolved
     matches: int | None = None
-    note: str = ""
-    caution: str = ""
+    note: str = ""  # what a person should know about it, in one sentence without patient data
+    caution: str = ""  # why there may be more than that, in one sentence; it is said even if all of it moves
 
     @property
     def expected(self) -> int | None:
