@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -15,6 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from dicomover.identifier import Level, level_of
 from dicomover.testing._elements import data_set_of_file, text_of
 from dicomover.testing._studies import Instance, Series, Study
 
@@ -23,42 +24,15 @@ Source = str | Path | Dataset | Study
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _NOT_MOVED = (str(ExplicitVRBigEndian), str(DeflatedExplicitVRLittleEndian))
-_STUDY_LEVEL = (
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "OtherPatientIDs",
-    "StudyTime",
-    "StudyID",
-    "ReferringPhysicianName",
-)
-_SERIES_LEVEL = (
-    "SeriesDescription",
-    "SeriesDate",
-    "SeriesTime",
-    "BodyPartExamined",
-    "ProtocolName",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "StationName",
-    "InstitutionName",
-    "Laterality",
-    "PatientPosition",
-)
-_IMAGE_LEVEL = (
-    "ContentDate",
-    "ContentTime",
-    "AcquisitionDate",
-    "AcquisitionNumber",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-)
 _DESCRIBED = ("PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription", "Modality")
-_READ = [*_UIDS, *_DESCRIBED, *_STUDY_LEVEL, *_SERIES_LEVEL, *_IMAGE_LEVEL, "SeriesNumber", "InstanceNumber"]
+_NAMES = (  # of what else is read, at any level
+    "PatientBirthDate PatientSex PatientAge PatientSize PatientWeight OtherPatientIDs StudyTime StudyID "
+    "ReferringPhysicianName SeriesDescription SeriesDate SeriesTime BodyPartExamined ProtocolName Manufacturer "
+    "ManufacturerModelName StationName InstitutionName Laterality PatientPosition ContentDate ContentTime "
+    "AcquisitionDate AcquisitionNumber ImageType Rows Columns NumberOfFrames"
+)
+_OTHERS = _NAMES.split()
+_READ = [*_UIDS, *_DESCRIBED, *_OTHERS, "SeriesNumber", "InstanceNumber"]
 # Among pydicom's samples: broken on purpose, and one that comes first so that RLE is represented.
 _PASSED_OVER = ("badVR.dcm", "MR_truncated.dcm", "MR_small_padded.dcm", "rtplan_truncated.dcm")
 _FIRST = "rtdose_rle.dcm"
@@ -138,7 +112,6 @@ def _encoded(dataset: Dataset, syntax: str) -> bytes:
 def _item(dataset: Dataset, syntax: str, *, raw: bytes | None = None, path: Path | None = None) -> _Item:
     with warnings.catch_warnings(action="ignore"):
         values = {keyword: text_of(dataset, keyword) for keyword in _READ}
-    attributes = {keyword: values[keyword] for keyword in _IMAGE_LEVEL}
     instance = Instance(
         values["SOPClassUID"],
         values["SOPInstanceUID"],
@@ -146,9 +119,13 @@ def _item(dataset: Dataset, syntax: str, *, raw: bytes | None = None, path: Path
         values["InstanceNumber"],
         path=path,
         _raw=raw,
-        _attributes=attributes,
+        _attributes=_attributes(values, Level.IMAGE),
     )
     return _Item(instance, values)
+
+
+def _attributes(values: Mapping[str, str], *levels: Level) -> dict[str, str]:
+    return {keyword: values[keyword] for keyword in _OTHERS if level_of(keyword) in levels}
 
 
 def _grouped(items: Iterable[_Item]) -> list[Study]:
@@ -165,7 +142,7 @@ def _study(study_uid: str, content: dict[str, dict[str, _Item]]) -> Study:
     series = []
     for series_uid, items in content.items():
         first = next(iter(items.values())).values
-        attributes = {keyword: first[keyword] for keyword in _SERIES_LEVEL}
+        attributes = _attributes(first, Level.SERIES)
         instances = tuple(item.instance for item in items.values())
         series.append(Series(series_uid, first["Modality"], first["SeriesNumber"], instances, attributes))
     first = next(iter(next(iter(content.values())).values())).values
@@ -180,7 +157,7 @@ def _study(study_uid: str, content: dict[str, dict[str, _Item]]) -> Study:
         number_of_instances=sum(len(item.instances) for item in series),
         description=first["StudyDescription"],
         _series=tuple(series),
-        _attributes={keyword: first[keyword] for keyword in _STUDY_LEVEL},
+        _attributes=_attributes(first, Level.PATIENT, Level.STUDY),
     )
 
 
