@@ -27,6 +27,10 @@ def _answer(twist: MessageTwist) -> Script:
     return Script(service="find", response=twist)
 
 
+def _promise(count: bytes) -> Script:
+    return _answer(twists.put_answer("STUDY", _STUDY_COUNT, "IS", count))
+
+
 def _stored(**how: object) -> Script:
     return Script(storing=Storing(**how))  # type: ignore[arg-type]
 
@@ -38,6 +42,16 @@ def _instance(tag: int, vr: str, change: Callable[[bytes], bytes | None]) -> Scr
 def _associate(twist: BytesTwist) -> Script:
     return Script("associate", acceptance=twist)
 
+
+_CHARSETS = {  # what is said of the texts, how they are labelled, and how they are encoded
+    "find-utf8-undeclared": ("UTF-8, without a SpecificCharacterSet", "", "utf-8"),
+    "find-utf8-called-latin1": ("UTF-8, which is called ISO_IR 100", "ISO_IR 100", "utf-8"),
+    "find-latin1-undeclared": ("ISO 8859-1, without a SpecificCharacterSet", "", "latin-1"),
+    "find-latin1-called-utf8": ("ISO 8859-1, which is called UTF-8", "ISO_IR 192", "latin-1"),
+    "find-iso2022": ("ISO 8859-1, with the SpecificCharacterSet of code extensions", "ISO 2022 IR 100", "latin-1"),
+    "find-charset-unknown": ("UTF-8, the SpecificCharacterSet is one that nobody knows", "ISO_IR 999", "utf-8"),
+    "find-charset-misspelt": ("UTF-8, the SpecificCharacterSet is `ISO-IR 192`", "ISO-IR 192", "utf-8"),
+}
 
 DETAILS: dict[str, tuple[str, Script]] = {
     # Responses
@@ -136,18 +150,9 @@ DETAILS: dict[str, tuple[str, Script]] = {
         Script("find", refuse=True, status=0xA900, response=twists.put_command(_OFFENDING, _TWO_KEYS)),
     ),
     "find-two-study-uids": ("C-FIND: each match has two StudyInstanceUIDs", _answer(twists.double_study)),
-    "find-huge-count": (
-        "C-FIND: 99999999999999999999 instances are promised",
-        _answer(twists.put_answer("STUDY", _STUDY_COUNT, "IS", b"99999999999999999999")),
-    ),
-    "find-count-in-words": (
-        "C-FIND: the number of instances is a word",
-        _answer(twists.put_answer("STUDY", _STUDY_COUNT, "IS", b"several")),
-    ),
-    "find-count-below-zero": (
-        "C-FIND: -3 instances are promised",
-        _answer(twists.put_answer("STUDY", _STUDY_COUNT, "IS", b"-3")),
-    ),
+    "find-huge-count": ("C-FIND: 99999999999999999999 instances are promised", _promise(b"99999999999999999999")),
+    "find-count-in-words": ("C-FIND: the number of instances is a word", _promise(b"several")),
+    "find-count-below-zero": ("C-FIND: -3 instances are promised", _promise(b"-3")),
     "find-key-of-another-vr": (
         "C-FIND: the key that was asked by comes back as a number of 3 bytes",
         _answer(twists.put_answer("STUDY", _ACCESSION, "US", b"abc")),
@@ -156,34 +161,10 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "C-FIND: a sequence of 3,000 levels stands in each match",
         _answer(twists.put_answer("STUDY", 0x00081115, "SQ", _DEEP)),
     ),
-    "find-utf8-undeclared": (
-        "C-FIND: texts are in UTF-8, without a SpecificCharacterSet",
-        Script("find", charset=("", "utf-8")),
-    ),
-    "find-utf8-called-latin1": (
-        "C-FIND: texts are in UTF-8, which is called ISO_IR 100",
-        Script("find", charset=("ISO_IR 100", "utf-8")),
-    ),
-    "find-latin1-undeclared": (
-        "C-FIND: texts are in ISO 8859-1, without a SpecificCharacterSet",
-        Script("find", charset=("", "latin-1")),
-    ),
-    "find-latin1-called-utf8": (
-        "C-FIND: texts are in ISO 8859-1, which is called UTF-8",
-        Script("find", charset=("ISO_IR 192", "latin-1")),
-    ),
-    "find-iso2022": (
-        "C-FIND: texts are in ISO 8859-1, with the SpecificCharacterSet of code extensions",
-        Script("find", charset=("ISO 2022 IR 100", "latin-1")),
-    ),
-    "find-charset-unknown": (
-        "C-FIND: texts are in UTF-8, the SpecificCharacterSet is one that nobody knows",
-        Script("find", charset=("ISO_IR 999", "utf-8")),
-    ),
-    "find-charset-misspelt": (
-        "C-FIND: texts are in UTF-8, the SpecificCharacterSet is `ISO-IR 192`",
-        Script("find", charset=("ISO-IR 192", "utf-8")),
-    ),
+    **{
+        name: (f"C-FIND: texts are in {said}", Script("find", charset=(label, codec)))
+        for name, (said, label, codec) in _CHARSETS.items()
+    },
     # What is sent to the destination: the association
     "stores-with-padded-titles": (
         "AE titles are padded with NUL in the association to the destination",
