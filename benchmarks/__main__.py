@@ -9,11 +9,11 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import journal, moving, receiving
+from benchmarks import indexing, journal, moving, receiving
 from benchmarks.harness import FULL, QUICK, SMOKE, WENT_WRONG, load, machine, row_lines, run, sample_lines
 from benchmarks.publish import publish
 
-EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT]
+EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT, *indexing.EXPERIMENTS]
 SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -25,14 +26,15 @@ NO_DICOM = ""
 """The error of a file that is none of ours."""
 
 _CHUNK = 500  # files
+_AHEAD = 8  # chunks
 _WORTH = 2_000  # files, for which a second process pays for its start
 _CODE = "from dicomover.images.readers import serve; serve()"
 
 Columns = list[list[str | None]]
 
 
-def read_headers(root: str, paths: Sequence[str], names: Sequence[str]) -> Columns:
-    """Read what is wanted of files.
+def read_headers(root: str, paths: Sequence[str], names: Sequence[str]) -> Iterator[Columns]:
+    """Read what is wanted of files, and yield it by parts, in order: the texts of a million files take gigabytes.
 
     Parameters
     ----------
@@ -43,31 +45,36 @@ def read_headers(root: str, paths: Sequence[str], names: Sequence[str]) -> Colum
     names
         k names of attributes.
 
-    Returns
-    -------
-    list of 2 + k columns of n texts
+    Yields
+    ------
+    list of 2 + k columns of as many texts
         The transfer syntax; why the file could not be read, `NO_DICOM` if it is no DICOM file; and the values.
     """
     chunks = [list(paths[at : at + _CHUNK]) for at in range(0, len(paths), _CHUNK)]
     processes = min(os.cpu_count() or 1, len(paths) // _WORTH + 1) if find_interpreter() else 1
-    parts: dict[int, Columns] = {}
-    if processes > 1:
-        waiting: SimpleQueue[tuple[int, list[str]]] = SimpleQueue()
-        for job in enumerate(chunks):
-            waiting.put(job)
-        with ThreadPoolExecutor(processes, "dicomover headers") as pool:
-            for found in pool.map(lambda _: _ask_child(root, waiting, names), range(processes)):
-                parts.update(found)
     wanted = Wanted(names)
-    for number, chunk in enumerate(chunks):
-        if number not in parts:  # no child was worth it, or one has died
-            parts[number] = _read_chunk(root, chunk, wanted)
-    memory: dict[str, str] = {}  # a text that stands in many rows is kept once
-    columns: Columns = [[] for _ in range(len(names) + 2)]
-    for number in range(len(chunks)):
-        for column, values in zip(columns, parts.pop(number), strict=True):
-            column += [None if value is None else memory.setdefault(value, value) for value in values]
-    return columns
+    if processes == 1:
+        yield from (_read_chunk(root, chunk, wanted) for chunk in chunks)
+        return
+    waiting: SimpleQueue[tuple[int, list[str]]] = SimpleQueue()
+    answers: SimpleQueue[tuple[int, Columns | None]] = SimpleQueue()
+    room = threading.Semaphore(_AHEAD * processes)  # of what is read and not taken yet
+    for job in enumerate(chunks):
+        waiting.put(job)
+    with ThreadPoolExecutor(processes, "dicomover headers") as pool:
+        for _ in range(processes):
+            pool.submit(_ask_child, root, names, waiting, answers, room)
+        early: dict[int, Columns | None] = {}
+        try:
+            for number, chunk in enumerate(chunks):
+                while number not in early:
+                    early.update([answers.get()])
+                columns = early.pop(number)
+                yield _read_chunk(root, chunk, wanted) if columns is None else columns
+                room.release()
+        finally:  # whoever stops early leaves nothing to be read
+            list(_take(waiting))
+            room.release(processes)
 
 
 def _read_chunk(root: str, paths: Sequence[str], wanted: Wanted) -> Columns:
@@ -87,24 +94,38 @@ def _read_chunk(root: str, paths: Sequence[str], wanted: Wanted) -> Columns:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _ask_child(root: str, waiting: SimpleQueue[tuple[int, list[str]]], names: Sequence[str]) -> dict[int, Columns]:
+def _ask_child(
+    root: str,
+    names: Sequence[str],
+    waiting: SimpleQueue[tuple[int, list[str]]],
+    answers: SimpleQueue[tuple[int, Columns | None]],
+    room: threading.Semaphore,
+) -> None:
     """Have a child read chunks until none is left; runs in a thread of its own.
 
-    Of a child that does not start, or dies, what it has not answered is left out.
+    Each chunk that is taken has an answer: None where the child does not start, or has died.
     """
-    found: dict[int, Columns] = {}
-    with contextlib.suppress(OSError, ValueError):
-        child = subprocess.Popen(  # noqa: S603 - this module, in our own Python
-            python_command(_CODE), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        with child:
-            assert child.stdin is not None
-            assert child.stdout is not None
+    with contextlib.ExitStack() as stack:
+        child = None
+        with contextlib.suppress(OSError):
+            child = stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - this module, in our own Python
+                    python_command(_CODE), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            )
             _write(child.stdin, [root, list(names)])
-            for number, chunk in _take(waiting):
-                _write(child.stdin, chunk)
-                found[number] = json.loads(child.stdout.readline())
-    return found
+        room.acquire()
+        for number, chunk in _take(waiting):
+            found = None
+            with contextlib.suppress(OSError, ValueError):
+                if child is not None and child.poll() is None:
+                    _write(child.stdin, chunk)
+                    found = json.loads(child.stdout.readline())  # type: ignore[union-attr]
+            answers.put((number, found))
+            room.acquire()
+        if child is not None:
+            with contextlib.suppress(OSError):
+                child.stdin.close()  # type: ignore[union-attr]
 
 
 def _take(waiting: SimpleQueue[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:

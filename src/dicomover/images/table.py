@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ USUAL = (
 _OURS = ("path", "size", "TransferSyntaxUID", "error")
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
+_AT_ONCE = 10_000  # rows
 _PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
 
 
@@ -101,9 +102,13 @@ def index(
     table, fresh = _put_together(os.fspath(root), found, before, names)
     if cache and fresh:
         write_cache(root, table)  # what is no DICOM file too, so that it is not opened again
-    table = table[table["error"].fillna(" ") != NO_DICOM].drop(columns="changed").reset_index(drop=True)
-    paths = [os.path.join(root, path) for path in table["path"]]  # noqa: PTH118 - many
-    table["path"] = pd.Series(paths, dtype=_PATHS)
+    is_image = table["error"].fillna(" ") != NO_DICOM
+    table = (table if is_image.all() else table[is_image].reset_index(drop=True)).drop(columns="changed")
+    del found, before  # with the names below the folder, which a million files have too
+    paths = table.pop("path").to_numpy(dtype=object, copy=True)
+    for place, path in enumerate(paths):
+        paths[place] = os.path.join(root, path)  # noqa: PTH118 - many
+    table.insert(0, "path", pd.Series(paths, dtype=_PATHS))
     return table if level == "IMAGE" else series_table(table)
 
 
@@ -118,28 +123,34 @@ def _names(keep: Sequence[str]) -> list[str]:
 
 def _list_files(root: str) -> pd.DataFrame:
     """Return path, size and time of change of each file that may be DICOM."""
-    rows = []
+    paths: list[str] = []
+    sizes: list[int] = []
+    changed: list[int] = []
+    above = len(os.path.join(root, ""))  # noqa: PTH118 - with its separator
     for entry in list_files(root):
         if not entry.name.startswith(".") and not entry.name.endswith(_LEFT_OUT):
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
                 stat = entry.stat()
-                rows.append((os.path.relpath(entry.path, root), stat.st_size, stat.st_mtime_ns))
-    paths, sizes, changed = zip(*rows, strict=True) if rows else ((), (), ())
-    columns = (pd.Series(paths, dtype=_PATHS), pd.Series(sizes, dtype="int64"), pd.Series(changed, dtype="int64"))
-    return pd.DataFrame(dict(zip(_KEYS, columns, strict=True)))
+                paths.append(entry.path[above:])
+                sizes.append(stat.st_size)
+                changed.append(stat.st_mtime_ns)
+    found = pd.DataFrame({"path": pd.array(paths, dtype=_PATHS), "size": sizes, "changed": changed})
+    return found.astype({"size": "int64", "changed": "int64"}).sort_values("path", kind="stable", ignore_index=True)
 
 
 def _put_together(
     root: str, found: pd.DataFrame, before: pd.DataFrame | None, names: Sequence[str]
 ) -> tuple[pd.DataFrame, bool]:
     """Return what is known of each file, and whether that differs from what was known before."""
-    columns = [*_OURS[:2], "changed", *_OURS[2:], *names]
-    places = _find_known(found, before) if before is not None else np.full(len(found), -1)
+    if before is None:
+        return _read(root, found, names), True
+    places = _find_known(found, before)
+    if len(before) == len(found) and (places == np.arange(len(found))).all():
+        return before.astype({"path": _PATHS})[[*_KEYS, *_OURS[2:], *names]], False
     read = _read(root, found[places < 0], names)
-    kept = read.iloc[:0] if before is None else before.iloc[places[places >= 0]].astype({"path": _PATHS})
-    fresh = bool(len(read)) or before is None or len(before) != len(found)
-    table = pd.concat([kept, read], ignore_index=True) if len(kept) else read
-    return table.reindex(columns=columns).sort_values("path", kind="stable", ignore_index=True), fresh
+    kept = before.iloc[places[places >= 0]].astype({"path": _PATHS})
+    table = pd.concat([kept, read], ignore_index=True)[list(read.columns)] if len(kept) else read
+    return table.sort_values("path", kind="stable", ignore_index=True), bool(len(read)) or len(before) != len(found)
 
 
 def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -148,6 +159,8 @@ def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.int
     One that could not be read may be readable today, though nothing of it has changed.
     """
     good = (before["error"].fillna(NO_DICOM) == NO_DICOM).to_numpy()
+    if len(found) == len(before) and all((found[key].to_numpy() == before[key].to_numpy()).all() for key in _KEYS):
+        return np.where(good, np.arange(len(found)), -1)  # as nearly always
     known = zip(before["path"], before["size"], before["changed"], strict=True)
     rows = {key: row for row, key in enumerate(known) if good[row]}
     now = zip(found["path"], found["size"], found["changed"], strict=True)
@@ -155,18 +168,51 @@ def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.int
 
 
 def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    columns = read_headers(root, list(new["path"]), names)
-    table = new.reset_index(drop=True)
-    texts = dict(zip(["TransferSyntaxUID", "error", *names], columns, strict=True))
-    made = {name: _convert(values, "string" if name in _OURS else dtype_of(name)) for name, values in texts.items()}
-    return pd.concat([table, pd.DataFrame(made, index=table.index)], axis=1)
+    """Read what is not known; by parts, so that of a million files no more than the columns is ever in memory."""
+    dtypes = dict.fromkeys(_OURS[2:], "string") | {name: dtype_of(name) for name in names}
+    parts: dict[str, list[Any]] = {name: [] for name in dtypes}
+    sizes: list[int] = []
+    for columns in _gather(read_headers(root, list(new["path"]), names)):
+        sizes.append(len(columns[0]))
+        for (name, dtype), texts in zip(dtypes.items(), columns, strict=True):
+            parts[name].append(_convert(texts, dtype) if any(text is not None for text in texts) else None)
+    none = np.zeros(len(new), dtype=np.intp)
+    nothing: dict[str, Any] = {dtype: _convert([None], dtype).take(none) for dtype in set(dtypes.values())}
+    made: dict[str, Any] = {}
+    for name, dtype in dtypes.items():
+        if not any(part is not None for part in parts[name]):
+            made[name] = nothing[dtype]  # one for all: most keywords are in no file of a folder
+            continue
+        filled = [
+            nothing[dtype][:size] if part is None else part for part, size in zip(parts.pop(name), sizes, strict=True)
+        ]
+        made[name] = pd.concat([pd.Series(part, copy=False) for part in filled], ignore_index=True).array
+    return pd.DataFrame({**{key: new[key].array for key in _KEYS}, **made}, copy=False)
 
 
-def _convert(texts: list[str | None], dtype: str) -> pd.Series[Any]:
+def _gather(parts: Iterable[list[list[str | None]]]) -> Iterator[list[list[str | None]]]:
+    """Join parts to larger ones, each of which is worth the making of its arrays."""
+    gathered: list[list[str | None]] = []
+    for columns in parts:
+        gathered = [[*column, *more] for column, more in zip(gathered, columns, strict=True)] if gathered else columns
+        if len(gathered[0]) >= _AT_ONCE:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
+
+
+def _convert(texts: list[str | None], dtype: str) -> Any:
     if dtype == "string":
-        return pd.Series(texts, dtype="string")
+        last = None
+        for place, text in enumerate(texts):  # a text that stands in row after row is kept once
+            if text == last:
+                texts[place] = last
+            else:
+                last = text
+        return pd.array(texts, dtype="string")
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").astype("float64")
     numbers = numbers.where(np.isfinite(numbers))
     if dtype == "Int64":
         numbers = numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**53))
-    return pd.Series(numbers.array, dtype=dtype)
+    return pd.array(numbers.array, dtype=dtype)  # type: ignore[call-overload]
