@@ -15,19 +15,22 @@ from statistics import median
 
 from pydicom import dcmread
 
-from benchmarks.harness import Contestant, Experiment, Figures, Row, Scale, figure, ratio, stopwatch
+from benchmarks.harness import Contestant, Experiment, Figures, Row, Scale, Unavailable, figure, ratio, stopwatch
 from dicomover import index
 from dicomover.images.table import USUAL
 from images_kit import make_slice
 
 _SERIES, _NUMBER, _HEIGHT = "2.25.1111111111111111", "1234567", "98765.25"  # what a file has of its own
 _TOLD = """
-import resource, sys
+import sys
+from pathlib import Path
 from dicomover import index
 import dicomover.images.table
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+before = peak()
 rows = len(index(sys.argv[1], cache=False))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / rows)
+print((peak() - before) / rows)
 """
 
 
@@ -85,6 +88,8 @@ def _prepare_many(scale: Scale, folder: Path) -> Iterator[Mapping[str, Contestan
     fill(folder, 2 * scale.journal)
 
     def remember() -> float:
+        if not Path("/proc/self/status").exists():
+            raise Unavailable("memory is read from /proc")
         done = subprocess.run([sys.executable, "-c", _TOLD, str(folder)], capture_output=True, text=True, check=True)
         return float(done.stdout)
 

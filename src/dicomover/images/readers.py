@@ -26,7 +26,7 @@ NO_DICOM = ""
 """The error of a file that is none of ours."""
 
 _CHUNK = 500  # files
-_AHEAD = 8  # chunks
+_AHEAD = 3  # chunks
 _WORTH = 2_000  # files, for which a second process pays for its start
 _CODE = "from dicomover.images.readers import serve; serve()"
 

@@ -38,7 +38,7 @@ USUAL = (
 _OURS = ("path", "size", "TransferSyntaxUID", "error")
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
-_AT_ONCE = 10_000  # rows
+_AT_ONCE = 4_000  # rows
 _PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
 
 
