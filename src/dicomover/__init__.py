@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         RequestWarning,
         SeriesError,
     )
+    from dicomover.images.nifti import to_nifti
     from dicomover.images.sheet import contact_sheet
     from dicomover.images.table import index
     from dicomover.images.volume import Volume, volume
@@ -62,6 +63,7 @@ _NAMES = {
         "DicomoverError Interrupted NodeError NodeUnreachable Problem ProtocolError QueryRefused "
         "ReceiverError RequestError RequestWarning SeriesError"
     ),
+    "images.nifti": "to_nifti",
     "images.sheet": "contact_sheet",
     "images.table": "index",
     "images.volume": "Volume volume",
@@ -113,6 +115,7 @@ __all__ = [
     "report",
     "requests_around",
     "short",
+    "to_nifti",
     "volume",
 ]
 
