@@ -13,7 +13,7 @@ from dicomover.progress import State, row_labels
 from dicomover.progress.text import duration, size
 from dicomover.reporting.figures import is_complete, moved, read_summary, reasons, spans, totals
 from dicomover.text.listing import facts, listing, terminal_width
-from dicomover.text.sentences import count_of
+from dicomover.text.sentences import count_of, part_of
 
 __all__ = [
     "find_text",
@@ -238,15 +238,9 @@ def _moved(rows: pd.DataFrame) -> str:
     so_far, expected = moved(rows), rows["expected"]
     never_sent = rows["attempts"].fillna(0).eq(0)
     known = so_far.mask(never_sent & so_far.isna() & expected.notna(), 0)
-    words = _of(known.sum(min_count=1), expected.sum(min_count=len(rows)))
-    return f"{words} in all" if len(rows) > 1 and words != "-" else words
-
-
-def _of(moved: object, expected: object) -> str:
-    unknown = [value is None or pd.isna(value) for value in (moved, expected)]  # type: ignore[call-overload]
-    if all(unknown):
-        return "-"
-    return " of ".join("?" if gone else f"{value:,.0f}" for value, gone in zip((moved, expected), unknown, strict=True))
+    sums = (known.sum(min_count=1), expected.sum(min_count=len(rows)))
+    words = part_of(*(None if pd.isna(number) else int(number) for number in sums))
+    return f"{words} in all" if len(rows) > 1 and words else words
 
 
 # --- plan and find

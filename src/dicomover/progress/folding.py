@@ -19,7 +19,7 @@ from dicomover.events import (
 )
 from dicomover.outcome import Status
 from dicomover.progress.state import STEP, WINDOW, Deferred, Later, Move, Reason, Sample, State
-from dicomover.text.sentences import extremes, kind_of
+from dicomover.text.sentences import extremes, kind_of, part_of
 from dicomover.text.visible import make_visible
 
 __all__ = ["EXAMPLES", "NOTES", "REASONS", "fold"]
@@ -165,7 +165,7 @@ def _let_go(state: State, request: int) -> tuple[State, dict[int, Move]]:
 
 def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
     """Return what changes when a request has ended without everything it asked for."""
-    sentence = f"{_how_much(event)}\t{_plain(event.error or '', SENTENCE)}"
+    sentence = f"{part_of(event.moved, event.expected)}\t{_plain(event.error or '', SENTENCE)}"
     key = event.status, kind_of(sentence.replace("#", "\0"))  # which stands for a number there
     known = state.reasons.get(key)
     if known is None and len(state.reasons) >= REASONS:
@@ -174,12 +174,6 @@ def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
     least, most = extremes([known.least, known.most, sentence])
     more = Reason(event.status, least, most, known.count + 1, (*known.requests, event.request)[:EXAMPLES])
     return {"reasons": {**state.reasons, key: more}}
-
-
-def _how_much(event: RequestEnded) -> str:
-    if event.moved is None and event.expected is None:
-        return ""
-    return " of ".join("?" if number is None else f"{number:,}" for number in (event.moved, event.expected))
 
 
 def _noted(state: State, event: Noted) -> State:

@@ -23,6 +23,7 @@ __all__ = [
     "clock",
     "is_complete",
     "moved",
+    "numbers_of",
     "over_time",
     "read_summary",
     "reasons",
@@ -163,7 +164,7 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
     # In plain lists: there may be as many reasons as rows.
     positions = open_rows.nonzero()[0].tolist()
     once = _once(rows)
-    expected, here = _numbers(once["expected"]), _numbers(moved(once))
+    expected, here = numbers_of(once["expected"]), numbers_of(moved(once))
     found: list[dict[str, Any]] = [
         {
             "rows": len(places),
@@ -181,7 +182,8 @@ def reasons(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).astype(dtypes)
 
 
-def _numbers(column: pd.Series[int]) -> list[int | None]:
+def numbers_of(column: pd.Series[int]) -> list[int | None]:
+    """Return the numbers of a column, None where one is unknown."""
     return [None if gone else int(number) for number, gone in zip(column, column.isna(), strict=True)]
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from dicomover.outcome import Status
 from dicomover.progress.text import size
 from dicomover.reporting import charts, figures, words
-from dicomover.text.sentences import count_of
+from dicomover.text.sentences import count_of, part_of
 from dicomover.text.visible import make_html
 from dicomover.text.wholetable import make_table
 
@@ -109,7 +109,7 @@ def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
     counted = {"failed": rows["failed"], "warnings": rows["warning"], "attempts": rows["attempts"]}
     shown = _named(positions, names).assign(
         **_timed(rows),
-        moved=[_of(*pair) for pair in zip(figures.moved(rows), rows["expected"], strict=True)],
+        moved=list(map(part_of, figures.numbers_of(figures.moved(rows)), figures.numbers_of(rows["expected"]))),
         **{name: _counts(numbers) for name, numbers in counted.items() if numbers.sum() > 0},
     )
     lines = iter(shown.astype(str).to_numpy().tolist())
@@ -161,12 +161,6 @@ def _named(positions: list[int], names: words.Names) -> pd.DataFrame:
 
 def _counts(numbers: pd.Series[int]) -> list[str]:
     return ["" if gone else f"{number:,}" for number, gone in zip(numbers, numbers.isna(), strict=True)]
-
-
-def _of(moved: object, expected: object) -> str:
-    if pd.isna(moved) and pd.isna(expected):  # type: ignore[call-overload]
-        return ""
-    return " of ".join("?" if pd.isna(number) else f"{number:,}" for number in (moved, expected))  # type: ignore[call-overload]
 
 
 def _charts(summary: pd.DataFrame, names: words.Names, steps: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["count_of", "distinct", "extremes", "kind_of", "merge", "span_of"]
+__all__ = ["count_of", "distinct", "extremes", "kind_of", "merge", "part_of", "span_of"]
 
 # Not the numbers of status codes, addresses, versions and reasons such as 0xA702, 10.1.2.3:104 and 1/1/7.
 _NUMBER = re.compile(r"(?<![\w.:/,])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w:/]|[.,]\d)")
@@ -20,6 +20,18 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
     ('1 request', '2,000 requests', '2 studies')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def part_of(number: int | None, whole: int | None) -> str:
+    """Say how many of how many; empty where neither is known.
+
+    Examples
+    --------
+    >>> part_of(2, 1300), part_of(None, 3), part_of(None, None)
+    ('2 of 1,300', '? of 3', '')
+    """
+    known = ["?" if one is None else f"{one:,}" for one in (number, whole)]
+    return "" if known == ["?", "?"] else " of ".join(known)
 
 
 def kind_of(sentence: str) -> str:
