@@ -266,3 +266,16 @@ def test_what_could_not_be_made_safe_stands_in_its_row() -> None:
     (result,) = ledger.results()
     assert result.status is Status.SUCCESS
     assert result.error == "perhaps not yet safe on disk: the receiver's process does not answer"
+
+
+def test_what_has_to_be_fetched_first_comes_last() -> None:
+    """After all that is not begun, the longest delay last, and no second time; a retry that is due goes before."""
+    ledger, _ = ledger_of(4)
+    offline, nearline = begun(ledger), begun(ledger)
+    assert ledger.put_last(offline, 2)
+    assert ledger.put_last(nearline, 1)
+    assert [begun(ledger).request.position for _ in range(2)] == [2, 3]
+    assert not ledger.is_used_up()
+    assert [begun(ledger) for _ in range(2)] == [nearline, offline]
+    assert ledger.is_used_up()
+    assert not ledger.put_last(offline, 2)

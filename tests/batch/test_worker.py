@@ -206,3 +206,23 @@ def test_a_fault_of_ours_costs_one_row(tmp_path: Path, monkeypatch: pytest.Monke
     assert summary.status.notna().all()
     assert (summary.status == "success").sum() >= 2, summary[["status", "error"]].to_string()
     assert not summary.error.astype(str).str.contains("a fault of ours|not sent").any()
+
+
+@pytest.mark.parametrize("key", ["AccessionNumber", "StudyInstanceUID"])
+def test_what_the_archive_has_to_fetch_moves_last(key: str) -> None:
+    """In a plan it is told; in a batch it moves after the others, and is told where it did not become complete."""
+    studies = [made_study(f"S{number}", instances=2) for number in range(5)]
+    availability = {"S0": "OFFLINE", "S1": "NEARLINE", "S2": "NEARLINE"}
+    with DemoPacs(studies, availability=availability, misbehave={"S2": "out-of-resources"}) as pacs:
+        uids = [study.study_instance_uid for study in studies]
+        names = [study.accession_number if key == "AccessionNumber" else study.study_instance_uid for study in studies]
+        mover = quiet(pacs, associations=1)
+        plan = mover.plan([{key: name} for name in names])
+        summary = mover.move([{key: name} for name in names])
+        sent = [request.keys["StudyInstanceUID"] for request in seen(pacs, "C-MOVE")]
+    assert sent == [uids[number] for number in (3, 4, 1, 2, 0)]
+    assert [word in said for word, said in zip(("OFFLINE", "NEARLINE"), plan["error"], strict=False)] == [True, True]
+    assert plan["error"].isna().tolist() == [False] * 3 + [True] * 2
+    assert summary["status"].tolist() == ["success", "success", "failure", "success", "success"]
+    assert summary["error"].isna().tolist() == [True, True, False, True, True]
+    assert "the archive has it NEARLINE" in summary["error"][2]

@@ -79,6 +79,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._record = record
         self._later: list[tuple[float, int, OpenRow | SharedMove]] = []
+        self._last: list[tuple[int, int, OpenRow]] = []
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
         self._moved_once = False
@@ -104,12 +105,14 @@ class Ledger:
             if request is not None:
                 self._left -= 1
                 return OpenRow(request)
+            if self._last:
+                return heapq.heappop(self._last)[2]
             return self._later[0][0] - now if self._later else None
 
     def is_used_up(self) -> bool:
         """Tell whether there is nothing left to begin, now or later."""
         with self._lock:
-            return self._left == 0 and not self._later
+            return self._left == 0 and not self._later and not self._last
 
     def abandon_retries(self) -> None:
         """Let what waits for another attempt end as the last attempt left it."""
@@ -172,6 +175,18 @@ class Ledger:
         row.latest = result
         if not self._put_off(row, tried):
             self.end(row, result)
+
+    def put_last(self, row: OpenRow, delay: int) -> bool:
+        """Come back to a row after all that is not begun yet, the longest delay last; False if nothing is left.
+
+        What the archive has to fetch from slower storage holds up nothing else, and is asked for once.
+        """
+        with self._lock:
+            if self._left == 0 or row.is_put_last:
+                return False
+            row.is_put_last = True
+            heapq.heappush(self._last, (delay, next(self._order), row))
+        return True
 
     def postpone(self, row: OpenRow, seconds: float) -> None:
         """Come back to a row that another run holds."""

@@ -134,3 +134,4 @@ class OpenRow:
     kept: Manifest = Manifest()  # noqa: RUF009 - frozen
     over: bool = False
     due: float | None = None
+    is_put_last: bool = False

@@ -197,6 +197,8 @@ class Worker:
                 asked = fit_model(request, list_models(self._line.connect_patiently().offers))
             resolution = self._settings.resolve(asked, self._line.find)
             is_found = bool(resolution.targets)
+            if resolution.delay and self._ledger.put_last(row, resolution.delay):
+                return
             if self._resumption is not None and is_found and not self._take(row, self._resumption, resolution):
                 return
             if row.taken is not None and self._is_done(row.taken, resolution):

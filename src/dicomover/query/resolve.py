@@ -19,6 +19,7 @@ from dicomover.identifier import (
     levels,
 )
 from dicomover.outcome import Verify
+from dicomover.query.availability import read_availability, tell_availability
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.lists import UidLists
 from dicomover.query.matching import explain_letters, is_of_patient, is_round
@@ -33,7 +34,10 @@ _COUNTS = {
     Level.STUDY: "NumberOfStudyRelatedInstances",
     Level.SERIES: "NumberOfSeriesRelatedInstances",
 }
-_DETAILS = {Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy"), Level.SERIES: ("Modality",)}
+_DETAILS = {
+    Level.STUDY: ("NumberOfStudyRelatedSeries", "ModalitiesInStudy", "InstanceAvailability"),
+    Level.SERIES: ("Modality", "InstanceAvailability"),
+}
 
 
 _MOST_PATIENTS = 200  # that are asked for one after the other
@@ -61,7 +65,9 @@ class Resolver:
             found = _resolve_by_patients(request, find, look_up, error)
         if self.verify != "none":
             found = replace(found, targets=_without_none(self._with_patients(target, find) for target in found.targets))
-        return _enumerated(found, find) if self.verify in ("instances", "destination") else found
+        found = _enumerated(found, find) if self.verify in ("instances", "destination") else found
+        late = tell_availability([target.availability for target in found.targets])
+        return replace(found, note="; ".join(filter(None, (found.note, late)))) if late else found
 
     def _with_patients(self, target: Target, find: Find) -> Target | None:
         """Say whose a series is, or an image of somebody, which answers at its level need not; None if another's."""
@@ -260,12 +266,13 @@ def _target(identifier: Identifier, answer: Dataset) -> Target:
         read_count(answer, _COUNTS[identifier.level]) if identifier.level in _COUNTS else None,
         read_count(answer, "NumberOfStudyRelatedSeries"),
         tuple(filter(None, modalities)),
+        availability=read_availability([answer]),
     )
 
 
 def _returned(level: Level) -> list[str]:
     whose = ["PatientID"] if level is Level.STUDY else []  # which is no key of the levels below
-    return [_COUNTS[level], *_DETAILS.get(level, ()), *whose] if level in _COUNTS else []
+    return [_COUNTS[level], *_DETAILS.get(level, ()), *whose] if level in _COUNTS else ["InstanceAvailability"]
 
 
 def _without_none(targets: Iterable[Target | None]) -> tuple[Target, ...]:
@@ -283,7 +290,7 @@ def _counted(target: Target, find: Find, archive: object) -> Target | None:
         return None
     whose = tuple(sorted({name for names in patients_of(answers, level).values() for name in names}))
     if not answers or level is Level.IMAGE:
-        return replace(target, found=bool(answers), patients=whose)
+        return replace(target, found=bool(answers), patients=whose, availability=read_availability(answers))
     counted = replace(_target(identifier, answers[0]), patients=whose or target.patients)
     return counted if counted.expected is not None else replace(counted, expected=_count_below(identifier, find))
 

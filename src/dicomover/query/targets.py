@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dicomover.identifier import Identifier, Level, Request
+from dicomover.query.availability import delay_of
 from dicomover.query.instances import Find
 from dicomover.text.face import advise, setting
 
@@ -53,6 +54,7 @@ class Target:
     instances: Mapping[str, Sequence[str]] | None = None
     studies: Mapping[str, str] | None = None
     patients: tuple[str, ...] = field(default=(), repr=False)
+    availability: str = ""
 
     @property
     def named_patients(self) -> tuple[str, ...]:
@@ -78,6 +80,11 @@ class Resolution:
     matches: int | None = None
     note: str = ""  # what a person should know about it, in one sentence without patient data
     caution: str = ""  # why there may be more than that, in one sentence; it is said even if all of it moves
+
+    @property
+    def delay(self) -> int:
+        """How late to ask for it: 0 where the archive has all of it at hand."""
+        return delay_of([target.availability for target in self.targets])
 
     @property
     def expected(self) -> int | None:

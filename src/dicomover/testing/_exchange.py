@@ -33,6 +33,7 @@ class Pacs(Protocol):
     strict: bool
     pending: bool
     always_unable: bool
+    availability: dict[str, str]
     originator: bool
     store_associations: int
     reuse_store_associations: bool

@@ -38,7 +38,17 @@ def answer_find(link: Link, message: Message, keys: Mapping[str, str], model: st
         found = search(pacs._archive.studies(), pacs._archive.by_patient, level, {})
     else:
         found = search(candidates, pacs._archive.by_patient, level, keys)
-    answers: Iterator[dict[str, str]] = (_answer(item.values, keys, level, pacs.ae_title, script) for item in found)
+    answers: Iterator[dict[str, str]] = (
+        _answer(
+            item.values,
+            keys,
+            level,
+            pacs.ae_title,
+            script,
+            pacs.availability.get(item.study.accession_number, "ONLINE"),
+        )
+        for item in found
+    )
     if script.no_match:
         answers = iter(())
     if script.breaks == "fail":
@@ -84,7 +94,12 @@ def _encoded(values: Mapping[str, str], label: str, codec: str) -> dict[str, str
 
 
 def _answer(
-    values: Mapping[str, str], keys: Mapping[str, str], level: str, ae_title: str, script: Script
+    values: Mapping[str, str],
+    keys: Mapping[str, str],
+    level: str,
+    ae_title: str,
+    script: Script,
+    availability: str,
 ) -> dict[str, str]:
     """Return one answer: the keys that were asked for, those that are not supported empty."""
     unique = UNIQUE[LEVELS.index(level)]
@@ -93,7 +108,7 @@ def _answer(
     answer.pop("SpecificCharacterSet", None)
     answer.pop("TimezoneOffsetFromUTC", None)
     if "InstanceAvailability" in keys:
-        answer["InstanceAvailability"] = "ONLINE"
+        answer["InstanceAvailability"] = availability
     if script.omits_keys:
         for keyword, value in keys.items():
             if value and keyword not in ("QueryRetrieveLevel", unique):

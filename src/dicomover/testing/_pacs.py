@@ -73,6 +73,8 @@ class DemoPacs:
         The information models it offers: `PATIENT`, `STUDY`, or both.
     ignores_patient
         Take no notice of a PatientID below level PATIENT, and say of no series or image whose it is.
+    availability
+        The Instance Availability of studies by accession number, such as NEARLINE; ONLINE by default.
     always_unable
         Answer a C-MOVE to an unknown or dead destination, of an unknown study or with a missing key alike: 0xC000
         with zero counters, as Orthanc does; the first instance that fails ends a C-MOVE in the same way.
@@ -119,6 +121,7 @@ class DemoPacs:
         busy: str | Misbehaviour = "busy",
         models: Collection[str] = ("PATIENT", "STUDY"),
         ignores_patient: bool = False,
+        availability: Mapping[str, str] | None = None,
         always_unable: bool = False,
         on_associate: str | Misbehaviour | None = None,
         workstation_folder: str | Path | None = None,
@@ -139,6 +142,7 @@ class DemoPacs:
         self.busy = Misbehaviour(busy) if isinstance(busy, str) else busy
         self.models = models
         self.ignores_patient = ignores_patient
+        self.availability = dict(availability or {})
         self.always_unable = always_unable
         self._on_associate = Misbehaviours(services=["associate"])
         self.on_associate = on_associate
