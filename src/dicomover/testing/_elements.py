@@ -13,15 +13,14 @@ from functools import lru_cache
 from io import BytesIO
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.multival import MultiValue
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.attributes.attribute import TEXTS
 from dicomover.attributes.charset import decode as decode_text
 from dicomover.attributes.charset import read_character_sets
 from dicomover.attributes.framing import LONG_VRS
+from dicomover.attributes.reading import convert
 from dicomover.dicomfile import measure_file_meta
 
 IMPLICIT = str(ImplicitVRLittleEndian)
@@ -176,23 +175,14 @@ def _decode_nested(raw: bytes, explicit: bool) -> dict[str, str]:
     with warnings.catch_warnings(action="ignore"):
         try:
             dataset = read_dataset(BytesIO(raw), not explicit, True)
-            return {_keyword_of(element.tag): text_of(dataset, _keyword_of(element.tag)) for element in dataset}
+            return {
+                _keyword_of(element.tag): ""
+                if element.VR == "SQ"
+                else "\\".join(convert(element, element.VR, [dataset]))
+                for element in dataset
+            }
         except Exception as error:
             raise ValueError("the data set cannot be read") from error
-
-
-def text_of(dataset: Dataset, keyword: str) -> str:
-    """Return a value of a pydicom data set as the text that `decode` would return."""
-    tag = tag_for_keyword(keyword)
-    if tag is None or tag not in dataset:
-        return ""
-    element = dataset[tag]
-    value = element.value
-    if value is None or element.VR == "SQ" or isinstance(value, bytes):
-        return ""
-    if not isinstance(value, MultiValue):
-        return str(value)
-    return "\\".join("" if item is None else str(item) for item in value)
 
 
 def data_set_of_file(raw: bytes) -> bytes:

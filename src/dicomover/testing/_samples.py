@@ -15,8 +15,9 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from dicomover.attributes.reading import read_text
 from dicomover.identifier import Level, level_of
-from dicomover.testing._elements import data_set_of_file, text_of
+from dicomover.testing._elements import data_set_of_file
 from dicomover.testing._studies import Instance, Series, Study
 
 Source = str | Path | Dataset | Study
@@ -82,13 +83,13 @@ def _of_file(path: Path) -> _Item | None:
         except InvalidDicomError:
             return None
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    if not syntax or syntax in _NOT_MOVED or not all(text_of(dataset, keyword) for keyword in _UIDS):
+    if not syntax or syntax in _NOT_MOVED or not all(read_text(dataset, keyword) for keyword in _UIDS):
         return None
     return _item(dataset, syntax, path=path)
 
 
 def _of_data_set(dataset: Dataset) -> _Item:
-    missing = [keyword for keyword in _UIDS if not text_of(dataset, keyword)]
+    missing = [keyword for keyword in _UIDS if not read_text(dataset, keyword)]
     if missing:
         raise ValueError(f"a data set without {', '.join(missing)} cannot be kept in an archive")
     meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
@@ -111,7 +112,7 @@ def _encoded(dataset: Dataset, syntax: str) -> bytes:
 
 def _item(dataset: Dataset, syntax: str, *, raw: bytes | None = None, path: Path | None = None) -> _Item:
     with warnings.catch_warnings(action="ignore"):
-        values = {keyword: text_of(dataset, keyword) for keyword in _READ}
+        values = {keyword: read_text(dataset, keyword) for keyword in _READ}
     instance = Instance(
         values["SOPClassUID"],
         values["SOPInstanceUID"],
@@ -197,7 +198,7 @@ def _copy(path: Path, values: dict[str, str]) -> _Item:
     with warnings.catch_warnings(action="ignore"):
         dataset = pydicom.dcmread(path)
         for keyword, value in values.items():
-            if text_of(dataset, keyword) != value:
+            if read_text(dataset, keyword) != value:
                 setattr(dataset, keyword, value)
         syntax = str(dataset.file_meta.TransferSyntaxUID)
         return _item(dataset, syntax, raw=_encoded(dataset, syntax))
