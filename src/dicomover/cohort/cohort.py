@@ -41,17 +41,6 @@ class Cohort:
         What stands in the lockfile.
     locked : tuple of LockedRequest
         The requests with what they came to, one for each row, as values rather than as a table.
-    hash : str
-        Of the requests and what they came to. Two locks of the same requests have the same hash as long as the
-        archive has not changed, whenever they are made and however the archive orders its answers.
-    archive : Node
-        Who was asked.
-    created : datetime
-        When, in UTC.
-    software : Mapping
-        The versions of dicomover and its dependencies then.
-    is_sealed : bool
-        Whether digests of what was received have been recorded.
 
     Notes
     -----
@@ -149,7 +138,11 @@ class Cohort:
 
     @property
     def hash(self) -> str:
-        """Of the requests and what they came to."""
+        """Of the requests and what they came to.
+
+        Two locks of the same requests have the same hash as long as the archive has not changed, whenever they are made
+        and however the archive orders its answers.
+        """
         return self.document.hash
 
     @property

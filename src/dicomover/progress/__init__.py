@@ -48,16 +48,6 @@ class Progress:
 
     Everything is to be called from one thread, the one that may draw. Nothing here raises for a view that fails: that
     is logged once, and the batch goes on unseen.
-
-    Examples
-    --------
-    >>> from dicomover.events import BatchEnded, BatchStarted
-    >>> with Progress(NullView()) as progress:
-    ...     progress.take(BatchStarted(at=0.0, requests=0))
-    ...     progress.refresh()
-    ...     progress.take(BatchEnded(at=1.0))
-    >>> progress.state.elapsed(now=5.0)
-    1.0
     """
 
     def __init__(

@@ -37,15 +37,6 @@ def fold(state: State, event: Event) -> State:
     """Take in one event. Pure; the cost follows what is running, not the size of the batch.
 
     Events that make no sense (a response to a C-MOVE whose requests have all ended) change no count.
-
-    Examples
-    --------
-    >>> from dicomover.events import BatchStarted, RequestEnded
-    >>> from dicomover.outcome import Status
-    >>> state = fold(State(), BatchStarted(at=0.0, requests=2))
-    >>> state = fold(state, RequestEnded(at=1.0, request=0, status=Status.SUCCESS))
-    >>> state.done, state.percent
-    (1, 50)
     """
     match event:
         case BatchStarted():

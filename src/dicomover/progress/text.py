@@ -80,18 +80,7 @@ def speed(rate: Rate) -> str:
 
 
 def headline(state: State, now: float) -> str:
-    """Return the running batch in one line: requests, instances, failed, warnings, rate and time left, as far as known.
-
-    Examples
-    --------
-    >>> from dicomover.events import BatchStarted
-    >>> from dicomover.progress.folding import fold
-    >>> state = fold(State(), BatchStarted(at=0.0, requests=20))
-    >>> headline(state, now=1.0)
-    '0 of 20 requests'
-    >>> headline(state, now=45.0)
-    '0 of 20 requests · nothing has moved for 45 s'
-    """
+    """Return the running batch in one line: requests, instances, failed, warnings, rate, time left, as far as known."""
     if state.started_at is None:
         return "starting"
     done = f"{state.done:,} of {count_of(state.requests, 'request')}"
