@@ -120,11 +120,7 @@ def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     """Yield where to write; what is there at the end takes the target's place, durably and at once.
 
     An older file stays whole until then, and for good if anything goes wrong. A pipe or a device is not replaced.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, or what is there is no file.
+    Raises OSError if it cannot be written, or what is there is no file.
 
     Examples
     --------
