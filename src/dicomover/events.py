@@ -143,7 +143,7 @@ class Admission:
     study_uids: frozenset[str] = frozenset()
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
-    # the studies that the archive lists for the patients: an instance of one of them is let in whatever its PatientID
+    # The studies that the archive lists for the patients: an instance of one of them is let in whatever its PatientID
     # says. Patients are merged, and archives add an issuer or write the ID in another case.
     patient_study_uids: frozenset[str] = frozenset()
 

@@ -167,7 +167,7 @@ class State:
     requests: int = 0  # requests in the batch
     # requests that have ended, by their verdict; verdicts that nobody got are missing
     counts: Mapping[Status, int] = field(default_factory=dict)
-    # sub-operations as the PACS counted them, over all C-MOVEs; None while it has not said. They are sub-operations,
+    # Sub-operations as the PACS counted them, over all C-MOVEs; None while it has not said. They are sub-operations,
     # not distinct instances: an instance that failed and moved at the next attempt is in both.
     completed: int | None = None
     warnings: int | None = None
@@ -175,7 +175,7 @@ class State:
     # instances that reached our disk, and their size; `received` is None until the first one
     received: int | None = None
     bytes: int = 0
-    # instances that C-FIND promised for the C-MOVEs so far. Promises add up, so a further C-MOVE for the same instances
+    # Instances that C-FIND promised for the C-MOVEs so far. Promises add up, so a further C-MOVE for the same instances
     # has to promise only what is missing.
     expected: int = 0
     unpromised: int = 0  # C-MOVEs that nothing was promised for
