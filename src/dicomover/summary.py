@@ -165,19 +165,11 @@ def failures(results: Sequence[Result], index: pd.Index) -> pd.DataFrame:
     for them), `SOPInstanceUID`, `problem`, `status_code` and `why`. A `problem` is `failed` where the archive said so,
     `missing` where the archive has the instance and it is not there.
     """
-    rows = [
-        {
-            "request": label,
-            "StudyInstanceUID": instance.study or None,
-            "SeriesInstanceUID": instance.series or None,
-            "SOPInstanceUID": instance.sop,
-            "problem": problem,
-            "status_code": _hexadecimal(result.status_code),
-            "why": result.error,
-        }
-        for label, result in zip(index, results, strict=True)
-        for instance, problem in _troubled(result)
-    ]
+    rows: list[tuple[object, ...]] = []
+    for label, result in zip(index, results, strict=True):
+        told = (_hexadecimal(result.status_code), result.error)
+        for uids, problem in _troubled(result):
+            rows.append((label, uids.study or None, uids.series or None, uids.sop, problem, *told))
     table = pd.DataFrame(rows, columns=["request", *_FAILURE_COLUMNS])
     return table.astype(dict.fromkeys(_FAILURE_COLUMNS, "string"))
 

@@ -211,14 +211,10 @@ class Cohort:
         The states are `found`, `incomplete`, `cut-short`, `not-found`, `too-many` and `refused`.
         """
         given = self.given
-        ours = {
-            "state": pd.Series([str(each.state) for each in self.locked], index=given.index, dtype="string"),
-            "matches": pd.Series([each.matches for each in self.locked], index=given.index, dtype="Int64"),
-            "instances": pd.Series([each.count for each in self.locked], index=given.index, dtype="Int64"),
-            "note": pd.Series([each.note or None for each in self.locked], index=given.index, dtype="string"),
-        }
-        kept = given.loc[:, [name not in ours for name in given.columns]]
-        return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns", sort=False)
+        rows = [(str(each.state), each.matches, each.count, each.note or None) for each in self.locked]
+        ours = make_table(rows, state="string", matches="Int64", instances="Int64", note="string")
+        kept = given.loc[:, [name not in ours.columns for name in given.columns]]
+        return pd.concat([kept, ours.set_axis(given.index)], axis="columns", sort=False)
 
     @property
     def studies(self) -> pd.DataFrame:
