@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dicomover import SeriesError, index, volume
+from dicomover.images.volume import decode_pixels
 from images_kit import make_enhanced, make_slice, save
 
 
@@ -98,3 +100,20 @@ def test_a_decoder_is_advised_only_where_it_is_not_installed(
     )
     with pytest.raises(SeriesError, match=f"cannot be decoded; .*{mend}"):
         volume(get_testdata_file("JPEG-lossy.dcm"))
+
+
+COMPRESSED = {
+    "JPEG baseline": "SC_rgb_jpeg_dcmtk.dcm", "JPEG extended": "JPGExtended.dcm",
+    "JPEG-LS": "MR_small_jpeg_ls_lossless.dcm", "JPEG 2000": "JPEG2000.dcm", "RLE": "MR_small_RLE.dcm",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_what_cannot_be_decoded_here_says_what_helps(name: str) -> None:
+    """Of each compressed transfer syntax the pixels are there, or the error names the extra that brings its decoder."""
+    dataset = dcmread(get_testdata_file(COMPRESSED[name]))
+    if importlib.util.find_spec("pylibjpeg") is None and name != "RLE":
+        with pytest.raises(SeriesError, match=r"pip install 'dicomover\[pixels\]'"):
+            decode_pixels(dataset)
+    else:
+        assert decode_pixels(dataset).shape[:2] == (dataset.Rows, dataset.Columns)

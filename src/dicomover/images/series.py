@@ -11,6 +11,8 @@ import pandas as pd
 __all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table"]
 
 _TOLERANCE = 0.01  # of the spacing between slices, and in cosines
+_ROUNDED, _SHARE = 0.06, 0.1  # mm, and of the spacing: by as much positions are rounded when they are written
+_SAME = 0.001  # mm
 _CONSTANT = (
     "PatientID StudyInstanceUID StudyDate AccessionNumber StudyDescription SeriesInstanceUID SeriesNumber Modality "
     "SeriesDescription BodyPartExamined FrameOfReferenceUID SOPClassUID TransferSyntaxUID Rows Columns "
@@ -29,7 +31,7 @@ class Geometry(NamedTuple):
     positions
         How many places along the normal have a slice.
     spacing
-        The distance between neighbours in mm, the median; NaN with fewer than two positions.
+        The distance between neighbours in mm, the median where it is uneven; NaN with fewer than two positions.
     gaps
         How many slices are missing between the first and the last.
     duplicates
@@ -81,40 +83,57 @@ def describe_positions(positions: _Vectors, orientations: _Vectors) -> Geometry:
     if np.abs(orientations - orientations[0]).max() > _TOLERANCE:
         return Geometry("", 0, float("nan"), 0, 0, "its images have several orientations", nothing)
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    if abs(np.linalg.norm(normal) - 1) > _TOLERANCE:
+        return Geometry("", 0, float("nan"), 0, 0, "its images do not say how they are turned", nothing)
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     steps = np.diff(along[order])
-    apart = steps > max(_TOLERANCE * float(np.median(steps[steps > 0])), 1e-4) if (steps > 0).any() else steps > 0
-    distances = steps[apart]
-    spacing = float(np.median(distances)) if len(distances) else float("nan")
+    clear = steps[steps > _SAME]
+    apart = steps > max(_TOLERANCE * float(np.median(clear)) if len(clear) else 0.0, _SAME)
+    distances = np.diff(along[order][np.concatenate([[True], apart])])  # of the first at each position
+    spacing, missing, is_even = _fit(distances)
+    gaps = int(missing.sum()) if is_even else 0
     duplicates = int((~apart).sum())
-    missing = np.rint(distances / spacing - 1).clip(min=0) if len(distances) else distances
-    is_whole = np.abs(distances - spacing * (missing + 1)) <= _TOLERANCE * spacing
-    gaps = int(missing.sum()) if is_whole.all() else 0
-    return Geometry(
-        _name_orientation(normal),
-        len(distances) + 1,
-        spacing,
-        gaps,
-        duplicates,
-        _irregularity(positions[order], distances, spacing, gaps, duplicates, bool(is_whole.all()), normal),
-        [int(number) for number in order],
-    )
+    irregular = _irregularity(positions[order], normal, apart, spacing, gaps)
+    if not irregular and not is_even:
+        irregular = f"the distances between slices are {distances.min():.4g} to {distances.max():.4g} mm"
+    name, numbers = _name_orientation(normal), [int(number) for number in order]
+    return Geometry(name, int(apart.sum()) + 1, spacing, gaps, duplicates, irregular, numbers)
+
+
+def _fit(distances: _Vectors) -> tuple[float, _Vectors, bool]:
+    """Return the spacing of the grid on which slices lie, how many are missing before each, and whether there is one.
+
+    Positions are rounded when they are written, so the whole length tells the spacing, and no single step. Where a
+    longer step follows another it is no loss: the upper part of a head is often taken in thicker slices.
+    """
+    if not len(distances):
+        return float("nan"), distances, True
+    typical = float(np.median(distances))
+    counts = np.rint(distances / typical).clip(min=1)
+    spacing = float(distances.sum() / counts.sum())
+    error = np.abs(np.cumsum(distances) - spacing * np.cumsum(counts)).max()
+    long = counts > 1
+    is_planned = bool((long[:-2] & long[1:-1] & long[2:]).any())
+    is_even = not is_planned and error <= max(_TOLERANCE * spacing, min(_ROUNDED, _SHARE * spacing))
+    return (spacing if is_even else typical), counts - 1, is_even
 
 
 def _irregularity(
-    positions: _Vectors, distances: _Vectors, spacing: float, gaps: int, duplicates: int, whole: bool, normal: _Vectors
+    positions: _Vectors, normal: _Vectors, apart: npt.NDArray[np.bool_], spacing: float, gaps: int
 ) -> str:
-    if duplicates:
-        return f"{duplicates} of its images lie where another does"
-    if len(distances) == 0:
+    """Say why slices on a grid make no volume; `apart` tells of each but the first whether it lies beyond the last."""
+    if not apart.all():
+        several = np.diff(np.flatnonzero(np.concatenate([[True], apart, [True]])))
+        what = f"{int((~apart).sum())} of its images lie where another does"
+        alike = f": {several[0]} at each position, as with echoes or phases"
+        return what + (alike if len(several) > 1 and (several == several[0]).all() else "")
+    if not len(apart):
         return "it has one position"
     if gaps:
         return f"{gaps} of its slices are missing between the first and the last"
-    if not whole or np.abs(distances - spacing).max() > _TOLERANCE * spacing:
-        return f"the distances between slices are {distances.min():.4g} to {distances.max():.4g} mm"
     aside = positions - positions[0] - np.outer((positions - positions[0]) @ normal, normal)
-    if np.abs(aside).max() > max(_TOLERANCE * spacing, 0.05):
+    if np.abs(aside).max() > max(_TOLERANCE * spacing, _ROUNDED):
         return "its slices are shifted against each other, as with a tilted gantry"
     return ""
 
