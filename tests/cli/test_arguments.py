@@ -40,7 +40,7 @@ def test_the_peer_can_be_written_in_two_ways(peer_text: str, port: int | None, c
     ("args", "words"),
     [
         (["host"], "PORT is missing"),
-        (["host", "x"], "'x' is not a valid integer"),
+        (["host", "x"], "'a' is not a valid integer"),
         (["host", "0"], "not a TCP port"),
         (["host", "70000"], "not a TCP port"),
         (["A@host:104", "104"], "names the AE title already"),

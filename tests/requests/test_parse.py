@@ -78,6 +78,7 @@ def test_nothing_is_no_error(requests: object) -> None:
         (frame(AccessionNumber=["1"]).iterrows(), "'tuple' is no request"),
         ({0: {"AccessionNumber": "1"}}, "in a list of dicts each dict is a request"),
         ({"AccessionNumber": ["1", "2"]}, "give one request for each value"),
+        ([{"AccessionNumber": "1", "ward": "4"}], "in pandas.DataFrame(dicts), a table, it would ride along"),
         ([pd.Series({"AccessionNumber": "1"}), {"AccessionNumber": "2"}], "row 1: 'dict' is no request"),
         ([{"AccessionNumber": "1"}, pd.Series({"AccessionNumber": "2"})], "row 1: 'Series' is no request"),
         (pd.Series(["1", "2"], index=["AccessionNumber"] * 2), "has two values under one name"),

@@ -12,10 +12,12 @@ from dicomover.requests.levels import choose_level, choose_model, find_lacks, fi
 from dicomover.requests.names import NoKey, is_public, key_of, keyword_of
 from dicomover.requests.values import find_faults, find_oddity, find_query_faults, write_value
 from dicomover.text.cells import is_missing
+from dicomover.text.face import in_python
 
 __all__ = ["Entries", "RowCheck", "warn_of"]
 
 _MOST_TOLD = 10
+_RIDES = "; in pandas.DataFrame(dicts), a table, it would ride along"
 
 
 @dataclass(slots=True)
@@ -64,12 +66,18 @@ class RowCheck:
         shows = self._shows_label
         return Problem(self.label, column, value, why, mend, self.position, private, shows_label=shows)
 
-    def read_key(self, name: object, *, of_dictionary: bool = False, is_data: bool = True) -> str | None:
-        """Return the name of a key, or note why it is none to ask by, or none that DICOM's dictionary has."""
+    def read_key(
+        self, name: object, *, of_dictionary: bool = False, is_data: bool = True, rides: str = ""
+    ) -> str | None:
+        """Return the name of a key, or note why it is none to ask by, or none that DICOM's dictionary has.
+
+        `rides` is said beside the mend where no key was probably meant.
+        """
         try:
             return key_of(keyword_of(name) if of_dictionary else name)
         except NoKey as error:
-            self.note("key", name, error.why, error.mend, private=is_data and not is_public(name))
+            mend = error.mend if error.near else error.mend + rides
+            self.note("key", name, error.why, mend, private=is_data and not is_public(name))
             return None
 
     def check_request(self, row: Entries, level: Level | None, model: Model | None) -> Request | None:
@@ -79,7 +87,7 @@ class RowCheck:
         is_cell = bool(row.mapped) and not row.is_settled
         is_open = is_cell and not row.names_study()
         for name, value in row.entries:
-            keyword = row.mapped.get(name) or self.read_key(name)
+            keyword = row.mapped.get(name) or self.read_key(name, rides=in_python(_RIDES) if not row.mapped else "")
             if keyword is None:
                 continue
             if keyword in keys:
