@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -311,6 +312,23 @@ def running(tmp_path: Path, own_process: bool, *, ends_broken: bool = False, **s
             f"{children() - processes}"
         )
         time.sleep(0.01)
+
+
+@contextmanager
+def stopped_at_birth(then: Callable[[], object]) -> Iterator[list[int]]:
+    """Stop each process as soon as it is started, for as long as this lasts; yield their numbers."""
+    born: list[int] = []
+
+    class Stopped(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            os.kill(self.pid, signal.SIGSTOP)
+            born.append(self.pid)
+            then()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Stopped)
+        yield born
 
 
 Start = Callable[..., AbstractContextManager[Run]]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomover import Mover, NodeError
-from dicomover.errors import Interrupted
+from dicomover.errors import Interrupted, ReceiverError
 from dicomover.node import Node
 from dicomover.testing._elements import encode
 from dicomover.testing._server import silence
@@ -33,7 +33,17 @@ from dicomover.wire.messages import Message, encode_message
 from dicomover.wire.negotiation import parse_request
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 from peers import receiver_pid
-from receiver_kit import DEFLATED_ONLY, Peer, data_set, deflate, element
+from receiver_kit import (
+    DEFLATED_ONLY,
+    Peer,
+    children,
+    data_set,
+    deflate,
+    element,
+    is_alive,
+    stopped_at_birth,
+    wait_for,
+)
 from wire_kit import EXPLICIT, accept, answer, counts, listening, pdu, pour, response
 
 BOUNDS = {"cancel": 7.0, "close": 10.0, "interrupt": 7.0, "twice": 2.0}
@@ -305,6 +315,14 @@ def _let_go(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+def starting(stage: Stage) -> Node:
+    """Stop the receiver's process before it listens."""
+    stage.options = {"receive": stage.folder, "port": 0}
+    stage.is_kept_open = False
+    stage.stack.enter_context(stopped_at_birth(stage.reached.set))
+    return stage.keep(stage.on(0, _nothing))
+
+
 def stopped_before(stage: Stage) -> Node:
     """Stop the receiver's process before it admits anything."""
     return _signal(stage, signal.SIGSTOP, cs.C_FIND_RQ)
@@ -360,8 +378,8 @@ STATES = {
     each.__name__.replace("_", "-"): each
     for each in (
         find_flood, find_silent, move_flood, move_silent, trickle, half_a_pdu, endless_message, release_flood, unread,
-        unanswered, tls, name, connection, gone, witness, stragglers, journal, stopped_before, stopped_after, killed,
-        inflating, view,
+        unanswered, tls, name, connection, gone, witness, stragglers, journal, starting, stopped_before, stopped_after,
+        killed, inflating, view,
     )
 }  # fmt: skip
 
@@ -413,7 +431,7 @@ def put_end(state: str, how: str) -> dict[str, object]:
         else:
             interrupting = threading.Thread(target=interrupt)
             interrupting.start()
-            with contextlib.suppress(Interrupted, NodeError):
+            with contextlib.suppress(Interrupted, NodeError, ReceiverError):
                 job.run()
             is_over = job.done
         seconds = time.monotonic() - at[-1]
@@ -424,7 +442,7 @@ def put_end(state: str, how: str) -> dict[str, object]:
 
 
 def _start(job: Any) -> None:
-    with contextlib.suppress(NodeError):
+    with contextlib.suppress(NodeError, ReceiverError):
         job.start()
 
 
@@ -434,6 +452,7 @@ def _put_ends(state: str) -> None:
     for how in BOUNDS:
         try:
             told = put_end(state, how)
+            wait_for(lambda: not any(map(is_alive, children())))
         except BaseException as error:  # noqa: BLE001 - it is told
             told = {"over": False, "seconds": 99, "status": "", "error": repr(error)}
         line = json.dumps([state, how, told]) + "\n"
@@ -442,7 +461,7 @@ def _put_ends(state: str) -> None:
 
 if __name__ == "__main__":
     # What is imported is imported once: each state has a process of its own, and most of them only wait.
-    children = []
+    forked = []
     for state in sys.argv[1:] or STATES:
         if (child := os.fork()) == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs beside it may ignore it
@@ -450,6 +469,6 @@ if __name__ == "__main__":
                 _put_ends(state)
             finally:
                 os._exit(0)
-        children.append(child)
-    for child in children:
+        forked.append(child)
+    for child in forked:
         os.waitpid(child, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import threading
@@ -134,6 +135,27 @@ def test_a_receiver_that_cannot_listen() -> None:
     ear.fails = False
     with session.use(listening=True):
         assert ear.log == ["start"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_that_is_given_up_while_we_begin_to_listen_leaves_nothing(fails: bool) -> None:
+    """Whether the receiver then listens or fails, it is stopped, and the next one who needs it starts it."""
+    job = Errand()
+
+    class Slow(Ear):
+        def start(self) -> None:
+            session.end_job(job)
+            super().start()
+
+    ear = Slow(fails=fails)
+    session = session_of(ear)
+    with contextlib.suppress(ReceiverError):
+        session.begin_job(job)
+    session.end_job(job)
+    assert ear.log == ([] if fails else ["start", "stop"])
+    with contextlib.suppress(ReceiverError), session.use(listening=True):
+        pass
+    assert ear.log == ([] if fails else ["start", "stop"] * 2)
 
 
 def test_closing_cancels_and_waits() -> None:

@@ -83,7 +83,7 @@ class Session:
 
     def begin_anew(self) -> None:
         """Be closed, with nothing under way; after a fork all of that goes on in the parent."""
-        self._jobs: list[_RunningJob] = []
+        self._jobs: dict[_RunningJob, bool] = {}  # whether we listen for it already
         self._jobs_lock = threading.Lock()
         self._life = threading.Lock()
         self._users = 0
@@ -156,17 +156,22 @@ class Session:
     def begin_job(self, job: _RunningJob) -> None:
         """Listen for a job and deliver to it, until `end_job`; raises ReceiverError."""
         with self._jobs_lock:
-            self._jobs.append(job)  # before it listens: nothing that arrives may find no job
+            self._jobs[job] = False  # before it listens: nothing that arrives may find no job
         try:
             self._enter(listening=True)
         except BaseException:
             self._forget(job)
             raise
+        with self._jobs_lock:
+            if is_under_way := job in self._jobs:
+                self._jobs[job] = True
+        if not is_under_way:  # it was given up meanwhile
+            self._leave(listening=True)
 
     def end_job(self, job: _RunningJob) -> None:
         """Let go of what a job needed; on its last worker's thread."""
-        self._forget(job)
-        self._leave(listening=True)
+        if self._forget(job):
+            self._leave(listening=True)
 
     def deliver(self, event: Arrival | Refusal) -> None:
         """Give to every job what the receiver reports; on the receiver's thread."""
@@ -177,9 +182,10 @@ class Session:
 
     # --- behind them
 
-    def _forget(self, job: _RunningJob) -> None:
+    def _forget(self, job: _RunningJob) -> bool:
+        """Deliver to a job no more; tell whether we listened for it."""
         with self._jobs_lock:
-            self._jobs.remove(job)
+            return self._jobs.pop(job, False)
 
     def _take_over(self) -> None:
         """Close those that listen where we are to, unless they are at work; raises ReceiverError then."""

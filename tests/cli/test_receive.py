@@ -149,6 +149,24 @@ def test_storescu_sends_and_the_end_is_clean(tmp_path: Path) -> None:
     assert len(running.files()) == 12
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_signal_ends_it_at_once_whatever_stands_still(tmp_path: Path, workers: int) -> None:
+    """Two seconds are enough although the process that receives is stopped, and nothing of it is left."""
+    receive = Receive(tmp_path / "in", "--workers", workers)
+    pids = receive.child
+    assert len(pids) == workers
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    receive.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "interrupt again" in receive.err)
+    time.sleep(0.7)
+    begun = time.monotonic()
+    receive.process.send_signal(signal.SIGINT)
+    assert receive.process.wait(10) == 130
+    assert time.monotonic() - begun < 2
+    wait_until(lambda: not any(map(_runs, pids)), 2)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM are how it is meant to end: exit code 0, also in the middle of a data set."""

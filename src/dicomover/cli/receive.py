@@ -57,6 +57,9 @@ def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
                 who += f" at {' and '.join(given.addresses)}" if given.addresses else ""
                 tell(f"{given.aetitle}, port {receiver.port}: {who} may send, into {folder}; Ctrl-C ends it")
                 _serve(receiver, senders, tell)
+            except KeyboardInterrupt:  # a second signal
+                receiver.kill()
+                raise
             finally:
                 receiver.stop()
                 for line in senders.lines():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
 import ssl
@@ -49,6 +48,7 @@ class _Engine(Protocol):
     def admit(self, admission: Admission) -> None: ...
     def dismiss(self, *moves: int) -> None: ...
     def sync(self) -> None: ...
+    def kill(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -224,8 +224,7 @@ class Receiver:
             except ReceiverError:
                 raise
             except BaseException:  # an interrupt must not leave a process behind that holds the port
-                with contextlib.suppress(Exception):
-                    engine.stop()
+                _kill(engine)
                 raise
             self._engine = engine
             self._last_activity = self._last_call = time.monotonic()
@@ -298,10 +297,21 @@ class Receiver:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
-            self._last_activity = max(self._last_activity, engine.last_activity)
-            self._last_call = max(self._last_call, engine.last_call)
-            engine.stop()
+            try:
+                self._last_activity = max(self._last_activity, engine.last_activity)
+                self._last_call = max(self._last_call, engine.last_call)
+                engine.stop()
+            except BaseException:  # an interrupt: nobody knows of it any more
+                _kill(engine)
+                raise
         atexit.unregister(self.stop)
+
+    def kill(self) -> None:
+        """End at once, whatever is in flight: an instance that is not whole is gone. Returns at once."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            _kill(engine)
 
     def _running(self) -> _Engine:
         if self._engine is None:
@@ -316,6 +326,12 @@ class Receiver:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001 - told without what it says
             logger.error("the listener of the receiver's events raised; the receiver goes on\n%s", tell_trace(error))
+
+
+def _kill(engine: _Engine) -> None:
+    """Kill, and give back on another thread what that takes: whoever is in such a hurry waits for nothing."""
+    engine.kill()
+    threading.Thread(target=engine.stop, name="dicomover-receiver-end", daemon=True).start()
 
 
 def _check_workers(workers: int, own_process: bool) -> None:

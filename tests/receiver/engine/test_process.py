@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,12 +19,14 @@ from dicomover.receiver.engine.process import ProcessEngine
 from receiver_kit import (
     HASTY,
     Peer,
+    children,
     command,
     data_set,
     is_alive,
     pdu,
     pdv,
     running,
+    stopped_at_birth,
     wait_for,
 )
 
@@ -252,3 +256,78 @@ def test_a_process_that_cannot_be_understood_is_told_and_ended(
         receiver.start()
     assert told in caught.value.what
     assert time.monotonic() - begun < 10
+
+
+def interrupt_after(seconds: float) -> threading.Thread:
+    """Interrupt this process a little later."""
+    interrupting = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    interrupting.start()
+    return interrupting
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("when", ["starting", "stopping"])
+def test_an_interrupt_leaves_no_stopped_process_behind(tmp_path: Path, when: str, workers: int) -> None:
+    """Where the process is stopped while it starts or ends, one interrupt ends the call, and the process, at once."""
+    how = {"port": 0, "bind": "127.0.0.1", "workers": workers}
+    receiver, before = Receiver(tmp_path / "in", ae_title="ME", on_event=print, **how), children()  # type: ignore[arg-type]
+    if when == "starting":
+        with stopped_at_birth(lambda: None) as pids:
+            interrupting, begun = interrupt_after(0.5), time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                receiver.start()
+    else:
+        receiver.start()
+        pids = sorted(children() - before)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        interrupting, begun = interrupt_after(0.5), time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            receiver.stop()
+    assert time.monotonic() - begun < 2.5
+    interrupting.join()
+    assert len(pids) == workers
+    wait_for(lambda: not any(map(is_alive, pids)), 2)
+    with receiver, Peer(receiver.port) as peer:
+        assert peer.echo() == 0
+        peer.release()
+
+
+def test_the_end_of_the_program_ends_a_stopped_process(tmp_path: Path) -> None:
+    """A process that is stopped does not see that its parent has gone; nothing of it is left all the same."""
+    code = """if True:
+        import os, signal, sys, threading
+        from dicomover import Mover
+        mover = Mover("NONE@127.0.0.1:1", receive=sys.argv[1], port=0).open()
+        pid = mover._receiver._engine._process.pid
+        print(pid, flush=True)
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        mover.close()
+    """
+    program = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert process.wait(15) != 0
+    wait_for(lambda: not is_alive(pid), 2)
+
+
+def test_a_process_that_stood_still_keeps_its_number_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has stopped it lets it go on a little later, when it was killed already: that hits nobody."""
+    monkeypatch.setattr("dicomover.receiver.engine.process._KEPT", 2.0)
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=print, port=0, bind="127.0.0.1", limits=HASTY)
+    receiver.start()
+    pid = pid_of(receiver)
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr("dicomover.receiver.engine.process._SILENT", 1.0)
+    with pytest.raises(ReceiverError, match="stands still"):
+        receiver.sync()
+    receiver.stop()
+    assert not is_alive(pid)
+    os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: pid not in children(), 5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -37,6 +38,7 @@ SYNCING = 300.0  # seconds for one that does
 _ENDING = 1.0  # seconds to be gone after it has said farewell, or was killed
 _DELIVERING = 5.0  # seconds for the listener to take what is left to tell
 _LOOK = 0.5  # seconds between two looks while waiting
+_KEPT = 30.0  # seconds for which the number of a process that stood still is nobody else's
 
 logger = logging.getLogger("dicomover.receiver")
 
@@ -54,25 +56,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What a process gets that is one of several.
+    """What a process gets that is one of several."""
 
-    Attributes
-    ----------
-    count
-        How many they are.
-    delivery
-        Takes the events of all of them; whoever made it starts and closes it.
-    listener, locks
-        Descriptors to inherit, see `Shared`.
-    ended
-        Called when the process has ended without being asked to; its half files are gone by then.
-    """
-
-    count: int
-    delivery: Delivery
-    listener: int
+    count: int  # how many they are
+    delivery: Delivery  # takes the events of all of them; whoever made it starts and closes it
+    listener: int  # descriptors to inherit, see `Shared`
     locks: int
-    ended: Callable[[ProcessEngine], None]
+    ended: Callable[[ProcessEngine], None]  # called when it has ended without being asked to, its half files gone
 
 
 class ProcessEngine:
@@ -84,6 +74,9 @@ class ProcessEngine:
     that does not read is full at some time, and answers are waited for only while the process gives signs of life; one
     that gives none (stopped, or swapped out) is ended as if it had died. The reader is the only thread that sets
     `_ended`, and it does so after the process is gone and before it wakes whoever waits.
+
+    Whoever has stopped a process may let it go on later by its number, and may not hit another one then: so one that
+    stood still is waited for `_KEPT` seconds after it was killed, and `_stood_still` says that nobody does before.
     """
 
     def __init__(
@@ -97,6 +90,7 @@ class ProcessEngine:
         self._last_number = 0
         self._stopping = False
         self._ended = False
+        self._stood_still = False
         self._starting: Reply | None = None
         self._farewell: Reply | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -124,20 +118,15 @@ class ProcessEngine:
             inherited = {"listener": self._together.listener, "locks": self._together.locks}
             options["pass_fds"] = tuple(inherited.values())
         try:
-            process = subprocess.Popen(  # noqa: S603
-                python_command(_CODE),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                **options,
-            )
+            options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+            self._process = process = subprocess.Popen(python_command(_CODE), **options)  # noqa: S603
         except OSError as error:
             self._errors.close()
             raise ReceiverError(
                 f"no process can be started for the receiver ({error.strerror})", advise(NAME_ANOTHER)
             ) from error
+        atexit.register(self.kill)  # a stopped one does not see that its parent has gone
         assert process.stdin is not None
-        self._process = process
         forks.inherit(self)
         self._orders = Outbox(_write_to(Writer(process.stdin)), "dicomover-receiver-orders", None, pause=0.0)
         self._orders.start()
@@ -153,6 +142,7 @@ class ProcessEngine:
     def begin_anew(self) -> None:
         """In a forked child: say nothing more to the parent's receiver, whatever lies in a buffer, and hear nothing."""
         assert self._process is not None
+        atexit.unregister(self.kill)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in filter(None, (self._process.stdin, self._process.stdout)):
             if not stream.closed:
@@ -185,6 +175,14 @@ class ProcessEngine:
         """End the process, and tell what is left to tell."""
         self.order_stop()
         self.await_stop()
+
+    def kill(self) -> None:
+        """End the process at once, and let its half files go; `stop` gives back what is left."""
+        self._stopping = True
+        if self._process is not None and not self._stood_still:
+            self._process.kill()
+        if self._reader is not None:
+            self._reader.join(_ENDING)
 
     def order_stop(self) -> None:
         """Ask the process to end; it may have been asked before."""
@@ -255,10 +253,13 @@ class ProcessEngine:
         error = ReceiverError(why, "see whether it was stopped, or its disk hangs; then start the receiver again")
         with self._lock:
             first, self.failure = self.failure is None, self.failure or error
-        if first:
+        if first and self._process is not None:
             logger.error("%s", why)
-        if self._process is not None:
+            self._stood_still = True
             self._process.kill()
+            later = threading.Timer(_KEPT, self._process.wait)
+            later.daemon = True
+            later.start()
         return error
 
     def _forget(self, reply: Reply) -> None:
@@ -267,20 +268,20 @@ class ProcessEngine:
 
     def _read(self) -> None:
         """Take what the process says until it ends."""
-        assert self._process is not None and self._process.stdout is not None  # noqa: PT018
-        trouble = "it has closed its pipe"
+        process, trouble = self._process, "it has closed its pipe"
+        assert process is not None and process.stdout is not None  # noqa: PT018
         try:
-            while (frame := read_frame(self._process.stdout)) is not None:
+            while (frame := read_frame(process.stdout)) is not None:
                 self._heard = time.monotonic()
                 self._take(frame)
         except NoFrame as error:
             trouble = f"what it says cannot be read ({error})"
         except Exception as error:  # noqa: BLE001 - told without what it says
             trouble = f"what it says cannot be read ({type(error).__name__})"
-        if self._has_ended():
+        if self._stood_still or self._has_ended():
             trouble = ""  # it was cut off, and its end says more
         else:
-            self._process.kill()
+            process.kill()
             self._has_ended()
         if unexpected := not self._stopping:
             self._fail(trouble)
@@ -289,8 +290,10 @@ class ProcessEngine:
             waiting = list(self._replies.values())
         for reply in waiting:
             reply.came.set()
+        if unexpected or self._stood_still or process.returncode:  # killed, and so it could not tidy up
+            with contextlib.suppress(OSError):
+                sweep_parts(self._settings.folder, self._settings.token)
         if unexpected:
-            self._sweep()
             if self._together is None:
                 self._delivery.put(self, Refusal(time.monotonic(), str(self.failure), what=Refused.EVERYTHING))
             else:
@@ -314,11 +317,14 @@ class ProcessEngine:
 
     # --- its end
 
-    def _has_ended(self, seconds: float = _ENDING) -> bool:
-        """Tell whether the process is gone, in so many seconds at the latest."""
+    def _has_ended(self) -> bool:
+        """Tell whether the process is gone, in a moment at the latest."""
         assert self._process is not None
+        if self._stood_still and self._reader is not None:  # its end is seen by the end of what it says
+            self._reader.join(_ENDING)
+            return self._ended
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+            self._process.wait(_ENDING)
         return self._process.returncode is not None
 
     def _fail(self, trouble: str) -> None:
@@ -348,11 +354,6 @@ class ProcessEngine:
                 return f" ({kind})"
         return ""
 
-    def _sweep(self) -> None:
-        """Remove the half files of a process that could not do so itself."""
-        with contextlib.suppress(OSError):
-            sweep_parts(self._settings.folder, self._settings.token)
-
     def _clear_away(self) -> None:
         """See that the process is gone and give everything back, within seconds.
 
@@ -360,24 +361,24 @@ class ProcessEngine:
         daemon threads that wait for its pipes; whoever closes the receiver does not wait for that.
         """
         process = self._process
-        assert process is not None and process.stdin is not None and self._orders is not None  # noqa: PT018
-        if self.failure is None and self._orders.close(_ENDING):
+        assert process is not None and process.stdin is not None  # noqa: PT018
+        if self.failure is None and (self._orders is None or self._orders.close(_ENDING)):
             with contextlib.suppress(OSError):
                 process.stdin.close()  # the end of its orders is the end of it, if it has not ended yet
-        if not self._has_ended(0 if self.failure else _ENDING):
+        if not (is_gone := self._has_ended()):
             if self.failure is None:
                 logger.warning("the receiver's process did not end in time and was killed")
-            process.kill()
-            self._has_ended()
-        if process.returncode:  # killed, whoever did that: none of its threads could tidy up
-            self._sweep()
+            self.kill()
+            is_gone = self._has_ended()
+        atexit.unregister(self.kill)
         # Behind its end, which ends the waits of the writer and the reader.
-        self._orders.close(_ENDING)
+        if self._orders is not None:
+            self._orders.close(_ENDING)
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(_ENDING)
         if self._together is None:
             self._delivery.close(_DELIVERING)
-        if process.returncode is None:
+        if not is_gone:
             logger.warning("the receiver's process waits for the system and cannot be ended now; it is left behind")
             return
         for stream in (process.stdin, process.stdout, self._errors):

@@ -62,6 +62,10 @@ class ThreadEngine:
         """Make durable what was filed."""
         self._service.sync()
 
+    def kill(self) -> None:
+        """Let nothing finish; `stop` gives back what is left."""
+        self._service.kill()
+
     def stop(self) -> None:
         """Finish, and tell what is left to tell."""
         self._service.stop()

@@ -156,7 +156,14 @@ class Service:
         if self._listener is not None:
             self._listener.close()
 
-    def stop(self, grace: float | None = None) -> None:
+    def kill(self) -> None:
+        """Let nothing in flight finish."""
+        if self._listener is not None:
+            self.storage.cut.set()
+        for association in self._current():
+            association.end(hard=True)
+
+    def stop(self) -> None:
         """Close the port, let what is in flight finish, and leave no thread behind."""
         if self._listener is None or self._thread is None or self._waker is None:
             return
@@ -173,7 +180,7 @@ class Service:
             if not association.busy:
                 association.wake()
         limits = self.settings.limits
-        self._join(limits.finishing if grace is None else grace)
+        self._join(0 if self.storage.cut.is_set() else limits.finishing)
         self.storage.cut.set()
         for association in self._current():
             association.end()
