@@ -11,6 +11,7 @@ import pytest
 from batch_kit import seen
 from dicomover import Mover, Retry
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from dicomover.testing._archive import Archive
 
 LISTS = pytest.mark.parametrize(
     "how",
@@ -79,6 +80,30 @@ def test_what_is_not_there_is_no_success(tmp_path: Path, pacs: DemoPacs, how: li
     (row,) = move(pacs, tmp_path if here else None, requests(pacs, slice(3), unknown=2)).to_dict("records")
     assert (row["status"], row["completed"], row["expected"]) == ("partial", 3, 5)
     assert "3 of 5 moved" in row["error"]
+
+
+@HERE
+def test_who_looks_at_the_first_uid_alone(
+    tmp_path: Path, pacs: DemoPacs, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moves one thing of a list, and says success, is asked for the others alone."""
+    resolve = Archive.resolve
+
+    def resolve_first(self: Archive, level: str, keys: dict[str, str]) -> object:
+        return resolve(self, level, {keyword: value.split("\\")[0] for keyword, value in keys.items()})
+
+    monkeypatch.setattr(Archive, "resolve", resolve_first)
+    summary = move(pacs, tmp_path if here else None, requests(pacs, slice(3), slice(2)))
+    assert summary["status"].tolist() == ["success"] * 2
+    assert summary["completed"].tolist() == [3, 2]
+    assert summary["attempts"].tolist() == [3 if here else 4, 2]
+
+
+@HERE
+def test_one_of_two_that_is_there_is_one_of_two(tmp_path: Path, pacs: DemoPacs, here: bool) -> None:
+    """A list of which only one thing is there has no more to it, whoever is asked how."""
+    (row,) = move(pacs, tmp_path if here else None, requests(pacs, slice(1), unknown=1)).to_dict("records")
+    assert (row["status"], row["completed"], row["expected"]) == ("partial", 1, 2)
 
 
 @HERE

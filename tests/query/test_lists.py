@@ -66,6 +66,14 @@ def test_one_uid_after_the_other_from_then_on(on_list: Callable[[], list[str]]) 
     assert lists.are_taken is False
 
 
+def test_one_answer_is_not_believed_to_be_all() -> None:
+    """Some look at the first UID alone: the others are asked for alone too."""
+    asked: list[str] = []
+    lists, find = UidLists(), archive(asked, {"1", "3"}, lambda: ["1"])
+    assert [ask(lists, find, "1\\2\\3") for _ in range(2)] == [["1", "3"]] * 2
+    assert asked == ["1\\2\\3", "2", "3", "1", "2", "3"]
+
+
 def test_who_takes_lists_is_believed_from_then_on() -> None:
     """Once a list was answered, one that finds nothing names what is not there, and costs no further question."""
     asked: list[str] = []

@@ -69,9 +69,17 @@ class Exchange:
             attempts, whole = self._send_surely(move, identifier)
             if (whole.counters.moved or 0) > 1:
                 self._lists.are_taken = True
-            if self._lists.are_taken or not self._came_to_nothing(move, whole):
+            if self._lists.are_taken or not (self._came_to_one(move, whole) or self._came_to_nothing(move, whole)):
                 return attempts, whole
         return self._send_each(move, attempts, whole)
+
+    def _came_to_one(self, move: SharedMove, end: MoveEnd) -> bool:
+        """Tell whether a list has moved one thing and failed in none, as where only its first UID was looked at."""
+        if end.ended is not Ended.ANSWERED or end.counters.moved != 1 or end.counters.failed:
+            return False
+        if self._tally is not None:  # which one it was is about to be counted
+            self._tally.wait(move.running, 1, COUNTING_SECONDS)
+        return True
 
     def _came_to_nothing(self, move: SharedMove, end: MoveEnd) -> bool:
         """Tell whether a C-MOVE was answered as if what it names were not there, or not be had."""
@@ -86,13 +94,14 @@ class Exchange:
         return move.running.received < wanted  # some may be of another row that asks for them too
 
     def _send_each(self, move: SharedMove, attempts: int, whole: MoveEnd | None) -> tuple[int, MoveEnd]:
-        """Send a C-MOVE for each UID that no earlier attempt has brought; no further one if they end as the list did.
+        """Send a C-MOVE for each UID that has not been brought; no further one if the first ones bring nothing either.
 
         `whole` is how a list has ended of which it is not known whether that was because it is a list.
         """
         level, model, keys = move.target.identifier.level, move.target.identifier.model, move.target.identifier.keys()
         uids = keys[level.unique_key].split("\\")
-        left = [uid for uid in uids if move.latest is None or uid not in move.running.sop_uids] or uids
+        is_anew = move.latest is None and (whole is None or not whole.counters.moved)
+        left = [uid for uid in uids if is_anew or uid not in move.running.sop_uids] or uids
         counters = Counters(completed=len(uids) - len(left)) if len(left) < len(uids) else Counters()
         joint: MoveEnd | None = None
         for number, uid in enumerate(left):

@@ -19,6 +19,7 @@ from dicomover.errors import CohortError
 from dicomover.identifier import Request
 from dicomover.node import Node
 from dicomover.privacy import Hashed, Privacy
+from dicomover.query.lists import UidLists
 from dicomover.requests.parse import Batch
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.face import setting
@@ -40,7 +41,7 @@ def lock_requests(
     """
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = split_table(table)
-    contents = Contents(lines.find, archive)
+    contents = Contents(UidLists().wrap(lines.find), archive)
 
     def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
         request, label, row = item

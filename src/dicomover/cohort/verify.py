@@ -9,6 +9,7 @@ from dicomover.cohort.content import LockedRequest, LockState
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.lookup import Contents, find_held, look_up
 from dicomover.errors import ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.query.lists import UidLists
 from dicomover.text.face import setting
 from dicomover.wire.lines import Lines
 
@@ -37,7 +38,7 @@ def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: boo
     `look_again` looks the requests up again, and not only what they came to. Raises NodeError if the archive cannot be
     reached any more.
     """
-    contents = Contents(lines.find, archive)
+    contents = Contents(UidLists().wrap(lines.find), archive)
 
     def changes(item: tuple[int, LockedRequest]) -> list[Change]:
         position, locked = item

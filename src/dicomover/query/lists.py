@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydicom import Dataset
 
+from dicomover.attributes.reading import read_uid
 from dicomover.errors import AssociationLost, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.instances import Find
@@ -16,8 +17,8 @@ __all__ = ["UidLists"]
 class UidLists:
     """What is known of an archive and lists of UIDs, in one of C-FIND and C-MOVE. From any thread.
 
-    Some archives answer a list with nothing, as if it named one thing that nobody has; some refuse it, or hang up. Only
-    an answer to one of its UIDs alone tells that from a list of what is not there.
+    Some archives answer a list with nothing, as if it named one thing that nobody has; some look at its first UID only,
+    some refuse it, or hang up. Only an answer to one of its UIDs alone tells that from a list of what is not there.
 
     Attributes
     ----------
@@ -46,15 +47,17 @@ class UidLists:
                     if self.are_taken or (isinstance(error, QueryRefused) and error.retriable):
                         raise
                     refused, answers = error, []
-                if answers or self.are_taken:
+                if len(answers) > 1 or self.are_taken:
                     self.are_taken = True
                     return answers
-            found: list[Dataset] = []
+            else:
+                answers = []
+            found, known = list(answers), {read_uid(answer, own) for answer in answers}
             for uid in uids:
                 if limit is not None and len(found) >= limit:
                     break
-                found += find(level, model, {**keys, own: uid}, returned, limit)
-                if found:
+                if uid not in known and (alone := find(level, model, {**keys, own: uid}, returned, limit)):
+                    found += alone
                     self.are_taken = False
             if refused is not None and not found:
                 raise refused
