@@ -1,4 +1,4 @@
-"""What the journal costs: 100,000 requests written, then opened, read and decided as a rerun does it.
+"""What the journal costs: 100,000 requests of 100 images each written, then opened, read and decided as a rerun does.
 
 python -m benchmarks.journal [requests] [folder] prints each step; `python -m benchmarks` has the sums in its table.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import random
 import sys
 import tempfile
 import time
@@ -17,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.harness import Contestant, Experiment, Row, Scale, figure
-from dicomover.identifier import Identifier, Level, Model, Request
-from dicomover.journal import Details, File, Journal, Manifest, Privacy, Sync, decide
+from dicomover.identifier import Level, Model, Request
+from dicomover.journal import File, Journal, Place, Privacy, Scope, Sync, decide
 from dicomover.outcome import Counters, Status
 from dicomover.summary import Result
 
 SECRET = "a secret of this benchmark"
+IMAGES = 100
+PLACE = Place.of("ARCHIVE", None)
 
 
 def requests(count: int) -> list[Request]:
@@ -30,21 +33,23 @@ def requests(count: int) -> list[Request]:
     return [Request(n, n, {"AccessionNumber": f"{n:08d}"}, Level.STUDY, Model.STUDY) for n in range(count)]
 
 
-def details(number: int, files: int = 10) -> Details:
-    """Return a study of so many files."""
-    study = f"1.2.826.0.1.3680043.10.511.3.{number}"
-    series = f"{study}.1"
-    names = [f"{series}.{instance}" for instance in range(files)]
-    manifest = Manifest(
-        tuple(
-            File(f"P{number}/{study}/{series}/{name}.dcm", name, series, study, 524_288, 1_700_000_000_000_000_000 + n)
-            for n, name in enumerate(names)
-        )
-    )
-    return Details((Identifier(Level.STUDY, Model.STUDY, study=study),), manifest)
+def scope(number: int) -> Scope:
+    """Name the study of a request."""
+    return Scope(Level.STUDY, f"1.2.826.0.1.3680043.10.511.3.{number}", "", (), "P")
 
 
-def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> tuple[float, float | None]:
+def files(number: int, count: int) -> list[File]:
+    """Return the files of that study: UIDs and times of arrival as random as they come."""
+    study, rng = scope(number).study, random.Random(number)
+    series, syntax, began = f"{study}.1", "1.2.840.10008.1.2.1", 1_700_000_000_000_000_000 + number
+    names = [f"2.25.{rng.getrandbits(127)}" for _ in range(count)]
+    return [
+        File(f"P{number}/{series}/{name}.dcm", name, series, study, 524_288, began + n * rng.getrandbits(23), syntax)
+        for n, name in enumerate(names)
+    ]
+
+
+def measure(path: Path, count: int, privacy: Privacy, sync: Sync, images: int) -> tuple[float, float | None]:
     """Write and read one journal, and print what each step took.
 
     Returns the seconds for writing one request and those for a rerun to know everything, None if that was not measured.
@@ -53,12 +58,15 @@ def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> tuple[float
     batch = requests(count)
     result = Result(Status.SUCCESS, 0, 1, 10, Counters(10, 0, 0), 10, 5_242_880, 1, datetime.now(UTC), 1.5)
     sample = min(count, 2_000) if sync == "record" else count
+    fewer = [files(number, images) for number in range(min(count, 500))]  # made beforehand, and taken over and over
     with Journal(path, privacy=privacy, secret=secret, sync=sync) as journal:
         asked = [journal.asked(request, archive="ARCHIVE") for request in batch]
         begun, cpu = time.perf_counter(), time.process_time()
         for number in range(sample):
             journal.claim([asked[number].key])
-            journal.record(asked[number], result, details(number))
+            study = scope(number)
+            came = [file._replace(study=study.study) for file in fewer[number % len(fewer)]]
+            journal.record(asked[number], result, [study], place=PLACE, brought={"P": came}, whole=[(study, None)])
         wall, busy = time.perf_counter() - begun, time.process_time() - cpu
     print(
         f"{privacy}, sync={sync}: claim and record {wall / sample * 1e6:.0f} µs, {busy / sample * 1e6:.0f} µs of it CPU"
@@ -75,12 +83,15 @@ def measure(path: Path, count: int, privacy: Privacy, sync: Sync) -> tuple[float
         decisions = [decide(entries[key].result) for key in keys]
         decided = time.perf_counter()
         assert len(decisions) == len(entries) == count
-        some = journal.details(keys[: max(1, count // 10)])
+        some = max(1, count // 100)
+        held = [journal.holding(PLACE, scope(number)).count for number in range(some)]
         unpacked = time.perf_counter()
+        assert set(held) == {images}
     print(
         f"  {count} requests, {path.stat().st_size / 1e6:.0f} MB: open {opened - begun:.3f} s, "
         f"keys {named - opened:.2f} s, read {read - named:.2f} s, decide {decided - read:.2f} s, "
-        f"together {decided - begun:.2f} s; details {(unpacked - decided) / len(some) * 1e6:.0f} µs each"
+        f"together {decided - begun:.2f} s; {path.stat().st_size / count / images:.1f} bytes an image; "
+        f"what is here of a study, with its {images} files, {(unpacked - decided) / some * 1e6:.0f} µs"
     )
     return wall / sample, decided - begun
 
@@ -91,7 +102,7 @@ def _prepare(scale: Scale, folder: Path) -> Iterator[Mapping[str, Contestant]]:
 
     def run(sync: Sync, count: int) -> dict[str, float]:
         with contextlib.redirect_stdout(sys.stderr):
-            written, read = measure(folder / f"{next(numbers)}.db", count, "hashed", sync)
+            written, read = measure(folder / f"{next(numbers)}.db", count, "hashed", sync, 10)
         return {f"sync={sync}, a request": written} | ({} if read is None else {"rerun": read})
 
     yield {
@@ -125,7 +136,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for privacy in ("plain", "hashed"):
             for sync in ("record", "renew"):
-                measure(Path(folder, f"{privacy}-{sync}.db"), given.requests, privacy, sync)
+                measure(Path(folder, f"{privacy}-{sync}.db"), given.requests, privacy, sync, IMAGES)
 
 
 if __name__ == "__main__":

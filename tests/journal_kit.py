@@ -6,8 +6,8 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dicomover.identifier import Request
-from dicomover.journal import Asked, File, Journal
+from dicomover.identifier import Level, Request
+from dicomover.journal import Asked, File, Journal, Place, Scope
 from dicomover.outcome import Counters, Status
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
@@ -44,6 +44,18 @@ def asked(journal: Journal, number: int = 0) -> Asked:
 def files(*names: str, size: int = 3) -> tuple[File, ...]:
     """Return files of one series; each name is the end of its SOP Instance UID."""
     return tuple(File(f"P/1/{name}.dcm", f"1.2.{name}", "1.2", "1", size, 1_700_000_000_123_456_789) for name in names)
+
+
+PLACE = Place.of("ARCHIVE", None)
+STUDY = Scope(Level.STUDY, "1", "", (), "P")
+"""The study that `files` are of."""
+
+
+def keep(journal: Journal, kept: tuple[File, ...], number: int = 0, result: Result = DONE) -> Asked:
+    """Record a request that has brought these files of patient P."""
+    key = asked(journal, number)
+    journal.record(key, result, (STUDY,), place=PLACE, brought={"P": kept})
+    return key
 
 
 class Other:

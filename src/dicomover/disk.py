@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,12 @@ from dicomover.text.face import setting
 
 __all__ = [
     "Below",
+    "DamagedRecord",
     "Modes",
     "Share",
     "check_share",
     "create_file",
+    "inflate",
     "list_files",
     "make_folders",
     "modes_in",
@@ -35,6 +38,13 @@ _MODES: dict[Share, tuple[int, int]] = {"owner": (0o600, 0o700), "group": (0o660
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BY_DESCRIPTOR = {os.open, os.stat, os.rename} <= os.supports_dir_fd
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_PATH", os.O_RDONLY)
+
+_MOST_TIMES = 100  # that content grows when it is inflated; of ours it is 2 to 4, of a bomb 1,000
+_SMALL = 1 << 14  # bytes that anything may grow to
+
+
+class DamagedRecord(ValueError):
+    """One record of a file of ours cannot be read; whoever opened it says which file that is."""
 
 
 class Modes(NamedTuple):
@@ -250,3 +260,12 @@ class Below:
                 os.close(self._fds[1])
                 self._fds[1] = fd
         return self._fds[1], name
+
+
+def inflate(packed: bytes) -> bytes:
+    """Return compressed content; ValueError, or what zlib raises, if it is none or grows to more than any of ours."""
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(packed, _SMALL + _MOST_TIMES * len(packed))
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("content that is cut short, or longer than any is")
+    return content

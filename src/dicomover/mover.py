@@ -97,12 +97,10 @@ class Mover(Client):
         """
         options = self._options(overrides)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
-        resumption = self._resumption(options.get("destination", ""), only_old=True)
+        resumption = self._resumption(options.get("destination", ""), recheck=options["recheck"], only_old=True)
         with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
-            planned = make_plan(
-                batch, line, resolve, answers, max_age, resumption, recheck=options["recheck"], fits_model=fits_model
-            )
+            planned = make_plan(batch, line, resolve, answers, max_age, resumption, fits_model=fits_model)
         return tabulate_plan(batch, planned)
 
     @forgetting

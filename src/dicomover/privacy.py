@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from dicomover.attributes.attribute import attribute_of
 from dicomover.attributes.uid import is_uid
+from dicomover.disk import DamagedRecord
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
 from dicomover.node import Node
@@ -42,17 +43,12 @@ _CIPHER = "AES-256-GCM-SIV"
 _NONCE = 12  # bytes, at the beginning of what is sealed
 
 
-class DamagedRecord(ValueError):
-    """One record cannot be read; the journal says which file it is in."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a request asks for, as the journal knows it."""
 
     key: str  # the same for all requests that ask the same of the same archive for the same receiver
     text: str = field(repr=False)  # what is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it
-    former: str = ""  # the key that it had when an archive was known by its AE title alone; empty if it never had one
 
 
 def _normalize(
@@ -97,6 +93,10 @@ class Plain:
         """Name a request."""
         place, keys = _normalize(request, archive, destination)
         return Asked(hashlib.sha256(_json(place, keys)).hexdigest()[:32], _text(place, keys))
+
+    def value(self, keyword: str, value: str) -> str:  # noqa: ARG002 - as `Hashed` does
+        """Return what is kept of a key."""
+        return value
 
     def seal(self, content: bytes) -> bytes:
         """Return what is kept of it."""

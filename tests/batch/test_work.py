@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import pandas as pd
-import pytest
 
 from dicomover.batch.running import RunningMove
 from dicomover.batch.work import OpenRow, SharedMove, Taken
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.journal import Asked
-from dicomover.outcome import Counters, Status
-from dicomover.query.targets import Resolution, Target
+from dicomover.query.targets import Target
 from dicomover.requests.parse import parse_requests
-from dicomover.summary import Result
 
-ASKED = Asked("key", "{}")
 STUDY = Identifier.of(Level.STUDY, Model.STUDY, {"StudyInstanceUID": "1.2"})
-
-
-@pytest.mark.parametrize(
-    ("recorded", "promised", "has_grown"),
-    [
-        (None, 9, False),
-        (Result(Status.SUCCESS, expected=7, received=7), 7, False),
-        (Result(Status.SUCCESS, expected=7, received=7), 9, True),
-        (Result(Status.SUCCESS, expected=7, received=7), None, False),
-        (Result(Status.SUCCESS, expected=7, counters=Counters(completed=7)), 8, True),
-    ],
-    ids=["not recorded", "the same", "more", "nobody says", "more at a third party"],
-)
-def test_a_complete_request_has_grown_if_more_is_promised(
-    recorded: Result | None, promised: int | None, has_grown: bool
-) -> None:
-    """What was complete is not any more when the archive promises more than it was complete with."""
-    resolution = Resolution((Target(STUDY, expected=promised),))
-    assert Taken(ASKED, recorded=recorded).has_grown(resolution) is has_grown
 
 
 def test_a_move_that_is_over_lets_go_of_its_instances() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from dicomover.errors import ConfigurationError
-from dicomover.journal import Details, Journal, JournalError, Manifest, database
+from dicomover.journal import Journal, JournalError, database
 from dicomover.journal.database import allows_wal
-from journal_kit import DONE, FULL, Other, asked, files
+from journal_kit import DONE, FULL, PLACE, Other, asked, files
 
 
 def _foreign(path: Path) -> None:
@@ -48,7 +48,8 @@ def _without_tables(path: Path) -> None:
 def _filled(path: Path) -> None:
     with Journal(path, sync="renew") as journal:
         for number in range(300):
-            journal.record(asked(journal, number), FULL, Details((), Manifest(files(*map(str, range(20))))))
+            kept = [file._replace(study=f"1.{number}") for file in files(*map(str, range(20)))]
+            journal.record(asked(journal, number), FULL, place=PLACE, brought={"P": kept})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def _filled(path: Path) -> None:
     [
         (_foreign, "is the database of another program; name another file"),
         (_foreign_by_id, "is the database of another program; name another file"),
-        (_newer, "has schema 99, this dicomover knows up to 2; upgrade"),
+        (_newer, "has schema 99, this dicomover knows up to 3; upgrade"),
         (_without_tables, "has no schema of a journal"),
         (lambda path: path.write_bytes(b"AccessionNumber\n00123\n"), "is no SQLite file, or a damaged one"),
         (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 16), "another program|is damaged"),
@@ -111,7 +112,7 @@ def test_damage_in_the_middle_is_an_error_when_it_is_read(path: Path) -> None:
         pytest.raises((JournalError, ConfigurationError), match=r"is damaged|cannot be read"),
         Journal(path) as journal,
     ):
-        journal.details(journal.entries())
+        assert not (journal.entries() and journal.files())
 
 
 def test_the_log_is_used_on_local_disks_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +203,50 @@ def test_a_link_to_no_journal_is_refused(is_there: bool, tmp_path: Path) -> None
         Journal(tmp_path / "journal.db").open()
     assert target.exists() is is_there
     assert not is_there or target.stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON requests BEGIN DELETE FROM requests; END",
+        "CREATE VIEW v AS SELECT * FROM requests",
+        "CREATE TABLE theirs (x)",
+        "CREATE INDEX i ON requests (status)",
+    ],
+)
+def test_what_is_not_ours_in_a_journal_is_refused(path: Path, statement: str) -> None:
+    """A trigger or a view would have a say in what is read and written: one sentence, and nothing is changed."""
+    with Journal(path) as journal:
+        journal.record(asked(journal), DONE)
+    with Other(path) as other:
+        other.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="that are not ours"):
+        Journal(path).open()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are posix here")
+def test_a_journal_that_anybody_may_write_is_tightened(path: Path) -> None:
+    """Prepared with 0666, empty or not, it is for its owner and group before anything is written into it."""
+    path.touch()
+    for _ in range(2):
+        path.chmod(0o666)
+        with Journal(path) as journal:
+            assert path.stat().st_mode & 0o777 == 0o660
+            journal.record(asked(journal), DONE)
+            assert not any(each.stat().st_mode & 0o002 for each in path.parent.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are posix here")
+def test_a_journal_that_cannot_be_tightened_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is somebody else's and open to anybody is named with the mend."""
+
+    def denied(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path.touch()
+    path.chmod(0o666)
+    monkeypatch.setattr(Path, "chmod", denied)
+    with pytest.raises(ConfigurationError, match=r"anybody can write into journal .*chmod o-w"):
+        Journal(path).open()

@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +14,12 @@ import pytest
 
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.journal import Asked, Details, File, Journal, JournalError, Manifest
+from dicomover.journal import Asked, File, Journal, JournalError
 from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.requests.parse import parse_requests
 from dicomover.summary import Result
-from journal_kit import DONE, SECRET, Other, asked, files, one
+from journal_kit import DONE, PLACE, SECRET, STUDY, Other, asked, files, keep, one
 
 # --- what is asked
 
@@ -69,17 +68,17 @@ def test_different_requests_have_different_keys(path: Path, privacy: str) -> Non
     assert len(set(keys)) == len(keys)
 
 
-def test_a_record_replaces_the_one_before_and_keeps_its_files_unless_told(path: Path) -> None:
-    """A request has one row; its files are replaced only by other files."""
+def test_a_record_replaces_the_one_before_and_keeps_what_is_here(path: Path) -> None:
+    """A request has one row; what it brought is here all the same, and None for a result keeps the one before."""
     with Journal(path) as journal:
-        key = asked(journal)
-        journal.record(key, DONE, Details((), Manifest(files("1"))))
+        key = keep(journal, files("1"))
         journal.record(key, Result(Status.LOST))
         assert len(journal) == 1
         assert journal.entries()[key.key].result.status is Status.LOST
-        assert journal.details([key.key])[key.key].manifest.files == files("1")
-        journal.record(key, Result(Status.LOST), Details())
-        assert journal.details([key.key])[key.key] == Details()
+        assert journal.holding(PLACE, STUDY).manifest.files == files("1")
+        assert not journal.record(key, None, place=PLACE, brought={"P": files("2")})
+        assert journal.entries()[key.key].result.status is Status.LOST
+        assert journal.holding(PLACE, STUDY).count == 2
 
 
 @pytest.mark.parametrize("status", [None, Status.SKIPPED, Status.INVALID])
@@ -112,7 +111,7 @@ def test_threads_record_side_by_side(path: Path) -> None:
             try:
                 for key in mine:
                     assert journal.claim([key.key])
-                    assert journal.record(key, DONE, Details((), Manifest(files("1"))))
+                    assert journal.record(key, DONE, (STUDY,), place=PLACE, brought={"P": files(key.key)})
                     assert journal.entries([key.key])
                     journal.renew()
             except BaseException as error:  # noqa: BLE001
@@ -186,16 +185,17 @@ def _inflated(raw: bytes) -> bytes:
 def test_no_patient_can_be_read_from_a_hashed_journal(path: Path, privacy: str) -> None:
     """Neither identifier, name nor accession number is in the bytes of the file, its log or its index."""
     secret = SECRET if privacy == "hashed" else None
-    details = Details(
-        (Identifier(Level.PATIENT, Model.PATIENT, "PAT4711"),),
-        Manifest((File("PAT4711/Doe^Jane/1.dcm", "1.2.3", "1.2", "1", 1, 1),)),
-    )
+    came = [File("PAT4711/Doe^Jane/1.dcm", "1.2.3", "1.2", "1", 1, 1)]
     request = one({"PatientID": "PAT4711", "PatientName": "Doe^Jane", "AccessionNumber": "ACC0815"})
     journal = Journal(path, privacy=privacy, secret=secret)  # type: ignore[arg-type]
     with journal:
         key = journal.asked(request, archive="ARCHIVE")
         journal.claim([key.key])
-        journal.record(key, Result(Status.FAILURE, error="no study for PAT4711, Doe^Jane, ACC0815"), details)
+        whose = journal.keep_patients(["PAT4711"])
+        scope = journal.scope(Identifier(Level.PATIENT, Model.PATIENT, "PAT4711"), ["PAT4711"])
+        failed = Result(Status.FAILURE, error="no study for PAT4711, Doe^Jane, ACC0815")
+        journal.record(key, failed, [scope], place=PLACE, brought={whose: came}, whole=[(scope, 1)])
+        assert journal.holding(PLACE, scope).manifest.files == tuple(came)
         assert len(list(path.parent.iterdir())) == 3
         raw = _raw(path)
         kept = journal.entries()[key.key]
@@ -207,7 +207,7 @@ def test_no_patient_can_be_read_from_a_hashed_journal(path: Path, privacy: str) 
     assert set(kept.keys) == set(request.keys)
     assert (kept.keys == dict(request.keys)) == (privacy == "plain")
     assert "ACC0815" not in repr(key) + repr(kept.key)
-    assert "PAT4711" not in repr(details.manifest) + repr(key)
+    assert "PAT4711" not in repr(came) + repr(key) + repr(scope)
     assert SECRET not in repr(journal)
 
 
@@ -274,12 +274,12 @@ def test_a_full_disk_is_an_error_and_leaves_every_earlier_record(path: Path) -> 
         assert journal._connection is not None
         pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
         journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-        many = Details((), Manifest(tuple(File(os.urandom(99).hex(), "1", "1", "1", 1, 1) for _ in range(999))))
+        many = tuple(File(os.urandom(99).hex(), f"1.{n}", "1", "1", 1, 1) for n in range(999))
         with pytest.raises(JournalError, match=r"the disk is full.*; make room"):
-            journal.record(asked(journal, 1), DONE, many)
+            keep(journal, many, 1)
         assert len(journal) == 1
         journal._connection.execute("PRAGMA max_page_count = 1000000")
-        journal.record(asked(journal, 1), DONE, many)
+        keep(journal, many, 1)
         assert len(journal) == 2
 
 
@@ -333,27 +333,6 @@ def test_two_archives_with_one_ae_title_have_nothing_in_common(path: Path) -> No
 
 
 @pytest.mark.parametrize("privacy", [{}, {"privacy": "hashed", "secret": SECRET}])
-def test_a_journal_of_before_is_taken_over_once(path: Path, privacy: dict[str, str]) -> None:
-    """Its records stay under their keys, which are what later requests had before; a new journal has no such keys."""
-    request, node = one({"AccessionNumber": "00123"}), Node("10.0.0.1", 104, ae_title="ARCHIVE")
-    with Journal(path, **privacy) as journal:
-        assert not journal.asked(request, archive=node).former
-        before = journal.asked(request, archive="ARCHIVE")
-        journal.record(before, DONE)
-    with Other(path) as other:
-        other.execute("PRAGMA user_version = 1")
-    with ThreadPoolExecutor(4) as pool:
-        opened = list(pool.map(lambda _: Journal(path, **privacy).open(), range(8)))
-    for journal in opened:
-        asked = journal.asked(request, archive=node)
-        assert asked.former == before.key != asked.key
-        assert list(journal.entries([asked.key, asked.former])) == [before.key]
-        journal.close()
-    with Other(path) as other:
-        assert other.execute("PRAGMA user_version").fetchone()[0] == 2
-
-
-@pytest.mark.parametrize("privacy", [{}, {"privacy": "hashed", "secret": SECRET}])
 @pytest.mark.parametrize("column", ["recorded", "status", "received", "seconds", "error", "failed_uids", "version"])
 @pytest.mark.parametrize("value", ["text", b"bytes", 1e300, 1 << 62])
 def test_whatever_stands_in_a_column_is_read_or_is_our_error(
@@ -361,15 +340,15 @@ def test_whatever_stands_in_a_column_is_read_or_is_our_error(
 ) -> None:
     """SQLite keeps any type in any column; a tampered record is a sentence, never a TypeError."""
     with Journal(path, **privacy) as journal:
-        journal.record(asked(journal), DONE, Details((), Manifest(files("1"))))
+        keep(journal, files("1"))
         with Other(path) as other:
             other.execute(f"UPDATE requests SET {column} = ?", (value,))
-            other.execute("UPDATE details SET content = ?", (value,))
+            other.execute("UPDATE series SET files = ?", (value,))
         with contextlib.suppress(JournalError):
             (entry,) = journal.entries().values()
             assert isinstance(entry.result.received, int | None)
         with pytest.raises(JournalError, match="cannot be read"):
-            journal.details([asked(journal).key])
+            journal.holding(PLACE, STUDY)
 
 
 @pytest.mark.parametrize("name", ["privacy", "salt", "check", "cipher"])

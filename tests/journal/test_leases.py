@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -320,3 +321,18 @@ def test_an_owner_is_named_so_that_it_can_be_found() -> None:
 
 if __name__ == "__main__":
     {"race": race, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+
+
+@pytest.mark.parametrize("column", ["expires", "steady"])
+def test_nobody_claims_anything_for_ever(path: Path, column: str) -> None:
+    """A lease that ends later than any can is over: whoever wrote it, it holds no request up."""
+    with Journal(path) as journal:
+        assert journal.claim(["k"])
+        journal.release()
+        owner = journal._leases._owner
+        with closing(sqlite3.connect(path)) as other:
+            values = (owner.place if column == "steady" else "elsewhere", 1e300, 1e300 if column == "steady" else None)
+            other.execute("INSERT INTO owners VALUES ('forged', 'host', ?, 1, '', ?, ?)", values)
+            other.execute("INSERT INTO leases VALUES ('k', 'forged')")
+            other.commit()
+        assert journal.claim(["k"]) == {"k"}

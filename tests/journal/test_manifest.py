@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dicomover.events import Arrival
-from dicomover.journal import Decision, Details, File, FileCheck, Manifest, check_files, decide
-from dicomover.journal.manifest import pack, unpack
+from dicomover.journal import Decision, File, FileCheck, Manifest, check_files, decide
+from dicomover.journal.manifest import pack_files, unpack_files
 from dicomover.outcome import Status
 from dicomover.privacy import DamagedRecord
 from dicomover.summary import Result
@@ -123,33 +128,56 @@ def test_a_pipe_in_the_place_of_a_file_is_changed_and_not_opened(tmp_path: Path)
     assert check_files(manifest, tmp_path).changed == manifest.files
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"path": [7]},
-        {"path": [None]},
-        {"sop": [["1"]]},
-        {"size": ["1"]},
-        {"size": [True]},
-        {"after": [1.5]},
-        {"in_series": ["0"]},
-        {"series": [1]},
-        {"identifiers": [["STUDY", "study", 1, "1", "", ""]]},
-        {"identifiers": 7},
-        {"path": []},
-        {"format": [[]]},
-    ],
-)
-def test_details_of_other_types_are_damaged(content: dict[str, object]) -> None:
+WHOLE = json.loads(zlib.decompress(pack_files(files("1", "22"), "P")))
+
+
+@pytest.mark.parametrize("column", range(len(WHOLE)))
+@pytest.mark.parametrize("value", [7, None, [], [["1"]], [1.5, True], {}, [7, None], "text", -1, ["a", "b", "c"]])
+def test_files_of_other_types_are_damaged(column: int, value: object) -> None:
     """A value of another type than was written is our error, and never a TypeError later."""
-    whole = json.loads(zlib.decompress(pack(Details((), Manifest(files("1"))))))
-    assert unpack(zlib.compress(json.dumps(whole).encode())).manifest.count == 1
-    with pytest.raises(DamagedRecord):
-        unpack(zlib.compress(json.dumps({**whole, **content}).encode()))
+    assert unpack_files(zlib.compress(json.dumps(WHOLE).encode()), "P", "1", "1.2") == files("1", "22")
+    content = [*WHOLE]
+    content[column] = value
+    with contextlib.suppress(DamagedRecord):
+        for file in unpack_files(zlib.compress(json.dumps(content).encode()), "P", "1", "1.2"):
+            assert [type(each) for each in file] == [str] * 4 + [int] * 2 + [str] * 2
 
 
-@pytest.mark.parametrize("packed", [zlib.compress(b"[" * 200_000), b"", zlib.compress(b"{}")[:-3], b"\0"])
-def test_details_that_are_no_details_are_damaged(packed: bytes) -> None:
-    """Deep, empty, cut short or no compressed content at all."""
-    with pytest.raises(DamagedRecord):
-        unpack(packed)
+@pytest.mark.parametrize(
+    "packed", [zlib.compress(b"[" * 200_000), b"", zlib.compress(b"{}")[:-3], b"\0", zlib.compress(bytes(1 << 26), 9)]
+)
+def test_files_that_are_none_are_damaged(packed: bytes) -> None:
+    """Deep, empty, cut short, no compressed content at all, or a bomb: of that no more is inflated than of ours."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedRecord):
+            unpack_files(packed, "P", "1", "1.2")
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@given(
+    st.lists(
+        st.builds(
+            File, st.text(min_size=1), st.text("0123.*"), st.just("S"), st.just("T"), st.integers(), st.integers(),
+            st.text(), st.text(),
+        )
+    )
+)  # fmt: skip
+def test_any_files_come_back(kept: list[File]) -> None:
+    """Whatever their names and UIDs are, and whatever a name has in common with its UID."""
+    kept = [*kept, *(file._replace(path=f"*/{file.sop}/{file.sop}*.dcm") for file in kept)]
+    assert unpack_files(pack_files(kept, "P"), "P", "T", "S") == tuple(kept)
+
+
+def test_a_file_takes_few_bytes() -> None:
+    """A series of 100 images with UIDs as random as they come takes less than 40 bytes for each."""
+    rng = random.Random(7)
+    sops = [f"2.25.{rng.getrandbits(127)}" for _ in range(100)]
+    times = [1_700_000_000_000_000_000 + n * 7_000_000 + rng.randrange(10**6) for n in range(100)]
+    many = [
+        File(f"P/1/1.2/{sop}.dcm", sop, "1.2", "1", 524_288, time, "1.2.840.10008.1.2.1", "0" * 32)
+        for sop, time in zip(sops, times, strict=True)
+    ]
+    assert len(pack_files(many, "P")) < 40 * 100

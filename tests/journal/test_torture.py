@@ -17,12 +17,13 @@ from typing import IO
 
 import pytest
 
-from dicomover.identifier import Identifier, Level, Model, Request
-from dicomover.journal import Details, File, Journal, Manifest
+from dicomover.identifier import Level, Model, Request
+from dicomover.journal import File, Journal, Place, Scope
 from dicomover.outcome import Counters, Status
 from dicomover.summary import Result
 
 SECRET = "0123456789abcdef0123456789abcdef"
+PLACE = Place.of("A", None)
 KILLS = 32
 LONGEST = 0.1  # seconds that a child may live
 PER_CHILD = 10_000  # more than it can record in that time
@@ -34,7 +35,7 @@ def request(number: int) -> Request:
 
 
 @cache
-def content(number: int) -> tuple[Result, Details]:
+def content(number: int) -> tuple[Result, Scope, tuple[File, ...]]:
     """Return what is recorded of it: small or large, so that a record may span many pages."""
     rng = random.Random(number)
     count = rng.choice([0, 1, 50, 400])
@@ -53,7 +54,7 @@ def content(number: int) -> tuple[Result, Details]:
         File(f"P{number}/{n}.dcm", f"1.{rng.getrandbits(90)}", f"1.{n % 3}", f"1.{number}", n, n * 10**18)
         for n in range(count)
     )
-    return result, Details((Identifier(Level.STUDY, Model.STUDY, study=f"1.{number}"),), Manifest(files))
+    return result, Scope(Level.STUDY, f"1.{number}", "", (), "P"), files
 
 
 def opened(path: str | Path, privacy: str) -> Journal:
@@ -67,8 +68,8 @@ def record(path: str, privacy: str, first: int) -> None:
         for number in range(first, first + PER_CHILD):
             asked = journal.asked(request(number), archive="A")
             assert journal.claim([asked.key]) == {asked.key}
-            result, details = content(number)
-            journal.record(asked, result, details)
+            result, scope, files = content(number)
+            journal.record(asked, result, [scope], place=PLACE, brought={"P": files})
             os.write(1, f"{number}\n".encode())
 
 
@@ -139,10 +140,11 @@ def check(path: Path, privacy: str, reported: set[int], highest: int) -> int:
         assert journal._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         numbers = {journal.asked(request(number), archive="A").key: number for number in range(highest)}
         entries = journal.entries()
-        details = journal.details(entries)
         assert {numbers[key] for key in entries} >= reported
         for key, entry in entries.items():
-            assert (entry.result, details[key]) == content(numbers[key])
+            result, scope, files = content(numbers[key])
+            assert (entry.result, entry.scopes) == (result, (scope,))
+            assert set(journal.holding(PLACE, scope).manifest.files) == set(files)
         assert journal.claim(numbers) == set(numbers), "a killed owner still blocks a request"
     return len(entries)
 

@@ -12,9 +12,9 @@ from dicomover.batch.evidence import Evidence
 from dicomover.batch.ledger import _sum_up, add_kept
 from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, judge_move
-from dicomover.batch.work import OpenRow, SharedMove, Verdict
+from dicomover.batch.work import Kept, OpenRow, SharedMove, Verdict
 from dicomover.identifier import Identifier, Level, Model
-from dicomover.journal import Decision, File, FileCheck, Manifest, decide, is_verified
+from dicomover.journal import Decision, FileCheck, decide, is_verified
 from dicomover.outcome import CANCELLED, Counters, Ended
 from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import parse_requests
@@ -86,7 +86,9 @@ def test_so_with_a_row_of_two(is_ours: bool) -> None:
 
 def test_so_with_what_was_here_before() -> None:
     """What was missing and came completes what was here, and the sum of both is believed."""
-    kept = Manifest(tuple(File(f"{uid}.dcm", uid, "1.1", "1", 1, 1) for uid in ("1.2.1", "1.2.2")))
-    for move, verdict in verdicts(is_ours=True):
-        if verdict.status.complete:
-            assert is_verified(add_kept(result_of((move, verdict)), kept)), str(verdict.end)
+    for is_ours in (True, False):
+        for move, verdict in verdicts(is_ours):
+            if verdict.status.complete:
+                result = add_kept(result_of((move, verdict)), Kept(2, 2 if is_ours else 0))
+                assert is_verified(result), str(verdict.end)
+                assert (result.received is not None) == is_ours

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from dicomover.batch.running import RunningMove
-from dicomover.batch.work import OpenRow, SharedMove, Verdict
+from dicomover.batch.work import NOTHING_KEPT, Kept, OpenRow, SharedMove, Verdict
 from dicomover.errors import ReceiverError
 from dicomover.events import Event, RequestEnded
 from dicomover.identifier import Identifier, Request
-from dicomover.journal import Manifest
 from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge_all
 from dicomover.policy.hopeless import Parties, find_hopeless_cause
 from dicomover.policy.retry import Retry, Tried, schedule_retry
@@ -265,7 +264,7 @@ class Ledger:
                     move.open_rows -= 1
                     if move.open_rows == 0:
                         move.forget()
-                row.resolution, row.kept = None, Manifest()
+                row.resolution, row.taken, row.kept = None, None, NOTHING_KEPT
                 is_late = self._is_closed  # it stood still for too long: it has no say any more
                 if not is_late:
                     self._results[row.request.position] = result
@@ -368,12 +367,17 @@ def _settled(verdicts: list[Verdict]) -> Counters | None:
     return total
 
 
-def add_kept(result: Result, kept: Manifest) -> Result:
+def add_kept(result: Result, kept: Kept) -> Result:
     """Add what was here before to the result of what was missing."""
-    if not kept.files:
-        return result
     count = kept.count
+    if not count:
+        return result
     nothing_new = result.status in (Status.FAILURE, Status.EMPTY, Status.NOT_FOUND)
+    if not kept.bytes:  # at a third party, where nobody looks
+        before = Counters(count, 0, 0)
+        settled = None if result.settled is None else result.settled + before
+        expected = None if result.expected is None else result.expected + count
+        return replace(result, expected=expected, counters=result.counters + before, settled=settled)
     return replace(
         result,
         status=Status.PARTIAL if nothing_new else result.status,

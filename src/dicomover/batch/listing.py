@@ -34,6 +34,13 @@ class Listing:
         except QueryRefused:
             return None
 
+    def list_studies(self, identifier: Identifier) -> list[Identifier] | None:
+        """Return the studies of a patient; None if the archive does not say."""
+        try:
+            return studies_of(identifier, self._find)
+        except QueryRefused:
+            return None
+
     def list_all(self, target: Target) -> Mapping[str, Sequence[str]] | None:
         """Return the same of a C-MOVE, as it is known or asked now; None if the archive cannot be asked.
 

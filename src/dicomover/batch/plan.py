@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Request
@@ -74,7 +75,6 @@ def make_plan(
     max_age: float,
     resumption: Resumption | None,
     *,
-    recheck: bool = False,
     fits_model: bool = False,
 ) -> list[Planned]:
     """Look up every request of a batch.
@@ -93,8 +93,6 @@ def make_plan(
         How many seconds such an answer is believed.
     resumption
         Knows what the journal says; None without one.
-    recheck
-        Whether what the journal calls complete moves if it has grown.
     fits_model
         Whether a model that the archive does not offer may be exchanged for the other one.
 
@@ -111,6 +109,7 @@ def make_plan(
     for position, problems in batch.problems.items():
         planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
     answers.forget(max_age)
+    listing = Listing(line.find)
     asked: set[Identifier] = set()
     for request in batch.requests:
         key = (frozenset(request.keys.items()), request.level, request.model, resolve)
@@ -124,11 +123,12 @@ def make_plan(
         if item.resolution is None or item.decision not in _WOULD_MOVE:
             continue
         wanted = {target.shared for target in item.resolution.targets}
-        if wanted <= asked:
+        if resumption is not None:  # first: what an earlier row leaves out, since it is here, is no duplicate of it
+            line.connect()
+            _ask_journal(item, item.resolution, request, resumption, listing)
+        if item.decision in _WOULD_MOVE and wanted <= asked:
             item.decision = "duplicate"
-        elif resumption is not None:
-            _ask_journal(item, item.resolution, request, resumption, recheck=recheck)
-        if item.decision in _WOULD_MOVE:
+        elif item.decision in _WOULD_MOVE:
             asked |= wanted
     return planned
 
@@ -157,16 +157,23 @@ def _look_up(request: Request, line: Line, resolve: Resolve, *, fits_model: bool
 
 
 def _ask_journal(
-    planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, *, recheck: bool
+    planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, listing: Listing
 ) -> None:
     """Take in what the journal says of a request."""
-    taken = resumption.look(request, resolution)
+    try:
+        taken = resumption.look(request, resolution, listing)
+    except (ContextRejected, AssociationLost, ProtocolError) as error:
+        planned.decision, planned.error = "refused", str(error)
+        return
+    except Stop as stop:
+        planned.decision, planned.error = "refused", stop.result.error
+        return
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
     planned.here = taken.kept.count or (None if taken.skip is None else taken.skip.received)
-    has_grown = taken.has_grown(resolution)
-    if taken.skip is not None and not (recheck and has_grown):
+    if taken.skip is not None:
         planned.decision = "skip"
-        said.append(f"the archive has more of it now; {setting('recheck', True)} moves that too" if has_grown else None)
+        more = f"the archive has more of it now; {setting('recheck', True)} moves that too"
+        said.append(more if taken.has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None
 
 

@@ -1,52 +1,49 @@
-"""Go on where an earlier run stopped: what the journal says of a request before it moves, and what is written after."""
+"""Go on where an earlier run stopped: what of a request is here before it moves, and what is written after.
+
+A request is decided by what it comes to. Its own record alone lets a row be skipped before the archive is asked; else
+each of its targets is held against what is here of it, whichever row brought that: complete, in part, or not at all.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from dicomover.batch.work import OpenRow, SharedMove, Taken
+from dicomover.batch.stock import ALL, ALL_AGAIN, Lists, Part, Stock
+from dicomover.batch.work import NOTHING_KEPT, Kept, OpenRow, SharedMove, Taken
 from dicomover.disk import Below
-from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
 from dicomover.journal import (
     Asked,
     Decision,
-    Details,
     File,
-    FileCheck,
     Journal,
-    Manifest,
-    check_files,
+    Place,
+    Scope,
     decide,
-    list_missing,
+    is_verified,
 )
 from dicomover.node import Node
-from dicomover.outcome import Status
-from dicomover.query.instances import says_all
-from dicomover.query.matching import is_of_patient
+from dicomover.outcome import Counters, Status
 from dicomover.query.targets import Resolution, Target
 from dicomover.summary import Result
 
-__all__ = ["Resumption", "narrow_to_missing"]
-
-Instances = Callable[[Identifier], dict[str, list[str]] | None]
-"""Asks the archive what stands behind a study or a series: SOP Instance UIDs by series; None if it does not say."""
+__all__ = ["Resumption"]
 
 
 class Resumption:
     """Asks the journal before, and tells it after. Every method may be called from any thread.
 
-    Workers `take` before they move and `record` after; a thread of its own calls `renew`. A request is claimed in the
-    journal before its entry is read for good: read first, and another run could complete it in between, which then
-    would be moved again. What is complete is recorded only after `sync`: a journal that says so outlives a power cut,
-    and its files have to as well.
+    Workers `take` before the archive is asked, `narrow` before they move, and `record` after; a thread of its own calls
+    `renew`. What is claimed is claimed before it is looked at for good: looked at first, and another run could complete
+    it in between, which then would be moved again. What is complete is recorded only after `sync`: a journal that says
+    so outlives a power cut, and its files have to as well.
 
     Parameters
     ----------
@@ -79,10 +76,16 @@ class Resumption:
         self._destination = destination
         self._folder = folder
         self._sync = sync
-        self._recheck = recheck
-        self._place: tuple[int, int] | None = None
-        self._taken: dict[str, Taken] = {}
-        self._lock = threading.Lock()
+        self.recheck = recheck
+        self._root: tuple[int, int] | None = None
+        self._place: Place
+        self._stock: Stock
+        self._lock = threading.Lock()  # of what follows; never held while the archive is asked
+        # What this batch has begun is not decided again when it has moved: rows of the same share it, and end alike.
+        self._begun: set[str] = set()
+        self._parts: dict[Identifier, Part] = {}
+        self._held: dict[str, set[int]] = {}  # the rows that need a claim
+        self._written: set[int] = set()  # C-MOVEs of which what came is in the journal
 
     @property
     def folder(self) -> Path | None:
@@ -93,8 +96,10 @@ class Resumption:
         """Open the journal."""
         if self._folder is not None:
             self._folder = self._folder.resolve()  # arrivals are named so, however the folder was
-            self._place = _place_of(self._folder)
+            self._root = _root_of(self._folder)
         self._journal.open()
+        places = self._journal.places(self._archive, self._destination)
+        self._place, self._stock = places[0], Stock(self._journal, places, self._folder)
 
     def close(self) -> None:
         """Close it; what we hold is free for others."""
@@ -111,168 +116,249 @@ class Resumption:
         """Tell other runs that we are alive; cheap, to be called often."""
         self._journal.renew()
 
+    # --- before
+
     def take(self, request: Request) -> Taken:
         """Claim a request and decide; one that another run holds has a `holder`, and is to be asked for again later."""
-        return self._take(self._asked(request), recheck=self._recheck)
+        asked = self._asked(request)
+        with self._lock:
+            if asked.key in self._begun and not self.recheck:  # the same is asked for twice in this batch
+                self._hold(request.position, [asked.key])
+                return Taken(asked)
+            if not self.recheck and (taken := self._decided(asked, request)).skip is not None:
+                return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
+            if holder := self._hold(request.position, [asked.key]):
+                return Taken(asked, holder=holder)
+            # Read again: the one who had it before may have completed it.
+            self._begun.add(asked.key)
+            return self._decided(asked, request)
 
-    def take_resolved(self, request: Request, resolution: Resolution, taken: Taken) -> Taken:
-        """Take into account what the same came to when it was asked for by other keys: a plan, a cohort, a find.
+    def narrow(
+        self, request: Request, resolution: Resolution, taken: Taken, listing: Lists, *, trusts: bool = True
+    ) -> Taken:
+        """Leave out what is here, and claim the rest: `left` is what is still to be asked for.
 
-        What the request comes to is known by now, so that one that has grown since is not taken for complete.
+        `trusts` is False where nothing is left out by what the journal says: the destination is to be asked itself.
         """
-        return self._joined(request, resolution, taken, lambda asked: self._take(asked, recheck=True))
+        targets = resolution.targets
+        parts = [self._part_before(target, trusts=trusts) for target in targets]
+        moving = [target for target, part in zip(targets, parts, strict=True) if part.targets != ()]
+        with self._lock:
+            if holder := self._hold(request.position, [key for target in moving for key in self._claims(target)]):
+                return replace(taken, holder=holder)
+        parts = [
+            self._part_now(target, part, listing, trusts=trusts) for target, part in zip(targets, parts, strict=True)
+        ]
+        return self._sum_up(resolution, taken, parts, trusts=trusts)
 
-    def _joined(self, request: Request, resolution: Resolution, taken: Taken, take: Callable[[Asked], Taken]) -> Taken:
-        """Join what is known of a request with what is known of the same by its UIDs."""
-        resolved = _by_uids(request, resolution)
-        if resolved is None or taken.skip is not None or (asked := self._asked(resolved)).key == taken.asked.key:
-            return taken
-        other = take(asked)
-        if other.holder:
-            return replace(taken, holder=other.holder)
-        kept = taken.kept if taken.kept.files else other.kept
-        changed = taken.changed or other.changed
-        found = Taken(taken.asked, seen=taken.seen or other.seen, kept=kept, changed=changed, also=asked)
-        if other.skip is None or other.has_grown(resolution):
-            return found
-        return replace(found, skip=other.skip, recorded=other.recorded if self._recheck else None)
+    def look(self, request: Request, resolution: Resolution, listing: Lists) -> Taken:
+        """Decide as `take` and `narrow` would, and claim nothing; `has_grown` where what is skipped has."""
+        asked = self._asked(request)
+        taken = self._decided(asked, request, look=True)
+        is_own = taken.is_own and not self.recheck
+        parts = [self._stock.find(target, None if is_own else listing) for target in resolution.targets]
+        keys = [asked.key, *(key for target in resolution.targets for key in self._claims(target))]
+        holder = next(iter(self._journal.holders(keys).values()), "")
+        found = self._sum_up(resolution, taken, parts)
+        if is_own:
+            return replace(taken, has_grown=found.skip is None, holder=holder)
+        return replace(found, holder="" if found.skip is not None else holder)
 
     def _asked(self, request: Request) -> Asked:
         return self._journal.asked(request, archive=self._archive, destination=self._destination)
 
-    def _take(self, asked: Asked, *, recheck: bool) -> Taken:
-        journal = self._journal
-        with self._lock:
-            if asked.key in self._taken:  # the same is asked for twice in this batch
-                return self._taken[asked.key]
-            if not recheck and (taken := self._decided(asked, recheck=False)).skip is not None:
-                return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
-            if asked.key not in journal.claim([asked.key]):
-                return Taken(asked, holder=journal.holders([asked.key]).get(asked.key, "another run"))
-            # Read again: the one who had it before may have completed it.
-            taken = self._taken[asked.key] = self._decided(asked, recheck=recheck)
-        if taken.skip is not None and taken.recorded is None:
-            journal.release([asked.key])
-        return taken
-
-    def look(self, request: Request, resolution: Resolution) -> Taken:
-        """Decide as `take` and `take_resolved` would, and claim nothing."""
-        taken = self._looked(self._asked(request))
-        return taken if taken.holder else self._joined(request, resolution, taken, self._looked)
-
-    def _looked(self, asked: Asked) -> Taken:
-        taken = self._decided(asked, recheck=True)
-        return replace(taken, holder=self._journal.holders([asked.key]).get(asked.key, ""))
-
-    def _decided(self, asked: Asked, *, recheck: bool) -> Taken:
-        """Read what is recorded, and look at the files."""
+    def _decided(self, asked: Asked, request: Request, *, look: bool = False) -> Taken:
+        """Read what is recorded of a request, and look at its files; not yet at those that are to be rechecked."""
         entry = self._journal.entries([asked.key]).get(asked.key)
-        if entry is None:
-            return self._decided_before(asked)
-        files = self._look_at_files(asked.key)
-        decision = decide(entry.result, files)
-        intact = Manifest() if files is None else files.intact
-        if decision is Decision.SKIP:
-            skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
-            return Taken(asked, skip, entry.result, True, intact) if recheck else Taken(asked, skip, None, True, intact)
-        changed = () if files is None else files.changed
-        return Taken(asked, seen=True, kept=intact if decision is Decision.RETRY else Manifest(), changed=changed)
-
-    def _decided_before(self, asked: Asked) -> Taken:
-        """Read what was recorded when an archive was known by its AE title alone, so maybe of another one.
-
-        Nothing is complete by that. But what it brought need not come again, if the archive that is asked now names the
-        same instances.
-        """
-        files = self._look_at_files(asked.former) if asked.former else None
-        if files is None:
+        if entry is None or not entry.is_of(asked, request):
             return Taken(asked)
-        return Taken(asked, seen=bool(files.intact.files), kept=files.intact, changed=files.changed)
+        scopes = entry.scopes or ()
+        if not is_verified(entry.result) or not scopes:
+            return Taken(asked, seen=True)
+        files = None
+        if self._folder is not None and (look or not self.recheck):
+            files = self._stock.check(scopes)
+        if decide(entry.result, files) is not Decision.SKIP:
+            return Taken(asked, seen=True)
+        skip = replace(entry.result, status=Status.SKIPPED, attempts=0, error=None)
+        kept = NOTHING_KEPT if files is None else Kept.of(files.intact)
+        return Taken(asked, skip, is_own=True, seen=True, kept=kept)
 
-    def _look_at_files(self, key: str) -> FileCheck | None:
-        if self._folder is None:
-            return None
-        details = self._journal.details([key]).get(key, Details())
-        try:
-            return check_files(details.manifest, self._folder)
-        except OSError as error:
-            why = f"the files in {str(self._folder)!r} cannot be looked at ({error.strerror or error})"
-            raise ReceiverError(why, "mend that, and run it again") from None
+    def _part_before(self, target: Target, *, trusts: bool) -> Part:
+        """Say what this batch has decided of a target, or what is known without a claim and the archive."""
+        with self._lock:
+            known = self._parts.get(target.shared)
+        if known is not None:
+            return self._stock.reload(target, known)
+        known = self._stock.find(target, None)
+        return known if trusts else ALL_AGAIN if known.is_known else ALL
+
+    def _part_now(self, target: Target, part: Part, listing: Lists, *, trusts: bool) -> Part:
+        """Decide for the batch, with the claim; what is not complete is looked at once more."""
+        with self._lock:
+            known = self._parts.get(target.shared)
+        if known is not None:
+            return self._stock.reload(target, known)
+        if part.targets != () and trusts:
+            part = self._stock.find(target, listing)
+        with self._lock:
+            # Without its files: there may be millions of them.
+            kept = replace(part, adopted=(), kept=replace(part.kept, files=())) if part.kept.count else part
+            known = self._parts.setdefault(target.shared, kept)
+        return part if known is kept else self._stock.reload(target, known)
+
+    def _sum_up(self, resolution: Resolution, taken: Taken, parts: Sequence[Part], *, trusts: bool = True) -> Taken:
+        """Put the parts of a request together; what nothing is left of is skipped."""
+        lefts = [
+            (target,) if part.targets is None else part.targets
+            for target, part in zip(resolution.targets, parts, strict=True)
+        ]
+        left = tuple(target for each in lefts for target in each)
+        each = [part.kept for part in parts]
+        files = tuple(file for kept in each for file in kept.files)
+        kept = Kept(sum(kept.count for kept in each), sum(kept.bytes for kept in each), files)
+        skip = None
+        is_gone = taken.is_own and all(target.found is False for target in left)
+        if trusts and (is_gone or (parts and not left)):
+            is_ours = self._folder is not None
+            left, skip = (
+                (),
+                taken.skip
+                or Result(
+                    Status.SKIPPED,
+                    matches=resolution.matches,
+                    expected=kept.count if is_ours else resolution.expected,
+                    counters=Counters() if is_ours else Counters(kept.count, 0, 0),
+                    received=kept.count if is_ours else None,
+                    bytes=kept.bytes if is_ours else None,
+                ),
+            )
+        return Taken(
+            taken.asked,
+            skip,
+            seen=taken.seen or any(part.is_known for part in parts),
+            is_own=taken.is_own,
+            left=replace(resolution, targets=left),
+            kept=kept,
+            scopes=tuple(dict.fromkeys(map(self._stock.scope, resolution.targets))),
+            adopted=tuple(each for part in parts for each in part.adopted),
+        )
+
+    def _scope(self, target: Target) -> Scope:
+        return self._journal.scope(target.identifier, target.named_patients)
+
+    # --- claims
+
+    def _claims(self, target: Target) -> list[str]:
+        """Name what is claimed before a target is moved: its studies, or its patient."""
+        identifier = target.identifier
+        studies = identifier.uids(Level.STUDY) if identifier.level is not Level.PATIENT else None
+        whose = self._journal.keep_patients([identifier.patient]) if studies is None else ""
+        return [f"{self._place.number} {uid or whose}" for uid in studies or [""]]
+
+    def _hold(self, position: int, keys: Sequence[str]) -> str:
+        """Claim something for a row; return who else has some of it, and then claim nothing. Called with the lock."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._held]
+        mine = self._journal.claim(wanted) if wanted else frozenset()
+        if others := [key for key in wanted if key not in mine]:
+            self._journal.release(mine)
+            return next(iter(self._journal.holders(others).values()), "another run")
+        for key in keys:
+            self._held.setdefault(key, set()).add(position)
+        return ""
+
+    def _let_go(self, position: int) -> list[str]:
+        """Return what no other row needs any more. Called with the lock."""
+        free = []
+        for key in [key for key, rows in self._held.items() if position in rows]:
+            self._held[key].discard(position)
+            if not self._held[key]:
+                del self._held[key]
+                free.append(key)
+        return free
+
+    # --- after
 
     def record(self, row: OpenRow, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
-        if taken is None or taken.holder:
+        if taken is None:
             return
-        if taken.skip is not None and taken.recorded is None:
-            if taken.also is not None:
-                self._release(taken)
-            return
-        if taken.skip is not None and not (row.moves and result.status is not None and result.status.complete):
-            self._release(taken)  # what was complete is not less so
-            with self._lock:
-                row.taken = Taken(taken.asked, taken.skip, seen=True)
-                for asked in (taken.asked, taken.also):
-                    if asked is not None:
-                        self._taken[asked.key] = Taken(asked, taken.skip, seen=True)
-            return
-        if self._folder is not None and self._place not in (None, _place_of(self._folder)):
+        is_sent = not taken.holder and (result.attempts or not result.unsent)
+        if self._folder is not None and is_sent and self._root not in (None, _root_of(self._folder)):
             _take_back(result)
-        if result.status is Status.SKIPPED:  # nothing of it was missing
-            result = replace(result, status=Status.SUCCESS, error=None)
-        elif result.unsent and not result.attempts:
-            self._release(taken)
-            return
-        if result.settled is not None:
-            result = replace(result, counters=result.settled)
-        details = None
-        if self._folder is not None:
-            if result.status is not None and result.status.complete:
-                self._sync()
-            identifiers = tuple(move.target.identifier for move in row.moves)
-            files = self._files(row, taken.changed)
-            if files or not any(_has_brought(move) for move in row.moves):
-                details = Details(identifiers, taken.kept.merge(files))
-        elif row.moves:
-            details = Details(tuple(move.target.identifier for move in row.moves))
-        self._journal.record(taken.asked, result, details, also=taken.also)
+        is_all = result.status is not None and result.status.complete
+        kept: Result | None = replace(result, counters=result.settled) if result.settled is not None else result
+        if not is_sent or (taken.is_own and (result.status is Status.SKIPPED or not is_all)):
+            kept = None  # nothing new; and what was complete is not less so
+        elif result.status is Status.SKIPPED:  # nothing of it was missing
+            kept = replace(result, status=Status.SUCCESS, error=None)
+        with self._lock:
+            moves = [move for move in row.moves if is_sent and move.number not in self._written]
+            self._written.update(move.number for move in moves)
+        try:
+            brought, whole = self._take_down(taken, moves, is_all=is_all)
+            with self._lock:
+                claims = self._let_go(row.request.position)
+                if kept is None and not brought:
+                    self._journal.release(claims)
+                    return
+                self._journal.record(
+                    taken.asked,
+                    kept,
+                    taken.scopes,
+                    place=self._place,
+                    brought=brought,
+                    whole=whole,
+                    claims=claims,
+                )
+        except BaseException:
+            with self._lock:
+                self._written.difference_update(move.number for move in moves)
+            raise
 
-    def _release(self, taken: Taken) -> None:
-        self._journal.release([asked.key for asked in (taken.asked, taken.also) if asked is not None])
+    def _take_down(
+        self, taken: Taken, moves: Sequence[SharedMove], *, is_all: bool
+    ) -> tuple[dict[str, list[File]], list[tuple[Scope, int | None]]]:
+        """Return what has come, by whose it is, and what is complete by now."""
+        brought: dict[str, list[File]] = {}
+        if self._folder is None:
+            ended = [
+                (move, move.verdict) for move in moves if move.verdict is not None and move.verdict.status.complete
+            ]
+            return brought, [
+                (self._stock.scope(move.target), verdict.settled.moved)
+                for move, verdict in ended
+                if verdict.settled is not None
+            ]
+        if is_all and moves:
+            self._sync()
+        for whose, file in taken.adopted:
+            brought.setdefault(whose, []).append(file)
+        for move in moves:
+            for whose, file in self._list_files(taken.asked.key, move):
+                brought.setdefault(whose, []).append(file)
+        return brought, [(scope, None) for scope in taken.scopes if is_all]
 
-    def _files(self, row: OpenRow, changed: Iterable[File]) -> list[File]:
+    def _list_files(self, key: str, move: SharedMove) -> Iterable[tuple[str, File]]:
+        """Yield what a C-MOVE has brought, and whose it is: as the archive names them, or else as the images do."""
         assert self._folder is not None
-        damaged = {file.sop: file.path for file in changed}
-        files = []
-        for move in row.moves:
-            arrivals = list(move.running.arrivals)
-            for arrival in arrivals:
-                with contextlib.suppress(OSError):  # moved away already; the next run will notice
-                    if arrival.conflict and arrival.sop_instance_uid in damaged:
-                        arrival = _swap_in(arrival, self._folder, damaged[arrival.sop_instance_uid])  # noqa: PLW2901
-                    files.append(File.of(arrival, self._folder))
-            if not arrivals and _has_brought(move):
-                files += self._files_of_another(row, move)
-        return files
+        arrivals = list(move.running.arrivals)
+        patients = move.target.named_patients or {arrival.patient_id for arrival in arrivals}
+        whose = self._journal.keep_patients(patients)
+        for arrival in arrivals:
+            with contextlib.suppress(OSError):  # moved away already; the next run will notice
+                yield whose, File.of(self._mend(arrival, whose) if arrival.conflict else arrival, self._folder, key)
 
-    def _files_of_another(self, row: OpenRow, move: SharedMove) -> list[File]:
-        """Return what a C-MOVE brought for a row that is over: its arrivals are forgotten, but written down."""
-        taken = move.row.taken
-        if move.row is row or taken is None:
-            return []
-        details = self._journal.details([taken.asked.key]).get(taken.asked.key, Details())
-        identifier = move.target.identifier
-        studies, series, sops = (identifier.uids(level) for level in (Level.STUDY, Level.SERIES, Level.IMAGE))
-        return [
-            file
-            for file in details.manifest.files
-            if (not studies or file.study in studies)
-            and (not series or file.series in series)
-            and (not sops or file.sop in sops)
-        ]
+    def _mend(self, arrival: Arrival, whose: str) -> Arrival:
+        """Let what has come anew take the place of a file that was changed."""
+        assert self._folder is not None
+        study, series, sop = arrival.study_instance_uid, arrival.series_instance_uid, arrival.sop_instance_uid
+        check = self._stock.check([Scope(Level.IMAGE, study, series, (sop,), whose)])
+        return _swap_in(arrival, self._folder, check.changed[0].path) if check and check.changed else arrival
 
 
-def _place_of(folder: Path) -> tuple[int, int] | None:
+def _root_of(folder: Path) -> tuple[int, int] | None:
     """Return which folder is at a path, whatever its name; None if none is."""
     try:
         seen = folder.stat()
@@ -297,70 +383,3 @@ def _swap_in(arrival: Arrival, folder: Path, path: str) -> Arrival:
         below.rename(path, aside)
         below.rename(arrival.path.relative_to(folder).as_posix(), path)
     return replace(arrival, path=folder / path)
-
-
-def _has_brought(move: SharedMove) -> bool:
-    """Tell whether anything came by a C-MOVE."""
-    return bool(move.running.sop_uids or (move.verdict is not None and move.verdict.received))
-
-
-def _by_uids(request: Request, resolution: Resolution) -> Request | None:
-    """Return the request for the same by UIDs, and by whom the archive names; None if it stands for no certain ones."""
-    identifiers = [target.identifier for target in resolution.targets]
-    levels = {identifier.level for identifier in identifiers}
-    if len(levels) != 1 or Level.PATIENT in levels:
-        return None
-    patient = request.keys.get("PatientID", "")
-    if patient and not all(
-        target.found and is_of_patient(patient, target.named_patients) for target in resolution.targets
-    ):
-        return None  # what is here under these UIDs may be another's: nobody has asked the archive whose they are
-    # Two patients may have one UID, and another archive's answer is not this one's: whose it is belongs to the key.
-    whose = sorted({name for target in resolution.targets for name in target.patients})
-    keys: dict[str, str] = {"PatientID": "\\".join(whose)} if whose else {}
-    for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
-        uids = sorted({uid for identifier in identifiers for uid in identifier.uids(level)})
-        if uids:
-            keys[level.unique_key] = "\\".join(uids)
-    return replace(request, keys=keys, level=levels.pop(), pin="")
-
-
-def narrow_to_missing(resolution: Resolution, kept: Manifest, instances: Instances) -> tuple[Resolution, Manifest]:
-    """Ask for what is not here yet, where the archive says what there is.
-
-    Parameters
-    ----------
-    resolution
-        What the request comes to as a whole.
-    kept
-        What of it is here.
-    instances
-        Asks the archive.
-
-    Returns
-    -------
-    Resolution
-        With a target for each series, or some of its instances, that is missing; none if nothing is.
-    Manifest
-        What is here and counts, which is less than `kept` if the archive does not say what there is.
-    """
-    here = kept.instances
-    targets: list[Target] = []
-    counted: set[str] = set()
-    for target in resolution.targets:
-        identifier = target.identifier
-        found = instances(identifier) if identifier.level in (Level.STUDY, Level.SERIES) else None
-        if found is None or not says_all(found, target.expected):
-            targets.append(target)
-            continue
-        counted |= here & {uid for uids in found.values() for uid in uids}
-        keys = identifier.keys()
-        for part in list_missing(here, found):
-            level = Level.IMAGE if part.instances else Level.SERIES
-            lower = {**keys, "SeriesInstanceUID": part.series, "SOPInstanceUID": "\\".join(part.instances)}
-            size = part.count if part.instances else len(set(found[part.series]))
-            lacking = Identifier.of(level, identifier.model, lower)
-            targets.append(Target(lacking, found=True, expected=size, patients=target.patients))
-            counted -= set() if part.instances else set(found[part.series])
-    rest = Manifest(tuple(file for file in kept.files if file.sop in counted))
-    return replace(resolution, targets=tuple(targets)), rest

@@ -8,17 +8,35 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from dicomover.batch.running import RunningMove
 from dicomover.identifier import Request
-from dicomover.journal import Asked, Decision, File, Manifest, decide
+from dicomover.journal import Asked, File, Manifest, Scope
 from dicomover.outcome import Counters, Status
 from dicomover.policy.retry import Tried
 from dicomover.query.targets import Resolution, Target
 from dicomover.summary import Instance, Result
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["OpenRow", "SharedMove", "Taken", "Verdict"]
+__all__ = ["NOTHING_KEPT", "Kept", "OpenRow", "SharedMove", "Taken", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of a request was here before: distinct instances, and the bytes of their files; 0 at a third party."""
+
+    count: int = 0
+    bytes: int = 0
+    files: tuple[File, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Count some files."""
+        return cls(manifest.count, manifest.bytes, manifest.files)
+
+
+NOTHING_KEPT = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +49,34 @@ class Taken:
         The request as the journal knows it.
     skip
         The result to report without moving; None if it has to be moved.
-    recorded
-        What the journal says it came to when it was complete, if that is still to be held against the archive.
+    is_own
+        Whether its own record says that it was complete.
     seen
-        Whether an earlier run has recorded it.
-    also
-        What asks for the same by nothing but UIDs, where the request has other keys.
+        Whether anything of it is known.
+    left
+        What is to be asked for; None until it is known what it comes to.
     kept
-        The files of it that are here already.
-    changed
-        Those that are not as they came.
+        How much of it is here.
+    scopes
+        What it comes to as a whole.
+    adopted
+        Files of it, and whose they are, that are recorded under another name of its archive.
+    has_grown
+        Whether the archive has more of what is skipped.
     holder
-        Who else is moving it now; empty if we hold it.
+        Who else is moving some of it now; empty if we hold it.
     """
 
     asked: Asked
     skip: Result | None = None
-    recorded: Result | None = None
+    is_own: bool = False
     seen: bool = False
-    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
-    changed: tuple[File, ...] = ()
+    left: Resolution | None = None
+    kept: Kept = NOTHING_KEPT
+    scopes: tuple[Scope, ...] = field(default=(), repr=False)
+    adopted: tuple[tuple[str, File], ...] = field(default=(), repr=False)
+    has_grown: bool = False
     holder: str = ""
-    also: Asked | None = None
-
-    def has_grown(self, resolution: Resolution) -> bool:
-        """Tell whether the archive has more of a complete request now, or something else."""
-        if self.recorded is None:
-            return False
-        listed = [target.instances for target in resolution.targets if target.instances is not None]
-        if self.kept.files and listed and len(listed) == len(resolution.targets):
-            here = self.kept.instances
-            return any(uid not in here for instances in listed for uids in instances.values() for uid in uids)
-        return decide(self.recorded, expected=resolution.expected) is not Decision.SKIP
 
 
 @dataclass(slots=True)
@@ -131,7 +145,7 @@ class OpenRow:
     tries: list[Tried] = field(default_factory=list)
     latest: Result | None = None
     taken: Taken | None = None
-    kept: Manifest = Manifest()  # noqa: RUF009 - frozen
+    kept: Kept = NOTHING_KEPT
     over: bool = False
     due: float | None = None
     is_put_last: bool = False

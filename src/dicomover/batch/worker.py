@@ -12,9 +12,9 @@ from functools import partial
 from dicomover.batch.arrivals import COUNTING_SECONDS
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.exchange import Exchange
-from dicomover.batch.ledger import add_kept, internal_error
+from dicomover.batch.ledger import internal_error
 from dicomover.batch.listing import Listing
-from dicomover.batch.resume import Resumption, narrow_to_missing
+from dicomover.batch.resume import Resumption
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, bound_wait, judge_move
@@ -199,14 +199,11 @@ class Worker:
             is_found = bool(resolution.targets)
             if resolution.delay and self._ledger.put_last(row, resolution.delay):
                 return
-            if self._resumption is not None and is_found and not self._take(row, self._resumption, resolution):
-                return
-            if row.taken is not None and self._is_done(row.taken, resolution):
-                known = row.taken.skip or Result(matches=resolution.matches, expected=resolution.expected)
-                self._ledger.end(row, replace(known, status=Status.SKIPPED))
-                return
-            if is_found and row.kept.files:
-                resolution, row.kept = narrow_to_missing(resolution, row.kept, self._listing.ask)
+            if self._resumption is not None and row.taken is not None and (is_found or row.taken.skip is not None):
+                narrowed = self._narrow(row, row.taken, self._resumption, resolution)
+                if narrowed is None:
+                    return
+                resolution = narrowed
         except TooManyMatches as error:
             self._ledger.end(row, Result(Status.FAILURE, matches=error.matches, error=str(error)))
         except QueryRefused as error:
@@ -223,41 +220,44 @@ class Worker:
             if resolution.targets:
                 for move in self._ledger.claim(row, resolution):
                     self._attempt(move)
-            elif is_found:
-                everything = Result(Status.SKIPPED, expected=0, received=0, matches=resolution.matches)
-                self._ledger.end(row, add_kept(everything, row.kept))
             else:
                 said = [no_match(request.level), resolution.note]
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
 
-    def _take(self, row: OpenRow, resumption: Resumption, resolution: Resolution | None = None) -> bool:
-        """Ask the journal whether this row has to be moved now; again once it is known what it comes to."""
-        if resolution is None or row.taken is None:
-            taken = resumption.take(row.request)
-        else:
-            taken = resumption.take_resolved(row.request, resolution, row.taken)
-        if taken.holder:
-            self._note(f"another run is moving some of this: {taken.holder}")
-            self._ledger.postpone(row, _HELD_AGAIN_AFTER)
+    def _take(self, row: OpenRow, resumption: Resumption) -> bool:
+        """Ask the journal whether this row has to be looked up now."""
+        row.taken = resumption.take(row.request)
+        row.kept = row.taken.kept
+        if self._is_held(row, row.taken):
             return False
-        row.taken, row.kept = taken, taken.kept
-        if taken.skip is not None and taken.recorded is None:
-            if resolution is None:
-                self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
-            self._ledger.end(row, replace(taken.skip))
+        if row.taken.skip is not None and not resumption.recheck:
+            self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
+            self._ledger.end(row, replace(row.taken.skip))
             return False
         return True
 
-    def _is_done(self, taken: Taken, resolution: Resolution) -> bool:
-        """Tell whether what the journal knows is still all there is, at a destination that can be asked too."""
-        if self._witness is None:
-            return taken.skip is not None and not taken.has_grown(resolution)
-        if not taken.seen or not resolution.targets:
-            return False
-        with contextlib.suppress(QueryRefused, ContextRejected, AssociationLost, ProtocolError):
-            return all(self._witness.has_all(target) for target in resolution.targets)
-        return False
+    def _narrow(self, row: OpenRow, taken: Taken, resumption: Resumption, resolution: Resolution) -> Resolution | None:
+        """Leave out what is here, or at a destination that can be asked; None if nothing is to be moved now."""
+        row.taken = resumption.narrow(row.request, resolution, taken, self._listing, trusts=self._witness is None)
+        if self._is_held(row, row.taken):
+            return None
+        skip, row.kept = row.taken.skip, row.taken.kept
+        if self._witness is not None and row.taken.seen:
+            with contextlib.suppress(QueryRefused, ContextRejected, AssociationLost, ProtocolError):
+                if all(self._witness.has_all(target) for target in resolution.targets):
+                    skip = taken.skip or Result(matches=resolution.matches, expected=resolution.expected)
+        if skip is not None:
+            self._ledger.end(row, replace(skip, status=Status.SKIPPED))
+            return None
+        return row.taken.left
+
+    def _is_held(self, row: OpenRow, taken: Taken) -> bool:
+        """Tell whether another run is moving some of a row, which then is looked at again later."""
+        if taken.holder:
+            self._note(f"another run is moving some of this: {taken.holder}")
+            self._ledger.postpone(row, _HELD_AGAIN_AFTER)
+        return bool(taken.holder)
 
     def _attempt(self, move: SharedMove) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""

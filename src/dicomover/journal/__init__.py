@@ -1,33 +1,40 @@
 """The journal of a batch: what became of every request, in one SQLite file that outlives a killed kernel.
 
-Records, leases, the files that came, and the pure decision what a rerun does. The order that keeps two kernels from
-moving the same request: claim it, read its entry, decide, move, record.
+Records, leases, what is here by series (`holdings`), and the pure decision what a rerun does. A request is decided by
+what it comes to: by the instances that are here of it, whichever row brought them, from the same archive and of the
+same patient. The order that keeps two kernels from moving the same: claim it, look at what is here, decide, move,
+record.
 
 Never here: the network, and a verdict of its own; complete is what `outcome` calls complete.
 """
 
 from dicomover.errors import JournalError
-from dicomover.journal.decision import Decision, Missing, decide, is_verified, list_missing
+from dicomover.journal.decision import Decision, Missing, decide, is_complete, is_verified, list_missing
+from dicomover.journal.holdings import Holding
 from dicomover.journal.journal import Journal, Sync
-from dicomover.journal.manifest import Details, File, FileCheck, Manifest, check_files
+from dicomover.journal.manifest import File, FileCheck, Manifest, check_files
 from dicomover.journal.rows import Entry
+from dicomover.journal.scopes import Place, Scope
 from dicomover.privacy import Asked, Privacy
 
 __all__ = [
     "Asked",
     "Decision",
-    "Details",
     "Entry",
     "File",
     "FileCheck",
+    "Holding",
     "Journal",
     "JournalError",
     "Manifest",
     "Missing",
+    "Place",
     "Privacy",
+    "Scope",
     "Sync",
     "check_files",
     "decide",
+    "is_complete",
     "is_verified",
     "list_missing",
 ]

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,21 +22,19 @@ from dicomover.errors import ConfigurationError
 __all__ = [
     "APPLICATION_ID",
     "BUSY_SECONDS",
-    "FORMER",
+    "HOLDINGS",
     "SCHEMA_VERSION",
     "allows_wal",
     "check_schema",
     "connect",
     "create",
     "select",
-    "take_over",
     "unusable",
 ]
 
 APPLICATION_ID = 0x64634D76  # "dcMv"
-SCHEMA_VERSION = 2
-"""2 knows an archive by more than its AE title. What 1 has recorded is kept, and marked in the table `about`."""
-FORMER = "former"
+SCHEMA_VERSION = 3
+"""3 knows what is here by series, 2 an archive by more than its AE title; see `takeover`."""
 BUSY_SECONDS = 30.0
 
 logger = logging.getLogger("dicomover.journal")
@@ -46,6 +45,26 @@ _MAGIC = b"SQLite format 3\0"
 _LOCAL = frozenset(
     "apfs bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfs jfs ntfs ntfs3 overlay reiserfs tmpfs ufs vfat xfs zfs".split()  # noqa: SIM905
 )
+
+
+def _named(statement: str) -> tuple[str, str]:
+    """Return what a statement creates."""
+    words = statement.removeprefix("CREATE ").removeprefix("UNIQUE ").split()
+    return words[0], words[1]
+
+
+HOLDINGS = (
+    "CREATE TABLE places (number INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    """CREATE TABLE studies (
+        id INTEGER PRIMARY KEY, study TEXT NOT NULL, place INTEGER NOT NULL, whose TEXT NOT NULL, whole INTEGER
+    )""",
+    "CREATE UNIQUE INDEX studies_by_uid ON studies (study, place, whose)",
+    "CREATE INDEX studies_by_patient ON studies (whose, place)",
+    """CREATE TABLE series (
+        of INTEGER NOT NULL, series TEXT NOT NULL, whole INTEGER, count INTEGER NOT NULL, files BLOB NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX series_of_study ON series (of, series)",
+)
 _TABLES = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE requests (
@@ -53,10 +72,9 @@ _TABLES = (
         status TEXT NOT NULL, status_code INTEGER, matches INTEGER, expected INTEGER,
         completed INTEGER, failed INTEGER, warning INTEGER, remaining INTEGER,
         received INTEGER, bytes INTEGER, attempts INTEGER NOT NULL, started INTEGER, seconds REAL,
-        error BLOB, failed_uids TEXT NOT NULL
+        error BLOB, failed_uids TEXT NOT NULL, scopes BLOB NOT NULL
     ) WITHOUT ROWID""",
-    # Beside the requests, so that reading all results does not turn the pages of all manifests.
-    "CREATE TABLE details (key TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    *HOLDINGS,
     """CREATE TABLE owners (
         token TEXT PRIMARY KEY, host TEXT NOT NULL, place TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL,
         expires REAL NOT NULL, steady REAL
@@ -64,6 +82,7 @@ _TABLES = (
     "CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX leases_by_owner ON leases (owner)",
 )
+_OURS = {(kind.lower(), name) for each in (*_TABLES, "CREATE TABLE details (") for kind, name in [_named(each)]}
 
 
 def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, bool]:
@@ -87,6 +106,7 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
             f"journal {str(path)!r} cannot be created ({error.strerror})",
             "allow writing to its folder, or name another file",
         ) from error
+    _tighten(path)
     try:
         # Without locks, by a folder beside the file that only one can make: slower, and told once.
         name = path.as_uri() + ("" if allows_wal(path) or _has_locks(path) else "?vfs=unix-dotfile")
@@ -109,6 +129,23 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
         connection.close()
         raise
     return connection, is_fresh
+
+
+def _tighten(path: Path) -> None:
+    """See that not everybody can write into a journal, or into what SQLite keeps beside it: it would be believed."""
+    if os.name != "posix":
+        return
+    for each in (path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm", "journal"))):
+        try:
+            mode = stat.S_IMODE(each.stat().st_mode)
+            if mode & stat.S_IWOTH:
+                each.chmod(mode & 0o770)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(
+                f"anybody can write into journal {str(each)!r}", "let its owner run chmod o-w, or name another file"
+            ) from error
 
 
 def _has_locks(path: Path) -> bool:
@@ -185,11 +222,11 @@ def _look(path: Path) -> None:
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Tell whether a file has no schema yet; refuse one that is not ours or newer than we are."""
     with _one_look(connection):
-        application, version, tables = (
-            connection.execute(query).fetchone()[0]
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        application, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
-    if (application, version, tables) == (0, 0, 0):
+        tables = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+    if (application, version, tables) == (0, 0, []):
         return True
     if application != APPLICATION_ID:
         raise _foreign(path)
@@ -200,6 +237,11 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
         )
     if version < 1 or not tables:
         raise ConfigurationError(f"journal {str(path)!r} has no schema of a journal", "name another file")
+    if any((kind, name) not in _OURS and not name.startswith("sqlite_") for kind, name in tables):
+        # A trigger or a view would have a say in what is read and written, an index could hold everything up.
+        raise ConfigurationError(
+            f"journal {str(path)!r} has tables, views or triggers that are not ours", "name another file"
+        )
     return False
 
 
@@ -223,21 +265,6 @@ def create(connection: sqlite3.Connection, about: Mapping[str, str]) -> None:
     connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def take_over(connection: sqlite3.Connection, path: Path) -> None:
-    """Make a file of an earlier schema one of ours: all of it or nothing, and once, whoever else is at it."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        check_schema(connection, path)
-        connection.execute("INSERT OR IGNORE INTO about VALUES (?, 'by AE title')", (FORMER,))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:

@@ -11,7 +11,7 @@ from dicomover.journal.manifest import FileCheck
 from dicomover.outcome import SUCCESS, Status
 from dicomover.summary import Result
 
-__all__ = ["Decision", "Missing", "decide", "is_verified", "list_missing"]
+__all__ = ["Decision", "Missing", "decide", "is_complete", "is_verified", "list_missing"]
 
 
 class Decision(StrEnum):
@@ -97,6 +97,30 @@ def decide(result: Result | None, files: FileCheck | None = None, *, expected: i
     return Decision.RETRY if expected is not None and expected > known else Decision.SKIP
 
 
+def is_complete(here: int, *, expected: int | None, whole: int | None) -> bool:
+    """Tell whether so many instances of one study, series or patient are all that there is of it.
+
+    Parameters
+    ----------
+    here
+        Distinct instances, as they came; of what has come nothing may be missing.
+    expected
+        Instances that the archive counts.
+    whole
+        How many there were when it was last known to be complete.
+
+    Examples
+    --------
+    >>> is_complete(5, expected=5, whole=None), is_complete(5, expected=6, whole=5), is_complete(5, expected=4, whole=5)
+    (True, False, True)
+    >>> is_complete(5, expected=4, whole=None), is_complete(5, expected=None, whole=5)
+    (False, True)
+    """
+    if not here:
+        return False
+    return here == expected or (here == whole and (expected or 0) <= whole)
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """What one more C-MOVE should ask for.
@@ -128,7 +152,8 @@ def list_missing(
     archive
         What the archive has: Series Instance UID -> its SOP Instance UIDs.
     most
-        A series of which more than this part is missing is asked for as a whole.
+        A series of which more than this part is missing is asked for as a whole, if that is more than one C-MOVE can
+        ask for by UIDs; and so is one of which nothing is here.
     at_once
         A C-MOVE asks for at most so many instances by their UIDs.
 
@@ -142,7 +167,7 @@ def list_missing(
     for series, instances in archive.items():
         there = tuple(dict.fromkeys(instances))
         gone = tuple(uid for uid in there if uid not in have)
-        if len(gone) > most * len(there):
+        if gone and (len(gone) == len(there) or len(gone) > max(most * len(there), at_once)):
             asks.append(Missing(series, (), len(gone)))
         else:
             parts = (gone[start : start + at_once] for start in range(0, len(gone), at_once))

@@ -6,32 +6,25 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, Self, get_args
 
 from dicomover.disk import Share, check_share
 from dicomover.errors import ConfigurationError, JournalError
-from dicomover.identifier import Request
+from dicomover.identifier import Identifier, Request
 from dicomover.journal import database
 from dicomover.journal.decision import is_verified
-from dicomover.journal.leases import NOBODY, Leases, Owner, read_steady_clock
-from dicomover.journal.manifest import Details, pack, unpack
+from dicomover.journal.holdings import Holding, Holdings
+from dicomover.journal.leases import LONGEST, NOBODY, Leases, Owner, read_steady_clock
+from dicomover.journal.manifest import File
 from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
+from dicomover.journal.scopes import Place, Scope
+from dicomover.journal.takeover import begin
 from dicomover.node import Node
 from dicomover.outcome import Status
-from dicomover.privacy import (
-    Asked,
-    DamagedRecord,
-    Keeper,
-    Plain,
-    Privacy,
-    check_privacy,
-    make_keeper,
-    open_keeper,
-)
+from dicomover.privacy import Asked, DamagedRecord, Keeper, Plain, Privacy, check_privacy
 from dicomover.summary import Result
 
 __all__ = ["Journal", "Sync"]
@@ -40,7 +33,6 @@ Sync = Literal["record", "renew"]
 
 _ENTRIES = f"SELECT {COLUMNS} FROM requests"  # noqa: S608 - constants
 _RECORD = f"INSERT OR REPLACE INTO requests ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"  # noqa: S608
-_RECORD_DETAILS = "INSERT OR REPLACE INTO details (key, content) VALUES (?, ?)"
 _UNRECORDED = (None, Status.SKIPPED, Status.INVALID)
 
 
@@ -58,7 +50,7 @@ class Journal:
     secret
         For `hashed`: at least 16 characters, the same on every run.
     lease
-        Seconds after which a claim that was not renewed may be taken over by another.
+        Seconds after which a claim that was not renewed may be taken over by another; 4 hours at most.
     sync
         `record`: what was recorded outlives a power cut. `renew`: it outlives a kill at once, and a power cut from the
         next `renew` or `flush` on; for batches of thousands of small requests on a slow disk.
@@ -102,13 +94,14 @@ class Journal:
         version: str | None = None,
     ) -> None:
         check_privacy(privacy, secret)
-        if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease < float("inf"):
-            raise ConfigurationError(f"lease={lease!r} is no number of seconds above 0", "give one such as 120")
+        if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease <= LONGEST:
+            raise ConfigurationError(
+                f"lease={lease!r} is no number of seconds above 0, up to 4 hours", "give one such as 120"
+            )
         if sync not in get_args(Sync):
             raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'", "choose one")
         self.path = Path(path).absolute()
-        self._privacy, self._secret = privacy, secret
-        self._share = check_share(share)
+        self._privacy, self._secret, self._share = privacy, secret, check_share(share)
         self._lease, self._sync, self._version = lease, sync, version or metadata.version("dicomover")
         # Guards all below, in this process; SQLite's own lock, taken inside it, stands between processes. Every method
         # that reads or writes holds it throughout, so that the connection is used by one thread at a time.
@@ -125,15 +118,8 @@ class Journal:
 
     def again(self) -> Journal:
         """Return another one of the same file, not open yet, whose claims are its own."""
-        return Journal(
-            self.path,
-            privacy=self._privacy,
-            secret=self._secret,
-            lease=self._lease,
-            sync=self._sync,
-            share=self._share,
-            version=self._version,
-        )
+        how = {"lease": self._lease, "sync": self._sync, "share": self._share, "version": self._version}
+        return Journal(self.path, privacy=self._privacy, secret=self._secret, **how)  # type: ignore[arg-type]
 
     # --- its life
 
@@ -144,7 +130,8 @@ class Journal:
                 return self
             connection, is_fresh = database.connect(self.path, self._share)
             try:
-                self._keeper = self._begin(connection, is_fresh)
+                settings = (self._privacy, self._secret)
+                self._keeper, self._has_former = begin(connection, self.path, *settings, Holdings, is_fresh=is_fresh)
                 self._is_wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
                 self._leases = Leases(Owner.current(), self._lease)
                 self._held, self._renewed, self._is_unsynced = set(), 0.0, False
@@ -156,23 +143,6 @@ class Journal:
                 raise
             self._connection = connection
         return self
-
-    def _begin(self, connection: sqlite3.Connection, is_fresh: bool) -> Keeper:
-        if is_fresh:
-            keeper, about = make_keeper(self._privacy, self._secret)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if database.check_schema(connection, self.path):  # nobody else was quicker
-                    database.create(connection, about)
-                    connection.execute("COMMIT")
-                    return keeper
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        database.take_over(connection, self.path)
-        about = dict(connection.execute("SELECT name, value FROM about"))
-        self._has_former = database.FORMER in about
-        return open_keeper(self._privacy, self._secret, about, f"journal {str(self.path)!r}")
 
     def close(self) -> None:
         """Give back every claim and close the file; what was recorded stays."""
@@ -214,14 +184,37 @@ class Journal:
         """
         if self._connection is None:
             raise self._not_open()
-        named = self._keeper.asked(request, archive, destination)
-        if not self._has_former or isinstance(archive, str):
-            return named
-        theirs = destination.ae_title if isinstance(destination, Node) else destination
-        return replace(named, former=self._keeper.asked(request, archive.ae_title, theirs).key)
+        return self._keeper.asked(request, archive, destination)
+
+    def places(self, archive: Node | str, destination: Node | str | None = None) -> tuple[Place, ...]:
+        """Name where images come from and go to; as `asked` does, and as an earlier version did, if the file has that.
+
+        What is known by the second name may be another archive's.
+        """
+        both = (archive, destination)
+        now = Place.of(*(each.known_as if isinstance(each, Node) else each for each in both))
+        former = Place.of(*(each.ae_title if isinstance(each, Node) else each for each in both))
+        return (now, former) if self._has_former and now != former else (now,)
+
+    def scope(self, identifier: Identifier, patients: Iterable[str]) -> Scope:
+        """Name what an identifier asks for, of these patients; of anybody's if none are named."""
+        return Scope.of(identifier, self.keep_patients(patients))
+
+    def keep_patients(self, patients: Iterable[str]) -> str:
+        """Return what is kept of some PatientIDs; empty if there are none."""
+        named = sorted({patient for patient in patients if patient})
+        return self._keeper.value("PatientID", "\\".join(named)) if named else ""
 
     def record(
-        self, asked: Asked, result: Result, details: Details | None = None, *, also: Asked | None = None
+        self,
+        asked: Asked,
+        result: Result | None,
+        scopes: Sequence[Scope] = (),
+        *,
+        place: Place | None = None,
+        brought: Mapping[str, Sequence[File]] | None = None,
+        whole: Iterable[tuple[Scope, int | None]] = (),
+        claims: Iterable[str] = (),
     ) -> bool:
         """Write down what became of a request, and give back the claim on it. It is durable on return.
 
@@ -230,42 +223,51 @@ class Journal:
         asked
             The request.
         result
-            Replaces what was recorded before.
-        details
-            Replaces what was recorded before; None keeps it.
-        also
-            What asks for the same by other keys, and is recorded with it.
+            Replaces what was recorded before; None keeps that.
+        scopes
+            What it came to.
+        place
+            Where the files came from.
+        brought
+            The files that have come, by whose they are.
+        whole
+            What is complete now, with how many instances; None counts what is here.
+        claims
+            Further ones that are given back.
 
         Returns
         -------
         bool
             False if it was not written: our claim had expired, another one has taken the request over, and its record
-            is verified while this one is not.
+            is verified while this one is not. What has come is written all the same.
 
         Raises
         ------
         ValueError
             If the request is not over, or was skipped or invalid: then there is nothing to record.
         """
-        if result.status in _UNRECORDED:
+        if result is not None and result.status in _UNRECORDED:
             said = "no status" if result.status is None else f"status {str(result.status)!r}"
             raise ValueError(f"a result with {said} says nothing to record; record what a C-MOVE or C-FIND came to")
-        packed = None if details is None else pack(details)
-        both = [asked] if also is None else [asked, also]
         with self._lock:
-            claimed = [each.key for each in both if each.key in self._held]
+            claimed = [key for key in (asked.key, *claims) if key in self._held]
             # One transaction: had somebody else recorded between the look and the write, the better record would be
             # lost; were the claim given back in another one, a kill between them would leave it to expire.
             with self._writing(durable=self._sync == "record") as connection:
-                outdone = {key for key in claimed if self._is_outdone(connection, key, result)}
-                for each in both:
-                    if each.key not in outdone:
-                        connection.execute(_RECORD, pack_row(each, result, self._version, self._keeper))
-                        if packed is not None:
-                            connection.execute(_RECORD_DETAILS, (each.key, self._keeper.seal(packed)))
+                is_written = result is not None and not (
+                    asked.key in claimed and self._is_outdone(connection, asked.key, result)
+                )
+                if result is not None and is_written:
+                    connection.execute(_RECORD, pack_row(asked, result, scopes, self._version, self._keeper))
+                if place is not None:
+                    holdings = Holdings(connection, self._keeper)
+                    for whose, files in (brought or {}).items():
+                        holdings.put(place, whose, files)
+                    for scope, count in whole:
+                        holdings.call_whole(place, scope, count)
                 self._leases.give_back(connection, claimed)
             self._held.difference_update(claimed)
-        return asked.key not in outdone
+        return is_written
 
     def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result) -> bool:
         if is_verified(result) or self._leases.find_mine(connection, [key]):
@@ -274,20 +276,21 @@ class Journal:
         return any(is_verified(unpack_row(row, self._keeper).result) for row in rows)
 
     def entries(self, keys: Iterable[str] | None = None) -> dict[str, Entry]:
-        """Return what is recorded of these requests, by key; of all if none are named.
-
-        A request that was never recorded has no entry.
-        """
+        """Return what is recorded of these requests, by key, of all if none are named; what never was has no entry."""
         with self._reading() as connection:
             everything = connection.execute(_ENTRIES) if keys is None else None
             rows = everything or database.select(connection, f"{_ENTRIES} WHERE key", keys or ())
             return {row[0]: unpack_row(row, self._keeper) for row in rows}
 
-    def details(self, keys: Iterable[str]) -> dict[str, Details]:
-        """Return what is recorded beyond the results of these requests, by key; those without any are left out."""
+    def holding(self, place: Place, scope: Scope) -> Holding:
+        """Return what is known to be here of a scope."""
         with self._reading() as connection:
-            rows = database.select(connection, "SELECT key, content FROM details WHERE key", keys)
-            return {key: unpack(self._keeper.open(content)) for key, content in rows}
+            return Holdings(connection, self._keeper).find(place, scope)
+
+    def files(self) -> list[tuple[str, tuple[File, ...]]]:
+        """Return all that is known to be here, series by series, each with the name of the place that it came from."""
+        with self._reading() as connection:
+            return list(Holdings(connection, self._keeper).list())
 
     def __len__(self) -> int:
         """Return how many requests are recorded."""

@@ -16,7 +16,12 @@ from weakref import WeakValueDictionary
 
 from dicomover.journal.database import select
 
-__all__ = ["NOBODY", "Leases", "Owner", "read_steady_clock"]
+__all__ = ["LONGEST", "NOBODY", "Leases", "Owner", "read_steady_clock"]
+
+LONGEST = 4 * 3600.0
+"""Seconds that a claim may last without being renewed."""
+
+_SKEW = 3600.0  # seconds that the clock of another machine may be ahead of ours
 
 _open: WeakValueDictionary[str, Leases] = WeakValueDictionary()
 """The journals that this process has open, by the token of their owner."""
@@ -124,7 +129,8 @@ class Leases:
         )
         for token, host, place, pid, began, expires, steady in others.fetchall():
             is_ours = steady is not None and bool(self._clock) and _clock_of(place) == self._clock
-            is_over = steady < read_steady_clock() if is_ours else expires < time.time()
+            left = steady - read_steady_clock() if is_ours else expires - time.time()
+            is_over = not 0 <= left <= LONGEST + (0 if is_ours else _SKEW)  # nobody claims anything for ever
             # Expired means given up, even if it lives: it finds out at its next `renew`, or when it records.
             owner = Owner(token, host, place, pid, began)
             if is_over or self._is_closed(owner) or owner.is_dead():

@@ -1,4 +1,4 @@
-"""Which files a request brought, and whether they still lie there as they came."""
+"""The files that lie here: what is known of each, whether it still is as it came, and many of them in few bytes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from dicomover.disk import Below
+from dicomover.disk import Below, DamagedRecord, inflate
 from dicomover.events import Arrival
-from dicomover.identifier import Identifier, Level, Model
-from dicomover.privacy import DamagedRecord
 
-__all__ = ["Details", "File", "FileCheck", "Manifest", "check_files", "pack", "unpack"]
+__all__ = ["File", "FileCheck", "Manifest", "check_files", "pack_files", "unpack_files"]
 
-_FORMAT = 1
-_LONGEST = 1 << 29  # bytes of details; a million files have a fifth of that
+_MARK = "*"  # stands for the SOP Instance UID in the name of a file
 
 
 class File(NamedTuple):
-    """One file of a request.
+    """One file.
 
     Attributes
     ----------
     path
-        Relative to the receive folder, with `/` between its parts.
+        Relative to the receive folder, with `/` between its parts; empty if it lies at a third party.
     sop, series, study
         Its SOP, Series and Study Instance UID.
     size
         Bytes of the file, which are more than those of the data set.
     mtime_ns
         When it was last changed, in nanoseconds since 1970.
+    syntax
+        The UID of its transfer syntax.
+    request
+        The key of the request that brought it.
     """
 
     path: str
@@ -43,12 +45,14 @@ class File(NamedTuple):
     study: str
     size: int
     mtime_ns: int
+    syntax: str = ""
+    request: str = ""
 
     def __repr__(self) -> str:
         return f"File(sop={self.sop!r}, size={self.size})"  # a path may name a patient
 
     @classmethod
-    def of(cls, arrival: Arrival, folder: str | os.PathLike[str]) -> Self:
+    def of(cls, arrival: Arrival, folder: str | os.PathLike[str], request: str = "") -> Self:
         """Take down an arrival as it lies on the disk now.
 
         Raises
@@ -67,12 +71,14 @@ class File(NamedTuple):
             arrival.study_instance_uid,
             seen.st_size,
             seen.st_mtime_ns,
+            arrival.transfer_syntax_uid,
+            request,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The files that lie here for one request.
+    """Some files.
 
     Examples
     --------
@@ -92,7 +98,7 @@ class Manifest:
     @property
     def count(self) -> int:
         """How many instances are here; one SOP Instance UID in two series is two of them."""
-        return len({(file.series, file.sop) for file in self.files})
+        return len({(file.study, file.series, file.sop) for file in self.files})
 
     @property
     def bytes(self) -> int:
@@ -102,17 +108,9 @@ class Manifest:
     def merge(self, later: Iterable[File]) -> Manifest:
         """Take in files that came later: they replace what has their path, or their UIDs down to the instance."""
         came = tuple(later)
-        paths, instances = {file.path for file in came}, {(file.series, file.sop) for file in came}
+        paths, instances = {file.path for file in came if file.path}, {(file.series, file.sop) for file in came}
         kept = (file for file in self.files if file.path not in paths and (file.series, file.sop) not in instances)
         return Manifest((*kept, *came))
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What is known of a request beyond its result: what it was resolved to, and the files that it brought."""
-
-    identifiers: tuple[Identifier, ...] = ()
-    manifest: Manifest = Manifest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,9 @@ class FileCheck:
 def check_files(manifest: Manifest, folder: str | os.PathLike[str]) -> FileCheck:
     """Look whether every file of a manifest is there, with the size and the time that it had.
 
-    A manifest is checked, not believed: a path that leads out of the folder, or through a link, leads to nothing.
+    A manifest is checked, not believed: a path that leads out of the folder, or through a link, leads to nothing. What
+    the bytes of a file are is not looked at: whoever writes others of the same length and puts the time back goes
+    unnoticed.
 
     Parameters
     ----------
@@ -176,33 +176,50 @@ def check_files(manifest: Manifest, folder: str | os.PathLike[str]) -> FileCheck
     return FileCheck(Manifest(tuple(intact)), tuple(missing), tuple(changed))
 
 
-def pack(details: Details) -> bytes:
-    """Write details compactly: by column, series and study by number, compressed."""
-    files = details.manifest.files
-    series = {uid: number for number, uid in enumerate(dict.fromkeys(file.series for file in files))}
-    studies = {uid: number for number, uid in enumerate(dict.fromkeys(file.study for file in files))}
+def pack_files(files: Sequence[File], bond: str) -> bytes:
+    """Write the files of one series compactly: by column, what they begin with once, what they share once, compressed.
+
+    `bond` says whose they are: they are read only for that.
+
+    Examples
+    --------
+    >>> files = (File("P/1.2.7.dcm", "1.2.7", "1.2", "1", 10, 5), File("P/1.2.8.dcm", "1.2.8", "1.2", "1", 12, 7))
+    >>> packed = pack_files(files, "A")
+    >>> unpack_files(packed, "A", "1", "1.2") == files, unpack_files(packed, "B", "1", "1.2")
+    (True, ())
+    """
     first = files[0].mtime_ns if files else 0
-    content = {
-        "format": _FORMAT,
-        "identifiers": [
-            (str(each.level), each.model.value, each.patient, each.study, each.series, each.instance)
-            for each in details.identifiers
-        ],
-        "series": list(series),
-        "studies": list(studies),
-        "first": first,
-        "path": [file.path for file in files],
-        "sop": [file.sop for file in files],
-        "in_series": [series[file.series] for file in files],
-        "in_study": [studies[file.study] for file in files],
-        "size": [file.size for file in files],
-        "after": [file.mtime_ns - first for file in files],
-    }
+    start = os.path.commonprefix([file.sop for file in files])  # noqa: RUF071 - by letters, and meant so
+    content = [
+        bond,
+        start,
+        [file.sop[len(start) :] for file in files],
+        _fold([file.path if not file.sop else file.path.replace(file.sop, _MARK, 1) for file in files]),
+        _fold([file.size for file in files]),
+        first,
+        _fold([file.mtime_ns - first for file in files]),
+        _fold([file.syntax for file in files]),
+        _fold([file.request for file in files]),
+    ]
+    if any(_MARK in file.path or (file.sop and file.path.count(file.sop) > 1) for file in files):
+        content[3] = [[file.path] for file in files]
     return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 3)
 
 
-def unpack(packed: bytes) -> Details:
-    """Read what `pack` wrote.
+def _fold(values: list[Any]) -> Any:
+    """Return what all of them are, or else all of them."""
+    return values[0] if values and all(value == values[0] for value in values) else values
+
+
+def _unfold(column: Any, kind: type, count: int) -> Any:
+    values = [column] * count if type(column) is kind else column
+    if type(values) is not list or len(values) != count or not set(map(type, values)) <= {kind}:
+        raise TypeError("a column of something else")
+    return values
+
+
+def unpack_files(packed: bytes, bond: str, study: str, series: str) -> tuple[File, ...]:
+    """Read what `pack_files` wrote of a series; nothing if it is bound to something else.
 
     Raises
     ------
@@ -210,35 +227,21 @@ def unpack(packed: bytes) -> Details:
         If it is not that.
     """
     try:
-        content = json.loads(_inflate(packed))
-        if content["format"] != _FORMAT:
-            raise DamagedRecord(f"details of format {content['format']!r}")
-        series, studies, first = content["series"], content["studies"], content["first"]
-        identifiers = [Identifier(Level(level), Model(model), *uids) for level, model, *uids in content["identifiers"]]
-        columns = ("path", "sop", "in_series", "in_study", "size", "after")
-        if not {type(part) for each in content["identifiers"] for part in each} <= {str}:
-            raise TypeError("an identifier of something else than texts")
-        files = tuple(
-            _file(path, sop, series[in_series], studies[in_study], size, first + after)
-            for path, sop, in_series, in_study, size, after in zip(*(content[name] for name in columns), strict=True)
-        )
-    except DamagedRecord:
-        raise
-    except (zlib.error, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise DamagedRecord(f"details that cannot be read, {type(error).__name__}") from error
-    return Details(tuple(identifiers), Manifest(files))
-
-
-def _inflate(packed: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    content = inflater.decompress(packed, _LONGEST)
-    if not inflater.eof:
-        raise ValueError("details that are cut short, or longer than any are")
-    return content
-
-
-def _file(path: object, sop: object, series: object, study: object, size: object, mtime_ns: object) -> File:
-    texts, numbers = (path, sop, series, study), (size, mtime_ns)
-    if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
-        raise TypeError("a file whose fields are of other types")
-    return File(*texts, *numbers)  # type: ignore[arg-type]
+        bound, start, ends, paths, sizes, first, times, syntaxes, requests = json.loads(inflate(packed))
+        if bound != bond:
+            return ()
+        count = len(ends)
+        if type(start) is not str or type(ends) is not list or type(first) is not int:
+            raise TypeError("a beginning of something else")
+        sops = [start + end for end in ends]
+        if type(paths) is list and paths and type(paths[0]) is list:
+            paths = _unfold([path for (path,) in paths], str, count)
+        else:
+            paths = [path.replace(_MARK, sop, 1) for path, sop in zip(_unfold(paths, str, count), sops, strict=True)]
+        changed = [first + after for after in _unfold(times, int, count)]
+        sizes = _unfold(sizes, int, count)
+        syntaxes, requests = _unfold(syntaxes, str, count), _unfold(requests, str, count)
+        rows = zip(paths, sops, repeat(series), repeat(study), sizes, changed, syntaxes, requests)
+        return tuple(map(File._make, rows))
+    except (zlib.error, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedRecord(f"files that cannot be read, {type(error).__name__}") from error

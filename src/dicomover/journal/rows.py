@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from dicomover.identifier import Request
+from dicomover.journal.scopes import Scope, pack_scopes, unpack_scopes
 from dicomover.outcome import Counters, Status
 from dicomover.privacy import Asked, DamagedRecord, Keeper
 from dicomover.summary import Result
@@ -16,7 +19,7 @@ __all__ = ["COLUMNS", "Entry", "pack_row", "unpack_row"]
 
 COLUMNS = (
     "key, asked, recorded, version, status, status_code, matches, expected, completed, failed, warning, remaining, "
-    "received, bytes, attempts, started, seconds, error, failed_uids"
+    "received, bytes, attempts, started, seconds, error, failed_uids, scopes"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -46,6 +49,31 @@ class Entry:
     recorded: datetime
     version: str
     asked: str = field(repr=False)
+    packed: object = field(default=b"", repr=False)
+
+    @property
+    def scopes(self) -> tuple[Scope, ...] | None:
+        """What it came to; None if what stands there is of another request, or cannot be read."""
+        try:
+            return unpack_scopes(self.packed, self.key)
+        except DamagedRecord:
+            return None
+
+    def is_of(self, asked: Asked, request: Request) -> bool:
+        """Tell whether it can be of this request: nothing in it contradicts what was asked for, or itself."""
+        result, scopes = self.result, self.scopes
+        counters = result.counters
+        numbers = (result.expected, result.received, result.bytes, result.matches, result.attempts,
+                   counters.completed, counters.failed, counters.warning, counters.remaining)  # fmt: skip
+        if self.asked != asked.text or scopes is None or any(number is not None and number < 0 for number in numbers):
+            return False
+        uids: dict[str, set[str]] = {
+            "StudyInstanceUID": {scope.study for scope in scopes},
+            "SeriesInstanceUID": {scope.series for scope in scopes},
+            "SOPInstanceUID": {uid for scope in scopes for uid in scope.sops},
+        }
+        given = {key: set(request.keys[key].split("\\")) for key in uids if key in request.keys}
+        return all(uids[key] == wanted for key, wanted in given.items())
 
     @property
     def keys(self) -> dict[str, str]:
@@ -56,7 +84,7 @@ class Entry:
             raise DamagedRecord(f"a request that cannot be read, {type(error).__name__}") from error
 
 
-def pack_row(asked: Asked, result: Result, version: str, keeper: Keeper) -> tuple[object, ...]:
+def pack_row(asked: Asked, result: Result, scopes: Sequence[Scope], version: str, keeper: Keeper) -> tuple[object, ...]:
     """Return the values of `COLUMNS`, recorded now."""
     counters = result.counters
     return (
@@ -79,6 +107,7 @@ def pack_row(asked: Asked, result: Result, version: str, keeper: Keeper) -> tupl
         result.seconds,
         None if result.error is None else keeper.seal(result.error.encode(errors="backslashreplace")),
         "\\".join(result.failed_uids),
+        pack_scopes(scopes, asked.key),
     )
 
 
@@ -111,6 +140,6 @@ def unpack_row(row: tuple[Any, ...], keeper: Keeper) -> Entry:
             error=None if row[17] is None else keeper.open(row[17]).decode(),
             failed_uids=tuple(row[18].split("\\")) if row[18] else (),
         )
-        return Entry(row[0], result, _EPOCH + timedelta(microseconds=row[2]), row[3], row[1])
+        return Entry(row[0], result, _EPOCH + timedelta(microseconds=row[2]), row[3], row[1], row[19])
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise DamagedRecord(f"a result that cannot be read, {type(error).__name__}") from error
