@@ -1,4 +1,4 @@
-"""The options of a command as a Markdown table, for the README and the pages."""
+"""The options of a command as a Markdown table, for the pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["option_table"]
 
 
 def option_table(command: click.Command) -> str:
-    """Return the options of a command as a Markdown table, for the README.
+    """Return the options of a command as a Markdown table.
 
     Examples
     --------

@@ -30,6 +30,7 @@ from dicomover.outcome import Status
 from dicomover.reporting import Report
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, made_study
+from option_table import option_table
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -223,6 +224,27 @@ def test_every_page_begins_with_what_it_lets_one_do() -> None:
         title, first, *_ = [part for part in read(page).split("\n\n") if not part.startswith("<!--")]
         assert title.startswith("# "), page
         assert re.match(r"[A-Z]", first), page
+
+
+def test_the_option_table_has_every_option() -> None:
+    """The tables of options come from the commands themselves."""
+    table = option_table(cli.commands["move"])
+    for names in (
+        "`-aet`, `--aetitle AET` | MOVESCU |",
+        "`-aec`, `--call AET` | ANY-SCP |",
+        "`-to`, `--timeout S` | 60 |",
+        "`-ta`, `--acse-timeout S` | 60 |",
+        "`-td`, `--dimse-timeout S` | 0 |",
+        "`-k`, `--key KEY` |  |",
+        "`-od`, `--output-dir DIR` | ./downloads, when we receive |",
+        "`-p`, `--progress`, `--no-progress` | `--progress` |",
+        "`-h`, `--help` |  |",
+        "`--dry-run` |  |",
+        "`--invalid raise\\|record` | raise |",
+    ):
+        assert f"| {names}" in table
+    assert all(line.count(" | ") == 2 for line in table.splitlines())
+    assert table in read("command-line.md")
 
 
 def test_every_status_has_its_section() -> None:

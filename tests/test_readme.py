@@ -1,14 +1,10 @@
-"""The README says what the code says: tables, commands, options, examples, links.
-
-`python tests/test_readme.py` writes the sections between its markers anew.
-"""
+"""The README says what the code says: commands, options, examples, statuses, links."""
 
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +15,8 @@ from dicomover.outcome import Status
 from dicomover.testing import DemoPacs, made_study
 from peers import free_port
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-from generated import summary_columns
-from option_table import option_table
-
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-SECTIONS: dict[str, Callable[[], str]] = {
-    "summary": summary_columns,
-    "move options": lambda: option_table(cli.commands["move"]),
-}
-
-
-def section(text: str, name: str) -> re.Match[str]:
-    """Find what stands between the markers of a section."""
-    found = re.search(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end {name} -->)", text, re.DOTALL)
-    assert found is not None, f"README.md has no '<!-- {name} -->' … '<!-- end {name} -->'"
-    return found
 
 
 def blocks(language: str) -> list[str]:
@@ -47,33 +28,6 @@ def code() -> list[str]:
     """Return everything that stands in the README as code."""
     text = README.read_text(encoding="utf-8")
     return [*re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE), *re.findall(r"`[^`\n]+`", text)]
-
-
-@pytest.mark.parametrize("name", SECTIONS)
-def test_a_generated_section_is_what_the_code_says(name: str) -> None:
-    """The summary's columns and the options of `move` are those of the code."""
-    written = section(README.read_text(encoding="utf-8"), name).group().strip("\n")
-    assert written == SECTIONS[name](), "README.md is behind the code; run: python tests/test_readme.py"
-
-
-def test_the_option_table_has_every_option() -> None:
-    """The README's table comes from the commands themselves."""
-    table = option_table(cli.commands["move"])
-    for names in (
-        "`-aet`, `--aetitle AET` | MOVESCU |",
-        "`-aec`, `--call AET` | ANY-SCP |",
-        "`-to`, `--timeout S` | 60 |",
-        "`-ta`, `--acse-timeout S` | 60 |",
-        "`-td`, `--dimse-timeout S` | 0 |",
-        "`-k`, `--key KEY` |  |",
-        "`-od`, `--output-dir DIR` | ./downloads, when we receive |",
-        "`-p`, `--progress`, `--no-progress` | `--progress` |",
-        "`-h`, `--help` |  |",
-        "`--dry-run` |  |",
-        "`--invalid raise\\|record` | raise |",
-    ):
-        assert f"| {names}" in table
-    assert all(line.count(" | ") == 2 for line in table.splitlines())
 
 
 def test_every_command_that_is_named_exists() -> None:
@@ -100,33 +54,54 @@ def test_the_example_on_the_demo_archive_runs_as_it_stands() -> None:
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_the_way_from_a_csv_to_a_volume_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block that reads files runs as it stands, but for the archive's address and the port."""
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Run a block as it stands in a folder with a CSV, but for the archive's address and the port."""
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("PIL")
     monkeypatch.chdir(tmp_path)
     Path("cohort.csv").write_text("AccessionNumber\n00123\n", encoding="utf-8")
-    (example,) = [block for block in blocks("python") if "contact_sheet" in block]
-    assert len(example.replace("\n\n", "\n").splitlines()) <= 12
     port = free_port()
     with DemoPacs([made_study("00123", instances=4)]) as pacs:
         pacs.destinations["MOVESCU"] = port
-        run = example.replace("ARCHIVE@pacs.example.org:104", str(pacs.node)).replace("11112", str(port))
-        found: dict[str, Any] = {"__name__": "readme"}
-        exec(compile(run, "README.md", "exec"), found)
+
+        def run(example: str) -> dict[str, Any]:
+            placed = example.replace("ARCHIVE@pacs.example.org:104", str(pacs.node)).replace("11112", str(port))
+            found: dict[str, Any] = {"__name__": "readme"}
+            exec(compile(placed, "README.md", "exec"), found)
+            return found
+
+        yield run
+
+
+def test_the_way_from_a_csv_to_a_volume_runs(stage: Callable[[str], dict[str, Any]]) -> None:
+    """Its lines are few, and end with a volume that is shown."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("PIL")
+    (example,) = [block for block in blocks("python") if "contact_sheet" in block]
+    assert len(example.replace("\n\n", "\n").splitlines()) <= 12
+    found = stage(example)
     assert found["volume"].array.shape[0] == 4
     found["plt"].close("all")
 
 
-def test_the_other_examples_compile() -> None:
-    """Blocks that need a real archive are at least Python, and import what there is."""
-    examples = blocks("python")
-    assert len(examples) > 1
-    for example in examples:
-        compile(example, "README.md", "exec")
-        imports = re.findall(r"^(?:from|import) .*$", example, re.MULTILINE)
-        exec("\n".join(imports), {})
+def test_the_verbs_run(stage: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    """The block of a Mover's verbs plans, moves, hands out a series and has nothing left to move."""
+    (example,) = [block for block in blocks("python") if "job.series()" in block]
+    found = stage(example)
+    assert found["plan"].expected.tolist() == [4]
+    assert found["summary"].status.tolist() == ["success"]
+    assert "4 files for row 0" in capsys.readouterr().out
+    assert len(found["again"]) == 0
+
+
+def test_no_example_is_left_out() -> None:
+    """Each Python block is one of those that run here."""
+    assert len(blocks("python")) == 3
+
+
+def test_it_is_read_in_two_minutes() -> None:
+    """The page is short: what is long stands on pages of its own."""
+    assert len(README.read_text(encoding="utf-8").split()) < 1_300
 
 
 def test_the_table_of_statuses_names_each_of_them() -> None:
@@ -161,16 +136,3 @@ def test_the_two_commands_that_set_it_up_are_supported() -> None:
         assert re.search(r"^pytest$", script, re.MULTILINE)
         assert re.search(r"/dicomover\" demo\b", script)
     assert "dicomover[test]" in extras["dev"]
-
-
-def rewrite() -> None:
-    """Write the generated sections anew."""
-    text = README.read_text(encoding="utf-8")
-    for name, generate in SECTIONS.items():
-        found = section(text, name)
-        text = f"{text[: found.start()]}\n{generate()}\n\n{text[found.end() :]}"
-    README.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    rewrite()
