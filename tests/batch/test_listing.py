@@ -83,8 +83,12 @@ def counting(*counts: tuple[str, object]) -> Any:
     """Return the find of an archive that has these series, with so many images."""
 
     def find(level: Level, *_: object) -> list[Dataset]:
-        assert level is Level.SERIES
         answers = []
+        if level is Level.IMAGE:
+            for uid in ("1.9.1", "1.9.2"):
+                answers.append(Dataset())
+                answers[-1].SOPInstanceUID = uid
+            return answers
         for uid, count in counts:
             answer = Dataset()
             answer.SeriesInstanceUID, answer.NumberOfSeriesRelatedInstances = uid, count
@@ -98,10 +102,11 @@ STUDY = Identifier(Level.STUDY, Model.STUDY, study="1")
 IMAGES = Identifier(Level.IMAGE, Model.STUDY, study="1", series="1.1", instance="1.1.1\\1.1.2")
 NUMBERS = {
     "all are counted": (Target(STUDY, expected=5), [("1.1", 2), ("1.2", 3)], {"1.1": 2, "1.2": 3}),
-    "one is not": (Target(STUDY), [("1.1", 2), ("1.2", None)], {}),
+    "one is not, and is asked for its images": (Target(STUDY), [("1.1", None)], {"1.1": 2}),
     "they are fewer than the study has": (Target(STUDY, expected=6), [("1.1", 2), ("1.2", 3)], {}),
+    "nothing is said": (Target(STUDY), [], {}),
     "a series": (Target(SERIES, expected=7), [], {"1.1": 7}),
-    "a series that is not counted": (Target(SERIES), [], {}),
+    "a series that is not counted": (Target(SERIES), [], {"1.1": 2}),
     "images": (Target(IMAGES), [], {"1.1": 2}),
     "a list": (Target(STUDY, instances={"1.1": ["a", "b", "b"]}), [], {"1.1": 2}),
 }

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dicomover.attributes.reading import read_count, read_uid
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level
-from dicomover.query.instances import Find, instances_of, studies_of
+from dicomover.query.instances import Find, instances_of, says_all, studies_of
 from dicomover.query.matching import is_of_patient
 from dicomover.query.patients import StudyPatients
 from dicomover.query.targets import Target
@@ -57,22 +57,26 @@ class Listing:
         return None
 
     def count_by_series(self, target: Target) -> dict[str, int]:
-        """Return how many instances a C-MOVE brings of each series; none where the archive does not say it of all."""
-        identifier, found = target.identifier, target.instances
-        if identifier.level is Level.SERIES and found is None:
-            return {} if target.expected is None else {identifier.series: target.expected}
-        if found is not None or identifier.level is Level.IMAGE:
-            found = found or {identifier.series: identifier.instance.split("\\")}
-            return {series: len(set(uids)) for series, uids in found.items()}
-        counts: dict[str, int | None] = {}
-        with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, QueryRefused, Stop):
-            his = identifier.level is Level.PATIENT
-            for study in studies_of(identifier, self._find) if his else [identifier]:
-                for answer in self._find(Level.SERIES, study.model, study.keys(), [_COUNT], None):
-                    counts[read_uid(answer, "SeriesInstanceUID")] = read_count(answer, _COUNT)
-        known = {series: count for series, count in counts.items() if series and count}
-        is_all = len(known) == len(counts) and sum(known.values()) >= (target.expected or 0)
-        return known if is_all else {}
+        """Return how many instances a C-MOVE brings of each series; none where the archive does not say it of all.
+
+        Some archives count no series: then it is asked for their images.
+        """
+        identifier = target.identifier
+        if identifier.level is Level.SERIES and target.instances is None and target.expected is not None:
+            return {identifier.series: target.expected}
+        if identifier.level in (Level.PATIENT, Level.STUDY) and target.instances is None:
+            counts: dict[str, int | None] = {}
+            with contextlib.suppress(AssociationLost, ContextRejected, ProtocolError, QueryRefused, Stop):
+                his = identifier.level is Level.PATIENT
+                for study in studies_of(identifier, self._find) if his else [identifier]:
+                    for answer in self._find(Level.SERIES, study.model, study.keys(), [_COUNT], None):
+                        counts[read_uid(answer, "SeriesInstanceUID")] = read_count(answer, _COUNT)
+            known = {series: count for series, count in counts.items() if series and count}
+            if known and len(known) == len(counts) and sum(known.values()) >= (target.expected or 0):
+                return known
+        listed = self.list_all(target) or {}
+        is_all = says_all(listed, target.expected) if target.instances is None else True
+        return {series: len(set(uids)) for series, uids in listed.items()} if is_all else {}
 
     def list_his(self, target: Target, whose: Collection[str]) -> Mapping[str, Sequence[str]] | None:
         """Return the same, if the archive has the study as these patients'; their images may carry another number.
