@@ -72,11 +72,11 @@ def encode(values: Mapping[str, str | bytes], transfer_syntax: str) -> bytes:
     """
     if not all(value.isascii() for value in values.values() if isinstance(value, str)):
         values = {**values, "SpecificCharacterSet": "ISO_IR 192"}
-    elements = sorted((_element_of(keyword), value) for keyword, value in values.items())
-    return encode_elements(
-        ((tag, vr, value if isinstance(value, bytes) else _value(vr, value)) for (tag, vr), value in elements),
-        explicit=transfer_syntax != IMPLICIT,
-    )
+    elements = [
+        (*_element_of(keyword), value if isinstance(value, bytes) else _value(keyword, value))
+        for keyword, value in values.items()
+    ]
+    return encode_elements(sorted(elements), explicit=transfer_syntax != IMPLICIT)
 
 
 def encode_elements(elements: Iterable[Element], *, explicit: bool = True) -> bytes:
@@ -94,7 +94,8 @@ def encode_elements(elements: Iterable[Element], *, explicit: bool = True) -> by
     return bytes(raw)
 
 
-def _value(vr: str, text: str) -> bytes:
+def _value(keyword: str, text: str) -> bytes:
+    vr = vr_of(keyword)
     if vr in _NUMBERS:
         return b"".join(struct.pack(_NUMBERS[vr], _number(vr, item)) for item in text.split("\\") if item)
     return b"" if vr == "SQ" else text.encode("utf-8")
@@ -122,7 +123,8 @@ def decode(raw: bytes, transfer_syntax: str) -> dict[str, str]:
             return _decode_nested(raw, explicit)
         keyword = _keyword_of(tag)
         parts[keyword] = (vr or vr_of(keyword), raw[start:end])
-    codecs = read_character_sets(parts.get("SpecificCharacterSet", ("CS", b""))[1])
+    _, charset = parts.get("SpecificCharacterSet", ("", b""))
+    codecs = read_character_sets(charset) if charset else ()
     return {keyword: _text(vr, value, codecs) for keyword, (vr, value) in parts.items()}
 
 
@@ -134,7 +136,8 @@ def _text(vr: str, value: bytes, codecs: tuple[str, ...]) -> str:
         return "\\".join(
             str(struct.unpack_from(_NUMBERS[vr], value, offset)[0]) for offset in range(0, len(value) - size + 1, size)
         )
-    return "\\".join(item.strip(" \0") for item in decode_text(value, codecs).split("\\"))
+    text = decode_text(value, codecs)
+    return "\\".join(item.strip(" \0") for item in text.split("\\")) if "\\" in text else text.strip(" \0")
 
 
 def split_data_set(data: bytes) -> list[tuple[int, bytes]]:
