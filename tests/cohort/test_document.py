@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cohort_kit import cohort_of, content_of, locked, study
@@ -21,7 +21,7 @@ from dicomover.cohort.document import Document, _checksum, read_document, write_
 from dicomover.testing import DemoPacs, made_study
 
 
-@settings(max_examples=40)  # each is flushed to the disk
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # each is flushed to the disk
 @given(documents)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, document: Document) -> None:
     """A lockfile gives back every request, study, series, instance and digest, and the same hash."""

@@ -146,3 +146,17 @@ def test_what_stops_a_lock_stops_all_of_it() -> None:
         with pytest.raises(NodeError):
             Mover(pacs.node).lock([{"AccessionNumber": "A"}, {"AccessionNumber": "B"}], path=None)
         assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+def test_what_is_another_patients_is_not_locked(level: str) -> None:
+    """An archive that takes no notice of the PatientID is asked whose the study is, and believed."""
+    study = made_study("00123", patient="P-1", instances=2)
+    keys = {"StudyInstanceUID": study.study_instance_uid}
+    if level != "STUDY":
+        keys["SeriesInstanceUID"] = study.series[0].series_instance_uid
+    if level == "IMAGE":
+        keys["SOPInstanceUID"] = study.instances()[0].sop_instance_uid
+    with DemoPacs([study], ignores_patient=True) as pacs:
+        rows = Mover(pacs.node).lock([{"PatientID": name, **keys} for name in ("P-1", "NOBODY")], path=None).requests
+    assert rows["state"].tolist() == ["found", "not-found"]

@@ -13,7 +13,8 @@ from dicomover.cohort.content import LockedRequest, LockedSeries, LockedStudy, L
 from dicomover.errors import ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.instances import Find, studies_of
-from dicomover.query.patients import select_of_patient
+from dicomover.query.matching import is_of_patient
+from dicomover.query.patients import StudyPatients, select_of_patient
 from dicomover.query.resolve import resolve
 from dicomover.query.targets import Target, TooManyMatches, no_match
 
@@ -35,6 +36,7 @@ class Contents:
     find: Find
     archive: object
     _known: dict[Identifier, Held | None] = field(default_factory=dict)
+    _whose: StudyPatients = field(default_factory=StudyPatients, repr=False)
 
     def study(self, identifier: Identifier, counted: int | None = None) -> Held | None:
         """Return what a study holds, None if there is no such study; `counted` if it is known to be there."""
@@ -46,7 +48,7 @@ class Contents:
         """Return one series of a study, None if there is no such series."""
         one = Identifier.of(Level.SERIES, identifier.model, identifier.keys())
         if one not in self._known:
-            self._known[one] = self._one_series(one)
+            self._known[one] = self._one_series(one) if self._may_be_his(one) else None
         return self._known[one]
 
     def _study(self, identifier: Identifier, counted: int | None) -> Held | None:
@@ -62,6 +64,12 @@ class Contents:
         series = tuple(sorted((part for part, _ in parts), key=lambda part: part.uid))
         study = LockedStudy(identifier.study, series)
         return Held(study, all(whole for _, whole in parts) and study.count >= counted)
+
+    def _may_be_his(self, identifier: Identifier) -> bool:
+        """Tell whether the archive has a study as that of the patient who is named, or does not say; see `Resolver`."""
+        his = identifier.patient
+        named = self._whose.ask(identifier.study, self.find, his) if his else ()
+        return not named or any(is_of_patient(name, [his]) for name in named)
 
     def _one_series(self, identifier: Identifier) -> Held | None:
         parts = [(part, whole) for part, whole in self._parts(identifier) if part.uid == identifier.series]
