@@ -1,7 +1,7 @@
 """Ask for all that matches, in parts where an archive caps its answers: by halves of the study dates, then of a day.
 
 Archives cap in four ways. Some answer so many and say success (many products); some end with 0xFE00 although nobody
-has cancelled (Orthanc's `LimitFindResults`); some refuse with 0xA700 and answer nothing (dcm4chee); some hang up. The
+has cancelled (older Orthancs); some refuse with 0xA700 and answer nothing (dcm4chee); some hang up. The
 last three show themselves. The first shows itself by a count that is round, or was met before, and by nothing else; so
 such a count is held against its two halves, which costs two queries if it was chance.
 """
