@@ -146,6 +146,7 @@ class Admission:
     # The studies that the archive lists for the patients: an instance of one of them is let in whatever its PatientID
     # says. Patients are merged, and archives add an issuer or write the ID in another case.
     patient_study_uids: frozenset[str] = frozenset()
+    archive: str = ""  # the address at which the archive answers us: who calls from there has a place before strangers
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an instance with these values is meant; what is empty here counts as any."""

@@ -396,9 +396,21 @@ def test_associations_that_were_turned_away_are_kept_in_bounds() -> None:
         tally.add_refusal(Refusal(1.0, f"kind {number}", what=Refused.ASSOCIATION))
         tally.add_refusal(Refusal(1.0, "the same", what=Refused.CONTEXT, mend="do this"))
     tally.add_refusal(Refusal(1.0, "it has ended", what=Refused.EVERYTHING))
-    assert move.turned_away[Refused.CONTEXT, "the same", "do this"] == 1000
+    assert move.turned_away[False, Refused.CONTEXT, "the same", "do this"] == 1000
     assert len(move.turned_away) <= 20
-    assert Refused.EVERYTHING not in {what for what, _, _ in move.turned_away}
+    assert Refused.EVERYTHING not in {what for _, what, _, _ in move.turned_away}
+    tally.know("10.1.2.3")
+    tally.add_refusal(Refusal(1.0, "the archive's own", what=Refused.ASSOCIATION, peer="10.1.2.3"))
+    assert move.turned_away[True, Refused.ASSOCIATION, "the archive's own", ""] == 1, "strangers leave it a place"
+
+
+def test_the_reason_of_what_was_asked_for_is_told_before_a_strangers() -> None:
+    """Why a stranger's image could not be read says nothing of the archive's; of its own the first is kept."""
+    move = running()
+    tally = tally_of(move)
+    for why, study in (("a stranger's", "9"), ("its own", "1"), ("another", "1"), ("a stranger's", "9")):
+        tally.add_refusal(Refusal(1.0, why, 0xC000, "A", "1.1", study))
+    assert move.reasons[0xC000] == "its own"
 
 
 # --- how many

@@ -172,7 +172,7 @@ def test_an_association_that_brought_nothing_shows_that_the_way_is_open() -> Non
 
 def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
     """An archive that calls our AE title unknown is believed, whatever we refused of somebody else; not of itself."""
-    turned_away = {(Refused.ASSOCIATION, "it calls 'X', we are 'ME'", "let it call 'ME'"): 1}
+    turned_away = {(False, Refused.ASSOCIATION, "it calls 'X', we are 'ME'", "let it call 'ME'"): 1}
     for refused in ({"stray": {0x0124: 2}}, {"unclear": {0xC000: 2}}, {"turned_away": turned_away}, {"foreign": 1}):
         stranger = Situation("ME", 11112, 3, 0, **refused)  # type: ignore[arg-type]
         assert "administrator to add the AE title 'ME'" in str(said(0xA801, Counters(), stranger))
@@ -183,7 +183,7 @@ def test_a_stranger_is_no_proof_that_a_destination_is_known() -> None:
 @pytest.mark.parametrize("is_archives", [False, True])
 def test_a_stranger_who_was_turned_away_does_not_speak_for_the_archive(is_archives: bool) -> None:
     """Of an archive that could not send it is only said that it reaches us where it was the one whom we refused."""
-    turned_away = {(Refused.CONNECTION, "connection refused", "add the address to addresses"): 1}
+    turned_away = {(False, Refused.CONNECTION, "connection refused", "add the address to addresses"): 1}
     situation = Situation("ME", 11112, 3, 0, turned_away=turned_away, is_archives=is_archives)
     sentence = str(said(0xA702, Counters(0, 3, 0), situation))
     assert ("the archive does reach 'ME'" in sentence) == is_archives

@@ -144,7 +144,7 @@ def test_a_destination_that_took_what_is_counted_as_failed(code: int, counters: 
 # --- causes by evidence
 
 
-REFUSED = (Refused.CONTEXT, "no transfer syntax that we take", "let it offer Explicit VR Little Endian")
+REFUSED = (False, Refused.CONTEXT, "no transfer syntax that we take", "let it offer Explicit VR Little Endian")
 
 
 @pytest.mark.parametrize("code", [0xA801, 0xA702, 0xC000, 0xC123])
@@ -217,7 +217,9 @@ def test_refusals_are_said_by_their_number() -> None:
     """Of many kinds of refusals the most frequent are said."""
     move = move_of()
     for number in range(9):
-        move.running.turned_away[Refused.CONNECTION, f"kind {number}", ""] = number + 1
+        move.running.turned_away[False, Refused.CONNECTION, f"kind {number}", ""] = number + 1
+    move.running.turned_away[True, Refused.ASSOCIATION, "the archive's own", "do this"] = 1
     said = str(judge(0xA702, Counters(0, 3, 0), 0, move=move).error)
+    assert said.index("the archive's own") < said.index("kind 8"), "whoever else called, and how often"
     assert "we refused 9 connections meanwhile: kind 8" in said
     assert "kind 2" not in said

@@ -196,11 +196,13 @@ class Tally:
             if is_covered and not is_certain and status == _NOT_AUTHORISED:
                 move.foreign += refusal.count
                 continue
+            is_first_of_it = is_covered and not move.refused[status]
             if is_covered:
                 move.refuse(status, refusal.count, is_certain=bool(is_certain))
             else:
                 (move.stray if is_stray else move.unclear)[status] += refusal.count
-            move.reasons.setdefault(status, refusal.why)
+            if is_first_of_it or status not in move.reasons:  # that of a stranger gives way
+                move.reasons[status] = refusal.why
 
     def _is_archives(self, refusal: Refusal) -> bool:
         """Tell whether the archive itself called, by its AE title, or by its address where it has said none."""
@@ -213,9 +215,12 @@ class Tally:
         return event.originator_ae_title == self._ae_title and event.originator_message_id == move.message_id
 
     def _note(self, move: RunningMove, refusal: Refusal) -> None:
-        move.is_called |= refusal.what is not Refused.EVERYTHING and self._is_archives(refusal)
-        kind = (refusal.what, refusal.why, refusal.mend)
-        if refusal.what is not Refused.EVERYTHING and (kind in move.turned_away or len(move.turned_away) < _MOST_KINDS):
+        if refusal.what is Refused.EVERYTHING:
+            return
+        is_archives = self._is_archives(refusal)
+        move.is_called |= is_archives
+        kind = (is_archives, refusal.what, refusal.why, refusal.mend)
+        if kind in move.turned_away or len(move.turned_away) < _MOST_KINDS * (1 + is_archives):
             move.turned_away[kind] += refusal.count
 
     def last_sign(self, move: RunningMove) -> float:

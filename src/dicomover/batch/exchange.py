@@ -171,7 +171,7 @@ class Exchange:
         running.message_id = self._pool.next_message_id()
         if self._tally is not None:
             self._tally.know(association.peer_address)
-            self._tally.scp.admit(running.admission())
+            self._tally.scp.admit(running.admission(association.peer_address))
         return association.move(
             part.dataset(),
             part.model,

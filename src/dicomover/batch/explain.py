@@ -65,7 +65,7 @@ class Situation:
     repeated: int = 0
     unclear: Mapping[int, int] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
-    turned_away: Mapping[tuple[Refused, str, str], int] = field(default_factory=dict)
+    turned_away: Mapping[tuple[bool, Refused, str, str], int] = field(default_factory=dict)
     bind: str | None = None
     foreign: int = 0
     stray: Mapping[int, int] = field(default_factory=dict)
@@ -131,7 +131,8 @@ def explain(status: Status, end: MoveEnd, situation: Situation) -> str | None:
         for code, number in situation.stray.items():
             if not situation.received:
                 parts.append(f"we refused {number} meanwhile of something else: {situation.reason(code)}")
-        for (what, why, mend), number in sorted(situation.turned_away.items(), key=lambda item: -item[1])[:_MOST_SAID]:
+        most = sorted(situation.turned_away.items(), key=lambda item: (not item[0][0], -item[1]))  # the archive's first
+        for (_, what, why, mend), number in most[:_MOST_SAID]:
             parts.append(f"we refused {count_of(number, _NOUNS[what])} meanwhile: {why}{mend and f' ({mend})'}")
     return "; ".join(part for part in parts if part) or None
 

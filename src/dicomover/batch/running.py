@@ -17,7 +17,7 @@ __all__ = ["RunningMove", "size_of_file"]
 # One for all that are over. Nothing writes to them: what comes is counted for what runs.
 _NO_STATUSES: Counter[int] = Counter()
 _NO_REASONS: dict[int, str] = {}
-_NO_KINDS: Counter[tuple[Refused, str, str]] = Counter()
+_NO_KINDS: Counter[tuple[bool, Refused, str, str]] = Counter()
 _NO_DOUBT: list[Arrival] = []
 
 
@@ -116,7 +116,7 @@ class RunningMove:
         self.unclear: Counter[int] = Counter()
         self.stray: Counter[int] = Counter()
         self.reasons: dict[int, str] = {}
-        self.turned_away: Counter[tuple[Refused, str, str]] = Counter()
+        self.turned_away: Counter[tuple[bool, Refused, str, str]] = Counter()
         self._patients = self._studies = self._series = self._instances = NOTHING
 
     def begin(self) -> None:
@@ -135,8 +135,8 @@ class RunningMove:
         for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
             noted.clear()
 
-    def admission(self) -> Admission:
-        """Return what it may bring to our receiver."""
+    def admission(self, archive: str = "") -> Admission:
+        """Return what it may bring to our receiver, from an archive that answers at this address."""
         identifier = self.identifier
         return Admission(
             self.number,
@@ -145,6 +145,7 @@ class RunningMove:
             study_uids=identifier.uids(Level.STUDY),
             series_uids=identifier.uids(Level.SERIES),
             sop_uids=identifier.uids(Level.IMAGE),
+            archive=archive,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,20 @@ def test_kinds_without_end_are_no_hoard(notices: Notices, told: list[Refusal]) -
     assert sum(each.count for each in told) == 10_000
     assert told[-1].study_instance_uid == ""
     assert told[-1].sop_instance_uid == ""
+
+
+def test_what_the_archive_is_refused_is_not_lost_in_a_flood(told: list[Refusal], clock: Clock) -> None:
+    """It is told at once, and as its own, whatever strangers have filled; also it has an end."""
+    notices = Notices(told.append, clock, {"10.1.2.3"})
+    for number in range(10_000):
+        notices.tell(refusal(f"1.{number}"))
+    own = replace(refusal("1.2.3", None, Refused.ASSOCIATION), peer="10.1.2.3")
+    notices.tell(own)
+    assert told[-1] is own
+    for number in range(10_000):
+        notices.tell(replace(own, why=f"another {number}", study_instance_uid=str(number)))
+    notices.flush()
+    assert len(told) < 1000
 
 
 def test_a_flood_of_refused_images_is_told_as_a_number(start: Start) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dicomover.errors import AssociationLost
+from dicomover.errors import AssociationLost, AssociationRejected
 from dicomover.events import Admission, Refused
 from dicomover.receiver import Limits
 from dicomover.receiver.scp.places import Places, choose_to_go
@@ -75,6 +77,28 @@ def test_there_are_so_many_places_and_no_more() -> None:
     for one in guests[:8]:
         places.leave(one)
     assert places.take(guest("10.0.0.99", 99.0))
+
+
+def test_the_archive_is_known_before_its_first_image() -> None:
+    """Where it answers, it has a place: strangers from anywhere come and go, and never in its stead."""
+    places, archive = Places(3), guest("10.0.0.1")
+    places.know("10.0.0.1")
+    assert places.take(archive)
+    assert all(places.take(guest(f"10.9.{number}.1", float(number))) for number in range(200))
+    assert not archive.cut
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="addresses to spare")
+def test_strangers_from_everywhere_leave_the_archive_its_place(start: Start) -> None:
+    """Two hundred associations, each from elsewhere, opened before its first image, and it is filed."""
+    with start(restrict=True, max_associations=4) as run, ExitStack() as held:
+        run.receiver.admit(replace(ASKED, archive="127.0.0.2"))
+        archive = held.enter_context(run.peer(calling="ARCHIVE", source="127.0.0.2"))
+        for number in range(200):
+            with contextlib.suppress(AssociationRejected, AssociationLost):
+                held.enter_context(run.peer(calling="STRANGER", source=f"127.0.9.{number + 1}"))
+        assert archive.store("1.2") == 0
+        archive.release()
 
 
 def test_many_addresses_are_not_remembered_for_ever() -> None:

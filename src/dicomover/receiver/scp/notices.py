@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, replace
 
 from dicomover.events import Refusal
@@ -61,14 +61,23 @@ class Notices:
         Takes what is told to the batch.
     clock
         `time.monotonic`.
+    known
+        The archive's addresses: what is refused to those is not lost among strangers'.
     """
 
-    def __init__(self, tell: Callable[[Refusal], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Refusal], None],
+        clock: Callable[[], float] = time.monotonic,
+        known: Container[str] = (),
+    ) -> None:
         self._tell = tell
         self._clock = clock
+        self._known = known
         self._lock = threading.Lock()
         self._kinds: dict[str, _Kind] = {}
-        self._refusals = _Allowance(_REFUSALS, _REFUSALS_AGAIN, _REFUSALS, clock())
+        # Of strangers, and of known addresses: theirs wait behind nobody's.
+        self._refusals = [_Allowance(_REFUSALS, _REFUSALS_AGAIN, _REFUSALS, clock()) for _ in range(2)]
         self._untold: dict[Hashable, Refusal] = {}
 
     @property
@@ -93,16 +102,17 @@ class Notices:
 
     def tell(self, refusal: Refusal) -> None:
         """Tell of a refusal; of very many, those of one kind together, a little later."""
+        is_known = refusal.peer in self._known
         with self._lock:
-            is_told = not self._untold and self._refusals.take(self._clock())
+            is_told = (is_known or not self._untold) and self._refusals[is_known].take(self._clock())
             if not is_told:
-                self._count(refusal)
+                self._count(refusal, _KINDS * (1 + is_known))
         if is_told:
             self._tell(refusal)
 
-    def _count(self, refusal: Refusal) -> None:
+    def _count(self, refusal: Refusal, kinds: int) -> None:
         key = _key_of(refusal)
-        if key not in self._untold and len(self._untold) >= _KINDS:
+        if key not in self._untold and len(self._untold) >= kinds:
             refusal = replace(
                 refusal,
                 calling_ae_title="",

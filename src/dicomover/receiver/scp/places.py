@@ -129,6 +129,17 @@ class Places:
                     return True
         return False
 
+    def know(self, host: str) -> None:
+        """Take an address for the archive's: strangers take no place from it."""
+        with self._lock:
+            self._know(host)
+
+    def _know(self, host: str) -> None:
+        self.known.pop(host, None)
+        self.known[host] = None
+        if len(self.known) > _KNOWN:
+            del self.known[next(iter(self.known))]
+
     def make_room(self) -> None:
         """Send somebody away if another process has asked for it."""
         if self._shared is None or not self._shared.is_asked_for_room():
@@ -144,10 +155,7 @@ class Places:
         """Let a guest keep its place: it has brought something that was asked for."""
         with self._lock:
             guest.proven = True
-            self.known.pop(guest.caller.host, None)
-            self.known[guest.caller.host] = None
-            if len(self.known) > _KNOWN:
-                del self.known[next(iter(self.known))]
+            self._know(guest.caller.host)
 
     def leave(self, guest: Guest) -> None:
         """Take back the place of a guest who has gone."""

@@ -120,7 +120,7 @@ class Service:
             raise ReceiverError(
                 f"folder {settings.folder!r}: {error.strerror}", "free some space, or choose another folder"
             ) from error
-        self.storage = Storage(settings, filing, self.admissions, self._tell)
+        self.storage = Storage(settings, filing, self.admissions, self._tell, self._places.known)
         self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
         self._listener.setblocking(False)
         forks.inherit(self)
@@ -145,6 +145,8 @@ class Service:
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names."""
         self.admissions.admit(admission)
+        if admission.archive:
+            self._places.know(admission.archive.removeprefix("::ffff:"))
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""

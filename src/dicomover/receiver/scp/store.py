@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from dicomover.dicomfile import (
@@ -88,7 +88,7 @@ class Caller(NamedTuple):
 class Storage:
     """What all C-STOREs share, on whatever thread: what is let in, where it is filed, and who is told.
 
-    `cut` is set from outside once nothing that is in flight may take any longer.
+    `known` are the archive's addresses. `cut` is set from outside once nothing that is in flight may take any longer.
     """
 
     def __init__(
@@ -97,13 +97,14 @@ class Storage:
         filing: Filing,
         admissions: Admissions,
         tell: Callable[[Fields | Refusal], None],
+        known: Container[str] = (),
     ) -> None:
         self.settings = settings
         self.filing = filing
         self.head_room = HeadRoom()
         self.admissions = admissions
         self.tell = tell
-        self.notices = Notices(tell)
+        self.notices = Notices(tell, known=known)
         self.cut = threading.Event()
         tags = tags_by_keyword()
         self.accept = parse_accept(settings.accept)
