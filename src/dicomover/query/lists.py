@@ -19,15 +19,10 @@ class UidLists:
 
     Some archives answer a list with nothing, as if it named one thing that nobody has; some look at its first UID only,
     some refuse it, or hang up. Only an answer to one of its UIDs alone tells that from a list of what is not there.
-
-    Attributes
-    ----------
-    are_taken
-        Whether it takes them; None while nothing shows it.
     """
 
     def __init__(self) -> None:
-        self.are_taken: bool | None = None
+        self.are_taken: bool | None = None  # whether it takes them; None while nothing shows it
 
     def wrap(self, find: Find) -> Find:
         """Return what finds in the same way, whatever the archive makes of a list."""

@@ -28,6 +28,12 @@ _SOP_CLASSES = {
     "US": uid.UltrasoundImageStorage,
     "XA": uid.XRayAngiographicImageStorage,
 }
+
+
+def _sop_class(modality: str) -> str:
+    return str(_SOP_CLASSES.get(modality, uid.SecondaryCaptureImageStorage))
+
+
 _OF_MADE = {
     "PatientBirthDate": "",
     "PatientSex": "O",
@@ -148,7 +154,7 @@ class Study:
         per_series = self.number_of_instances // max(self.number_of_series, 1)
         for s in range(1, self.number_of_series + 1):
             modality = self.modalities[(s - 1) % len(self.modalities)]
-            sop_class = str(_SOP_CLASSES.get(modality, uid.SecondaryCaptureImageStorage))
+            sop_class = _sop_class(modality)
             series_uid = f"{self.study_instance_uid}.{s}"
             instances = tuple(
                 Instance(sop_class, f"{series_uid}.{i}", _EXPLICIT, str(i), _made=(self, s, i))
@@ -179,11 +185,7 @@ class Study:
 
     def attributes(self) -> Mapping[str, str]:
         """Return what a query at PATIENT or STUDY level can see of it, by keyword."""
-        sop_classes = (
-            dict.fromkeys(instance.sop_class_uid for instance in self.instances())
-            if self._series is not None
-            else dict.fromkeys(str(_SOP_CLASSES.get(m, uid.SecondaryCaptureImageStorage)) for m in self.modalities)
-        )
+        found = map(_sop_class, self.modalities) if self.made else (each.sop_class_uid for each in self.instances())
         return {
             **(_OF_MADE if self._attributes is None else self._attributes),
             "PatientID": self.patient_id,
@@ -193,7 +195,7 @@ class Study:
             "StudyDate": self.study_date,
             "StudyDescription": self.description,
             "ModalitiesInStudy": "\\".join(dict.fromkeys(self.modalities)),
-            "SOPClassesInStudy": "\\".join(sop_classes),
+            "SOPClassesInStudy": "\\".join(dict.fromkeys(found)),
             "NumberOfStudyRelatedSeries": str(self.number_of_series),
             "NumberOfStudyRelatedInstances": str(self.number_of_instances),
         }
@@ -319,7 +321,7 @@ def _made_data_set(study: Study, s: int, i: int) -> bytes:
     return encode(
         {
             **_OF_MADE,
-            "SOPClassUID": str(_SOP_CLASSES.get(modality, uid.SecondaryCaptureImageStorage)),
+            "SOPClassUID": _sop_class(modality),
             "SOPInstanceUID": f"{study.study_instance_uid}.{s}.{i}",
             "StudyDate": study.study_date,
             "AccessionNumber": study.accession_number,
