@@ -100,14 +100,14 @@ def test_what_was_complete_is_skipped(
         ledger = Ledger(batch, lambda: 0, lambda _: None, record=resumption.record)
         row = ledger.next_work(0.0)
         assert isinstance(row, OpenRow)
-        row.taken = resumption.take(row.request)
+        row.taken = taken = resumption.take(row.request)
         target = move_of(expected).target
         (move,) = ledger.claim(row, Resolution((target,)))
         ledger.conclude(move, judge(SUCCESS, counters, present, facts=facts, move=move, repeated=repeated))
         assert ledger.results()[0].status is Status.SUCCESS
         assert ledger.results()[0].counters == counters, "the summary says what the archive said"
     with resumption:
-        assert is_verified(resumption._journal.entries([row.taken.asked.key])[row.taken.asked.key].result)
+        assert is_verified(resumption._journal.entries([taken.asked.key])[taken.asked.key].result)
 
 
 # --- counting
