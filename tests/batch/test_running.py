@@ -229,3 +229,18 @@ def test_what_is_left_of_a_move_is_counted_anew(tmp_path: Path) -> None:
     assert (move.lose(), move.received, move.bytes) == (0, 6, 42)
     shutil.rmtree(tmp_path / "1.1")
     assert (move.lose(), move.received, move.bytes) == (2, 4, 28)
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES"])
+def test_that_nothing_shows_whose_it_is_is_told(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that takes no notice of the PatientID and never names one is not believed without a word."""
+    monkeypatch.setattr(DemoPacs, "_heed", lambda _, keys, __: {key: keys[key] for key in keys if key != "PatientID"})
+    with DemoPacs(STUDIES) as pacs, Mover(pacs.node, destination="WORKSTATION", progress="none", **ONCE) as mover:  # type: ignore[arg-type]
+        study = pacs.study("00123")
+        keys = {"StudyInstanceUID": study.study_instance_uid}
+        if level == "SERIES":
+            keys["SeriesInstanceUID"] = study.series[0].series_instance_uid
+        rows = mover.move([{"PatientID": "NOBODY", **keys}, keys], model="auto")
+    assert rows["status"].tolist() == ["success", "success"]
+    assert "does not say whose it is" in rows["error"][0]
+    assert rows["error"].isna().tolist() == [False, True]

@@ -115,6 +115,8 @@ def judge_move(
             f"{strange} came under these UIDs as another patient's, and the archive does not list them: "
             "they are not counted; see what they are before you use the folder"
         )
+    if not is_ours and status.complete and target.found and target.identifier.patient and not target.patients:
+        said.append("the archive does not say whose it is, and nothing else shows that it is this patient's")
     if facts.trouble and not status.complete:
         said.append(facts.trouble)
     error = "; ".join(part for part in said if part) or None
