@@ -22,6 +22,7 @@ from dicomover.cohort.drift import drift_table
 from dicomover.cohort.lock import lock_requests, write_lockfile
 from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.journal import Journal
+from dicomover.library import files
 from dicomover.node import Timeouts
 from dicomover.privacy import Privacy, check_privacy
 from dicomover.progress import choose, row_labels
@@ -37,6 +38,7 @@ class Mover(Client):
     """Moves images out of an archive. Constructing one does no I/O."""
 
     _last: Job | None = None
+    files = files
 
     @property
     def last(self) -> Job | None:

@@ -850,3 +850,22 @@ def test_one_uid_of_two_patients(tmp_path: Path) -> None:
             pacs.destinations["MOVESCU"] = mover.port or 0
             row = mover.move({"PatientID": "P-B", "StudyInstanceUID": "1.2.3"}).loc[0]
             assert (row["status"], row["received"]) == ("success", 2)
+
+
+def test_a_path_in_a_journal_that_leads_out_of_the_folder(site: Site, tmp_path: Path) -> None:
+    """An image whose path somebody has changed moves again, and what the path names is neither moved nor replaced."""
+    site.run(batch("A"))
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    with Journal(site.folder / "journal.db") as journal:
+        ((_, (first, *_)),) = journal.files()
+        seen = victim.stat()
+        forged = first._replace(path="../victim", size=seen.st_size, mtime_ns=seen.st_mtime_ns + 1)
+        asked = journal.asked(parse_requests(batch("A")).requests[0], archive=site.node)
+        (study,) = journal.entries()[asked.key].scopes or ()
+        journal.record(asked, None, place=journal.places(site.node)[0], brought={study.whose: [forged]})
+    (site.folder / first.path).write_bytes(b"other bytes under its name")
+    assert statuses(site.run(batch("A"))) == ["success"]
+    assert levels(site.moves()) == [("IMAGE", 1)]
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cohort", "victim"]
