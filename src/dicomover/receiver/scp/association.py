@@ -75,37 +75,19 @@ class Host(Protocol):
 
 
 class IncomingAssociation:
-    """One connection.
-
-    Attributes
-    ----------
-    deadline
-        The `time.monotonic()` at which the peer has kept us waiting for too long.
-    established
-        True once it counts as an association.
-    ending
-        Set from outside: end as soon as the message in progress, if any, has been answered.
-    cut
-        Set from outside: end at once.
-    proven
-        Whether it has brought something that was asked for.
-    displaced
-        Set from outside: its place is another's.
-    used
-        Seconds of the processor that it has had, while it has brought nothing.
-    """
+    """One connection."""
 
     def __init__(self, sock: socket.socket, peer: str, host: Host, tls: ssl.SSLContext | None = None) -> None:
         self.peer = peer
         self.begun = time.monotonic()
         self._limits = host.storage.settings.limits
+        # The `time.monotonic()` at which the peer has kept us waiting for too long.
         self.deadline = self.begun + self._limits.opening
-        self.established = False
-        self.ending = False
-        self.cut = False
-        self.proven = False
-        self.displaced = False
-        self.used = 0.0
+        self.established = False  # once it counts as an association
+        self.proven = False  # once it has brought something that was asked for
+        self.used = 0.0  # seconds of the processor, while it has brought nothing
+        # From outside: to end once the message in progress is answered; to end at once; and that to make room.
+        self.ending = self.cut = self.displaced = False
         self.caller = Caller("", peer.rpartition(":")[0])
         self._sock = sock
         self._host = host

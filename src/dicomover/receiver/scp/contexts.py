@@ -69,10 +69,7 @@ def is_supported_transfer_syntax(uid: str) -> bool:
 def parse_accept(accept: str | Collection[str]) -> tuple[str, ...]:
     """Return the transfer syntaxes that are accepted, the preferred ones first; none stand for "as stored".
 
-    Raises
-    ------
-    ConfigurationError
-        If one of them is unknown, or cannot be filed.
+    Raises ConfigurationError if one of them is unknown, or cannot be filed.
 
     Examples
     --------

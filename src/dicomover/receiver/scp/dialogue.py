@@ -40,45 +40,20 @@ class Broken(Exception):
 
 
 class Dialogue:
-    """Takes the fragments of messages, on the thread of the association.
-
-    Parameters
-    ----------
-    storage
-        Where instances go.
-    caller
-        Who sends.
-    syntaxes
-        The transfer syntax of each accepted presentation context.
-    send
-        Sends a PDU.
-    heed
-        Called when something has come of an instance that was asked for, unless `admitted` is set already.
-    peer
-        How the log names the peer.
-
-    Attributes
-    ----------
-    busy
-        True while a message is being received or answered; looked at from other threads.
-    begun
-        The `time.monotonic()` at which the latest message began.
-    admitted
-        Set when `heed` is called; set back from outside, when it is to be called again.
-    """
+    """Takes the fragments of messages, on the thread of the association."""
 
     def __init__(
         self,
         storage: Storage,
         caller: Caller,
-        syntaxes: dict[int, str],
-        send: Callable[[bytes], None],
-        heed: Callable[[], None],
-        peer: str = "",
+        syntaxes: dict[int, str],  # the transfer syntax of each accepted presentation context
+        send: Callable[[bytes], None],  # a PDU
+        heed: Callable[[], None],  # that something has come which was asked for, unless `admitted` is set already
+        peer: str = "",  # how the log names it
     ) -> None:
-        self.busy = False
-        self.begun = 0.0
-        self.admitted = False
+        self.busy = False  # while a message is being received or answered; looked at from other threads
+        self.begun = 0.0  # the `time.monotonic()` at which the latest message began
+        self.admitted = False  # set when `heed` is called; set back from outside, when it is to be called again
         self._storage = storage
         self._caller = caller
         self._syntaxes = syntaxes

@@ -56,10 +56,7 @@ class ElementWalk:
     def take(self, piece: Piece, last: bool) -> None:
         """Walk over the next bytes.
 
-        Raises
-        ------
-        HeadError
-            If they cannot go on a data set, or the last of them do not end one.
+        Raises HeadError if they cannot go on a data set, or the last of them do not end one.
         """
         size = len(piece)
         if self._offset < size or self._rest:

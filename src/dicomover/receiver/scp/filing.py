@@ -100,35 +100,16 @@ class Filing:
     in the folder means a whole file. A name is taken by a hard link, which fails where something lies already: neither
     two threads nor two processes nor the user can lose a file to it. `_unsynced` is what has its name and may be lost
     in a power cut; it is let go of only after all of it was synced.
-
-    Parameters
-    ----------
-    root
-        The folder; it must exist.
-    layout
-        Where instances go below it.
-    existing
-        What happens if other bytes lie under the same SOP Instance UID: they are both kept, the old ones are
-        replaced, or the new ones are turned away.
-    floor
-        Bytes that must stay free on the disk.
-    token
-        Twelve hexadecimal digits that mark the `.part` files of this receiver, so that another process can find what it
-        left behind.
-    turn
-        Keeps others, threads or processes, from giving names at the same time; a lock of its own if left out.
-    share
-        Who may read what is filed.
     """
 
     def __init__(
         self,
         root: str,
         layout: Layout,
-        existing: Existing = "keep",
-        floor: int = 0,
-        token: str | None = None,
-        turn: AbstractContextManager[object] | None = None,
+        existing: Existing = "keep",  # other bytes that lie under the same SOP Instance UID
+        floor: int = 0,  # bytes that must stay free on the disk
+        token: str | None = None,  # twelve hexadecimal digits in the names of its `.part` files, by which to find them
+        turn: AbstractContextManager[object] | None = None,  # keeps other processes from giving names at the same time
         share: Share = "owner",
     ) -> None:
         self._root = Root(root, share)
@@ -172,10 +153,7 @@ class Filing:
     def begin(self, values: Mapping[str, str]) -> tuple[Part, str]:
         """Create the `.part` of an instance; return it with the path that it shall have.
 
-        Raises
-        ------
-        OSError
-            If it cannot be created; `out_of_space` tells whether the disk is full.
+        Raises OSError if it cannot be created; `out_of_space` tells whether the disk is full.
         """
         where, _, name = self.layout.path(self.root, values).rpartition(os.sep)
         folder = self._root.open(where)
@@ -195,10 +173,7 @@ class Filing:
     def publish(self, part: Part, final: str) -> Filed:
         """Give a part its name, or find out that the same bytes are there already.
 
-        Raises
-        ------
-        AlreadyThere
-            If other bytes are there and shall stay alone; the part is gone then.
+        Raises AlreadyThere if other bytes are there and shall stay alone; the part is gone then.
         """
         part.close()
         filed = self._publish(part, final)

@@ -72,10 +72,7 @@ class Folder:
     def open_file(self, name: str) -> int | None:
         """Open a file to read it; None if nothing lies there.
 
-        Raises
-        ------
-        OSError
-            If it is no file: one that waits for a writer, or leads elsewhere, is opened by nobody.
+        Raises OSError if it is no file: one that waits for a writer, or leads elsewhere, is opened by nobody.
         """
         try:
             if stat.S_ISREG(os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False).st_mode):
@@ -114,15 +111,7 @@ class Folder:
 
 
 class Root:
-    """The receive folder, as it was when the receiver began. Methods may be called from any thread.
-
-    Parameters
-    ----------
-    path
-        The folder; it must exist, and may itself be reached by links.
-    share
-        Who may read what is made in it.
-    """
+    """The receive folder, which may be reached by links, as it was when the receiver began; from any thread."""
 
     def __init__(self, path: str, share: Share = "owner") -> None:
         self.path = os.path.realpath(path)
@@ -161,10 +150,7 @@ class Root:
     def open(self, path: str) -> Folder:
         """Return a folder by the path that the layout gives it, made if need be.
 
-        Raises
-        ------
-        OSError
-            If something else lies there; a link counts as that.
+        Raises OSError if something else lies there; a link counts as that.
         """
         folder = self._held.get(path)
         if folder is None:

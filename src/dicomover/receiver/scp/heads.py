@@ -32,44 +32,22 @@ class NoRoom(Exception):
 
 
 class HeldHead:
-    """The first bytes of a data set, until its head is known. `take` runs on the thread of its association.
-
-    Parameters
-    ----------
-    transfer_syntax
-        Of the data set.
-    wanted
-        The tags whose values are kept.
-    room
-        Bounds what all of them hold.
-
-    Attributes
-    ----------
-    head
-        What has been read of it.
-    squeezed
-        Whether it has lost what it held; set by `HeadRoom`, under its lock.
-    """
+    """The first bytes of a data set, until its head is known. `take` runs on the thread of its association."""
 
     __slots__ = ("_held", "_meta", "_proper", "_room", "head", "squeezed")
 
     def __init__(self, transfer_syntax: str, wanted: frozenset[int], room: HeadRoom) -> None:
-        self.head = _head_for(transfer_syntax, wanted)
+        self.head = _head_for(transfer_syntax, wanted)  # what has been read of it
         self._room = room
         self._held: bytearray | None = None
         self._meta = 0  # bytes of file meta information that it begins with, as far as is known
         self._proper = False  # once that is all known
-        self.squeezed = False
+        self.squeezed = False  # once it has lost what it held; set by `HeadRoom`, under its lock
 
     def take(self, piece: memoryview, last: bool) -> memoryview | bytearray | None:
         """Take the next bytes; return all that there are once the head is known, without file meta information.
 
-        Raises
-        ------
-        HeadError
-            If they cannot be a data set, or its head does not end.
-        NoRoom
-            If too much is held already.
+        Raises HeadError if they cannot be a data set, or its head does not end, and NoRoom if too much is held already.
         """
         head = self.head
         if self.squeezed:  # looked at behind the head, which `squeeze` changes behind it

@@ -53,23 +53,13 @@ class _Kind:
 
 
 class Notices:
-    """Says what callers make us say. Methods may be called from any thread.
-
-    Parameters
-    ----------
-    tell
-        Takes what is told to the batch.
-    clock
-        `time.monotonic`.
-    known
-        The archive's addresses: what is refused to those is not lost among strangers'.
-    """
+    """Says what callers make us say. Methods may be called from any thread."""
 
     def __init__(
         self,
-        tell: Callable[[Refusal], None],
+        tell: Callable[[Refusal], None],  # to the batch
         clock: Callable[[], float] = time.monotonic,
-        known: Container[str] = (),
+        known: Container[str] = (),  # the archive's addresses: what is refused to those is not lost among strangers'
     ) -> None:
         self._tell = tell
         self._clock = clock

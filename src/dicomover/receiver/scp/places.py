@@ -24,25 +24,13 @@ _LOOK = 0.05  # between two looks whether it has
 
 
 class Guest(Protocol):
-    """An association, as far as its place is concerned.
-
-    Attributes
-    ----------
-    caller
-        Who it is.
-    begun
-        The `time.monotonic()` at which it came.
-    proven
-        Whether it has brought something that was asked for.
-    cut, displaced
-        Whether it has been told to end; and whether that is to make room.
-    """
+    """An association, as far as its place is concerned."""
 
     caller: Caller
-    begun: float
-    proven: bool
-    cut: bool
-    displaced: bool
+    begun: float  # the `time.monotonic()` at which it came
+    proven: bool  # whether it has brought something that was asked for
+    cut: bool  # whether it has been told to end
+    displaced: bool  # and that to make room
 
     def end(self, hard: bool = False) -> None:
         """Cut the connection."""
@@ -73,27 +61,14 @@ def choose_to_go(guests: Iterable[Guest], known: Container[str], newcomer: str |
 
 
 class Places:
-    """The places for associations. Methods may be called from any thread.
-
-    Parameters
-    ----------
-    most
-        How many there are; over all processes, if they are shared.
-    shared
-        What this process has in common with others.
-
-    Attributes
-    ----------
-    known
-        The addresses that something has come from which was asked for.
-    """
+    """The places for associations. Methods may be called from any thread."""
 
     def __init__(self, most: int, shared: Shared | None = None) -> None:
-        self._most = most
+        self._most = most  # over all processes, if they share them
         self._shared = shared
         self._lock = threading.Lock()
         self._taken: dict[Guest, int] = {}  # with the number of the place; those who have lost theirs are not here
-        self.known: dict[str, None] = {}
+        self.known: dict[str, None] = {}  # where the archive answers, and where something asked for has come from
 
     def take(self, guest: Guest) -> bool:
         """Give a guest a place, if need be that of another; False if all belong to others for good."""

@@ -16,17 +16,10 @@ class Ration:
     """The account of all strangers of a receiver. Methods may be called from any thread.
 
     It is one account: who leaves and calls again, or calls from elsewhere, finds it as it was.
-
-    Parameters
-    ----------
-    processes
-        How many of such accounts share the processor.
-    clock
-        `time.monotonic`.
     """
 
     def __init__(self, processes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share = _SHARE / processes
+        self._share = _SHARE / processes  # each has an account of its own
         self._clock = clock
         self._lock = threading.Lock()
         self._even = clock()  # when all that they have had is theirs by right

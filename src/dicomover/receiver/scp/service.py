@@ -46,37 +46,19 @@ class Service:
     One thread, the listener, accepts connections and enforces deadlines; each association has a thread of its own that
     sleeps in the kernel. `_associations` is shared between them under `_lock`; an association enters it before its
     thread starts and leaves it as the last thing that its thread does, so that whoever is in it can be cut and joined.
-    What an association asks of us (`may_begin`, `tell_refusal`) runs on its thread.
+    What an association asks of us (`may_begin`, `charge`, `tell_refusal`) runs on its thread.
 
-    Parameters
-    ----------
-    settings
-        How it is set up.
-    tell
-        Takes the fields of an Arrival, or a Refusal, from whatever thread it happened on.
-    tls
-        Makes every connection a TLS connection.
-    beat
-        Called with `last_activity` and `last_call` as an association begins, and twice a second while there are
-        connections.
-    shared
-        What it has in common with other processes, the listening socket above all.
-
-    Attributes
-    ----------
-    last_activity
-        The `time.monotonic()` at which something last came of an instance that was asked for. Nobody else moves it.
-    last_call
-        The same of anything that came in an association, and of the beginning of one: it may be a stranger's.
+    `last_activity` is the `time.monotonic()` at which something last came of an instance that was asked for; no other
+    call moves it. `last_call` is the same of anything in an association, or of its beginning: maybe a stranger's.
     """
 
     def __init__(
         self,
         settings: ReceiverSettings,
-        tell: Callable[[Fields | Refusal], None],
+        tell: Callable[[Fields | Refusal], None],  # from whatever thread it happened on
         tls: ssl.SSLContext | None = None,
-        beat: Callable[[float, float], None] | None = None,
-        shared: Shared | None = None,
+        beat: Callable[[float, float], None] | None = None,  # both of them, as one begins, and twice a second
+        shared: Shared | None = None,  # with other processes, the listening socket above all
     ) -> None:
         self.settings = settings
         self.admissions = Admissions()
@@ -99,10 +81,7 @@ class Service:
     def start(self) -> None:
         """Listen from now on.
 
-        Raises
-        ------
-        ReceiverError
-            If the folder cannot be used or the port cannot be had.
+        Raises ReceiverError if the folder cannot be used or the port cannot be had.
         """
         settings = self.settings
         filing = Filing(
