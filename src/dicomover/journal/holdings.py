@@ -89,15 +89,19 @@ class Holdings:
         """Write down that a scope is complete, with so many instances; None counts what is here."""
         if scope.level is Level.IMAGE:
             return
-        if count is None:
-            count = self.find(place, scope).count
-        if not count:
-            return
         known = self._connection.execute(
             "SELECT DISTINCT whose FROM studies WHERE study = ? AND place = ?", (scope.study, place.number)
         ).fetchall()
         # Where nobody says whose it is, those who are known are the only ones: see `find`.
         whose = known[0][0] if not scope.whose and len(known) == 1 else scope.whose
+        if count is None and scope.level is Level.PATIENT:
+            count = self.find(place, scope).count
+        elif count is None:
+            query = "SELECT sum(count) FROM series JOIN studies ON of = id WHERE study = ? AND place = ? AND whose = ?"
+            query, values = f"{query} AND (? IN ('', series))", (scope.study, place.number, whose, scope.series)
+            count = self._connection.execute(query, values).fetchone()[0]
+        if not count:
+            return
         of = self._study(place, scope.study if scope.level is not Level.PATIENT else "", whose)
         if scope.level is Level.SERIES:
             insert = "INSERT OR IGNORE INTO series (of, series, count, files) VALUES (?, ?, ?, ?)"
