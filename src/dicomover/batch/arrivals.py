@@ -66,39 +66,22 @@ class Tally:
     `hurry` on whichever thread cancels. One lock holds all that they share, the sets of a `RunningMove` included:
     from `begin` to `end` nobody touches those without it. `begin` has to come before the C-MOVE is sent, and `end`
     after the last `wait`, or arrivals are counted for nobody.
-
-    Parameters
-    ----------
-    ae_title
-        The Move Destination's, which is ours.
-    scp
-        Where they arrive.
-    archive
-        The AE title of the archive, which shows that a refused call was its own.
-    trusts_originators
-        Whether nobody but named addresses can send to us, so that a Move Originator is a proof.
-    tell
-        Takes what a person should know.
-
-    Attributes
-    ----------
-    is_reached
-        Whether anything of a C-MOVE has come, taken or refused: the archive knows the way. Once True it stays so.
-    on_counted
-        Takes each arrival that was not here before, and the numbers of the moves that have it.
     """
 
     def __init__(
         self,
-        ae_title: str,
-        scp: StorageSCP,
-        archive: str = "",
+        ae_title: str,  # the Move Destination's, which is ours
+        scp: StorageSCP,  # where they arrive
+        archive: str = "",  # the AE title of the archive, which shows that a refused call was its own
         *,
+        # whether nobody but named addresses can send to us, so that a Move Originator is a proof
         trusts_originators: bool = False,
-        tell: Callable[[Noted], None] = lambda _: None,
+        tell: Callable[[Noted], None] = lambda _: None,  # takes what a person should know
     ) -> None:
         self.scp = scp
+        # Whether anything of a C-MOVE has come, taken or refused: the archive knows the way. Once True it stays so.
         self.is_reached = False
+        # takes each arrival that was not here before, and the numbers of the moves that have it
         self.on_counted: Callable[[Arrival, list[int]], None] = lambda *_: None
         self._ae_title = ae_title
         self._archive = archive

@@ -41,18 +41,14 @@ class Crew:
     the workers: all of them are counted before the first thread starts, or the first one could find itself the last and
     end the batch; and whoever brings the count to 0 calls `on_end`, once. A worker leaves the count before it looks
     whether work is left: in the other order two of them could each leave a retry to the other.
-
-    Parameters
-    ----------
-    run
-        What they share.
-    new_member
-        Makes one.
-    on_end
-        Called once, on the last worker's thread, when nothing is left to do.
     """
 
-    def __init__(self, run: BatchRun, new_member: Callable[[], Member], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run: BatchRun,  # what they share
+        new_member: Callable[[], Member],
+        on_end: Callable[[], None],  # called once, on the last worker's thread, when nothing is left to do
+    ) -> None:
         self._ledger = run.ledger
         self._controls = run.controls
         self._pace = run.pace

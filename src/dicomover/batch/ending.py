@@ -38,18 +38,14 @@ class Ending:
     later finds its rows over, and the ledger closed. What draws may stand still too, and holds up nobody either.
 
     The claims on the journal are renewed from here, since they have to last whatever draws and whatever waits.
-
-    Parameters
-    ----------
-    run
-        What the batch's parts share.
-    give_back
-        Gives back what the batch used beyond that; called once.
-    shown
-        Set by whoever draws once it has drawn the end.
     """
 
-    def __init__(self, run: BatchRun, give_back: Callable[[], None], shown: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        run: BatchRun,  # what the batch's parts share
+        give_back: Callable[[], None],  # gives back what the batch used beyond that; called once
+        shown: threading.Event | None = None,  # set by whoever draws once it has drawn the end
+    ) -> None:
         self.over = threading.Event()
         self._shown = shown or self.over
         self._run = run

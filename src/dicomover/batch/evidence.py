@@ -27,24 +27,12 @@ _QUIET = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is there of a C-MOVE.
+    """What is there of a C-MOVE."""
 
-    Attributes
-    ----------
-    present
-        SOP Instance UIDs; None if nobody has looked.
-    doubt
-        Why nobody could, where it was wanted.
-    passing
-        Whether that may be otherwise next time.
-    twins
-        Further instances that are there, each under the UID of one in another series.
-    """
-
-    present: Collection[str] | None = None
-    doubt: str = ""
-    passing: bool = False
-    twins: int = 0
+    present: Collection[str] | None = None  # SOP Instance UIDs; None if nobody has looked
+    doubt: str = ""  # why nobody could, where it was wanted
+    passing: bool = False  # whether that may be otherwise next time
+    twins: int = 0  # further instances that are there, each under the UID of one in another series
 
     @property
     def count(self) -> int | None:
@@ -70,17 +58,15 @@ def has_sent(end: MoveEnd) -> bool:
 
 
 class Witness:
-    """Asks one destination, for all workers over one association at a time. Methods may be called from any thread.
+    """Asks one destination, for all workers over one association at a time. Methods may be called from any thread."""
 
-    Parameters
-    ----------
-    pool
-        Of associations with the destination.
-    timeouts, controls, pauses
-        As for the line to the archive.
-    """
-
-    def __init__(self, pool: Pool, timeouts: Timeouts, controls: Controls, pauses: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        pool: Pool,  # of associations with the destination
+        timeouts: Timeouts,  # as for the line to the archive
+        controls: Controls,
+        pauses: tuple[float, ...],
+    ) -> None:
         self.node = pool.node
         self._pool = pool
         self._line = Line(pool, timeouts, controls, pauses)
@@ -121,25 +107,16 @@ class Witness:
             why = "the batch was cancelled before" if self._controls.cancelled else str(stop)
             return Evidence(doubt=f"{who}: {why}; run it again")
 
-    def held(self, target: Target, wanted: int) -> frozenset[str]:
+    def held(
+        self,
+        target: Target,  # what was asked for
+        wanted: int,  # how many should be there; 0 looks once
+    ) -> frozenset[str]:
         """Return the SOP Instance UIDs that the destination has of what a C-MOVE asked for.
 
-        A destination may answer C-STORE before it can be asked about the instance: it is given the time that it
-        takes, as long as there is something new now and then.
-
-        Parameters
-        ----------
-        target
-            What was asked for.
-        wanted
-            How many should be there; 0 looks once.
-
-        Raises
-        ------
-        NodeError
-            If it refuses, or its answers cannot be trusted.
-        Stop
-            If the batch is stopped meanwhile.
+        A destination may answer C-STORE before it can be asked about the instance: it is given the time that it takes,
+        as long as there is something new now and then. Raises NodeError if it refuses, or its answers cannot be
+        trusted, and Stop if the batch is stopped meanwhile.
         """
         looks = iter(_LOOKS)
         held: frozenset[str] = frozenset()

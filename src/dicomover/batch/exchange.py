@@ -30,26 +30,14 @@ _PROBES = 3  # UIDs of a list that came to nothing that are asked for alone, if 
 
 
 class Exchange:
-    """Sends C-MOVEs for one worker.
-
-    Parameters
-    ----------
-    run
-        What the batch's workers share.
-    line
-        The worker's own.
-    wait
-        Waits until the pace allows it; raises Stop.
-    note
-        Takes what a person should know.
-    """
+    """Sends C-MOVEs for one worker."""
 
     def __init__(
         self,
-        run: BatchRun,
-        line: Line,
-        wait: Callable[[Callable[[], Wait | None]], None],
-        note: Callable[[str | None], None],
+        run: BatchRun,  # what the batch's workers share
+        line: Line,  # the worker's own
+        wait: Callable[[Callable[[], Wait | None]], None],  # waits until the pace allows it; raises Stop
+        note: Callable[[str | None], None],  # takes what a person should know
     ) -> None:
         self._settings = run.settings
         self._pool = run.pool

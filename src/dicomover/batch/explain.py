@@ -16,62 +16,32 @@ __all__ = ["Situation", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The facts about one C-MOVE that its sentence is made of.
+    """The facts about one C-MOVE that its sentence is made of."""
 
-    Attributes
-    ----------
-    destination
-        The Move Destination's AE title.
-    port
-        Where we listen; None if a third party receives.
-    expected, received
-        As in the summary; or what a destination has that was asked.
-    refused
-        Instances that our own receiver refused, by C-STORE status.
-    missing
-        How many instances are not there of those that the archive listed.
-    sends
-        Whether the archive is known to send to this destination, since something of the batch has come there.
-    repeated
-        Sub-operations that brought what had come already.
-    unclear
-        Instances that our own receiver refused meanwhile and that could not be tied to a request, by C-STORE status.
-    stray
-        The same of instances of something that no running request has asked for.
-    reasons
-        Why the first of them was refused, by C-STORE status.
-    turned_away
-        What else our own receiver refused meanwhile, why, and how to mend it, as often as it happened; it may have been
-        anybody's.
-    bind
-        The address that we listen on; None for every one.
-    foreign
-        How many came for this C-MOVE under UIDs that were not asked for.
-    called
-        Whether our own receiver had an association meanwhile, whoever opened it.
-    strange
-        How many came under what was asked for as another patient's.
-    is_archives
-        Whether something that our own receiver refused came from the archive itself.
-    """
-
-    destination: str
-    port: int | None = None
+    destination: str  # the Move Destination's AE title
+    port: int | None = None  # where we listen; None if a third party receives
+    # as in the summary; or what a destination has that was asked
     expected: int | None = None
     received: int | None = None
+    # instances that our own receiver refused, by C-STORE status
     refused: Mapping[int, int] = field(default_factory=dict)
-    missing: int = 0
+    missing: int = 0  # how many instances are not there of those that the archive listed
+    # whether the archive is known to send to this destination, since something of the batch has come there
     sends: bool = False
-    repeated: int = 0
+    repeated: int = 0  # sub-operations that brought what had come already
+    # instances that our own receiver refused meanwhile and that could not be tied to a request, by C-STORE status
     unclear: Mapping[int, int] = field(default_factory=dict)
-    reasons: Mapping[int, str] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)  # why the first of them was refused, by C-STORE status
+    # what else our own receiver refused meanwhile, why, and how to mend it, as often as it happened; it may have been
+    # anybody's
     turned_away: Mapping[tuple[bool, Refused, str, str], int] = field(default_factory=dict)
-    bind: str | None = None
-    foreign: int = 0
+    bind: str | None = None  # the address that we listen on; None for every one
+    foreign: int = 0  # how many came for this C-MOVE under UIDs that were not asked for
+    # the same of instances of something that no running request has asked for
     stray: Mapping[int, int] = field(default_factory=dict)
-    called: bool = False
-    strange: int = 0
-    is_archives: bool = False
+    called: bool = False  # whether our own receiver had an association meanwhile, whoever opened it
+    strange: int = 0  # how many came under what was asked for as another patient's
+    is_archives: bool = False  # whether something that our own receiver refused came from the archive itself
 
     @property
     def is_known(self) -> bool:

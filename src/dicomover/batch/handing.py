@@ -63,17 +63,14 @@ class Series:
 
 
 class _Handout(Generic[_T]):
-    """One kind of what is handed out, in order, to one reader that may come a little later, and may leave.
-
-    Parameters
-    ----------
-    call
-        How the reader asks for it, for messages.
-    """
+    """One kind of what is handed out, in order, to one reader that may come a little later, and may leave."""
 
     MOST_KEPT = 100_000  # files
 
-    def __init__(self, call: str) -> None:
+    def __init__(
+        self,
+        call: str,  # how the reader asks for it, for messages
+    ) -> None:
         self.wanted = self.was_read = False
         self.taken = time.monotonic()
         self._call = call
@@ -131,18 +128,6 @@ class Handing:
     `count` runs on the receiver's thread, or on a worker's that has asked whose something is, and never waits;
     `follow`, `conclude` and `find_room` run on workers. `follow` has to come before the tally counts for a C-MOVE, or
     the first arrivals are missed, and `conclude` before the C-MOVE forgets what has arrived.
-
-    Attributes
-    ----------
-    is_open
-        Whether anything is kept: only a job in the background has a reader.
-
-    Parameters
-    ----------
-    receives
-        Whether anything lands here.
-    find_folder
-        Says where the files of earlier runs lie; None without a journal.
     """
 
     MOST_WAITING = 100
@@ -151,8 +136,13 @@ class Handing:
     PATIENCE = 600.0
     """Seconds after which a reader that takes nothing holds nothing up any more."""
 
-    def __init__(self, receives: bool = True, find_folder: Callable[[], Path | None] = lambda: None) -> None:
-        self.is_open = False
+    def __init__(
+        self,
+        receives: bool = True,  # whether anything lands here
+        # says where the files of earlier runs lie; None without a journal
+        find_folder: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        self.is_open = False  # whether anything is kept: only a job in the background has a reader
         self._receives = receives
         self._find_folder = find_folder
         self.arrivals: _Handout[Arrival] = _Handout("arrivals()")

@@ -49,27 +49,15 @@ class Ledger:
       away in one step; in two, a row that `claim` ties to the C-MOVE in between would wait for ever.
     - The journal is written without the lock, and before anybody hears of the result: it may wait for a disk, and who
       reads a result may rely on it.
-
-    Parameters
-    ----------
-    batch
-        The requests.
-    next_number
-        Numbers the C-MOVEs.
-    emit
-        Takes the events.
-    retry
-        What is tried again, and when; nothing by default.
-    record
-        Writes down the result of a row before anybody hears of it.
     """
 
     def __init__(
         self,
         batch: Batch,
-        next_number: Callable[[], int],
-        emit: Callable[[Event], None],
-        retry: Retry | None = None,
+        next_number: Callable[[], int],  # numbers the C-MOVEs
+        emit: Callable[[Event], None],  # takes the events
+        retry: Retry | None = None,  # what is tried again, and when; nothing by default
+        # writes down the result of a row before anybody hears of it
         record: Callable[[OpenRow, Result], object] = lambda *_: None,
     ) -> None:
         self._next_number = next_number

@@ -68,42 +68,20 @@ class Answers:
 
 
 def make_plan(
-    batch: Batch,
-    line: Line,
-    resolve: Resolve,
-    answers: Answers,
-    max_age: float,
-    resumption: Resumption | None,
+    batch: Batch,  # of n rows
+    line: Line,  # to the archive; not used if there is nothing to ask
+    resolve: Resolve,  # says what a request comes to
+    answers: Answers,  # of earlier plans; new ones are added
+    max_age: float,  # how many seconds such an answer is believed
+    resumption: Resumption | None,  # knows what the journal says; None without one
     *,
-    fits_model: bool = False,
+    fits_model: bool = False,  # whether a model that the archive does not offer may be exchanged for the other one
 ) -> list[Planned]:
-    """Look up every request of a batch.
-
-    Parameters
-    ----------
-    batch
-        Of n rows.
-    line
-        To the archive; not used if there is nothing to ask.
-    resolve
-        Says what a request comes to.
-    answers
-        Of earlier plans; new ones are added.
-    max_age
-        How many seconds such an answer is believed.
-    resumption
-        Knows what the journal says; None without one.
-    fits_model
-        Whether a model that the archive does not offer may be exchanged for the other one.
+    """Look up every request of a batch; raises NodeError if the archive cannot be reached at all.
 
     Returns
     -------
     list of Planned, length n
-
-    Raises
-    ------
-    NodeError
-        If the archive cannot be reached at all.
     """
     planned = [Planned("invalid") for _ in range(len(batch))]
     for position, problems in batch.problems.items():

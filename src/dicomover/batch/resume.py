@@ -44,32 +44,17 @@ class Resumption:
     `renew`. What is claimed is claimed before it is looked at for good: looked at first, and another run could complete
     it in between, which then would be moved again. What is complete is recorded only after `sync`: a journal that says
     so outlives a power cut, and its files have to as well.
-
-    Parameters
-    ----------
-    journal
-        Open while a batch runs.
-    archive
-        The node that is asked.
-    destination
-        A third party; None if we receive.
-    folder
-        Where the files lie, if we receive.
-    sync
-        Makes what has arrived durable.
-    recheck
-        Whether what is complete is held against the archive once more.
     """
 
     def __init__(
         self,
-        journal: Journal,
-        archive: Node | str,
-        destination: Node | str | None,
-        folder: Path | None,
-        sync: Callable[[], None],
+        journal: Journal,  # open while a batch runs
+        archive: Node | str,  # the node that is asked
+        destination: Node | str | None,  # a third party; None if we receive
+        folder: Path | None,  # where the files lie, if we receive
+        sync: Callable[[], None],  # makes what has arrived durable
         *,
-        recheck: bool = False,
+        recheck: bool = False,  # whether what is complete is held against the archive once more
     ) -> None:
         self._journal = journal
         self._archive = archive

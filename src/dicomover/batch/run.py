@@ -26,46 +26,21 @@ __all__ = ["BatchRun"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRun:
-    """One run of a batch. Made before anything is sent; each part may be used from any thread.
+    """One run of a batch. Made before anything is sent; each part may be used from any thread."""
 
-    Attributes
-    ----------
-    batch, settings
-        What is asked for, and how.
-    pool
-        Associations with the archive.
-    pace
-        How fast it may be asked.
-    events
-        What happens; read by the one thread that draws.
-    controls
-        Stops it.
-    ledger
-        Its rows and C-MOVEs.
-    tally
-        What arrives; None if a third party receives.
-    resumption
-        What earlier runs wrote down; None without a journal.
-    witness
-        Asks the destination what it has; None if that is not wanted.
-    lists
-        Whether the archive takes lists of UIDs in a C-MOVE.
-    handing
-        Hands out what lands, where we receive in the background.
-    """
-
+    # what is asked for, and how
     batch: Batch
     settings: BatchSettings
-    pool: Pool
-    pace: Pace
-    events: queue.SimpleQueue[Event]
-    controls: Controls
-    ledger: Ledger
-    tally: Tally | None
-    resumption: Resumption | None
-    witness: Witness | None
-    handing: Handing
-    lists: UidLists = field(default_factory=UidLists)
+    pool: Pool  # associations with the archive
+    pace: Pace  # how fast it may be asked
+    events: queue.SimpleQueue[Event]  # what happens; read by the one thread that draws
+    controls: Controls  # stops it
+    ledger: Ledger  # its rows and C-MOVEs
+    tally: Tally | None  # what arrives; None if a third party receives
+    resumption: Resumption | None  # what earlier runs wrote down; None without a journal
+    witness: Witness | None  # asks the destination what it has; None if that is not wanted
+    handing: Handing  # hands out what lands, where we receive in the background
+    lists: UidLists = field(default_factory=UidLists)  # whether the archive takes lists of UIDs in a C-MOVE
 
     @classmethod
     def of(

@@ -70,22 +70,11 @@ def say_reading(options: Options) -> Reading:
     }
 
 
-def check_options(options: Options, destination: Node | None = None) -> None:
-    """Refuse what cannot be meant.
-
-    Parameters
-    ----------
-    options
-        All of them.
-    destination
-        A Move Destination that can be asked, if there is one.
-
-    Raises
-    ------
-    ConfigurationError
-    TypeError
-        If there is no option of that name.
-    """
+def check_options(
+    options: Options,
+    destination: Node | None = None,  # a Move Destination that can be asked, if there is one
+) -> None:
+    """Refuse what cannot be meant; raises ConfigurationError, and TypeError if there is no option of that name."""
     unknown = set(options) - set(Options.__annotations__)
     if unknown:
         known = ", ".join(sorted(Options.__annotations__))
@@ -126,20 +115,13 @@ def check_options(options: Options, destination: Node | None = None) -> None:
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")
 
 
-def check_receiving(folder: object, destination: str | None, ae_title: str, **given: Any) -> dict[str, Any]:
-    """Return what is said of how we receive; raise ConfigurationError if it cannot be meant.
-
-    Parameters
-    ----------
-    folder
-        Where we receive; None if we do not, and then nothing is to be said of how.
-    destination
-        The Move Destination, if one is named.
-    ae_title
-        Our own, which is the Move Destination when we receive.
-    **given
-        What is said, whether it is the usual or not.
-    """
+def check_receiving(
+    folder: object,  # where we receive; None if we do not, and then nothing is to be said of how
+    destination: str | None,  # the Move Destination, if one is named
+    ae_title: str,  # our own, which is the Move Destination when we receive
+    **given: Any,  # what is said, whether it is the usual or not
+) -> dict[str, Any]:
+    """Return what is said of how we receive; raise ConfigurationError if it cannot be meant."""
     usual = {"workers": 1, "accept": "as-stored", "addresses": (), "calling_ae_titles": ()}
     said = {name: value for name, value in given.items() if value not in (None, usual.get(name))}
     for name, value in said.items() if folder is None else ():

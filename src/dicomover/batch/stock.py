@@ -20,24 +20,14 @@ __all__ = ["ALL", "ALL_AGAIN", "Lists", "Part", "Stock", "list_missing_targets"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What there is to do for one target.
+    """What there is to do for one target."""
 
-    Attributes
-    ----------
-    targets
-        What is still to be asked for; none if all of it is here, None if all of it is to be asked for.
-    kept
-        What of it is here and counts.
-    adopted
-        Files of it, and whose they are, that were recorded under the AE title of an archive alone.
-    is_known
-        Whether anything is known of it.
-    """
-
+    # what is still to be asked for; none if all of it is here, None if all of it is to be asked for
     targets: tuple[Target, ...] | None = None
-    kept: Kept = NOTHING_KEPT
+    kept: Kept = NOTHING_KEPT  # what of it is here and counts
+    # files of it, and whose they are, that were recorded under the AE title of an archive alone
     adopted: tuple[tuple[str, File], ...] = ()
-    is_known: bool = False
+    is_known: bool = False  # whether anything is known of it
 
 
 ALL = Part()
@@ -55,19 +45,15 @@ class Lists(Protocol):
 
 
 class Stock:
-    """Looks at what is here, by the journal and on the disk. From any thread; nothing is claimed and nothing written.
+    """Looks at what is here, by the journal and on the disk. From any thread; nothing is claimed or written."""
 
-    Parameters
-    ----------
-    journal
-        Open.
-    places
-        Where images come from and go to; what is known by a further one may be another archive's.
-    folder
-        Where the files lie; None if a third party receives.
-    """
-
-    def __init__(self, journal: Journal, places: Sequence[Place], folder: Path | None) -> None:
+    def __init__(
+        self,
+        journal: Journal,  # open
+        # where images come from and go to; what is known by a further one may be another archive's
+        places: Sequence[Place],
+        folder: Path | None,  # where the files lie; None if a third party receives
+    ) -> None:
         self._journal = journal
         self._places = places
         self._folder = folder
@@ -178,19 +164,11 @@ def _brings(identifier: Identifier, file: File) -> bool:
 
 
 def list_missing_targets(
-    target: Target, here: Iterable[str], listed: dict[str, list[str]]
+    target: Target,  # what was asked for
+    here: Iterable[str],  # SOP Instance UIDs that are here
+    listed: dict[str, list[str]],  # what the archive lists of it, by series
 ) -> tuple[tuple[Target, ...], set[str]]:
-    """Return a target for each series, or some of its instances, that is missing; and what is here and counts.
-
-    Parameters
-    ----------
-    target
-        What was asked for.
-    here
-        SOP Instance UIDs that are here.
-    listed
-        What the archive lists of it, by series.
-    """
+    """Return a target for each series, or some of its instances, that is missing; and what is here and counts."""
     here = frozenset(here)
     keys, model = target.identifier.keys(), target.identifier.model
     counted = here & {uid for uids in listed.values() for uid in uids}

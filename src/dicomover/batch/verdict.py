@@ -20,34 +20,17 @@ _NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that a
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a verdict needs to know of the batch, beyond its C-MOVE.
+    """What a verdict needs to know of the batch, beyond its C-MOVE."""
 
-    Attributes
-    ----------
-    destination
-        The Move Destination's AE title.
-    port, bind
-        Where we listen; no port if a third party receives, no address to bind to if on every one.
-    trouble
-        Why our receiver has ended; empty while all is well.
-    cancelled
-        Whether somebody has asked to cancel.
-    called
-        Whether our receiver had an association since the C-MOVE began, whoever opened it.
-    sends
-        Whether something of the batch has come there, taken or refused: the archive does send there.
-    gone
-        How many came into folders that are not there any more.
-    """
-
-    destination: str
+    destination: str  # the Move Destination's AE title
+    # where we listen; no port if a third party receives, no address to bind to if on every one
     port: int | None = None
-    trouble: str = ""
-    cancelled: bool = False
-    sends: bool = False
+    trouble: str = ""  # why our receiver has ended; empty while all is well
+    cancelled: bool = False  # whether somebody has asked to cancel
+    sends: bool = False  # whether something of the batch has come there, taken or refused: the archive does send there
     bind: str | None = None
-    called: bool = False
-    gone: int = 0
+    called: bool = False  # whether our receiver had an association since the C-MOVE began, whoever opened it
+    gone: int = 0  # how many came into folders that are not there any more
 
 
 def judge_move(

@@ -41,42 +41,19 @@ NOTHING_KEPT = Kept()
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the journal says of a request, before anything moves.
+    """What the journal says of a request, before anything moves."""
 
-    Attributes
-    ----------
-    asked
-        The request as the journal knows it.
-    skip
-        The result to report without moving; None if it has to be moved.
-    is_own
-        Whether its own record says that it was complete.
-    seen
-        Whether anything of it is known.
-    left
-        What is to be asked for; None until it is known what it comes to.
-    kept
-        How much of it is here.
-    scopes
-        What it comes to as a whole.
-    adopted
-        Files of it, and whose they are, that are recorded under another name of its archive.
-    has_grown
-        Whether the archive has more of what is skipped.
-    holder
-        Who else is moving some of it now; empty if we hold it.
-    """
-
-    asked: Asked
-    skip: Result | None = None
-    is_own: bool = False
-    seen: bool = False
-    left: Resolution | None = None
-    kept: Kept = NOTHING_KEPT
-    scopes: tuple[Scope, ...] = field(default=(), repr=False)
+    asked: Asked  # the request as the journal knows it
+    skip: Result | None = None  # the result to report without moving; None if it has to be moved
+    is_own: bool = False  # whether its own record says that it was complete
+    seen: bool = False  # whether anything of it is known
+    left: Resolution | None = None  # what is to be asked for; None until it is known what it comes to
+    kept: Kept = NOTHING_KEPT  # how much of it is here
+    scopes: tuple[Scope, ...] = field(default=(), repr=False)  # what it comes to as a whole
+    # files of it, and whose they are, that are recorded under another name of its archive
     adopted: tuple[tuple[str, File], ...] = field(default=(), repr=False)
-    has_grown: bool = False
-    holder: str = ""
+    has_grown: bool = False  # whether the archive has more of what is skipped
+    holder: str = ""  # who else is moving some of it now; empty if we hold it
 
 
 @dataclass(slots=True)

@@ -53,14 +53,12 @@ class Worker:
     reordered: our receiver admits what a C-MOVE may bring, and the tally counts for it, before it is sent, since images
     may come before its first response; and the tally counts until the last wait for stragglers is over, since images
     may come after the final one.
-
-    Parameters
-    ----------
-    run
-        What the batch's workers share.
     """
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(
+        self,
+        run: BatchRun,  # what the batch's workers share
+    ) -> None:
         self._settings = run.settings
         self._pool = run.pool
         self._pace = run.pace

@@ -24,13 +24,10 @@ __all__ = ["cli", "main"]
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(
+    args: Sequence[str] | None = None,  # what follows `dicomover`; that of this process by default
+) -> int:
     """Run the command line and return its exit code; what can be expected to go wrong is a sentence on stderr.
-
-    Parameters
-    ----------
-    args
-        What follows `dicomover`; that of this process by default.
 
     Returns
     -------

@@ -55,16 +55,9 @@ _MISBEHAVE: dict[str, str | Misbehaviour] = {
 
 
 def run(folder: Path, *, keep: bool = False, bind: str | None = None) -> int:
-    """Run the demo and return an exit code.
+    """Run the demo in a folder, or beside it if that holds something already, and return an exit code.
 
-    Parameters
-    ----------
-    folder
-        Where its files go; if it holds something already, one beside it.
-    keep
-        Whether the archive goes on running until an interrupt.
-    bind
-        The address to listen on; None is every one.
+    With `keep` the archive goes on running until an interrupt.
     """
     folder = free_folder(folder)
     table = folder / "requests.csv"

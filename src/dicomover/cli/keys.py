@@ -33,19 +33,8 @@ class _Key:
 def keys_of(typed: Sequence[str], query_file: Path | None, *, bare: bool = False) -> dict[str, str]:
     """Return the keys of a request by keyword: those of the file, and over them those that were typed.
 
-    Parameters
-    ----------
-    typed
-        The values of `-k`.
-    query_file
-        The value of `-f`.
-    bare
-        Whether a keyword without `=` may ask for an attribute.
-
-    Raises
-    ------
-    click.BadParameter
-        If one cannot be read; it is named by its line or its place.
+    Where `bare`, a keyword without `=` asks for an attribute. Raises click.BadParameter if one cannot be read; it is
+    named by its line or its place.
     """
     in_file = [] if query_file is None else read_query_file(query_file, bare=bare)
     by_hand = [_key(text, f"key {n}", "-k", bare) for n, text in enumerate(typed, 1)]

@@ -28,10 +28,7 @@ def render_json(table: pd.DataFrame) -> str:
 def check_table_file(path: Path | None, option: str, *, keep: Path | None = None) -> None:
     """Say what is in the way of writing a table there, before anything is sent.
 
-    Raises
-    ------
-    click.BadParameter
-        If its kind is unknown, its folder is missing, or it would overwrite `keep`.
+    Raises click.BadParameter if its kind is unknown, its folder is missing, or it would overwrite `keep`.
     """
     if path is None:
         return
@@ -49,10 +46,7 @@ def check_table_file(path: Path | None, option: str, *, keep: Path | None = None
 def check_page_file(path: Path | None, option: str) -> None:
     """Say what is in the way of writing a page there, before anything is sent.
 
-    Raises
-    ------
-    click.BadParameter
-        If it is no .html file, or cannot be written.
+    Raises click.BadParameter if it is no .html file, or cannot be written.
     """
     if path is None:
         return
@@ -77,12 +71,8 @@ def _in_the_way(path: Path) -> str:
 def write_table(table: pd.DataFrame, path: Path, share: Share = "owner") -> None:
     """Write a table by the ending of the file's name; an older file stays whole until the new one is.
 
-    No cell of a .csv is run by a spreadsheet; `read_requests` reads them as they were.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    No cell of a .csv is run by a spreadsheet; `read_requests` reads them as they were. Raises OSError if it cannot be
+    written.
     """
     kind = path.suffix.lower()
     with replace_file(path, share) as part:

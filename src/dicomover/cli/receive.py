@@ -108,20 +108,8 @@ class Sender:
 class Senders:
     """Keeps count of what arrives, and knows when there is something to tell. No patient data.
 
-    The receiver does not tell when an association ends: a sender from whom nothing has come for a while has had
-    its say.
-
-    Parameters
-    ----------
-    records
-        Whether to print a JSON object for each instance on the standard output.
-
-    Attributes
-    ----------
-    ended
-        Set once it should end.
-    trouble
-        What keeps it from printing, if something does.
+    The receiver does not tell when an association ends: a sender from whom nothing has come for a while has had its
+    say. With `records` it prints a JSON object for each instance.
     """
 
     def __init__(self, *, records: bool = False) -> None:

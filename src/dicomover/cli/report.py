@@ -51,40 +51,18 @@ _HEADINGS = {
 
 def move_summary(
     summary: pd.DataFrame,
-    state: State,
+    state: State,  # the last one of the progress; it counts every C-MOVE once, also where rows share one
     *,
     archive: str,
     destination: str,
     levels: Sequence[Level],
-    batch: bool,
-    kept: bool,
-    here: bool = False,
+    batch: bool,  # whether it is a table of requests rather than one
+    kept: bool,  # whether every row is in a file
+    here: bool = False,  # whether we receive, not a third party
     verify: str = "counts",
     show_keys: bool = False,
 ) -> str:
-    """Return what became of a batch, for people: totals, and the rows that did not succeed.
-
-    Parameters
-    ----------
-    summary
-        What `Mover.move` returns.
-    state
-        The last state of the progress; it counts every C-MOVE once, also where rows share one.
-    archive, destination
-        What to call them.
-    levels
-        The Query/Retrieve Levels of the requests.
-    batch
-        Whether it is a table of requests rather than one.
-    kept
-        Whether every row is in a file.
-    here
-        Whether we receive, not a third party.
-    verify
-        What was to show that all has arrived, as `Mover` has it.
-    show_keys
-        Whether rows are named by their keys, which may be patient data.
-    """
+    """Return what became of a batch, for people: totals, and the rows that did not succeed."""
     width, seconds = terminal_width(), state.elapsed(0.0)
     pairs = [
         ("Archive", archive),

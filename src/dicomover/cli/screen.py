@@ -108,15 +108,7 @@ def _hush(*_: Any, **__: Any) -> None:
 
 
 class Watch:
-    """A view for the command line: draws as far as it is wanted, and remembers the last state.
-
-    Parameters
-    ----------
-    shown
-        Whether to draw: a bar in a terminal, else a line now and then.
-    ignore_pending
-        Whether what pending responses count stays out of the drawing.
-    """
+    """A view for the command line: draws as far as it is wanted, and remembers the last state."""
 
     def __init__(self, *, shown: bool, ignore_pending: bool) -> None:
         self.state = State()
@@ -208,15 +200,10 @@ class Interrupts:
     """Turns SIGINT and SIGTERM into a cancel of the job that runs; where none runs, into a KeyboardInterrupt.
 
     A second signal stops at once.
-
-    Attributes
-    ----------
-    number
-        The first signal that came; None if none has.
     """
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self.number: int | None = None  # the first signal that came; None if none has
         self._job: Cancellable | None = None
         self._words: Callable[[], str] = str
         self._before: dict[int, Any] = {}

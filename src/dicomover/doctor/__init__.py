@@ -21,18 +21,8 @@ _PATIENCE = 60.0  # seconds for a response, where nobody has set a limit
 def diagnose(setup: Setup, next_message_id: Callable[[], int]) -> list[Check]:
     """Examine the way from us to the archive and from the archive to the destination; nothing moves.
 
-    Parameters
-    ----------
-    setup
-        Who takes part.
-    next_message_id
-        Numbers our messages.
-
-    Returns
-    -------
-    list of Check
-        Always the same five, in the order of the way; what a failure makes impossible is skipped. Then one for each
-        cause for which our own receiver has refused something meanwhile.
+    It returns always the same five checks, in the order of the way; what a failure makes impossible is skipped. Then
+    one for each cause for which our own receiver has refused something meanwhile.
     """
     if setup.timeouts.dimse is None:  # a batch may wait for a tape; what is asked here is on none
         setup = replace(setup, timeouts=replace(setup.timeouts, dimse=_PATIENCE))

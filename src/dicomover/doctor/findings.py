@@ -63,42 +63,18 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is examined.
+    """What is examined."""
 
-    Attributes
-    ----------
-    node
-        The archive.
-    ae_title
-        What we call ourselves.
-    timeouts
-        How long to wait for what.
-    destination
-        The Move Destination's AE title, None if nobody receives.
-    destination_node
-        Where a third party listens, if that is known.
-    port
-        Where we listen, if we receive.
-    bind
-        The address that we listen on; None is every one.
-    is_open
-        Whether anybody may connect to us, in plain.
-    trouble
-        Why we cannot listen or write although we should receive; None if we can.
-    witness
-        What our receiver reports meanwhile.
-    """
-
-    node: Node
-    ae_title: str
-    timeouts: Timeouts
-    destination: str | None = None
-    destination_node: Node | None = None
-    port: int | None = None
-    bind: str | None = None
-    is_open: bool = True
-    trouble: ReceiverError | None = None
-    witness: Witness = field(default_factory=Witness)
+    node: Node  # the archive
+    ae_title: str  # what we call ourselves
+    timeouts: Timeouts  # how long to wait for what
+    destination: str | None = None  # the Move Destination's AE title, None if nobody receives
+    destination_node: Node | None = None  # where a third party listens, if that is known
+    port: int | None = None  # where we listen, if we receive
+    bind: str | None = None  # the address that we listen on; None is every one
+    is_open: bool = True  # whether anybody may connect to us, in plain
+    trouble: ReceiverError | None = None  # why we cannot listen or write although we should receive; None if we can
+    witness: Witness = field(default_factory=Witness)  # what our receiver reports meanwhile
 
 
 def _name_peer(refusal: Refusal) -> str:

@@ -44,20 +44,12 @@ class Header(NamedTuple):
 
 
 class Wanted:
-    """Names of attributes, made ready for many files.
+    """Names of attributes, made ready for many files; raises NoKey if one of them names no attribute."""
 
-    Parameters
-    ----------
-    names
-        Keywords, tags, or paths through sequences.
-
-    Raises
-    ------
-    NoKey
-        If one of them names no attribute.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],  # keywords, tags, or paths through sequences
+    ) -> None:
         self.attributes = [attribute_of(name) for name in names]
         self.simple = all(len(item.path) == 1 and not item.path[0] >> 16 & 1 for item in self.attributes)
         self.readers = [(int(item.path[-1]), _reader_of(item)) for item in self.attributes]

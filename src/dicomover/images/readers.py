@@ -33,17 +33,12 @@ _CODE = "from dicomover.images.readers import serve; serve()"
 Columns = list[list[str | None]]
 
 
-def read_headers(root: str, paths: Sequence[str], names: Sequence[str]) -> Iterator[Columns]:
+def read_headers(
+    root: str,  # the folder that the paths begin at
+    paths: Sequence[str],  # n paths
+    names: Sequence[str],  # k names of attributes
+) -> Iterator[Columns]:
     """Read what is wanted of files, and yield it by parts, in order: the texts of a million files take gigabytes.
-
-    Parameters
-    ----------
-    root
-        The folder that the paths begin at.
-    paths
-        n paths.
-    names
-        k names of attributes.
 
     Yields
     ------

@@ -60,15 +60,11 @@ def parse_numbers(text: object, count: int) -> list[float]:
     return found if len(found) == count else [float("nan")] * count
 
 
-def describe_positions(positions: _Vectors, orientations: _Vectors) -> Geometry:
+def describe_positions(
+    positions: _Vectors,  # (n, 3): Image Position (Patient) of each, in mm (PS3.3 section C.7.6.2.1.1)
+    orientations: _Vectors,  # (n, 6): Image Orientation (Patient), the direction of its rows, and of its columns
+) -> Geometry:
     """Tell where slices lie.
-
-    Parameters
-    ----------
-    positions : array of shape (n, 3)
-        Image Position (Patient) of each, in mm (PS3.3 section C.7.6.2.1.1).
-    orientations : array of shape (n, 6)
-        Image Orientation (Patient) of each: the direction of its rows, and of its columns.
 
     Examples
     --------

@@ -28,13 +28,7 @@ _OUTLIERS = 0.5  # percent of the pixels at each end that a window without a fil
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactSheet:
-    """A picture in PNG, which a notebook shows.
-
-    Attributes
-    ----------
-    png
-        Its bytes.
-    """
+    """A picture in PNG, which a notebook shows."""
 
     png: bytes
 

@@ -151,10 +151,7 @@ def _read(path: str) -> Dataset:
 def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
     """Decode the pixels of a data set.
 
-    Raises
-    ------
-    SeriesError
-        If there are none, or nothing that is installed decodes them.
+    Raises SeriesError if there are none, or nothing that is installed decodes them.
     """
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
         raise SeriesError("a file has no pixels", "leave it out")

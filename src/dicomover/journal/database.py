@@ -88,12 +88,8 @@ _OURS = {(kind.lower(), name) for each in (*_TABLES, "CREATE TABLE details (") f
 def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, bool]:
     """Open a journal's file, and say whether it is still without a schema.
 
-    Nothing is written into a file that is not ours.
-
-    Raises
-    ------
-    ConfigurationError
-        If it cannot be one: no folder, foreign, of a newer version, damaged, read-only.
+    Nothing is written into a file that is not ours. Raises ConfigurationError if it cannot be one: no folder, foreign,
+    of a newer version, damaged, read-only.
     """
     # In this order: SQLite, once it has opened a file, takes a log beside it for a part of it; and the journal's mode
     # is written into the file, so it has to be known to be ours first.

@@ -25,16 +25,9 @@ class Decision(StrEnum):
 def is_verified(result: Result) -> bool:
     """Tell whether a result says `success` or `warning` and a number shows that it is true.
 
-    Parameters
-    ----------
-    result
-        Of a request that is over.
-
-    Notes
-    -----
-    Where C-FIND said how much should come, so much must be here, or have been counted by the archive if a third
-    party receives. Where it did not, what is here must be all that the archive counted; and a third party's request
-    must have been counted, with nothing failed and nothing left over. A success that nobody counted is not verified.
+    Where C-FIND said how much should come, so much must be here, or have been counted by the archive if a third party
+    receives. Where it did not, what is here must be all that the archive counted; and a third party's request must have
+    been counted, with nothing failed and nothing left over. A success that nobody counted is not verified.
 
     Examples
     --------
@@ -61,16 +54,10 @@ def is_verified(result: Result) -> bool:
 
 
 def decide(result: Result | None, files: FileCheck | None = None, *, expected: int | None = None) -> Decision:
-    """Decide what a rerun does with a request.
+    """Decide what a rerun does with a request that the journal has a result of, or none.
 
-    Parameters
-    ----------
-    result
-        What the journal says of it; None if it was never seen.
-    files
-        How its files were found by `check_files`; None if a third party receives, so that nothing can be looked at.
-    expected
-        Instances that the archive has of it now, if it was asked again; a study may have grown.
+    `files` is how its files were found, None if a third party receives; `expected` how many instances the archive has
+    of it now, if it was asked again: a study may have grown.
 
     Examples
     --------
@@ -97,17 +84,13 @@ def decide(result: Result | None, files: FileCheck | None = None, *, expected: i
     return Decision.RETRY if expected is not None and expected > known else Decision.SKIP
 
 
-def is_complete(here: int, *, expected: int | None, whole: int | None) -> bool:
+def is_complete(
+    here: int,  # distinct instances, as they came; of what has come nothing may be missing
+    *,
+    expected: int | None,  # instances that the archive counts
+    whole: int | None,  # how many there were when it was last known to be complete
+) -> bool:
     """Tell whether so many instances of one study, series or patient are all that there is of it.
-
-    Parameters
-    ----------
-    here
-        Distinct instances, as they came; of what has come nothing may be missing.
-    expected
-        Instances that the archive counts.
-    whole
-        How many there were when it was last known to be complete.
 
     Examples
     --------
@@ -123,21 +106,11 @@ def is_complete(here: int, *, expected: int | None, whole: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What one more C-MOVE should ask for.
+    """What one more C-MOVE should ask for."""
 
-    Attributes
-    ----------
-    series
-        The Series Instance UID.
-    instances
-        The SOP Instance UIDs to ask for at level IMAGE; empty asks for the whole series.
-    count
-        How many instances are missing of what it asks for.
-    """
-
-    series: str
-    instances: tuple[str, ...]
-    count: int
+    series: str  # the Series Instance UID
+    instances: tuple[str, ...]  # the SOP Instance UIDs to ask for at level IMAGE; empty asks for the whole series
+    count: int  # how many instances are missing of what it asks for
 
 
 def list_missing(
@@ -145,17 +118,8 @@ def list_missing(
 ) -> tuple[Missing, ...]:
     """Return what to ask for, so that what the archive has of one study is here.
 
-    Parameters
-    ----------
-    here
-        SOP Instance UIDs that are here and intact.
-    archive
-        What the archive has: Series Instance UID -> its SOP Instance UIDs.
-    most
-        A series of which more than this part is missing is asked for as a whole, if that is more than one C-MOVE can
-        ask for by UIDs; and so is one of which nothing is here.
-    at_once
-        A C-MOVE asks for at most so many instances by their UIDs.
+    `here` are the SOP Instance UIDs that are here and intact, `archive` what it has by Series Instance UID. A series of
+    which more than the part `most` is missing is asked for as a whole.
 
     Examples
     --------

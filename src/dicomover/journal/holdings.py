@@ -21,21 +21,12 @@ _STUDY = "SELECT id FROM studies WHERE study = ? AND place = ? AND whose = ?"
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What is known of a scope.
+    """What is known of a scope."""
 
-    Attributes
-    ----------
-    manifest
-        Its files, as they came.
-    count
-        How many instances there are of it: here, or at a third party by what the archive has counted.
-    whole
-        How many there were when it was last known to be complete; None if it never was.
-    """
-
+    # its files, as they came
     manifest: Manifest = Manifest()  # noqa: RUF009 - frozen
-    count: int = 0
-    whole: int | None = None
+    count: int = 0  # how many instances there are of it: here, or at a third party by what the archive has counted
+    whole: int | None = None  # how many there were when it was last known to be complete; None if it never was
 
 
 class Holdings:

@@ -29,27 +29,13 @@ _open: WeakValueDictionary[str, Leases] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One open journal.
+    """One open journal."""
 
-    Attributes
-    ----------
-    token
-        Random; tells it from every other.
-    host
-        The name of the machine, for people.
-    place
-        Where its process id means something: the machine since it was booted, and the container.
-    pid
-        Its process id.
-    began
-        When that process began, as its kernel counts; empty where it does not say.
-    """
-
-    token: str
-    host: str
-    place: str
-    pid: int
-    began: str
+    token: str  # random; tells it from every other
+    host: str  # the name of the machine, for people
+    place: str  # where its process id means something: the machine since it was booted, and the container
+    pid: int  # its process id
+    began: str  # when that process began, as its kernel counts; empty where it does not say
 
     @classmethod
     def current(cls) -> Self:
@@ -84,20 +70,14 @@ NOBODY = Owner("", "", "", 0, "")
 
 
 class Leases:
-    """The claims of one owner. Every method works in the transaction that is open.
+    """The claims of one owner, which last for so many seconds unless renewed.
 
-    It runs in whichever thread calls the journal, which holds its lock; what writes is called inside `BEGIN IMMEDIATE`,
-    so that no other process sees or changes anything between the first and the last statement of a method.
+    Every method works in the transaction that is open. It runs in whichever thread calls the journal, which holds its
+    lock; what writes is called inside `BEGIN IMMEDIATE`, so that no other process sees or changes anything between the
+    first and the last statement of a method.
 
     A claim ends by the clock that its machine has counted by since it was booted, which nobody sets and which stands
     still while the machine sleeps. Who counts by another one, on another machine, goes by the time of day.
-
-    Parameters
-    ----------
-    owner
-        Who we are.
-    seconds
-        How long a claim lasts without being renewed.
     """
 
     def __init__(self, owner: Owner, seconds: float) -> None:

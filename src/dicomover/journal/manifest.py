@@ -21,32 +21,17 @@ _MARK = "*"  # stands for the SOP Instance UID in the name of a file
 
 
 class File(NamedTuple):
-    """One file.
+    """One file."""
 
-    Attributes
-    ----------
-    path
-        Relative to the receive folder, with `/` between its parts; empty if it lies at a third party.
-    sop, series, study
-        Its SOP, Series and Study Instance UID.
-    size
-        Bytes of the file, which are more than those of the data set.
-    mtime_ns
-        When it was last changed, in nanoseconds since 1970.
-    syntax
-        The UID of its transfer syntax.
-    request
-        The key of the request that brought it.
-    """
-
-    path: str
+    path: str  # relative to the receive folder, with `/` between its parts; empty if it lies at a third party
+    # its SOP, Series and Study Instance UID
     sop: str
     series: str
     study: str
-    size: int
-    mtime_ns: int
-    syntax: str = ""
-    request: str = ""
+    size: int  # bytes of the file, which are more than those of the data set
+    mtime_ns: int  # when it was last changed, in nanoseconds since 1970
+    syntax: str = ""  # the UID of its transfer syntax
+    request: str = ""  # the key of the request that brought it
 
     def __repr__(self) -> str:
         return f"File(sop={self.sop!r}, size={self.size})"  # a path may name a patient
@@ -55,12 +40,7 @@ class File(NamedTuple):
     def of(cls, arrival: Arrival, folder: str | os.PathLike[str], request: str = "") -> Self:
         """Take down an arrival as it lies on the disk now.
 
-        Raises
-        ------
-        OSError
-            If it is gone again.
-        ValueError
-            If it does not lie in the folder.
+        Raises OSError if it is gone again, and ValueError if it does not lie in the folder.
         """
         seen = os.stat(arrival.path)  # noqa: PTH116 - a Path for each file costs more than the call
         path = Path(arrival.path).relative_to(folder).as_posix()
@@ -115,46 +95,19 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """How the files of a manifest were found.
+    """How the files of a manifest were found."""
 
-    Attributes
-    ----------
-    intact
-        There, with the size and the time that they had.
-    missing
-        Not there.
-    changed
-        There, but with another size or time.
-    """
-
-    intact: Manifest = Manifest()
-    missing: tuple[File, ...] = ()
-    changed: tuple[File, ...] = ()
+    intact: Manifest = Manifest()  # there, with the size and the time that they had
+    missing: tuple[File, ...] = ()  # not there
+    changed: tuple[File, ...] = ()  # there, but with another size or time
 
 
 def check_files(manifest: Manifest, folder: str | os.PathLike[str]) -> FileCheck:
     """Look whether every file of a manifest is there, with the size and the time that it had.
 
-    A manifest is checked, not believed: a path that leads out of the folder, or through a link, leads to nothing. What
-    the bytes of a file are is not looked at: whoever writes others of the same length and puts the time back goes
-    unnoticed.
-
-    Parameters
-    ----------
-    manifest
-        Of n files.
-    folder
-        The receive folder, to which their paths are relative; it may have been moved together with them.
-
-    Returns
-    -------
-    FileCheck
-        Its parts have n files together.
-
-    Raises
-    ------
-    OSError
-        If a file can neither be seen nor said to be gone, such as on a drive that does not answer.
+    Their paths are relative to the folder, which may have been moved together with them. A manifest is checked, not
+    believed: a path that leads out of the folder, or through a link, leads to nothing. Raises OSError if a file can
+    neither be seen nor said to be gone, such as on a drive that does not answer.
 
     Examples
     --------
@@ -221,10 +174,7 @@ def _unfold(column: Any, kind: type, count: int) -> Any:
 def unpack_files(packed: bytes, bond: str, study: str, series: str) -> tuple[File, ...]:
     """Read what `pack_files` wrote of a series; nothing if it is bound to something else.
 
-    Raises
-    ------
-    DamagedRecord
-        If it is not that.
+    Raises DamagedRecord if it is not that.
     """
     try:
         bound, start, ends, paths, sizes, first, times, syntaxes, requests = json.loads(inflate(packed))

@@ -28,27 +28,13 @@ _STATUSES = {str(status): status for status in Status}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the journal says of one request.
+    """What the journal says of one request."""
 
-    Attributes
-    ----------
-    key
-        Of the request.
-    result
-        What became of it.
-    recorded
-        When that was written.
-    version
-        The version of dicomover that wrote it.
-    asked
-        What it asked for, as JSON: `archive`, `destination`, `level`, `keys`.
-    """
-
-    key: str
-    result: Result
-    recorded: datetime
-    version: str
-    asked: str = field(repr=False)
+    key: str  # of the request
+    result: Result  # what became of it
+    recorded: datetime  # when that was written
+    version: str  # the version of dicomover that wrote it
+    asked: str = field(repr=False)  # what it asked for, as JSON: `archive`, `destination`, `level`, `keys`
     packed: object = field(default=b"", repr=False)
 
     @property
@@ -115,13 +101,7 @@ _counters = lru_cache(10_000)(Counters)  # most of a batch are the same few
 
 
 def unpack_row(row: tuple[Any, ...], keeper: Keeper) -> Entry:
-    """Read the values of `COLUMNS`.
-
-    Raises
-    ------
-    DamagedRecord
-        If they are not what was written.
-    """
+    """Read the values of `COLUMNS`; raises DamagedRecord if they are not what was written."""
     try:
         # SQLite keeps whatever somebody has put into a column.
         if not all(number is None or type(number) is int for number in (row[2], *row[5:16])) or type(row[3]) is not str:

@@ -19,18 +19,10 @@ __all__ = ["Place", "Scope", "bind", "pack_scopes", "unpack_scopes"]
 
 
 class Place(NamedTuple):
-    """Where images come from, and where they go to: an archive, and a third party unless we receive.
+    """Where images come from, and where they go to: an archive, and a third party unless we receive."""
 
-    Attributes
-    ----------
-    number
-        The same for the same two.
-    name
-        Both, as JSON.
-    """
-
-    number: int
-    name: str
+    number: int  # the same for the same two
+    name: str  # both, as JSON
 
     @classmethod
     def of(cls, archive: object, destination: object) -> Place:
@@ -40,23 +32,14 @@ class Place(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A part of what a request comes to: what one C-MOVE of a whole would ask for.
+    """A part of what a request comes to: what one C-MOVE of a whole would ask for."""
 
-    Attributes
-    ----------
-    level
-        PATIENT, STUDY, SERIES or IMAGE.
-    study, series, sops
-        Its UIDs, as far down as the level; `sops` may be several.
-    whose
-        The PatientIDs that the archive names for it, as the journal keeps them; empty if nobody knows.
-    """
-
-    level: Level
+    level: Level  # PATIENT, STUDY, SERIES or IMAGE
+    # its UIDs, as far down as the level; `sops` may be several
     study: str
     series: str
     sops: tuple[str, ...]
-    whose: str
+    whose: str  # the PatientIDs that the archive names for it, as the journal keeps them; empty if nobody knows
 
     @classmethod
     def of(cls, identifier: Identifier, whose: str) -> Scope:
@@ -90,10 +73,7 @@ def pack_scopes(scopes: Sequence[Scope], key: str) -> bytes:
 def unpack_scopes(packed: object, key: str) -> tuple[Scope, ...] | None:
     """Read what `pack_scopes` wrote; None if it is of another request.
 
-    Raises
-    ------
-    DamagedRecord
-        If it is not that.
+    Raises DamagedRecord if it is not that.
     """
     try:
         if type(packed) is not bytes:

@@ -24,10 +24,7 @@ logger = logging.getLogger("dicomover.receiver")
 def check_network(text: str) -> str:
     """Return an address or a network in its usual form, or say why it is none.
 
-    Raises
-    ------
-    ConfigurationError
-        If it cannot be meant.
+    Raises ConfigurationError if it cannot be meant.
 
     Examples
     --------
@@ -55,16 +52,13 @@ class Doorkeeper:
     """Lets in peers by their address, and tells of the others: of each address at once, of very many as a number.
 
     The log hears of the first one of an address at once, and then at most once a minute.
-
-    Parameters
-    ----------
-    networks
-        Who may connect; none is anybody.
-    tell
-        Takes the reports.
     """
 
-    def __init__(self, networks: Sequence[str], tell: Callable[[Refusal], None]) -> None:
+    def __init__(
+        self,
+        networks: Sequence[str],  # who may connect; none is anybody
+        tell: Callable[[Refusal], None],  # takes the reports
+    ) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._tell = tell
         self._next = 0.0

@@ -123,16 +123,13 @@ def safe_part(text: str, *, is_uid: bool = False) -> str:
 class Layout:
     """A template of folders and a file name, such as `{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm`.
 
+    Raises ConfigurationError if it cannot be meant, with the mend.
+
     Parameters
     ----------
     template
         Parts separated by `/`; in braces, keywords of text-like attributes that stand at or before
         Series Instance UID (0020,000E). `{SOPInstanceUID}` must be among them.
-
-    Raises
-    ------
-    ConfigurationError
-        If it cannot be meant, with the mend.
 
     Examples
     --------

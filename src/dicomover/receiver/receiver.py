@@ -55,6 +55,8 @@ class _Engine(Protocol):
 class Receiver:
     """A Storage SCP that files what it is sent, and lets in only what was asked for.
 
+    Raises ConfigurationError if a setting cannot be meant.
+
     Parameters
     ----------
     folder
@@ -111,11 +113,6 @@ class Receiver:
     limits
         How long peers may keep us waiting, and how many connections without an association there may be (in each
         process).
-
-    Raises
-    ------
-    ConfigurationError
-        If a setting cannot be meant.
     """
 
     def __init__(
@@ -205,10 +202,7 @@ class Receiver:
     def start(self) -> None:
         """Listen; when this returns, peers can connect.
 
-        Raises
-        ------
-        ReceiverError
-            If the port cannot be had, or the folder cannot be written.
+        Raises ReceiverError if the port cannot be had, or the folder cannot be written.
         """
         if self._is_parents:
             raise ReceiverError(
@@ -266,10 +260,7 @@ class Receiver:
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force when this returns.
 
-        Raises
-        ------
-        ReceiverError
-            If the receiver does not run.
+        Raises ReceiverError if the receiver does not run.
         """
         self._running().admit(admission)
 
@@ -281,10 +272,7 @@ class Receiver:
     def sync(self) -> None:
         """Make durable what was filed since the last time: afterwards a power cut takes nothing of it.
 
-        Raises
-        ------
-        ReceiverError
-            If the disk does not take it, or the receiver does not run.
+        Raises ReceiverError if the disk does not take it, or the receiver does not run.
         """
         self._running().sync()
 

@@ -21,32 +21,16 @@ __all__ = ["Limits", "ReceiverSettings"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the peers may take of this machine; seconds and bytes.
+    """What the peers may take of this machine; seconds and bytes."""
 
-    Attributes
-    ----------
-    opening
-        Until a connection has made a complete association request, TLS included.
-    pdu
-        For one PDU, and between two PDUs of one message.
-    message
-        For one message; an instance that was asked for may take longer while 4 KiB a second come of it.
-    idle
-        Between two messages of an association.
-    closing
-        Until the peer closes after a rejection or an abort.
-    finishing
-        For the instances in flight when the receiver stops.
-    waiting_connections
-        That have no association yet; if there are more, one goes, of the address that has most of them.
-    """
-
-    opening: float = 10.0
-    pdu: float = 60.0
+    opening: float = 10.0  # until a connection has made a complete association request, TLS included
+    pdu: float = 60.0  # for one PDU, and between two PDUs of one message
+    # for one message; an instance that was asked for may take longer while 4 KiB a second come of it
     message: float = 900.0
-    idle: float = 900.0
-    closing: float = 2.0
-    finishing: float = 5.0
+    idle: float = 900.0  # between two messages of an association
+    closing: float = 2.0  # until the peer closes after a rejection or an abort
+    finishing: float = 5.0  # for the instances in flight when the receiver stops
+    # that have no association yet; if there are more, one goes, of the address that has most of them
     waiting_connections: int = 64
 
 

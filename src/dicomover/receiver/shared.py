@@ -29,18 +29,14 @@ class Shared:
 
     The places are bytes of a file without a name, and a place is taken by locking its byte: so the bound holds
     exactly, over all processes, and what a killed process had taken is free again at once.
-
-    Parameters
-    ----------
-    listener
-        The socket that all of them accept from.
-    locks
-        Descriptor of the file.
-    places
-        How many associations there may be.
     """
 
-    def __init__(self, listener: socket.socket, locks: int, places: int) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,  # the socket that all of them accept from
+        locks: int,  # descriptor of the file
+        places: int,  # how many associations there may be
+    ) -> None:
         self.listener = listener
         self._locks = locks
         self._places = places

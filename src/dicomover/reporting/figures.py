@@ -52,10 +52,7 @@ _LONGEST = 1e9  # seconds
 def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
     """Return a summary with our dtypes, also one that has been through a CSV, and with the column `REPEATS`.
 
-    Raises
-    ------
-    ConfigurationError
-        If it is no summary.
+    Raises ConfigurationError if it is no summary.
     """
     missing = [column.name for column in SCHEMA if column.name not in summary.columns]
     if missing:
@@ -130,10 +127,7 @@ def moved(summary: pd.DataFrame) -> pd.Series[int]:
 def totals(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows and the sums of what was counted, for each verdict and for all; what is asked for twice once.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by `status`, the best first, `all` last; `rows` and `COUNTED`, `<NA>` where nobody has said.
+    Indexed by `status`, the best first, `all` last: `rows` and `COUNTED`, `<NA>` where nobody has said.
     """
     groups = _once(summary).groupby(status_of(summary).to_numpy())
     table = groups.sum(min_count=1)
@@ -147,13 +141,8 @@ def totals(summary: pd.DataFrame) -> pd.DataFrame:
 def reasons(summary: pd.DataFrame) -> pd.DataFrame:
     """Return why rows are not complete, the worst verdicts and the most frequent reasons first.
 
-    Sentences that differ in their numbers only are one reason.
-
-    Returns
-    -------
-    DataFrame
-        `rows` (how many), `status`, `error` (the sentence), `expected` and `moved` (instances of those rows) and
-        `positions` (of the rows in the summary).
+    Sentences that differ in their numbers only are one reason. It has `rows` (how many), `status`, `error` (the
+    sentence), `expected` and `moved` (instances of those rows) and `positions` (of the rows in the summary).
     """
     open_rows = (~is_complete(summary)).to_numpy()
     rows = summary[open_rows]
@@ -234,11 +223,8 @@ def spans(numbers: Sequence[int], most: int = 6) -> str:
 def by_row(summary: pd.DataFrame, most: int) -> pd.DataFrame:
     """Return what moved, moved with a warning and failed: of each row, or of each verdict where rows are too many.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by position or by status: `completed`, `warning`, `failed` and `open` (expected, and accounted for by
-        none of them). Where an archive counted nothing and we receive, what is here counts as completed.
+    Indexed by position or by status: `completed`, `warning`, `failed` and `open` (expected, and accounted for by none
+    of them). Where an archive counted nothing and we receive, what is here counts as completed.
     """
     counted = summary[["completed", "warning", "failed"]]
     here = counted["completed"].fillna(summary["received"])
@@ -288,21 +274,10 @@ def over_time(summary: pd.DataFrame) -> pd.DataFrame:
 def time_steps(
     table: pd.DataFrame, began: pd.Timestamp | None, ended: pd.Timestamp | None, least: float = 1.0
 ) -> pd.DataFrame:
-    """Return a table over time in at most sixty equal steps, each a round number of seconds.
+    """Return a table over time in at most sixty equal steps, each a round number of seconds and `least` at least.
 
-    Parameters
-    ----------
-    table : DataFrame
-        `start`, `instances`, `failed`, `bytes`.
-    began, ended
-        The steps run from the one to the other; by default from the first row to the last.
-    least
-        Seconds that a step has at least.
-
-    Returns
-    -------
-    DataFrame
-        `start` (UTC), `seconds` (the width of the step), `instances`, `failed`, `bytes`.
+    Of `start` (UTC), `instances`, `failed` and `bytes`; `seconds` is the width of a step. They run from the first row
+    to the last, if nothing else is said.
     """
     columns = ["instances", "failed", "bytes"]
     if table.empty:

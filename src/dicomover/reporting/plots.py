@@ -22,10 +22,7 @@ MOST_BARS = 40
 def draw(summary: pd.DataFrame, run: Run, names: Names, steps: pd.DataFrame) -> Figure:
     """Return a figure with up to three plots: instances and throughput over time, and instances by row.
 
-    Raises
-    ------
-    ConfigurationError
-        If matplotlib is not installed.
+    Raises ConfigurationError if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure

@@ -46,28 +46,16 @@ _BAR = 24  # characters of the longest bar
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a job knows of its batch beyond the summary.
+    """What a job knows of its batch beyond the summary."""
 
-    Attributes
-    ----------
-    archive, ae_title, destination
-        Who was asked, by whom, and who receives.
-    began
-        When the batch began.
-    seconds
-        How long it has taken.
-    over
-        Whether it has ended.
-    timeline
-        What moved when: `start`, `seconds`, `moved`, `failed`, `received`, `bytes`.
-    """
-
+    # who was asked, by whom, and who receives
     archive: str = ""
     ae_title: str = ""
     destination: str = ""
-    began: datetime | None = None
-    seconds: float | None = None
-    over: bool = True
+    began: datetime | None = None  # when the batch began
+    seconds: float | None = None  # how long it has taken
+    over: bool = True  # whether it has ended
+    # what moved when: `start`, `seconds`, `moved`, `failed`, `received`, `bytes`
     timeline: pd.DataFrame | None = field(default=None, repr=False)
 
     @classmethod

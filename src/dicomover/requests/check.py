@@ -22,23 +22,14 @@ _RIDES = "; in pandas.DataFrame(dicts), a table, it would ride along"
 
 @dataclass(slots=True)
 class Entries:
-    """The entries of one row that are keys, by the name of their column.
-
-    Attributes
-    ----------
-    mapped
-        The keyword of each column of a table; empty of a dict.
-    is_settled
-        Whether it was asked for before, or written as a dict: then missing keys may widen it, and what looks like a
-        program's leftover or a pattern is meant.
-    patterns
-        The keywords in whose cells * and ? are meant.
-    """
+    """The entries of one row that are keys, by the name of their column."""
 
     entries: list[tuple[str, object]]
-    mapped: dict[str, str] = field(default_factory=dict)
+    mapped: dict[str, str] = field(default_factory=dict)  # the keyword of each column of a table; empty of a dict
+    # whether it was asked for before, or written as a dict: then missing keys may widen it, and what looks like a
+    # program's leftover or a pattern is meant
     is_settled: bool = True
-    patterns: frozenset[str] = frozenset()
+    patterns: frozenset[str] = frozenset()  # the keywords in whose cells * and ? are meant
 
     def names_study(self) -> bool:
         """Tell whether a UID says which study is meant: then no other value can ask for one more."""

@@ -32,12 +32,7 @@ class CsvText:
 
     @classmethod
     def of(cls, text: str, separator: str | None) -> CsvText:
-        """Return the CSV that a text is, its separator found out from the header if none is named.
-
-        Raises
-        ------
-        NoTable
-        """
+        """Return the CSV that a text is, its separator found out from the header if none is named; raises NoTable."""
         text = _END.sub("", text.removeprefix("\ufeff"))
         if (at := text.find("\0")) >= 0:
             line = text.count("\n", 0, at) + 1
@@ -53,9 +48,7 @@ class CsvText:
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the number of its first line and the cells of every row that is not blank, the header first.
 
-        Raises
-        ------
-        csv.Error
+        Raises csv.Error.
         """
         return ((line, [unguard(cell) for cell in cells]) for line, cells in self._records())
 
@@ -69,12 +62,7 @@ class CsvText:
             line = reader.line_num + 1
 
     def read(self) -> pd.DataFrame:
-        """Return the table, all its columns of dtype string.
-
-        Raises
-        ------
-        NoTable
-        """
+        """Return the table, all its columns of dtype string; raises NoTable."""
         try:
             self._check_cells()
         except csv.Error as error:
@@ -100,9 +88,7 @@ class CsvText:
     def _check_cells(self) -> None:
         """Refuse two columns for one key, and a row of another length than the header; pandas mends both silently.
 
-        Raises
-        ------
-        NoTable, csv.Error
+        Raises NoTable or csv.Error.
         """
         rows = self._records()
         line, header = next(rows, (1, []))

@@ -27,11 +27,7 @@ class Undecodable(ValueError):
 def decode(raw: bytes) -> tuple[str, bool]:
     """Return the text of bytes, and whether its encoding was guessed: they are neither UTF-8 nor UTF-16 nor UTF-32.
 
-    What the guessed Windows-1252 does not have becomes U+FFFD.
-
-    Raises
-    ------
-    Undecodable
+    What the guessed Windows-1252 does not have becomes U+FFFD. Raises Undecodable.
 
     Examples
     --------

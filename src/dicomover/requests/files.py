@@ -138,9 +138,7 @@ def _open(
 ) -> tuple[CsvText | Sheet, bool]:
     """Return the table of a file as it is written there, and whether its encoding was guessed.
 
-    Raises
-    ------
-    ConfigurationError, NoTable, NoSuchFileError, OSError
+    Raises ConfigurationError, NoTable, NoSuchFileError or OSError.
     """
     raw = _unpack(_load(path))
     if kind := find_kind(raw):
@@ -191,9 +189,7 @@ def _bounded(raw: bytes) -> bytes:
 def _unpack(raw: bytes) -> bytes:
     """Return what is in a compressed file, as far as it is one; a workbook is left as it is.
 
-    Raises
-    ------
-    NoTable
+    Raises NoTable.
     """
     for _ in range(_LAYERS):
         opener = next((opener for magic, opener in _OPENERS.items() if raw.startswith(magic)), None)

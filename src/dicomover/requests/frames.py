@@ -42,12 +42,8 @@ def as_pandas(table: object) -> object:
 
     Taken are frames of Polars and Narwhals, tables and batches of PyArrow, relations of DuckDB, structured arrays of
     NumPy, and with PyArrow whatever has an Arrow C stream. Their columns are read as Python's own values: on the way
-    through NumPy a whole number beside a null would become a float.
-
-    Raises
-    ------
-    RequestError
-        If it is a table that has to be computed or converted first; the mend is the call that does it.
+    through NumPy a whole number beside a null would become a float. Raises RequestError if it is a table that has to be
+    computed or converted first; the mend is the call that does it.
     """
     kind = type(table)
     if isinstance(table, pd.DataFrame | pd.Series | Mapping | str | bytes | list | tuple):

@@ -19,12 +19,7 @@ class NoTable(ValueError):
 
 
 def check_names(where: str, header: Sequence[str]) -> None:
-    """Refuse a header that names a key twice.
-
-    Raises
-    ------
-    NoTable
-    """
+    """Refuse a header that names a key twice; raises NoTable."""
     for name in dict.fromkeys(header):
         if header.count(name) > 1 and is_key(name):
             raise NoTable(where, f"{name!r} names {header.count(name)} columns", "keep one of them")

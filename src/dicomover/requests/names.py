@@ -43,17 +43,9 @@ _ALIASES = {
 
 
 def keyword_of(key: object) -> str:
-    """Return the DICOM keyword of a key given as keyword or as tag.
+    """Return the DICOM keyword of a key given as keyword or as tag, such as `"0020,000D"` or `0x0020000D`.
 
-    Parameters
-    ----------
-    key
-        `StudyInstanceUID`, `"0020,000D"`, `"(0020,000D)"`, `"0020000D"` or `0x0020000D`.
-
-    Raises
-    ------
-    NoKey
-        If DICOM's dictionary has none; the mend suggests the nearest one.
+    Raises NoKey if DICOM's dictionary has none; the mend suggests the nearest one.
 
     Examples
     --------
@@ -140,10 +132,7 @@ def name_keys(keys: Mapping[Any, Any]) -> dict[Any, Any]:
 def name_of(key: object) -> str:
     """Return the one name of an attribute, given in any way; also of a private or unknown one, and in a sequence.
 
-    Raises
-    ------
-    NoKey
-        If there can be none; the mend suggests the nearest one.
+    Raises NoKey if there can be none; the mend suggests the nearest one.
 
     Examples
     --------
@@ -164,13 +153,7 @@ def name_of(key: object) -> str:
 
 
 def key_of(name: object) -> str:
-    """Return the name of a key, which has to be an attribute to ask by.
-
-    Raises
-    ------
-    NoKey
-        If it is none.
-    """
+    """Return the name of a key, which has to be an attribute to ask by; raises NoKey if it is none."""
     key = name_of(name)
     if key in _OURS or attribute_of(key).path[0] < 0x00080000:
         otherwise = "leave it out" + in_python("; in a list of dicts each dict is a request")

@@ -52,21 +52,11 @@ _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A whole table of requests.
+    """A whole table of requests."""
 
-    Attributes
-    ----------
-    requests
-        The rows that can be sent.
-    given
-        The input as a table: one row per request, its index and its columns.
-    problems
-        What is wrong with the other rows, by position.
-    """
-
-    requests: tuple[Request, ...]
-    given: pd.DataFrame = field(repr=False)
-    problems: Mapping[int, tuple[Problem, ...]]
+    requests: tuple[Request, ...]  # the rows that can be sent
+    given: pd.DataFrame = field(repr=False)  # the input as a table: one row per request, its index and its columns
+    problems: Mapping[int, tuple[Problem, ...]]  # what is wrong with the other rows, by position
 
     def __len__(self) -> int:
         return len(self.given)
@@ -75,48 +65,17 @@ class Batch:
 def parse_requests(
     requests: RequestsLike,
     *,
-    level: str = "auto",
-    model: str = "auto",
-    keys: Sequence[str] = (),
-    wildcards: bool | Sequence[str] = False,
+    level: str = "auto",  # the deepest UID present, STUDY otherwise
+    model: str = "auto",  # Patient Root when PatientID is known, else Study Root
+    keys: Sequence[str] = (),  # further columns of a table that are query keys, as `key:` before a name makes them
+    wildcards: bool | Sequence[str] = False,  # whether * and ? are meant in a table's cells, or in which columns
     invalid: Invalid = "raise",
-    show_keys: bool = False,
+    show_keys: bool = False,  # whether messages show labels and values, not only a number and a shape
 ) -> Batch:
-    """Check requests and turn them into a batch.
+    """Check requests and turn them into a batch; a value that is odd and is sent all the same is a RequestWarning.
 
-    Parameters
-    ----------
-    requests
-        A dict, a DataFrame of n rows, one of its rows, a column with the name of a key, or an iterable of n dicts or
-        rows. In a dict every entry is a query key; in a table the unique keys and AccessionNumber are, and the other
-        columns ride along.
-    level
-        `auto` takes the deepest UID present, STUDY otherwise.
-    model
-        `auto` takes Patient Root when PatientID is known, else Study Root.
-    keys
-        Further columns of a table that are query keys; those whose names begin with `key:` are in any case.
-    wildcards
-        Whether * and ? are meant in the cells of a table, or in which of its columns; in a dict they always are.
-    invalid
-        `raise` all problems in one RequestError, or `record` them by row.
-    show_keys
-        Whether messages show the labels of rows and the values of keys; otherwise a number and a shape.
-
-    Returns
-    -------
-    Batch
-        Of n rows.
-
-    Raises
-    ------
-    RequestError
-        If a row cannot be meant (unless recorded), or the table as a whole cannot.
-
-    Warns
-    -----
-    RequestWarning
-        If a value is odd and is sent all the same: one warning for all rows.
+    In a dict every entry is a query key; in a table the unique keys and AccessionNumber are, and the other columns ride
+    along. Raises RequestError if a row cannot be meant (unless recorded), or the table as a whole cannot.
 
     Examples
     --------
@@ -341,22 +300,11 @@ class Query:
 
 
 def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "auto", show_keys: bool = False) -> Query:
-    """Check the keys of a find.
+    """Check the keys of a find, by keyword or tag: a text (wildcards, or a range), a list of UIDs, or None for any.
 
-    Parameters
-    ----------
-    keys
-        By keyword or tag: a text (with wildcards, or a range), a list of UIDs, or None for any value.
-    level, model
-        `auto` is the level of the deepest unique key among them, STUDY if there is none; and Study Root, unless
-        the level is PATIENT.
-    show_keys
-        Whether messages show the values.
-
-    Raises
-    ------
-    RequestError
-        If a key cannot be meant, or a unique key of a level above is missing (PS3.4 section C.4.1.2.1).
+    `auto` is the level of the deepest unique key among them, STUDY if there is none; and Study Root, unless the level
+    is PATIENT. Raises RequestError if a key cannot be meant, or a unique key of a level above is missing (PS3.4 section
+    C.4.1.2.1).
 
     Examples
     --------
@@ -381,10 +329,7 @@ def parse_query(keys: Mapping[Any, Any], *, level: str = "auto", model: str = "a
 def parse_returned(names: Sequence[Any]) -> list[str]:
     """Check the attributes that a find is to return besides its keys, and return their keywords.
 
-    Raises
-    ------
-    RequestError
-        If one is none that DICOM's dictionary names; private attributes are none.
+    Raises RequestError if one is none that DICOM's dictionary names; private attributes are none.
 
     Examples
     --------

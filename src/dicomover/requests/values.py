@@ -63,22 +63,14 @@ def write_value(value: object) -> str:
 
 
 def find_faults(
-    keyword: str, value: object, *, in_cell: bool = False, by_looks: bool = False, wildcards: bool = True
+    keyword: str,
+    value: object,
+    *,
+    in_cell: bool = False,  # it stands in a cell of a table, which has one value
+    by_looks: bool = False,  # it may be what a program or a keyboard left there; what a dict has was written by hand
+    wildcards: bool = True,  # * and ? are meant
 ) -> Iterator[Fault]:
     """Yield what is wrong with the value of a key of a request.
-
-    Parameters
-    ----------
-    keyword
-        The name of the key.
-    value
-        What was given for it.
-    in_cell
-        Whether it stands in a cell of a table, which has one value.
-    by_looks
-        Whether it may be what a program or a keyboard left there; what a dict has was written by hand.
-    wildcards
-        Whether * and ? are meant.
 
     Examples
     --------

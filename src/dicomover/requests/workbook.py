@@ -33,30 +33,16 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One sheet.
+    """One sheet."""
 
-    Attributes
-    ----------
-    name
-        Of the sheet.
-    cells
-        By number of the row; of each row as many as the header has, None where nothing is.
-    hidden
-        How many of the rows below the header Excel does not show.
-    """
-
-    name: str
+    name: str  # of the sheet
+    # by number of the row; of each row as many as the header has, None where nothing is
     cells: dict[int, list[Any]] = field(repr=False)
-    hidden: int
+    hidden: int  # how many of the rows below the header Excel does not show
 
     @classmethod
     def of(cls, raw: bytes, name: str | None) -> Sheet:
-        """Return a sheet of a workbook: the one of that name, or the only one that can be meant.
-
-        Raises
-        ------
-        NoTable
-        """
+        """Return a sheet of a workbook: the one of that name, or the only one that can be meant; raises NoTable."""
         try:
             import openpyxl  # noqa: F401
         except ImportError as error:
@@ -80,9 +66,7 @@ class Sheet:
     def read(self) -> pd.DataFrame:
         """Return the table; a column of texts is of dtype string, an empty cell of it an empty text.
 
-        Raises
-        ------
-        NoTable
+        Raises NoTable.
         """
         first, *numbers = self.cells
         header = self.cells[first]

@@ -23,22 +23,15 @@ T = TypeVar("T")
 
 
 class Outbox(Generic[T]):
-    """A queue with a thread that hands over what is in it, one batch after the other.
-
-    Parameters
-    ----------
-    deliver
-        Takes a batch. What it raises is logged.
-    name
-        Of the thread.
-    bound
-        How many events may wait here before `put` waits itself; None if the caller sees to that.
-    pause
-        Seconds between two batches: what comes meanwhile goes together.
-    """
+    """A queue with a thread that hands over what is in it, one batch after the other."""
 
     def __init__(
-        self, deliver: Callable[[list[T]], None], name: str, bound: int | None = _BOUND, pause: float = _PAUSE
+        self,
+        deliver: Callable[[list[T]], None],  # Takes a batch. What it raises is logged.
+        name: str,  # of the thread
+        # how many events may wait here before `put` waits itself; None if the caller sees to that
+        bound: int | None = _BOUND,
+        pause: float = _PAUSE,  # seconds between two batches: what comes meanwhile goes together
     ) -> None:
         self._bound = bound
         self._pause = pause

@@ -27,21 +27,17 @@ Piece = bytes | bytearray | memoryview
 
 
 class ElementWalk:
-    """Goes from element to element, behind the head of a data set.
-
-    Parameters
-    ----------
-    transfer_syntax
-        Of the data set; a deflated one is walked as it is when inflated.
-    offset
-        Where, in the first piece, a top-level element begins.
-    read
-        Tags that were read before and may not come again: readers differ in which of two they take.
-    """
+    """Goes from element to element, behind the head of a data set."""
 
     __slots__ = ("_encoding", "_implicit", "_native", "_offset", "_read", "_read_groups", "_rest", "_stack")
 
-    def __init__(self, transfer_syntax: str, offset: int = 0, read: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        transfer_syntax: str,  # of the data set; a deflated one is walked as it is when inflated
+        offset: int = 0,  # where, in the first piece, a top-level element begins
+        # tags that were read before and may not come again: readers differ in which of two they take
+        read: frozenset[int] = frozenset(),
+    ) -> None:
         self._encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
         self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
         self._read = read
