@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import click
 
-from dicomover.cli.commands import cli
+from dicomover.cli import commands, local_commands  # noqa: F401 - they add themselves to the group
+from dicomover.cli.group import cli
 from dicomover.errors import DicomoverError
 from dicomover.text.face import at_a_shell
 

@@ -16,7 +16,7 @@ from dicomover.cli.arguments import DOWNLOADS, Arguments
 from dicomover.cli.keys import keys_of, level_among
 from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
-from dicomover.cli.request_input import load_cohort, name_keys, read_input, warn_of_columns
+from dicomover.cli.request_input import name_keys, read_asked, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
 from dicomover.errors import ReceiverError
 from dicomover.mover import Mover
@@ -33,7 +33,7 @@ __all__ = ["run_doctor", "run_echo", "run_find", "run_move", "run_plan"]
 def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
     """Move, report, and return the exit code."""
     with given.show_log():
-        requests, level = _read_requests(given)
+        requests, level = read_asked(given)
         if given.dry_run:
             if given.summary is not None:
                 message = "--dry-run moves nothing, so there is no summary; use dicomover plan --output FILE"
@@ -83,7 +83,7 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
 def run_plan(given: Arguments) -> int:
     """Print a plan and return the exit code."""
     with given.show_log():
-        requests, level = _read_requests(given)
+        requests, level = read_asked(given)
         check_table_file(given.output, "--output", keep=given.csv_file)
         return _show_plan(given, make_asker(given, level), requests, given.output)
 
@@ -150,15 +150,6 @@ def run_doctor(given: Arguments) -> int:
 
 
 # --- behind them
-
-
-def _read_requests(given: Arguments) -> tuple[Any, str]:
-    """Return what is asked for: a locked cohort, one dict or a table; and the level."""
-    if given.lockfile is None:
-        return read_input(given)
-    if given.key or given.query_file is not None or given.csv_file is not None:
-        raise click.UsageError("--lock names what to ask for; leave -k, -f and --csv out")
-    return load_cohort(given.lockfile, given.secret_file), "auto"
 
 
 def _choose_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:

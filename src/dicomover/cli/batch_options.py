@@ -13,7 +13,7 @@ from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
 
-__all__ = ["BATCH", "LIMITS", "PACE", "RECEIVING", "RECHECK", "VERIFY"]
+__all__ = ["BATCH", "LIMITS", "LOCKED", "PACE", "RECEIVING", "RECHECK", "SECRET", "VERIFY"]
 
 BATCH = [
     click.option(
@@ -36,6 +36,26 @@ BATCH = [
         default="raise",
         help="What bad rows of a batch do: 'raise' names them all and moves nothing, 'record' moves the others.",
     ),
+]
+
+SECRET = click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="A text file with the secret by which a lockfile keeps keyed hashes instead of patients' keys.",
+)
+
+LOCKED = [
+    click.option(
+        "--lock",
+        "lockfile",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+        metavar="FILE",
+        help="A lockfile instead of keys or a batch: exactly what was locked.",
+    ),
+    SECRET,
 ]
 
 VERIFY = click.option(

@@ -1,105 +1,41 @@
-"""The commands: what they are called and what they say of themselves. What they do is imported when they run."""
+"""The commands that ask an archive: what they say of themselves. What they do is imported when they run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dicomover.cli.arguments import Arguments
-from dicomover.cli.batch_options import BATCH, LIMITS, PACE, RECEIVING, RECHECK, VERIFY
+from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, VERIFY
+from dicomover.cli.group import cli
 from dicomover.cli.options import (
     ASSOCIATION,
-    BIND,
     EXAMINED,
-    FILING,
-    HELP_NAMES,
     JSON,
     KEYS,
-    LISTENING,
     MODEL,
+    OUTPUT,
     PEER,
     PROGRESS,
     SHARE,
     TALK,
-    VERSION,
     with_options,
 )
 from dicomover.cli.types import Parsed, Worded, read_split
 
-__all__ = ["cli"]
+__all__ = ["doctor", "echo", "find", "lock", "move", "plan", "verify"]
 
-_SETTINGS = {"help_option_names": HELP_NAMES, "show_default": True, "max_content_width": 100}
-_UNBROKEN = "\N{NON-BREAKING HYPHEN}"
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_SECRET = click.option(
-    "--secret-file",
-    type=_FILE,
-    default=None,
-    metavar="FILE",
-    help="A text file with the secret by which a lockfile keeps keyed hashes instead of patients' keys.",
-)
-_LOCKED = [
-    click.option(
-        "--lock",
-        "lockfile",
-        type=_FILE,
-        default=None,
-        metavar="FILE",
-        help="A lockfile instead of keys or a batch: exactly what was locked.",
-    ),
-    _SECRET,
-]
-_OUTPUT = click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write all columns to a .csv, .json or .parquet file.",
-)
 _EXIT = (
     "Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the input was wrong, 130 interrupted by Ctrl-C, "
     "143 by SIGTERM."
 )
 
 
-class _Formatter(click.HelpFormatter):
-    """Breaks lines between words, and nowhere else."""
-
-    def write_text(self, text: str) -> None:
-        super().write_text(text.replace("-", _UNBROKEN))
-
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        super().write_dl([(name, text.replace("-", _UNBROKEN)) for name, text in rows], col_max, col_spacing)
-
-    def getvalue(self) -> str:
-        return super().getvalue().replace(_UNBROKEN, "-")
-
-
-class _Context(click.Context):
-    formatter_class = _Formatter
-
-
-class _Command(click.Command):
-    context_class = _Context
-
-
-class _Group(click.Group):
-    context_class, command_class = _Context, _Command
-
-
-@click.group(cls=_Group, context_settings=_SETTINGS)
-@with_options(VERSION)
-def cli() -> None:
-    """Move medical images out of a PACS (DICOM C-MOVE), and say truly what became of each request.
-
-    Try it without a PACS: dicomover demo
-    """
-
-
 @cli.command(epilog=_EXIT)
-@with_options(PEER, KEYS, BATCH, _LOCKED, RECEIVING, MODEL, LIMITS, [VERIFY, RECHECK], PACE)
+@with_options(PEER, KEYS, BATCH, LOCKED, RECEIVING, MODEL, LIMITS, [VERIFY, RECHECK], PACE)
 @click.option(
     "--summary",
     type=click.Path(path_type=Path),
@@ -135,7 +71,7 @@ def move(interrupts: Any, /, **given: Any) -> int:
 
 
 @cli.command(epilog="Exit codes: 0 everything would move, 1 some would not, 2 nothing would or the input was wrong.")
-@with_options(PEER, KEYS, BATCH, _LOCKED, MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH, LOCKED, MODEL, LIMITS)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -169,7 +105,7 @@ def plan(**given: Any) -> int:
     help="The lockfile. If it is there and says the same, it stays as it is.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a lockfile that says otherwise.")
-@with_options([_SECRET, SHARE], JSON, ASSOCIATION, TALK)
+@with_options([SECRET, SHARE], JSON, ASSOCIATION, TALK)
 def lock(**given: Any) -> int:
     """Write down exactly what requests come to: a lockfile with studies, series and instances; nothing moves.
 
@@ -210,7 +146,7 @@ def lock(**given: Any) -> int:
     metavar="FILE",
     help="Write every change to a .csv, .json or .parquet file.",
 )
-@with_options([_SECRET, SHARE], JSON, ASSOCIATION, TALK)
+@with_options([SECRET, SHARE], JSON, ASSOCIATION, TALK)
 def verify(**given: Any) -> int:
     """Say what has changed since a cohort was locked: in the archive, or in a folder.
 
@@ -248,7 +184,7 @@ def verify(**given: Any) -> int:
     help="Ask in parts by StudyDate and StudyTime: 'auto' where the archive seems to cap its answers, 'none' never, or "
     "a number that is the most it answers.",
 )
-@_OUTPUT
+@OUTPUT
 @with_options([SHARE], JSON, ASSOCIATION, TALK)
 def find(**given: Any) -> int:
     """Ask what the archive has (C-FIND).
@@ -300,84 +236,3 @@ def doctor(**given: Any) -> int:
     from dicomover.cli.actions import run_doctor
 
     return run_doctor(Arguments(**given))
-
-
-@cli.command(
-    short_help="Receive what others send, without moving.",
-    epilog="Exit codes: 0 it was ended by Ctrl-C or SIGTERM, 2 it cannot listen or write.",
-)
-@with_options(LISTENING, FILING, TALK)
-@click.pass_obj
-def receive(interrupts: Any, /, **given: Any) -> int:
-    """Receive what others send (a Storage SCP on its own), until Ctrl-C.
-
-    Whoever may reach the port may send: name who is let in by --calling-aet and --address, or listen on one address
-    by --bind. Who has sent how much is told on the standard error.
-
-    \b
-    Example:
-      dicomover receive --port 11112 -od incoming -aet STORE --calling-aet ARCHIVE
-    """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.receive import run_receive
-
-    return run_receive(interrupts, Arguments(**given))
-
-
-@cli.command(
-    short_help="Make a table of the headers of files.",
-    epilog="Exit codes: 0 there are images, 1 there are none, 2 an error.",
-)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--level", type=click.Choice(["IMAGE", "SERIES"], case_sensitive=False), default="SERIES", help="What is a row."
-)
-@click.option(
-    "--keep",
-    multiple=True,
-    metavar="KEY",
-    help="One more column: a keyword, a tag or a path. Can be given several times.",
-)
-@click.option("--cache/--no-cache", default=True, help="Keep the table in the folder, to read only what is new.")
-@_OUTPUT
-@with_options([SHARE], JSON, VERSION)
-def index(folder: Path, **given: Any) -> int:
-    """Make a table of the headers of all DICOM files in a folder; pixels are not read.
-
-    Each series is printed with its slices, the spacing between them in mm, and whether they make a regular volume;
-    what identifies patients is in the file of --output and in the records of --json.
-
-    \b
-    Example:
-      dicomover index downloads --level IMAGE --output images.csv
-    """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.headers import run_index
-
-    return run_index(folder, **given)
-
-
-@cli.command(short_help="Move a small batch out of a demo archive on this machine.")
-@click.option(
-    "--output-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="dicomover-demo",
-    metavar="DIR",
-    help="Where the files go; if there is something already, a number is added to the name.",
-)
-@click.option(
-    "--keep",
-    is_flag=True,
-    help="Keep the demo archive running afterwards, to try the other commands on it; Ctrl-C ends it.",
-)
-@with_options([BIND], VERSION)
-def demo(output_dir: Path, keep: bool, bind: str | None) -> int:
-    """Move a small batch out of a demo archive on this machine, and explain the table.
-
-    \b
-    Example:
-      dicomover demo
-    """  # noqa: D301 - click wants the backspace itself
-    from dicomover.cli.demo import run
-    from dicomover.cli.screen import show_log
-
-    with show_log():
-        return run(output_dir, keep=keep, bind=bind)

@@ -24,6 +24,7 @@ __all__ = [
     "KEYS",
     "LISTENING",
     "MODEL",
+    "OUTPUT",
     "PEER",
     "PROGRESS",
     "SENDERS",
@@ -184,6 +185,13 @@ SHARE = click.option(
     type=click.Choice(get_args(Share)),
     default="owner",
     help="Who may read what is written: you alone, your group (which may write too), or all.",
+)
+
+OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all columns to a .csv, .json or .parquet file.",
 )
 
 BIND = click.option(

@@ -20,7 +20,16 @@ from dicomover.requests.names import keyword_of
 from dicomover.requests.parse import read_requests
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
-__all__ = ["blame_file", "load_cohort", "name_keys", "read_input", "read_secret", "warn_of_columns"]
+__all__ = ["blame_file", "load_cohort", "name_keys", "read_asked", "read_input", "read_secret", "warn_of_columns"]
+
+
+def read_asked(given: Arguments) -> tuple[Cohort | Mapping[str, str] | pd.DataFrame, str]:
+    """Return what is asked for: a locked cohort, one dict or a table; and the level."""
+    if given.lockfile is None:
+        return read_input(given)
+    if given.key or given.query_file is not None or given.csv_file is not None:
+        raise click.UsageError("--lock names what to ask for; leave -k, -f and --csv out")
+    return load_cohort(given.lockfile, given.secret_file), "auto"
 
 
 def read_input(given: Arguments) -> tuple[Mapping[str, str] | pd.DataFrame, str]:
