@@ -302,8 +302,9 @@ class Worker:
             if (earlier.end.counters.moved or 0) > (end.counters.moved or 0):
                 repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
+        evidence = self._evidence(move, end)  # which takes its time: whether somebody has cancelled is known behind it
         facts = replace(self._facts(running), gone=gone)
-        return judge_move(end, move, attempts, repeated, self._evidence(move, end), facts)
+        return judge_move(end, move, attempts, repeated, evidence, facts)
 
     def _ask_for_studies(self, move: SharedMove) -> None:
         """Learn which studies a patient has: their images may carry an ID that was merged, or is written otherwise."""
