@@ -75,9 +75,42 @@ def test_success_only_with_the_patients_own_images(
     certain = {number for number, patient in sent if patient in HIS}
     vouched = {number for number, _ in sent if is_answered and number in listed}
     assert move.received == len(certain | vouched)
-    assert move.strange == sum(number not in vouched and patient not in HIS for number, patient in sent)
+    unlisted = sum(number not in vouched and patient not in HIS for number, patient in sent)
+    beneath = {number: {"P" if patient in HIS else patient for n, patient in sent if n == number} for number in vouched}
+    assert (move.strange > unlisted) if any(len(whose) > 1 for whose in beneath.values()) else move.strange == unlisted
     status = judge(0, Counters(6, 0, 0), expected=3, received=move.received, strange=move.strange)
     assert status is not Status.SUCCESS or (move.received >= 3 and not move.strange)
+
+
+@pytest.mark.parametrize("order", ["QP", "PQ"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_one_place_holds_the_image_of_one_patient(order: str, is_late: bool) -> None:
+    """Whose comes first, before the archive was asked or after: beside the patient's own another's is strange."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    move.whose = ("P",)
+    tally.begin(move)
+    if is_late:
+        tally.settle(move, {"1.1": ["1.1.1"]})
+    for patient in order:
+        tally.add(arrival("1.1.1", patient_id=patient))
+        tally.add(arrival("1.1.1", patient_id=patient))
+    tally.settle(move, {"1.1": ["1.1.1"]})
+    assert move.received == 1
+    assert move.strange
+
+
+def test_a_listed_image_that_comes_again_is_no_strangers() -> None:
+    """What counts since the archive lists it may come twice, and in each attempt."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    for _ in range(2):
+        move.whose = ("P",)
+        tally.begin(move)
+        for _ in range(2):
+            tally.add(arrival("1.1.1", patient_id="OLD"))
+        tally.settle(move, {"1.1": ["1.1.1"]})
+        tally.add(arrival("1.1.1", patient_id="OLD"))
+        assert (move.received, move.strange) == (1, 0)
+        tally.end(move)
 
 
 def test_a_uid_that_was_named_does_not_outdo_the_patient_who_was_named() -> None:

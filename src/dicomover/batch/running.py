@@ -64,6 +64,7 @@ class RunningMove:
         "_again",
         "_instances",
         "_listed",
+        "_named",
         "_patients",
         "_refused",
         "_series",
@@ -102,6 +103,7 @@ class RunningMove:
         self.twins: set[tuple[str, str]] | None = None
         self.repeated = 0
         self._again: set[tuple[str, str]] | None = None  # what this attempt has brought, if it is not the first
+        self._named: dict[tuple[str, str], str] | None = None  # whose the images here are that name another patient
         self.arrivals: list[Arrival] = []
         self.bytes = 0
         self.conflicts = 0
@@ -168,6 +170,11 @@ class RunningMove:
             self.twins = set() if self.twins is None else self.twins
             self.twins.add((series, sop))
             is_new = True
+        if not self._is_his(arrival):
+            self._named = {} if self._named is None else self._named
+            self._named.setdefault((series, sop), arrival.patient_id)
+        elif not is_new and self._named and (series, sop) in self._named:
+            self._strange += 1  # what lies here is
         if self._again is None:
             self.repeated += not is_new
         elif (series, sop) in self._again:
@@ -188,13 +195,23 @@ class RunningMove:
 
     def is_certain(self, arrival: Arrival) -> bool:
         """Tell whether an arrival that is covered is the patient's: by its PatientID, or since the archive lists it."""
-        return (
-            not self.whose
-            or arrival.patient_id in self.whose
-            or is_of_patient(arrival.patient_id, self.whose)
-            or (arrival.sop_instance_uid in self._instances and not self.identifier.patient)
-            or (self._listed is not None and _place(arrival) in self._listed)
+        return self._is_his(arrival) or (
+            (
+                (arrival.sop_instance_uid in self._instances and not self.identifier.patient)
+                or (self._listed is not None and _place(arrival) in self._listed)
+            )
+            and not self._is_beside_anothers(arrival)
         )
+
+    def _is_his(self, arrival: Arrival) -> bool:
+        """Tell whether an image names the patient, as far as anybody is named."""
+        return not self.whose or arrival.patient_id in self.whose or is_of_patient(arrival.patient_id, self.whose)
+
+    def _is_beside_anothers(self, arrival: Arrival) -> bool:
+        """Tell whether its place is taken by an image that names another patient than it does."""
+        series, sop = place = _place(arrival)
+        is_taken = self.sop_uids.get(sop) == series or place in (self.twins or ())
+        return is_taken and (self._named or {}).get(place) != arrival.patient_id
 
     def doubt(self, arrival: Arrival) -> None:
         """Note what names another patient: for `settle`, if that is still to come."""
@@ -210,14 +227,19 @@ class RunningMove:
     def settle(self, listed: Mapping[str, Collection[str]] | None) -> list[Arrival]:
         """Count what the archive lists, by series, of what names another patient; return what was not here before.
 
-        The rest is strange, and all of it if the archive could not be asked (None).
+        The rest is strange, what lies beside the patient's own under its UID too, and all of it if the archive could
+        not be asked (None).
         """
         doubtful, self.doubtful = self.doubtful, _NO_DOUBT
         if listed is not None:
             self._listed = frozenset((series, uid) for series, uids in listed.items() for uid in uids)
-        certain = [arrival for arrival in doubtful if self.is_certain(arrival)]
-        self._strange += len(doubtful) - len(certain)
-        return [arrival for arrival in certain if self.take(arrival)]
+        new = []
+        for arrival in doubtful:  # one by one: of two under one UID only the first is what the archive lists
+            if not self.is_certain(arrival):
+                self._strange += 1
+            elif self.take(arrival):
+                new.append(arrival)
+        return new
 
     def refuse(self, status: int, count: int, *, is_certain: bool) -> None:
         """Note what we refused of it: by its UIDs, or only as its Move Originator says."""
@@ -237,7 +259,7 @@ class RunningMove:
         if all(map(os.path.isdir, folders)):
             return 0
         came, conflicts = self.arrivals, self.conflicts
-        self.arrivals, self.bytes, self.sop_uids, self.twins = [], 0, {}, None
+        self.arrivals, self.bytes, self.sop_uids, self.twins, self._named = [], 0, {}, None, None
         for arrival in came:
             if os.path.isdir(os.path.dirname(arrival.path)):  # noqa: PTH112, PTH120
                 self.take(arrival)
@@ -261,7 +283,7 @@ class RunningMove:
         """Let go of what has arrived, and of what was refused: every C-MOVE of a batch is kept until its end."""
         self.arrivals.clear()
         self.sop_uids.clear()
-        self.twins = None
+        self.twins = self._named = None
         self.refused = self.unclear = self.stray = _NO_STATUSES
         self.reasons, self.turned_away = _NO_REASONS, _NO_KINDS
 

@@ -95,7 +95,7 @@ def judge_move(
         said.append(f"we refused {running.foreign} that came with it, not asked for")
     if strange:
         said.append(
-            f"{strange} came under these UIDs as another patient's, and the archive does not list them: "
+            f"{strange} came under these UIDs as another patient's, unlisted, or beside the patient's own: "
             "they are not counted; see what they are before you use the folder"
         )
     if not is_ours and status.complete and target.found and target.identifier.patient and not target.patients:
