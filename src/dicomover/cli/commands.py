@@ -18,6 +18,7 @@ from dicomover.cli.options import (
     MODEL,
     OUTPUT,
     PEER,
+    PEER_IF_ANY,
     PROGRESS,
     SHARE,
     TALK,
@@ -125,8 +126,7 @@ def lock(**given: Any) -> int:
     epilog="Exit codes: 0 nothing has changed, 1 something has, 2 that could not be told.",
 )
 @click.argument("lockfile", type=_FILE)
-@click.argument("peer", required=False)
-@click.argument("port", required=False, type=click.INT)
+@with_options(PEER_IF_ANY)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

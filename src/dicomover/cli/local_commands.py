@@ -8,10 +8,25 @@ from typing import Any
 import click
 
 from dicomover.cli.arguments import Arguments
+from dicomover.cli.batch_options import BATCH, LOCKED
 from dicomover.cli.group import cli
-from dicomover.cli.options import BIND, FILING, JSON, LISTENING, OUTPUT, SHARE, TALK, VERSION, with_options
+from dicomover.cli.options import (
+    BIND,
+    CALL,
+    FILING,
+    JSON,
+    KEYS,
+    LISTENING,
+    OUTPUT,
+    PEER_IF_ANY,
+    SHARE,
+    TALK,
+    VERSION,
+    with_options,
+)
+from dicomover.cli.types import Parsed, Worded, read_level
 
-__all__ = ["demo", "index", "receive"]
+__all__ = ["demo", "files", "index", "receive"]
 
 
 @cli.command(
@@ -65,6 +80,67 @@ def index(folder: Path, **given: Any) -> int:
     from dicomover.cli.headers import run_index
 
     return run_index(folder, **given)
+
+
+@cli.command(
+    short_help="List what is here of what was moved.",
+    epilog="Exit codes: 0 there are images, 1 there are none, 2 an error.",
+)
+@with_options(PEER_IF_ANY, KEYS, BATCH[:1], LOCKED)
+@click.option(
+    "-L",
+    "level",
+    type=Parsed(read_level),
+    default=None,
+    metavar="LEVEL",
+    cls=Worded,
+    show_default="STUDY, or that of the deepest UID among the keys",
+    help="Query/Retrieve Level of the requests, as for move.",
+)
+@click.option(
+    "-od",
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    cls=Worded,
+    show_default="./downloads",
+    help="The folder that images were moved into.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    metavar="FILE",
+    cls=Worded,
+    show_default="journal.db in that folder",
+    help="What the move has remembered.",
+)
+@click.option(
+    "--level",
+    "row",
+    type=click.Choice(["IMAGE", "SERIES"], case_sensitive=False),
+    default="IMAGE",
+    help="What is a row of --output and --json.",
+)
+@click.option("--checksums", is_flag=True, help="Read each file for the SHA-256 of its data set; at level IMAGE.")
+@with_options([OUTPUT, SHARE], JSON, [CALL], TALK)
+def files(row: str, **given: Any) -> int:
+    """List what is here, by the journal and as it lies in the folder now; the archive is not asked.
+
+    Without keys, a batch or a lockfile that is all of the folder, from every archive. Of requests PEER PORT names the
+    archive that they were moved from, as for move. Each series is printed with its images, their size, and whether
+    they are still as they came; paths are in the file of --output, in the records of --json, and with --show-keys.
+
+    \b
+    All that is here:
+      dicomover files -od downloads
+    What is here of each row of a batch:
+      dicomover files --csv cohort.csv --output files.csv ARCHIVE@pacs:104
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.files import run_files
+
+    return run_files(Arguments(**given), "SERIES" if row == "SERIES" else "IMAGE")
 
 
 @cli.command(short_help="Move a small batch out of a demo archive on this machine.")

@@ -17,6 +17,7 @@ __all__ = [
     "ACCEPT",
     "ASSOCIATION",
     "BIND",
+    "CALL",
     "EXAMINED",
     "FILING",
     "HELP_NAMES",
@@ -26,6 +27,7 @@ __all__ = [
     "MODEL",
     "OUTPUT",
     "PEER",
+    "PEER_IF_ANY",
     "PROGRESS",
     "SENDERS",
     "SHARE",
@@ -68,22 +70,25 @@ TALK = [
     click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no summary."),
 ]
 
-PEER = [
-    click.argument("peer"),
-    click.argument("port", required=False, type=click.INT),
-]
+_PORT = click.argument("port", required=False, type=click.INT)
+
+PEER = [click.argument("peer"), _PORT]
+
+PEER_IF_ANY = [click.argument("peer", required=False), _PORT]
+
+CALL = click.option(
+    "-aec",
+    "--call",
+    type=Parsed(check_ae_title),
+    default=DEFAULT_AEC,
+    callback=_unless_default,
+    metavar="AET",
+    help="What the archive is called; not with a PEER that names it, such as ARCHIVE@host:104.",
+)
 
 ASSOCIATION = [
     OUR_TITLE,
-    click.option(
-        "-aec",
-        "--call",
-        type=Parsed(check_ae_title),
-        default=DEFAULT_AEC,
-        callback=_unless_default,
-        metavar="AET",
-        help="What the archive is called; not with a PEER that names it, such as ARCHIVE@host:104.",
-    ),
+    CALL,
     click.option(
         "-to",
         "--timeout",
