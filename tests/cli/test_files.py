@@ -98,7 +98,7 @@ def test_series_and_keys(run: Shell, pacs: DemoPacs, folder: Path) -> None:
     assert [(row["images"], row["intact"]) for row in json.loads(ran.out)] == [(2, True), (2, True)]
     ran = run("files", "-od", folder, "-L", "PATIENT", "-k", "PatientID=Q-1", *peer(pacs))
     assert f"{folder}: 1 image in 1 series" in ran.err
-    odd = run("files", "-od", folder, "-k", "StudyInstanceUID=1.02.3", *peer(pacs))
+    odd = run("files", "-od", folder, "--level", "SERIES", "-k", "StudyInstanceUID=1.02.3", *peer(pacs))
     assert (odd.code, odd.err.count("Warning")) == (1, 1)
     elsewhere = run("files", "-od", folder, "-k", "AccessionNumber=A-17", "OTHER@127.0.0.1:104")
     assert (elsewhere.code, elsewhere.out) == (1, "")

@@ -51,11 +51,11 @@ def run_files(given: Arguments, level: Literal["IMAGE", "SERIES"]) -> int:
             show_keys=given.show_keys,
         )
         with name_keys(given):
-            if isinstance(requests, Mapping):  # what cannot be meant is an error, and no row without files
-                with warnings.catch_warnings(action="ignore"):  # which are told below
-                    parse_requests(requests, level=asked_level, show_keys=given.show_keys)
             images = mover.files(requests, checksums=given.checksums)
-            table = images if level == "IMAGE" else mover.files(requests, level=level)
+            with warnings.catch_warnings(action="ignore"):  # they have been told
+                if isinstance(requests, Mapping):  # what cannot be meant is an error, and no row without files
+                    parse_requests(requests, level=asked_level, show_keys=given.show_keys)
+                table = images if level == "IMAGE" else mover.files(requests, level=level)
         code = save_table(table, given.output, 0 if len(images) else 1, given.share)
         if given.as_records:
             click.echo(render_json(table))
