@@ -226,3 +226,19 @@ def test_what_the_archive_has_to_fetch_moves_last(key: str) -> None:
     assert summary["status"].tolist() == ["success", "success", "failure", "success", "success"]
     assert summary["error"].isna().tolist() == [True, True, False, True, True]
     assert "the archive has it NEARLINE" in summary["error"][2]
+
+
+def test_what_a_list_names_beside_other_keys_is_told_and_never_moved(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A study that has not these keys does not move with the others, and its row is no success; one alone does move."""
+    first, second = (pacs.study(number).study_instance_uid for number in ("00123", "00007"))
+    both = {"StudyInstanceUID": [first, second], "AccessionNumber": "00123"}
+    with Mover(pacs.node, receive=tmp_path, port=0, progress="none", retry="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        plan, rows = mover.plan([both]), [both, {"StudyInstanceUID": second}]
+        summary = mover.move(rows[:1])
+        sent = [request.keys["StudyInstanceUID"] for request in seen(pacs, "C-MOVE")]
+        later = mover.move(rows)
+    assert sent == [first]
+    assert (summary["status"][0], summary["matches"][0], plan["matches"][0]) == ("partial", 1, 1)
+    assert "not all of the studies that are named have these keys" in summary["error"][0]
+    assert later["status"][1] == "success"

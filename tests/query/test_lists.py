@@ -74,6 +74,22 @@ def test_one_answer_is_not_believed_to_be_all() -> None:
     assert asked == ["1\\2\\3", "2", "3", "1", "2", "3"]
 
 
+@pytest.mark.parametrize("named", [["1", "1"], ["7", "8", "9"]], ids=["twice", "others"])
+def test_two_answers_to_one_uid_are_no_two_uids(named: list[str]) -> None:
+    """An archive that names less than two UIDs of a list has not shown that it takes lists."""
+    asked: list[str] = []
+    lists = UidLists()
+    assert "2" in ask(lists, archive(asked, {"2"}, lambda: named), "1\\2")
+    assert (asked[-1], lists.are_taken) == ("2", False)
+
+
+def test_who_hangs_up_on_a_list_has_answered_to_each_uid() -> None:
+    """What is not there is not there, and no association is lost over it."""
+    asked: list[str] = []
+    assert ask(UidLists(), archive(asked, set(), hang_up), "1\\2") == []
+    assert asked == ["1\\2", "1", "2"]
+
+
 def test_who_takes_lists_is_believed_from_then_on() -> None:
     """Once a list was answered, one that finds nothing names what is not there, and costs no further question."""
     asked: list[str] = []

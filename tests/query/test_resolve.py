@@ -317,6 +317,34 @@ def test_one_study_under_two_patients() -> None:
     assert len(resolution.targets) == 1
 
 
+@pytest.mark.parametrize("model", ["study", "patient"])
+@pytest.mark.parametrize(
+    ("keys", "absent"),
+    [
+        ({"StudyInstanceUID": "1\\3\\7.7", "AccessionNumber": "A"}, ["3", "7.7"]),
+        ({"AccessionNumber": "A", "SeriesInstanceUID": "1.0\\7.7\\7.7", "StudyInstanceUID": "1"}, ["7.7"]),
+        ({"PatientID": "P", "AccessionNumber": "A", "SeriesInstanceUID": "1.0\\7.7"}, ["7.7"]),
+        ({"PatientID": "P", "StudyInstanceUID": "1\\2"}, ["2"]),
+        (
+            {
+                "AccessionNumber": "A",
+                "StudyInstanceUID": "1",
+                "SeriesInstanceUID": "1.0",
+                "SOPInstanceUID": "1.0.0\\7.7\\8.8",
+            },
+            ["7.7\\8.8"],
+        ),
+    ],
+)
+def test_what_a_list_names_beside_other_keys_and_is_not_there(model: str, keys: dict, absent: list[str]) -> None:
+    """It is a target that was not found, whether the archive lacks it or has it by other keys: it is not left out."""
+    archive = Archive(*study("1"), *study("2", patient="Q"), *study("3", accession="B"))
+    resolution = resolved(keys, archive, model=model)
+    level = resolution.targets[0].identifier.level
+    told = [target.identifier.keys()[level.unique_key] for target in resolution.targets if target.found is False]
+    assert (told, resolution.targets[0].found) == (absent, True)
+
+
 # --- limits
 
 

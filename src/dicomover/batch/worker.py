@@ -274,6 +274,10 @@ class Worker:
 
     def _move(self, move: SharedMove) -> Verdict:
         running = move.running
+        if move.target.is_absent:
+            plural = move.target.identifier.level.plural
+            why = f"not all of the {plural} that are named have these keys, and what has not was not moved; check them"
+            return Verdict(Status.NOT_FOUND, MoveEnd(Ended.UNSENT), error=why)
         if self._tally is not None:
             self._ask_for_studies(move)
             running.whose = move.target.named_patients

@@ -130,6 +130,9 @@ def _look_into(targets: Iterable[Target], contents: Contents) -> tuple[list[Lock
     absent, whole = 0, True
     for target in targets:
         identifier = target.identifier
+        if target.is_absent:
+            absent += len(identifier.uids(identifier.level))
+            continue
         if identifier.level is Level.PATIENT:
             studies = (Target(study) for study in studies_of(identifier, contents.find))
             more, gone, complete = _look_into(studies, contents)

@@ -42,7 +42,8 @@ class UidLists:
                     if self.are_taken or (isinstance(error, QueryRefused) and error.retriable):
                         raise
                     refused, answers = error, []
-                if len(answers) > 1 or self.are_taken:
+                known = {read_uid(answer, own) for answer in answers}
+                if self.are_taken or len(known & set(uids)) > 1:
                     self.are_taken = True
                     return answers
             else:
@@ -54,7 +55,7 @@ class UidLists:
                 if uid not in known and (alone := find(level, model, {**keys, own: uid}, returned, limit)):
                     found += alone
                     self.are_taken = False
-            if refused is not None and not found:
+            if isinstance(refused, QueryRefused) and not found:  # who hung up on a list has answered to each UID
                 raise refused
             return found[:limit]
 

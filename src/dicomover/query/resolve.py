@@ -64,7 +64,8 @@ class Resolver:
                 raise
             found = _resolve_by_patients(request, find, look_up, error)
         if self.verify != "none":
-            found = replace(found, targets=_without_none(self._with_patients(target, find) for target in found.targets))
+            known = _without_none(self._with_patients(target, find) for target in found.targets)
+            found = replace(found, targets=_with_absent(request, known))
         found = _enumerated(found, find) if self.verify in ("instances", "destination") else found
         late = tell_availability([target.availability for target in found.targets])
         return replace(found, note="; ".join(filter(None, (found.note, late)))) if late else found
@@ -96,7 +97,8 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         if not count:
             return Resolution(targets)
         try:
-            return Resolution(_without_none(_counted(target, find, archive) for target in targets))
+            counted = _without_none(_counted(target, find, archive) for target in targets)
+            return Resolution(_with_absent(request, counted))
         except QueryRefused as error:
             return Resolution(targets, note=f"not counted: {error}")
 
@@ -164,7 +166,7 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
         targets = _without_none(
             target if target.expected is not None else _counted(target, find, archive) for target in targets
         )
-    return Resolution(targets, len(known), note, caution)
+    return Resolution(_with_absent(request, targets), len(known), note, caution)
 
 
 def _resolve_by_patients(
@@ -181,7 +183,7 @@ def _resolve_by_patients(
     found = [look_up(replace(request, keys={"PatientID": patient, **request.keys}), find) for patient in patients]
     targets = tuple(target for part in found for target in part.targets if target.found is not False)
     caution = next((part.caution for part in found if part.caution), "")
-    return Resolution(targets, len(targets), caution=caution)
+    return Resolution(_with_absent(request, targets), len(targets), caution=caution)
 
 
 def _by_uid(answers: list[Dataset], level: Level, archive: object) -> dict[str, Dataset]:
@@ -278,6 +280,19 @@ def _returned(level: Level) -> list[str]:
 def _without_none(targets: Iterable[Target | None]) -> tuple[Target, ...]:
     """Leave out what the archive says is another patient's."""
     return tuple(target for target in targets if target is not None)
+
+
+def _with_absent(request: Request, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Add what a list names that is not among what matches: what is left of the list is not all of it."""
+    level, named = request.level, request.keys.get(request.level.unique_key, "").split("\\")
+    if not targets or len(named) == 1 or level is Level.PATIENT:
+        return targets
+    found = {uid for target in targets for uid in target.identifier.uids(level)}
+    if not (absent := [uid for uid in named if uid not in found]):
+        return targets
+    keys = {**targets[0].identifier.keys(), level.unique_key: "\\".join(absent)}
+    parts = _split(Identifier.of(level, request.model, keys))
+    return (*targets, *(replace(part, found=False, is_absent=True) for part in parts))
 
 
 def _counted(target: Target, find: Find, archive: object) -> Target | None:

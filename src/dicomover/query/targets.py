@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dicomover.identifier import Identifier, Level, Request
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.query.availability import delay_of
 from dicomover.query.instances import Find
 from dicomover.text.face import advise, setting
@@ -44,6 +44,7 @@ class Target:
 
     `instances` are the SOP Instance UIDs that should arrive, by Series Instance UID, where they were asked for; at
     level PATIENT `studies` has the Study Instance UID of each series. `patients` are the PatientIDs of its answers.
+    What `is_absent` is named in a list, and is not among what matches: it is told, and never moved.
     """
 
     identifier: Identifier
@@ -55,6 +56,7 @@ class Target:
     studies: Mapping[str, str] | None = None
     patients: tuple[str, ...] = field(default=(), repr=False)
     availability: str = ""
+    is_absent: bool = False
 
     @property
     def named_patients(self) -> tuple[str, ...]:
@@ -65,6 +67,8 @@ class Target:
     def shared(self) -> Identifier:
         """What makes it the same C-MOVE as another: its UIDs, and whose it is: one UID may be of two patients."""
         identifier = self.identifier
+        if self.is_absent:  # no C-MOVE: a row that names it by other keys has its own
+            return replace(identifier, model=Model.STUDY)
         if identifier.level is Level.PATIENT:
             return identifier.without_model()
         named = "\\".join(self.patients) if self.found else ""
