@@ -11,6 +11,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, get_args
 
@@ -28,6 +29,7 @@ __all__ = [
     "list_files",
     "make_folders",
     "modes_in",
+    "open_file",
     "replace_file",
 ]
 
@@ -36,6 +38,7 @@ Share = Literal["owner", "group", "all"]
 
 _MODES: dict[Share, tuple[int, int]] = {"owner": (0o600, 0o700), "group": (0o660, 0o770), "all": (0o664, 0o775)}
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BY_DESCRIPTOR = {os.open, os.stat, os.rename} <= os.supports_dir_fd
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_PATH", os.O_RDONLY)
 
@@ -156,6 +159,23 @@ def replace_file(target: Path, share: Share = "owner") -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def open_file(path: str | os.PathLike[str]) -> BufferedReader | None:
+    """Open a file that somebody else may have put there; None if it is none: a pipe would wait for who writes into it.
+
+    Raises OSError if it cannot be opened.
+
+    Examples
+    --------
+    >>> open_file("/dev/null") is open_file("/") is None
+    True
+    """
+    fd = os.open(path, _READ)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return open(fd, "rb")  # noqa: PTH123 - for who called
+    os.close(fd)
+    return None
 
 
 _LEFTOVER = re.compile(r"\.(part|changed-\d+)$")

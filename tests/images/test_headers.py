@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dicomover.attributes.attribute import NoKey
 from dicomover.attributes.reading import read_text
 from dicomover.dicomfile import HeadError
 from dicomover.images.headers import Wanted, read_header
+from dicomover.images.order import sort_files
 from dicomover.images.table import USUAL
 from images_kit import make_slice, save
 
@@ -66,6 +68,17 @@ def test_what_is_no_dicom_and_what_is_broken(tmp_path: Path) -> None:
     assert read_header(str(other), Wanted(["Rows"])) is None
     with pytest.raises(HeadError):
         read_header(str(broken), Wanted(["Rows"]))
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """What is no file, by now or by a link, is no DICOM file; the order of the others stands."""
+    (path,) = save(tmp_path, [make_slice(1, (0, 0, 0))])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", tmp_path / "link", tmp_path):
+        assert read_header(str(odd), Wanted(["Rows"])) is None
+        assert sort_files([odd, path]) == [path, odd]
 
 
 def test_names_that_are_none() -> None:

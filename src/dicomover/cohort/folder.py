@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from dicomover.cohort.content import Digest, LockedRequest
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.frame import make_table
 from dicomover.dicomfile import HeadError
-from dicomover.disk import list_files
+from dicomover.disk import list_files, open_file
 from dicomover.errors import NoSuchFileError
 from dicomover.images.headers import Wanted, read_header
 
@@ -101,7 +102,10 @@ def read_file(path: str) -> DicomFile | None:
 def digest_file(file: DicomFile) -> Digest:
     """Return the size and the SHA-256 of a data set, without the file meta information where that can be told apart."""
     sha, size = hashlib.sha256(), 0
-    with open(file.path, "rb") as stream:  # noqa: PTH123
+    stream = open_file(file.path)
+    if stream is None:
+        raise OSError(errno.EINVAL, "it is no file any more")
+    with stream:
         stream.seek(file.start)
         while block := stream.read(_BLOCK):
             sha.update(block)

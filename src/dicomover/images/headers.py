@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_has_tag
@@ -27,6 +27,7 @@ from dicomover.dicomfile import (
     read_file_meta,
     read_head,
 )
+from dicomover.disk import open_file
 
 __all__ = ["Header", "Wanted", "read_header"]
 
@@ -84,7 +85,7 @@ def _numbers(raw: bytes, code: str) -> str | None:
 
 
 def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | None:
-    r"""Read what is wanted of a file; None if it is no DICOM file.
+    r"""Read what is wanted of a file; None if it is no DICOM file, or no file at all.
 
     Raises HeadError if it is one, and cannot be read: in the usual way, if `strict`, and by pydicom otherwise. And
     OSError.
@@ -95,30 +96,34 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
     >>> read_header(get_testdata_file("CT_small.dcm"), Wanted(["Modality", "Rows", "PixelSpacing"])).values
     ['CT', '128', '0.661468\\0.661468']
     """
-    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each file costs more than the call
+    stream = open_file(path)
+    if stream is None:
+        return None
+    with stream:
         data = stream.read(FIRST_READ)
         if data[128:132] != b"DICM":
             return None
         syntax, start = read_file_meta(data)
         if syntax in _BY_PYDICOM or not wanted.simple:
-            return _read_by_pydicom(path, wanted)
+            return _read_by_pydicom(stream, wanted)
         head = Head(syntax == IMPLICIT_LITTLE_ENDIAN, wanted.tags, wanted.last)
         try:
             read_head(head, stream, data, start)
         except HeadError:
             if strict:
                 raise
-            return _read_by_pydicom(path, wanted)  # it is more patient, or says why not
+            return _read_by_pydicom(stream, wanted)  # it is more patient, or says why not
     found = head.values
     codecs = read_character_sets(found.get(_CHARACTER_SET, b""))
     return Header(syntax, [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers], start)
 
 
-def _read_by_pydicom(path: str, wanted: Wanted) -> Header:
+def _read_by_pydicom(stream: BinaryIO, wanted: Wanted) -> Header:
+    stream.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it may quote a value
-            dataset: Dataset = dcmread(path, stop_before_pixels=True)
+            dataset: Dataset = dcmread(stream, stop_before_pixels=True)
             if not dataset.original_encoding[1]:
                 dataset.decode()  # what is read as bytes is taken for Little Endian
         syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")

@@ -147,18 +147,26 @@ def test_a_folder_that_was_renamed_meanwhile_takes_nothing_under_its_old_name(tm
     assert Path(filing.publish(part, final).path).exists()
 
 
-@pytest.mark.parametrize("linked", ["folder", "above", "file", "gone", "a-file"])
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("linked", ["folder", "above", "file", "gone", "a-file", "pipe", "socket", "a-folder"])
 def test_what_its_owner_has_moved_away_holds_up_no_sync(tmp_path: Path, linked: str) -> None:
-    """A folder or file that was moved, with a link back or something else in its place, ends no sync of others."""
+    """A folder or file that was moved, with a link back or something else in its place, ends or stops no sync."""
     root = tmp_path / "cohort"
     root.mkdir()
     filing = Filing(str(root), Layout("{PatientID}/a/{SOPInstanceUID}.dcm"))
     there = file_one(filing)
     file_one(filing, patient="4712")
-    moved = {"folder": there.parent, "above": there.parent.parent, "file": there}.get(linked, there.parent)
+    alone = dict.fromkeys(("file", "pipe", "socket", "a-folder"), there)
+    moved = {"above": there.parent.parent, **alone}.get(linked, there.parent)
     moved.rename(tmp_path / "elsewhere")
     if linked == "a-file":
         moved.touch()
+    elif linked == "pipe":
+        os.mkfifo(moved)
+    elif linked == "socket":
+        os.mknod(moved, stat.S_IFSOCK | 0o600)
+    elif linked == "a-folder":
+        moved.mkdir()
     elif linked != "gone":
         moved.symlink_to(tmp_path / "elsewhere")
     filing.sync()

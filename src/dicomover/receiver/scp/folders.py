@@ -69,15 +69,18 @@ class Folder:
             os.fchmod(fd, self.modes.file)
         return fd
 
-    def open_file(self, name: str) -> int | None:
-        """Open a file to read it; None if nothing lies there.
+    def open_file(self, name: str, access: int = os.O_RDONLY) -> int | None:
+        """Open a file; None if nothing lies there.
 
         Raises OSError if it is no file: one that waits for a writer, or leads elsewhere, is opened by nobody.
         """
         try:
             if stat.S_ISREG(os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False).st_mode):
-                flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _NO_LINK
-                return os.open(self.at(name), flags, dir_fd=self.fd)
+                flags = access | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _NO_LINK
+                fd = os.open(self.at(name), flags, dir_fd=self.fd)
+                if stat.S_ISREG(os.fstat(fd).st_mode):  # it may be another one than a moment ago
+                    return fd
+                os.close(fd)
         except FileNotFoundError:
             return None
         raise OSError(errno.EEXIST, "what lies under its name is no file but a link, a folder, a pipe or a device")
@@ -217,7 +220,9 @@ class Root:
                     folder.sync()
 
     def _sync_file(self, folder: Folder, name: str) -> None:
-        fd = os.open(folder.at(name), (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | _NO_LINK, dir_fd=folder.fd)
+        fd = folder.open_file(name, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        if fd is None:
+            return
         try:
             with self._bearing():
                 os.fsync(fd)
@@ -243,11 +248,11 @@ class Root:
 
 @contextlib.contextmanager
 def _moved_away() -> Iterator[None]:
-    """Go on where its owner has moved something away, be there a link to it by now: who counts it will say so."""
+    """Go on where its owner has moved something away, whatever is there by now: who counts it will say so."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
             raise
 
 
