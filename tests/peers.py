@@ -69,6 +69,14 @@ def free_port() -> int:
     raise AssertionError("no free port")
 
 
+def free_ports(count: int) -> list[int]:
+    """Return as many different ones."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
+
+
 @dataclass(slots=True)
 class Program:
     """A process group of ours, and the port that it listens on."""
@@ -325,10 +333,7 @@ class Archive:
 
 
 def _ports() -> dict[str, int]:
-    ports: set[int] = set()
-    while len(ports) < 5:
-        ports.add(free_port())
-    return dict(zip(("", HERE, THERE, DOWN, "HERE2"), ports, strict=True))
+    return dict(zip(("", HERE, THERE, DOWN, "HERE2"), free_ports(5), strict=True))
 
 
 def dcmqrscp(folder: Path, studies: Iterable[Study], *options: str) -> Archive:

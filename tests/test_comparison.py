@@ -15,7 +15,7 @@ import pytest
 
 from dicomover import Mover
 from dicomover.testing import DemoPacs, Study, made_study
-from peers import ONCE, free_port, need, orthanc
+from peers import ONCE, free_ports, need, orthanc
 
 PAGE = (Path(__file__).parents[1] / "docs" / "comparison.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([a-z-]+)`: .* \| (\d+) \| (\d+) \| `([a-z-]+)` \|$", PAGE, re.MULTILINE)
@@ -48,8 +48,8 @@ def test_movescu_ends_as_the_page_says(archive: DemoPacs, tmp_path: Path) -> Non
     """Its exit codes are those of the page; and where one is 0, it prints nothing, unless the association broke."""
     version("movescu")
     running = {}
-    for number, (name, study) in enumerate(STUDIES.items()):
-        title, port, folder = f"MOVESCU{number}", free_port(), tmp_path / name
+    for port, (name, study) in zip(free_ports(len(STUDIES)), STUDIES.items(), strict=True):
+        title, folder = f"MOVESCU{port}", tmp_path / name
         folder.mkdir()
         archive.destinations[title] = port
         command = [need("movescu"), "-S", "-aet", title, "-aec", "DEMO", "-aem", title, "+P", str(port)]

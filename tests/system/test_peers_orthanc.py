@@ -221,6 +221,8 @@ def test_lists_of_uids(archive: Archive, tmp_path: Path) -> None:
     images = [item.sop_instance_uid for item in study.series[0].instances]
     keys = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series[0], "SOPInstanceUID": images}
     row = only(mover.move(keys))
+    assert (row.status, row.received, row.attempts) == ("skipped", 2, 0), row.error  # they came with their series
+    row = only(receiving(archive, tmp_path, journal=None).move(keys))
     assert (row.status, row.received, row.attempts) == ("success", 2, 1), row.error
 
 
