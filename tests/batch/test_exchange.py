@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from batch_kit import seen
 from dicomover import Mover, Retry
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.testing._archive import Archive
+from dicomover.testing._script import Script
 
 LISTS = pytest.mark.parametrize(
     "how",
@@ -152,3 +154,37 @@ def test_the_panel_counts_on(pacs: DemoPacs) -> None:
     pacs.misbehave["*"] = ["takes-no-lists"]
     move(pacs, None, requests(pacs, slice(3), slice(2)), progress=View())
     assert [(state.completed, state.expected) for state in states] == [(5, 5)]  # type: ignore[attr-defined]
+
+
+@HERE
+@pytest.mark.parametrize("how", [["takes-no-lists"], ["takes-no-lists", "find-takes-no-lists"]])
+def test_what_is_there_is_tried_alone_first(tmp_path: Path, pacs: DemoPacs, how: list, here: bool) -> None:
+    """However many UIDs that are gone come before them, those that C-FIND has found are asked for."""
+    pacs.misbehave["*"] = how
+    (row,) = move(pacs, tmp_path if here else None, requests(pacs, slice(4), unknown=4)).to_dict("records")
+    assert (row["status"], row["completed"], row["expected"]) == ("partial", 4, 8)
+
+
+def test_a_refusal_of_what_nobody_has_looked_up_is_tried_a_few_times(pacs: DemoPacs) -> None:
+    """Where no C-FIND has said what is there, one UID that is refused alone does not stand for all."""
+    pacs.misbehave["*"] = "identifier-mismatch"
+    assert move(pacs, None, requests(pacs, slice(4)), verify="none")["status"].tolist() == ["failure"]
+    assert len(seen(pacs, "C-MOVE")) == 4
+
+
+@HERE
+@pytest.mark.parametrize("breaks", ["abort", "close"])
+def test_who_hangs_up_on_a_list_is_asked_one_after_the_other(
+    tmp_path: Path, pacs: DemoPacs, here: bool, breaks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list is sent once, or twice over an association that was idle, and all that it names moves."""
+
+    def break_off(self: Script, *, is_list: bool) -> Script:
+        return replace(Script(self.service), breaks=breaks) if is_list and self.no_lists else Script(self.service)
+
+    monkeypatch.setattr(Script, "facing", break_off)
+    pacs.misbehave["*"] = ["takes-no-lists"]
+    summary = move(pacs, tmp_path if here else None, requests(pacs, slice(3), slice(2)))
+    assert summary["status"].tolist() == ["success"] * 2, summary["error"].tolist()
+    assert summary["completed"].tolist() == [3, 2]
+    assert summary["attempts"].tolist()[1] == 2

@@ -27,6 +27,7 @@ from dicomover.wire.stop import Stop
 __all__ = ["Exchange"]
 
 _PROBES = 3  # UIDs of a list that came to nothing that are asked for alone, if all of these come to nothing too
+_PROBES_FOUND = 1  # the same where C-FIND has found the first of them, and it is refused
 
 
 class Exchange:
@@ -52,12 +53,13 @@ class Exchange:
         identifier = move.target.identifier
         if len(identifier.uids(identifier.level)) <= 1:
             return self._send_surely(move, identifier)
-        attempts, whole = 0, None
+        attempts, whole, here = 0, None, move.running.received
         if self._lists.are_taken is not False:
             attempts, whole = self._send_surely(move, identifier)
             if (whole.counters.moved or 0) > 1:
                 self._lists.are_taken = True
-            if self._lists.are_taken or not (self._came_to_one(move, whole) or self._came_to_nothing(move, whole)):
+            is_for_nothing = self._came_to_nothing(move, whole) or _is_gone(move, whole, here)
+            if self._lists.are_taken or not (is_for_nothing or self._came_to_one(move, whole)):
                 return attempts, whole
         return self._send_each(move, attempts, whole)
 
@@ -112,17 +114,16 @@ class Exchange:
             if not is_alike and (end.status_code == SUCCESS or end.counters.moved):
                 whole, self._lists.are_taken = None, False
                 self._note("the archive takes no lists of UIDs: it is asked for one at a time")
-            elif end.status_code != SUCCESS or number + 1 >= _PROBES:
+            elif number + 1 >= (_PROBES_FOUND if move.target.found and end.status_code != SUCCESS else _PROBES):
                 break
-        if whole is None and joint is not None:
+        if joint is not None and (whole is None or whole.ended is not Ended.ANSWERED):
             whole = replace(joint, counters=counters)
         assert whole is not None
         return attempts, whole
 
     def _send_surely(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
         """Send a C-MOVE; once more if an association that had been idle turns out to be gone."""
-        attempts, running = 0, move.running
-        here = running.received
+        attempts, here = 0, move.running.received
         end: MoveEnd | None = None
         while True:
             try:
@@ -132,8 +133,7 @@ class Exchange:
                     raise
                 return attempts, end  # it was sent: what came of it is known
             attempts += 1
-            untouched = end.lost_by in GONE and end.counters == Counters() and running.received == here
-            if not (untouched and was_idle) or self._controls.cancelled:
+            if not (was_idle and _is_gone(move, end, here)) or self._controls.cancelled:
                 return attempts, end
 
     def _send_once(self, move: SharedMove, part: Identifier, before: Counters | None) -> tuple[MoveEnd, bool]:
@@ -170,6 +170,11 @@ class Exchange:
             ),
             last_arrival=None if self._tally is None else partial(self._tally.last_sign, running),
         )
+
+
+def _is_gone(move: SharedMove, end: MoveEnd, here: int) -> bool:
+    """Tell whether the archive hung up on a C-MOVE before anything came of it; `here` is what had come before."""
+    return end.lost_by in GONE and end.counters == Counters() and move.running.received == here
 
 
 def _join(before: MoveEnd, end: MoveEnd) -> MoveEnd:

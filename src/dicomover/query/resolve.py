@@ -304,6 +304,10 @@ def _counted(target: Target, find: Find, archive: object) -> Target | None:
     if not answers and any(names_another(answer, identifier.patient) for answer in asked):
         return None
     whose = tuple(sorted({name for names in patients_of(answers, level).values() for name in names}))
+    if level is Level.IMAGE and (known := {read_uid(answer, own) for answer in answers}):
+        # Those that are there come first: where a list comes to nothing, they tell whether it is the list.
+        uids = sorted(identifier.keys()[own].split("\\"), key=lambda uid: uid not in known)
+        target = replace(target, identifier=replace(identifier, instance="\\".join(uids)))
     if not answers or level is Level.IMAGE:
         return replace(target, found=bool(answers), patients=whose, availability=read_availability(answers))
     counted = replace(_target(identifier, answers[0]), patients=whose or target.patients)
