@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import IO
 
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_VR
 
 from dicomover.attributes.framing import LONG_VRS, SHORT_VRS
 
@@ -32,6 +33,8 @@ __all__ = [
     "HeadError",
     "decode_text",
     "encode_file_meta",
+    "has_plain_elements",
+    "is_known_otherwise",
     "measure_file_meta",
     "read_file_meta",
     "read_head",
@@ -83,6 +86,37 @@ class Encoding:
 
 
 LITTLE_ENDIAN, BIG_ENDIAN = Encoding("<"), Encoding(">")
+
+
+@lru_cache(maxsize=4096)
+def is_known_otherwise(tag: int) -> bool:
+    """Tell whether the dictionary knows an element, and not as a sequence: without a length, readers then search."""
+    try:
+        return dictionary_VR(tag) != "SQ"
+    except KeyError:
+        return False
+
+
+def has_plain_elements(
+    data: bytes | bytearray | memoryview, offset: int, end: int, implicit: bool, encoding: Encoding
+) -> bool:
+    """Tell whether an item holds nothing but elements of known VR and length, and ends where its last one does.
+
+    Of such an item it makes no difference whether it is passed over by its own length or by theirs.
+    """
+    while end - offset >= 8:
+        group, _, length = encoding.implicit.unpack_from(data, offset)
+        start = 8
+        if not implicit:
+            vr, length = encoding.vr_and_length.unpack_from(data, offset)
+            if vr in encoding.long_vrs and end - offset >= 12:
+                length, start = encoding.length.unpack_from(data, offset + 8)[0], 12
+            elif vr not in encoding.short_vrs:
+                return False
+        if group == 0xFFFE or length == _UNDEFINED:
+            return False
+        offset += start + length
+    return offset == end
 
 
 def _encode_element(element: int, vr: bytes, value: str) -> bytes:
@@ -180,7 +214,7 @@ class HeadError(ValueError):
 class Head:
     """Reads a data set from its beginning, as far as it has come."""
 
-    __slots__ = ("_encoding", "_last", "_stack", "_wanted", "done", "implicit", "offset", "values")
+    __slots__ = ("_encoding", "_last", "_stack", "_wanted", "ambiguous", "done", "implicit", "offset", "values")
 
     def __init__(
         self,
@@ -199,6 +233,7 @@ class Head:
         self.values: dict[int, bytes] = {}  # the raw bytes of the wanted values found so far
         self.offset = 0  # where reading goes on when more bytes have come
         self.done = False  # once `last` has been passed
+        self.ambiguous = False  # once something was passed over that other readers pass over in another way
 
     def feed(self, data: bytes | bytearray | memoryview, size: int, complete: bool = False) -> bool:
         """Read on in the first `size` bytes of `data`, which begins where the data set does; return `done`.
@@ -247,6 +282,8 @@ class Head:
             if length == _UNDEFINED:
                 if group == 0xFFFE or (vr and vr not in (encoding.sequence, encoding.unknown)):
                     raise HeadError(f"element ({group:04X},{element:04X}) has no length")
+                if (implicit and is_known_otherwise(tag)) or vr == encoding.unknown:
+                    self.ambiguous = True
                 # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
                 stack.append((True, False) if implicit or vr == encoding.unknown else (False, False))
                 offset = start
@@ -281,14 +318,17 @@ class Head:
         if group == 0xFFFE:
             self._delimit(tag, length, is_item, implicit)
             if tag == _ITEM and length != _UNDEFINED:
-                if offset + 8 + length > size:
+                end = offset + 8 + length
+                if end > size:
                     return False
+                if not has_plain_elements(data, offset + 8, end, implicit, encoding):
+                    self.ambiguous = True
                 offset += length
             self.offset = offset + 8
             return True
         if not is_item:
             raise HeadError(f"element ({group:04X},{element:04X}) stands where an item is due")
-        vr, start = 0, offset + 8
+        vr, start = encoding.sequence, offset + 8
         if not implicit:
             group, element, vr, length = encoding.explicit.unpack_from(data, offset)
             if vr not in encoding.short_vrs:
@@ -299,6 +339,8 @@ class Head:
                 length = encoding.length.unpack_from(data, start)[0]
                 start += 4
         if length == _UNDEFINED:
+            if (implicit and is_known_otherwise(tag)) or vr != encoding.sequence:
+                self.ambiguous = True
             stack.append((True, False) if implicit or vr == encoding.unknown else (False, False))
             self.offset = start
             return True

@@ -13,6 +13,8 @@ from dicomover.dicomfile import (
     LITTLE_ENDIAN,
     NATIVE,
     HeadError,
+    has_plain_elements,
+    is_known_otherwise,
 )
 
 __all__ = ["ElementWalk"]
@@ -22,14 +24,29 @@ _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _HEADER = 12  # bytes of the longest header
 _DEEPEST = 1_000_000  # sequences and items in one another
+_WAITED_FOR = 1 << 14  # bytes of an item that are waited for, to look into it
 
 Piece = bytes | bytearray | memoryview
 
 
 class ElementWalk:
-    """Goes from element to element, behind the head of a data set."""
+    """Goes from element to element, behind the head of a data set.
 
-    __slots__ = ("_encoding", "_implicit", "_native", "_offset", "_read", "_read_groups", "_rest", "_stack")
+    `ambiguous` is set once something was passed over that other readers pass over in another way: what stands behind
+    it may be another data set for them.
+    """
+
+    __slots__ = (
+        "_encoding",
+        "_implicit",
+        "_native",
+        "_offset",
+        "_read",
+        "_read_groups",
+        "_rest",
+        "_stack",
+        "ambiguous",
+    )
 
     def __init__(
         self,
@@ -46,6 +63,7 @@ class ElementWalk:
         # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
         self._offset = offset
         self._rest = b""
+        self.ambiguous = False
         # One entry for each open sequence or item of undefined length: whether it is implicit, whether an item.
         self._stack: list[tuple[bool, bool]] = []
 
@@ -59,7 +77,7 @@ class ElementWalk:
             data = self._rest + piece if self._rest else piece
             size = len(data)
             offset = self._walk(data, size)
-            self._rest = bytes(data[offset:])  # less than a header
+            self._rest = bytes(data[offset:])  # less than a header, or a short item
             self._offset = max(offset - size, 0)
         else:
             self._offset -= size
@@ -71,7 +89,7 @@ class ElementWalk:
         """Go on from `_offset` and return where the next header begins, or will."""
         offset, stack, encoding, implicit = self._offset, self._stack, self._encoding, self._implicit
         unpack, short_vrs, last = encoding.explicit.unpack_from, encoding.short_vrs, size - 8
-        read, read_groups = self._read, self._read_groups
+        read, read_groups, last_explicit = self._read, self._read_groups, -1 if implicit else last
         while offset <= last:
             if stack:
                 step = self._step_inside(data, offset, size)
@@ -80,14 +98,18 @@ class ElementWalk:
                 offset += step
                 continue
             # Nine of ten elements: the loop that an image's speed depends on.
-            while offset <= last and not implicit:
+            while offset <= last_explicit:
                 group, element, vr, length = unpack(data, offset)
-                if vr not in short_vrs or (group <= read_groups and group << 16 | element in read):
+                if vr not in short_vrs or (
+                    not read_groups < group < 0xFFFE and (group == 0xFFFE or group << 16 | element in read)
+                ):
                     break
                 offset += 8 + length
             if offset > last:
                 break
             group, element = encoding.tag.unpack_from(data, offset)
+            if group == 0xFFFE:  # readers end there, or not
+                raise HeadError(f"delimiter ({group:04X},{element:04X}) stands where it cannot")
             if group << 16 | element in read:
                 raise HeadError(f"element ({group:04X},{element:04X}) stands behind its place, where another may be")
             header = self._read_header(data, offset, size, implicit)
@@ -109,9 +131,13 @@ class ElementWalk:
         if implicit:
             return 0, self._encoding.length.unpack_from(data, offset + 4)[0], 8
         vr, length = self._encoding.vr_and_length.unpack_from(data, offset)
-        letters = bytes(data[offset + 4 : offset + 6])
-        if vr in self._encoding.short_vrs or not (letters.isalpha() and letters.isupper()):
+        if vr in self._encoding.short_vrs:
             return vr, length, 8
+        if vr not in self._encoding.long_vrs:
+            self.ambiguous = True
+            letters = bytes(data[offset + 4 : offset + 6])
+            if not (letters.isalpha() and letters.isupper()):
+                return vr, length, 8
         if size - offset < _HEADER:
             return None
         return vr, self._encoding.length.unpack_from(data, offset + 8)[0], _HEADER
@@ -119,23 +145,35 @@ class ElementWalk:
     def _open(self, data: Piece, offset: int, vr: int) -> None:
         """Enter what has no length: a sequence, or encapsulated pixel data."""
         group, element = self._encoding.tag.unpack_from(data, offset)
-        sequence, unknown = self._encoding.sequence, self._encoding.unknown
-        if group << 16 | element == _PIXEL_DATA and vr != sequence:
+        tag, encoding = group << 16 | element, self._encoding
+        if tag == _PIXEL_DATA and vr != encoding.sequence:
             if self._native:
                 raise HeadError(f"its pixel data are compressed, though {self._native} was agreed on")
-            self._stack.append((True, False))
-        elif group == 0xFFFE or (vr and vr not in (sequence, unknown)):
+        elif vr and vr not in (encoding.sequence, encoding.unknown):
             raise HeadError(f"element ({group:04X},{element:04X}) has no length")
-        else:
-            # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2).
-            self._stack.append((True, False) if self._implicit or vr == unknown else (False, False))
+        self._enter(tag, vr, self._implicit)
+
+    def _enter(self, tag: int, vr: int, implicit: bool) -> None:
+        if vr == self._encoding.unknown or (implicit and is_known_otherwise(tag)):
+            self.ambiguous = True
+        # An undefined length of VR UN is a sequence in Implicit VR (PS3.5 section 6.2.2). What is encapsulated goes as
+        # one, too: nothing is in its items.
+        self._stack.append((True, False) if implicit or vr != self._encoding.sequence else (False, False))
 
     def _step_inside(self, data: Piece, offset: int, size: int) -> int:
         """Return the length of one step inside what has no length; 0 if more bytes are needed."""
         implicit, is_item = self._stack[-1]
         group, element, length = self._encoding.implicit.unpack_from(data, offset)
         if group == 0xFFFE:
-            return 8 + self._delimit(group << 16 | element, length, implicit, is_item)
+            tag = group << 16 | element
+            if tag == _ITEM and not is_item and length != _UNDEFINED and implicit == self._implicit:
+                begin = offset + 8
+                is_here = begin + length <= size
+                if not is_here and length <= _WAITED_FOR:
+                    return 0
+                if not is_here or not has_plain_elements(data, begin, begin + length, implicit, self._encoding):
+                    self.ambiguous = True
+            return 8 + self._delimit(tag, length, implicit, is_item)
         if not is_item:
             raise HeadError(f"element ({group:04X},{element:04X}) stands where an item is due")
         header = self._read_header(data, offset, size, implicit)
@@ -143,7 +181,7 @@ class ElementWalk:
             return 0
         vr, length, start = header
         if length == _UNDEFINED:
-            self._stack.append((True, False) if implicit or vr == self._encoding.unknown else (False, False))
+            self._enter(group << 16 | element, vr, implicit)
             length = 0
         return int(start + length)
 
@@ -154,6 +192,8 @@ class ElementWalk:
                 return length
             if len(self._stack) > _DEEPEST:
                 raise HeadError(f"sequences are nested {_DEEPEST:,} deep")
+            if implicit and not self._implicit:  # in what is encapsulated, where readers do not look for it
+                self.ambiguous = True
             self._stack.append((True, True) if implicit else (False, True))
         elif length or tag != (_ITEM_END if is_item else _SEQUENCE_END):
             raise HeadError(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands where it cannot")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
-from dicomover.dicomfile import (
-    Head,
-    HeadError,
-    encode_file_meta,
-)
+from dicomover.dicomfile import IMPLICIT_LITTLE_ENDIAN, Head, HeadError, encode_file_meta
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal
 from dicomover.node import check_ae_title
@@ -25,6 +23,7 @@ from dicomover.receiver.scp.elements import ElementWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
 from dicomover.receiver.scp.notices import Notices
+from dicomover.receiver.scp.readers import is_read_alike
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
 
@@ -217,6 +216,12 @@ class IncomingInstance:
             else:
                 self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted)
                 self._walk.take(data, last)
+            # Readers go by the first element: to Explicit VR if its length spells one, to a command set in group 0000.
+            begins_oddly = bytes(data[:2]) == b"\0\0" or (
+                self._syntax == IMPLICIT_LITTLE_ENDIAN and bytes(data[4:6]).isalpha()
+            )
+            if head.ambiguous or begins_oddly:
+                self._walk.ambiguous = True
             self._open(data)
 
     def _is_let_in(self, head: Head) -> bool:
@@ -292,6 +297,10 @@ class IncomingInstance:
             return self.status
         assert self._part is not None
         try:
+            if self._walk is not None and self._walk.ambiguous and not self._is_read_alike(self._part):
+                why = "other programs would take it for somebody else's, or for nobody's: its elements are ambiguous"
+                self._refuse(CANNOT_UNDERSTAND, why)
+                return self.status
             filed = self._storage.filing.publish(self._part, self._final)
         except AlreadyThere as error:
             self._refuse(DUPLICATE_INSTANCE, str(error), error.mend)
@@ -321,6 +330,14 @@ class IncomingInstance:
             }
         )
         return SUCCESS
+
+    def _is_read_alike(self, part: Part) -> bool:
+        """Tell whether others find in the file what we have found in its head."""
+        number = part.folder.open_file(part.name)
+        if number is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with open(number, "rb") as file:  # noqa: PTH123
+            return is_read_alike(file, self._head.head.values, self._storage.wanted)
 
     def _originator(self) -> dict[str, Any]:
         """Return which C-MOVE the instance belongs to, if the peer says so."""

@@ -1,0 +1,96 @@
+"""Who a file is about for others, held against who it is about for us, where readers are known to differ.
+
+pydicom stands for them: users read by it, and so does what we lend them. Few files ever come here.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import warnings
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO, cast
+
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
+
+from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, encode_file_meta, read_file_meta
+
+__all__ = ["is_read_alike"]
+
+_META = 1 << 16  # bytes that hold any file meta information of ours
+_MOST_READS, _MOST_BYTES = 1_000_000, 64 << 20  # for one file: a second or two
+_LONG = 4096  # bytes of a value that is passed over
+_turn = threading.Lock()  # one file at a time, so that what one takes of memory is all that they take
+
+logger = logging.getLogger("pydicom")
+
+
+class _Bounded:
+    """A file that can be read so often and so much, and then no more."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._reads, self._bytes = file, _MOST_READS, _MOST_BYTES
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(min(size, self._bytes + 1) if size >= 0 else self._bytes + 1)
+        self._reads -= 1
+        self._bytes -= len(data)
+        if self._reads < 0 or self._bytes < 0:
+            raise EOFError("too much of it has to be read")
+        return data
+
+
+def is_read_alike(file: BinaryIO, values: Mapping[int, bytes], wanted: frozenset[int]) -> bool:
+    """Tell whether pydicom finds these values, of all those wanted, in a file of ours, and each of them once.
+
+    False if it cannot read the file. Runs on the thread of an association.
+    """
+    seen: list[int] = []
+
+    def note(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if tag in wanted:
+            seen.append(int(tag))
+        return False
+
+    with _turn, warnings.catch_warnings(action="ignore"):
+        logger.addFilter(_hush)
+        try:
+            bounded = cast("BinaryIO", _Bounded(_inflate(file)))
+            found = read_partial(bounded, note, defer_size=_LONG, specific_tags=[*wanted])
+            return sorted(seen) == sorted(values) and all(
+                _split(found.get_item(tag).value) == _split(value) for tag, value in values.items()
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, others cannot read it
+            return False
+        finally:
+            logger.removeFilter(_hush)
+
+
+def _split(value: Any) -> list[bytes]:
+    """Return the parts of a value without padding; it is bytes, but for character sets, which pydicom decodes."""
+    if value is not None and not isinstance(value, bytes):
+        value = "\\".join([value] if isinstance(value, str) else value).encode("iso8859")
+    return [part.strip(b" \0") for part in (value or b"").split(b"\\")]
+
+
+def _hush(_: logging.LogRecord) -> bool:
+    return False
+
+
+def _inflate(file: BinaryIO) -> BinaryIO:
+    """Return a file as it would be without its deflating; EOFError if that is too much, or hides a command set."""
+    syntax, start = read_file_meta(file.read(_META))
+    file.seek(start if syntax == DEFLATED else 0)
+    if syntax != DEFLATED:
+        return file
+    if file.read(2) == b"\0\0":  # group 0000 for readers that look for it before they inflate
+        raise EOFError("it may begin with a command set")
+    file.seek(start)
+    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(_MOST_BYTES), _MOST_BYTES)
+    if len(plain) == _MOST_BYTES:
+        raise EOFError("it inflates to too much")
+    return io.BytesIO(encode_file_meta("", "", EXPLICIT_LITTLE_ENDIAN) + plain)
