@@ -330,17 +330,17 @@ class Client:
         """
         model, keys, extra = model or self._defaults["model"], name_keys(keys), parse_returned(returned)
         asked_level = level_of_find(keys, level or self._defaults["level"])
-        check_split(split)
+        split, show_keys = check_split(split), self._defaults["show_keys"]
         with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
 
             def find(part: Mapping[str, Any], at: Level, most: int | None) -> pd.DataFrame:
-                query = parse_query(part, level=str(at), model=model, show_keys=self._defaults["show_keys"])
+                query = parse_query(part, level=str(at), model=model, show_keys=show_keys)
                 columns = returned_keys(query.level, query.keys, extra if at is asked_level else [])
                 offered = list_models(line.connect().offers, to_move=False)
                 asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=model == "auto")
                 return answers_table(find_all(
                     lambda keys, most: UidLists().wrap(line.find)(query.level, asked_in, keys, sent, most),
-                    query.keys, query.level, split=split, limit=most, archive=self.node,
+                    query.keys, query.level, split=split, limit=most, archive=self.node, show_keys=show_keys
                 ), columns)  # fmt: skip
 
             by_patient = model != "auto" and Model.parse(model) is Model.PATIENT

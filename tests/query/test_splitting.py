@@ -55,6 +55,8 @@ def within(value: str, wanted: str) -> bool:
 class Archive:
     """Answers from a list, at most `cap` of what matches; what comes of more is up to `over`."""
 
+    show_keys = True
+
     def __init__(
         self, studies: list[Dataset], cap: int | None = None, over: Callable[[], NodeError] | None = None
     ) -> None:
@@ -76,7 +78,9 @@ class Archive:
 
     def find(self, keys: Mapping[str, str], split: Split = "auto", limit: int | None = None) -> list[str]:
         """Return the Study Instance UIDs that are found."""
-        answers = find_all(self, keys, Level.STUDY, split=split, limit=limit, archive="DEMO", today=TODAY)
+        answers = find_all(
+            self, keys, Level.STUDY, split=split, limit=limit, archive="DEMO", today=TODAY, show_keys=self.show_keys
+        )
         return [str(answer.StudyInstanceUID) for answer in answers]
 
 
@@ -220,6 +224,23 @@ def test_the_smallest_part_that_is_refused_is_an_error(how: str) -> None:
     with pytest.raises((QueryRefused, AssociationLost), match="asked for StudyDate 20230505, StudyTime 115900-120000"):
         archive.find(YEAR)
     assert len(archive.asked) < 45
+
+
+@pytest.mark.parametrize("how", OVER)
+def test_a_date_is_told_by_its_shape(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Unless somebody asks to see keys, no part says of which day it is: not in a log, nor a warning, nor an error."""
+    archive = Archive([study(n, date(2023, 5, 5), 720) for n in range(150)], 100, OVER[how])
+    archive.show_keys = False
+    said = ""
+    with caplog.at_level("INFO", "dicomover"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            archive.find({"PatientID": "*", "StudyDate": "20230505"})
+        except (QueryRefused, AssociationLost) as error:
+            said = str(error)
+    said += caplog.text + "".join(str(warning.message) for warning in caught)
+    assert "StudyDate '99999999'" in said
+    assert "2023" not in said.replace(__file__, "")
 
 
 def test_a_time_that_is_asked_for_stays() -> None:

@@ -30,6 +30,7 @@ from dicomover.query.matching import agrees, is_round, select
 from dicomover.query.span import Span
 from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
+from dicomover.text.shapes import shape_of
 
 __all__ = ["MOST_QUERIES", "Ask", "Split", "check_split", "find_all"]
 
@@ -66,13 +67,14 @@ def find_all(
     limit: int | None = None,
     archive: object = "the archive",
     today: date | None = None,  # where a range that is open at its end is thought to end
+    show_keys: bool = False,  # in messages and the log, which else have the shape of a date
 ) -> list[Dataset]:
     """Return the answers that match, each once; a StudyDate among the keys lets them be asked for in parts.
 
     Raises NodeError if the archive cannot be asked, or refuses and cannot be asked in parts. Warns with an
     AnswerWarning if there may be more than what is returned.
     """
-    return _Search(ask, keys, level, split, limit, archive, today or date.today()).run()
+    return _Search(ask, keys, level, split, limit, archive, today or date.today(), show_keys).run()
 
 
 class _Search:
@@ -85,9 +87,10 @@ class _Search:
         limit: int | None,
         archive: object,
         today: date,
+        show_keys: bool,
     ) -> None:
         self._ask, self._keys, self._level, self._split = ask, keys, level, split
-        self._limit, self._archive, self._today = limit, archive, today
+        self._limit, self._archive, self._today, self._show_keys = limit, archive, today, show_keys
         self._times = not keys.get("StudyTime")  # a time that is asked for already is left alone
         self._caps = {split} if isinstance(split, int) else set[int]()
         self._found: dict[object, Dataset] = {}
@@ -104,7 +107,7 @@ class _Search:
             self._part(span)
         if self._by_time:
             first, count = self._by_time[0], len(self._by_time)
-            days = f"{count} days from {first} on" if count > 1 else str(first)
+            days = f"{count} days from {self._name(first)} on" if count > 1 else self._name(first)
             without = f"{self._level.plural} without one may be missing"
             self._doubts.append(f"for {days} it had to be asked by StudyTime, and {without}")
         said: list[str] = []
@@ -139,7 +142,7 @@ class _Search:
         if self._queries >= MOST_QUERIES:
             if not self._spent:
                 self._doubts.insert(
-                    0, f"after {MOST_QUERIES:,} queries nothing was asked for from {span} on; ask for less"
+                    0, f"after {MOST_QUERIES:,} queries nothing was asked for from {self._name(span)} on; ask for less"
                 )
             self._spent = True
             return set()
@@ -152,8 +155,8 @@ class _Search:
             if not _may_be_too_much(error) or halves is None:
                 if self._queries == 1:
                     raise
-                raise _of_part(error, span) from error
-            logger.info("%s does not answer for %s at once; asking in parts", self._archive, span)
+                raise _of_part(error, self._name(span)) from error
+            logger.info("%s does not answer for %s at once; asking in parts", self._archive, self._name(span))
             if halves[0].is_within_a_day > span.is_within_a_day:
                 self._by_time.append(span)
             return self._part(halves[0]) | self._part(halves[1])
@@ -163,7 +166,7 @@ class _Search:
             why = "it does not keep to what is asked for" if outside else "ask with further keys"
             self._doubt(span, f"{self._just(came)}, and smaller parts cannot be asked for: {why}")
             return self._keep(kept)
-        logger.info("%d answers for %s look like a cap; asking in parts", came, span)
+        logger.info("%d answers for %s look like a cap; asking in parts", came, self._name(span))
         inside = self._part(halves[0]) | self._part(halves[1])
         whole = self._keep(kept)
         if inside - whole:
@@ -193,6 +196,12 @@ class _Search:
         )
         return kept, 0 if left is not None and len(answers) >= left else len(answers), outside
 
+    def _name(self, span: Span) -> str:
+        """Return a part as it may be told: a date that is asked for may be a patient's."""
+        if self._show_keys:
+            return str(span)
+        return ", ".join(f"{keyword} {shape_of(value)}" for keyword, value in span.keys().items())
+
     def _looks_capped(self, came: int) -> bool:
         if self._caps:
             return came >= min(self._caps)
@@ -202,7 +211,7 @@ class _Search:
         return f"exactly {came:,} {self._level.plural} came, which looks like the most that it answers at once"
 
     def _doubt(self, span: Span, why: str) -> set[object]:
-        self._doubts.append(f"for {span} {why}")
+        self._doubts.append(f"for {self._name(span)} {why}")
         return set()
 
     def _keep(self, answers: list[Dataset]) -> set[object]:
@@ -224,8 +233,8 @@ def _may_be_too_much(error: NodeError) -> bool:
     return _says_too_much(error) or (status is not None and 0xC000 <= status <= 0xCFFF)
 
 
-def _of_part(error: QueryRefused | AssociationLost, span: Span) -> NodeError:
-    message = f"{error}, asked for {span}"
+def _of_part(error: QueryRefused | AssociationLost, part: str) -> NodeError:
+    message = f"{error}, asked for {part}"
     if isinstance(error, AssociationLost):
         return AssociationLost(message, error.by)
     return QueryRefused(message, error.status)
