@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from cli_kit import Shell, free_port, peer
 from dicomover import Mover
 from dicomover.doctor import Check, move_one_image
+from dicomover.identifier import Level
 from dicomover.testing import DemoPacs, made_study
 
 
@@ -61,6 +64,56 @@ def test_an_archive_with_nothing_in_it() -> None:
     with DemoPacs([]) as pacs:
         check = move_one_image(Mover(pacs.node, destination="WORKSTATION"))
     assert check == Check("one image", "unclear", "the archive names no study to try with", "move a small study to see")
+
+
+class Answering:
+    """Names what it is told to at one level, and moves with one outcome."""
+
+    def __init__(self, level: str = "", uid: object = None, **row: object) -> None:
+        self.level, self.uid, self.row = level, uid, row
+        self.asked: list[object] = []
+
+    def find(self, keys: Mapping[Any, Any], *, level: str, limit: int) -> pd.DataFrame:
+        """Return one answer."""
+        self.asked += keys.values()
+        uid = self.uid if level == self.level else "1.2.3"
+        return pd.DataFrame({Level(level).unique_key: pd.Series([uid], dtype="string")})
+
+    def move(self, requests: Mapping[str, str], **_: object) -> pd.DataFrame:
+        """Return one row."""
+        self.asked += requests.values()
+        return pd.DataFrame([self.row])
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+@pytest.mark.parametrize("uid", [None, "", " ", "*", "1.2*", "?", "1.2\\1.3", "DOE^JANE"])
+def test_a_uid_that_can_be_none_is_the_archives_fault(level: str, uid: str | None) -> None:
+    """It is not asked for, nor is anybody else blamed; what it says is not told."""
+    mover = Answering(level, uid)
+    check = move_one_image(mover)
+    assert check.found.endswith("without a usable UID, so that it cannot be moved")
+    assert (check.result, check.advice) == ("failed", "ask its administrator")
+    assert uid not in [*mover.asked[1:]]
+    assert len(mover.asked) <= 6
+
+
+def test_a_uid_that_is_said_twice_is_one() -> None:
+    """Some answer so."""
+    assert move_one_image(Answering("STUDY", "1.2\\1.2", status="success")).result == "ok"
+
+
+@pytest.mark.parametrize(
+    ("error", "found", "advice"),
+    [
+        ("lost: the peer aborted; run it again", "the peer aborted", "run it again"),
+        ("0xA801 (unknown): ask its administrator", "0xA801 (unknown)", "ask its administrator"),
+        ("not sent: another run holds it", "not sent: another run holds it", ""),
+    ],
+)
+def test_what_to_do_stands_beside_what_was_found(error: str, found: str, advice: str) -> None:
+    """The row's error is told in two parts, and its status once."""
+    check = move_one_image(Answering(status="lost", error=error))
+    assert (check.found, check.advice) == (f"lost: {found}", advice)
 
 
 def test_an_archive_that_answers_no_query(pacs: DemoPacs) -> None:

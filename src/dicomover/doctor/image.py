@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from dicomover.attributes.uid import is_named
 from dicomover.doctor.findings import Check
 from dicomover.errors import DicomoverError
 from dicomover.identifier import Level
@@ -14,6 +15,7 @@ from dicomover.identifier import Level
 __all__ = ["move_one_image"]
 
 _CHECK = "one image"
+_A = {Level.STUDY: "a study", Level.SERIES: "a series", Level.IMAGE: "an image"}
 
 
 class Moving(Protocol):
@@ -36,8 +38,12 @@ def move_one_image(mover: Moving) -> Check:
                 return Check(
                     _CHECK, "unclear", f"the archive names no {level.singular} to try with", "move a small study to see"
                 )
+            uids = set(str(found[level.unique_key].fillna("").iloc[0]).split("\\"))  # some say one twice
+            if len(uids) > 1 or not all(map(is_named, uids)):
+                without = f"the archive names {_A[level]} without a usable UID, so that it cannot be moved"
+                return Check(_CHECK, "failed", without, "ask its administrator")
             keys = {name: uid for name, uid in keys.items() if name != "PatientID"}
-            keys[level.unique_key] = str(found[level.unique_key].iloc[0])
+            keys[level.unique_key] = uids.pop()
         row = mover.move(keys, retry="none", progress="none").iloc[0]
     except DicomoverError as error:
         return Check(_CHECK, "failed", error.what, error.mend)
@@ -48,4 +54,7 @@ def move_one_image(mover: Moving) -> Check:
         return Check(_CHECK, "ok", "one image of the archive was moved, and is there")
     if row["status"] == "warning":
         return Check(_CHECK, "ok", f"one image of the archive was moved, with a warning: {row['error']}")
-    return Check(_CHECK, "failed", f"{row['status']}: {row['error']}")
+    what, _, mend = str(row["error"]).removeprefix(f"{row['status']}: ").partition("; ")
+    if not mend and what.startswith("0x"):  # a status, and what to do about it
+        what, _, mend = what.partition(": ")
+    return Check(_CHECK, "failed", f"{row['status']}: {what}", mend)
