@@ -193,6 +193,17 @@ def test_counting(keys: dict, how: dict, expected: list[int], counts: bool) -> N
     assert resolution.expected == sum(expected)
 
 
+@pytest.mark.parametrize("keys", [{"PatientID": "P"}, {"StudyInstanceUID": "\\".join(f"1.{n}" for n in range(400))}])
+def test_counting_has_an_end(keys: dict[str, str]) -> None:
+    """What would take hundreds of C-FINDs to count is unknown, and why; it is not held up by that."""
+    archive = Archive(*(item for n in range(400) for item in study(f"1.{n}", series=1, images=1)), counts=False)
+    resolution = resolved(keys, archive, level="patient" if "PatientID" in keys else "study")
+    assert resolution.expected is None
+    assert "keeps no counts" in resolution.note
+    assert sum(level in ("SERIES", "IMAGE") for level, _ in archive.asked) <= 300
+    assert all(target.found for target in resolution.targets)
+
+
 def test_without_counting() -> None:
     """Without counting, what is named is not asked for at all."""
     archive = Archive(*study("1"))

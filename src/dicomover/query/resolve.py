@@ -41,6 +41,7 @@ _DETAILS = {
 
 
 _MOST_PATIENTS = 200  # that are asked for one after the other
+_MOST_COUNTED = 300  # C-FINDs for one row to count what lies below, where an archive keeps no counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,39 @@ class Resolver:
         return None if named and not patients else replace(target, patients=patients)
 
 
+class _Counting:
+    """How much counting by what lies below is left to a row."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_COUNTED
+
+    def spend(self) -> bool:
+        """Tell whether one more C-FIND is allowed."""
+        self._left -= 1
+        return self._left >= 0
+
+    @property
+    def note(self) -> str:
+        """Why not all was counted, if it was not."""
+        if self._left >= 0:
+            return ""
+        return f"not counted: the archive keeps no counts, and {_MOST_COUNTED} C-FINDs were not enough to count it"
+
+
 def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
     """Look up what a request means, and with `count` how many instances should arrive.
 
     For a request that is resolved already, an archive that cannot say how many is no obstacle. Raises NodeError if the
     archive refuses, or its answers cannot be trusted, and TooManyMatches.
     """
+    counting = _Counting()
     if request.is_resolved:
         targets = _split(Identifier.of(request.level, request.model, request.keys))
         if not count:
             return Resolution(targets)
         try:
-            counted = _without_none(_counted(target, find, archive) for target in targets)
-            return Resolution(_with_absent(request, counted))
+            counted = _without_none(_counted(target, find, archive, counting) for target in targets)
+            return Resolution(_with_absent(request, counted), note=counting.note)
         except QueryRefused as error:
             return Resolution(targets, note=f"not counted: {error}")
 
@@ -164,8 +185,9 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
     )
     if count:
         targets = _without_none(
-            target if target.expected is not None else _counted(target, find, archive) for target in targets
+            target if target.expected is not None else _counted(target, find, archive, counting) for target in targets
         )
+        note = "; ".join(filter(None, [note, counting.note]))
     return Resolution(_with_absent(request, targets), len(known), note, caution)
 
 
@@ -295,7 +317,7 @@ def _with_absent(request: Request, targets: tuple[Target, ...]) -> tuple[Target,
     return (*targets, *(replace(part, found=False, is_absent=True) for part in parts))
 
 
-def _counted(target: Target, find: Find, archive: object) -> Target | None:
+def _counted(target: Target, find: Find, archive: object, counting: _Counting) -> Target | None:
     """Ask whether what a target names exists, and how many instances stand behind it; None if it is another's."""
     identifier = target.identifier
     level, own = identifier.level, identifier.level.unique_key
@@ -311,23 +333,28 @@ def _counted(target: Target, find: Find, archive: object) -> Target | None:
     if not answers or level is Level.IMAGE:
         return replace(target, found=bool(answers), patients=whose, availability=read_availability(answers))
     counted = replace(_target(identifier, answers[0]), patients=whose or target.patients)
-    return counted if counted.expected is not None else replace(counted, expected=_count_below(identifier, find))
+    return counted if counted.expected is not None else replace(counted, expected=_below(identifier, find, counting))
 
 
-def _count_below(identifier: Identifier, find: Find) -> int | None:
-    """Count by asking for what lies below, where an archive keeps no counts."""
+def _below(identifier: Identifier, find: Find, counting: _Counting) -> int | None:
+    """Count by asking for what lies below, where an archive keeps no counts; None if that cannot be said."""
     below = list(Level)[list(Level).index(identifier.level) + 1]
+    if not counting.spend():
+        return None
     try:
         answers = find(below, identifier.model, identifier.keys(), _returned(below), None)
         by_uid = {read_uid(answer, below.unique_key): answer for answer in answers}
         by_uid.pop("", None)
         if below is Level.IMAGE:
             return len(by_uid) or None
-        parts: list[int | None] = []
+        total = 0
         for uid, answer in by_uid.items():
             keys = {**identifier.keys(), below.unique_key: uid}
             child = Identifier.of(below, identifier.model, keys)
-            parts.append(read_count(answer, _COUNTS[below]) or _count_below(child, find))
+            count = read_count(answer, _COUNTS[below]) or _below(child, find, counting)
+            if count is None:
+                return None
+            total += count
     except QueryRefused:
         return None
-    return None if None in parts else sum(part for part in parts if part is not None) or None
+    return total or None
