@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -50,6 +53,37 @@ def test_one_that_lacks_a_column_or_is_damaged_is_none(tmp_path: Path, caplog: p
     file.write_bytes(b"nonsense")
     assert read_cache(tmp_path, ["Rows"]) is None
     assert "cannot be read" in caplog.text
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_by_its_name_is_not_waited_for(tmp_path: Path) -> None:
+    """Under either name it is as if nothing were there, and it is not replaced."""
+    for name in (cache._PARQUET, cache._SQLITE):
+        os.mkfifo(tmp_path / name)
+    assert read_cache(tmp_path, []) is None
+    write_cache(tmp_path, TABLE)
+    assert all(path.is_fifo() for path in tmp_path.iterdir())
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        "ALTER TABLE headers RENAME TO old; CREATE VIEW headers AS WITH RECURSIVE n(i) AS "
+        "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT old.* FROM old, n",
+        "ALTER TABLE dtypes RENAME TO old; CREATE VIEW dtypes AS WITH RECURSIVE n(i) AS "
+        "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT old.* FROM old, n",
+        "ALTER TABLE headers ADD COLUMN more AS (hex(zeroblob(100000000)))",
+    ],
+)
+def test_what_is_no_plain_table_is_not_read(tmp_path: Path, kind: str, forgery: str) -> None:
+    """A view may go on for ever, and so may a column that is computed; it is read anew."""
+    if kind != "sqlite":
+        pytest.skip("Parquet has neither")
+    write_cache(tmp_path, TABLE)
+    with contextlib.closing(sqlite3.connect(tmp_path / cache._SQLITE)) as database:
+        database.executescript(forgery)
+    assert read_cache(tmp_path, []) is None
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The table of a folder's headers, kept beside the files: Parquet where pyarrow is, else SQLite.
 
 It holds what headers hold, so it is for its owner alone. It is only ever a copy: one that cannot be read, or was
-written by another version, is written anew.
+written by another version, is written anew. It is believed as the files themselves are: whoever can write it can write
+those. But it is never waited for, and runs nothing.
 """
 
 from __future__ import annotations
@@ -21,20 +22,23 @@ __all__ = ["read_cache", "write_cache"]
 
 logger = logging.getLogger("dicomover.images")
 
+_LEAST = 16  # bytes that a row takes: pages that lead to each other come to no more of them
 _PARQUET, _SQLITE = ".dicomover-index.parquet", ".dicomover-index.db"
 
 
 def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
     """Return the table that was kept, None if there is none, or not with these columns."""
     try:
-        if _has_pyarrow() and (folder / _PARQUET).exists():
+        if _has_pyarrow() and (folder / _PARQUET).is_file():
             table = pd.read_parquet(folder / _PARQUET)
-        elif (folder / _SQLITE).exists():
+        elif (folder / _SQLITE).is_file():
             # It is only ever replaced as a whole: what else lies beside it by SQLite's names is none of it.
             address = f"{(folder / _SQLITE).absolute().as_uri()}?mode=ro&immutable=1"
             with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-                table = pd.read_sql("SELECT * FROM headers", database)
-                dtypes = dict(database.execute("SELECT name, dtype FROM dtypes").fetchall())
+                _refuse_computed(database)
+                most = (folder / _SQLITE).stat().st_size // _LEAST
+                table = pd.read_sql(f"SELECT * FROM headers LIMIT {most}", database)  # noqa: S608 - a number
+                dtypes = dict(database.execute(f"SELECT name, dtype FROM dtypes LIMIT {most}"))  # noqa: S608
             table = table.astype(dtypes)
         else:
             return None
@@ -42,6 +46,16 @@ def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
         logger.warning("the index of headers cannot be read (%s) and is made anew", type(error).__name__)
         return None
     return table if {"path", "size", "changed", *names} <= set(table.columns) else None
+
+
+def _refuse_computed(database: sqlite3.Connection) -> None:
+    """Raise ValueError if there is more than our two tables: what a view or a column computes may have no end."""
+    found = database.execute("SELECT name, type, rootpage > 0 FROM sqlite_master LIMIT 3").fetchall()
+    if sorted(found) != [(name, "table", 1) for name in ("dtypes", "headers")]:
+        raise ValueError
+    for name, _, _ in found:
+        if database.execute("SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden LIMIT 1", (name,)).fetchone():
+            raise ValueError
 
 
 def write_cache(folder: Path, table: pd.DataFrame) -> None:

@@ -65,7 +65,9 @@ def index(
         (`ConceptNameCodeSequence.CodeMeaning`). Private ones and paths take longer: pydicom parses each file.
     cache
         Keep the table beside the files, as Parquet where pyarrow is installed, else in SQLite; for its owner alone,
-        since it holds what the headers hold. A folder that cannot be written to is read each time.
+        since it holds what the headers hold, names and numbers in plain text. What was kept is believed as far as the
+        files are: whoever can write it can change those too. False reads anew and keeps nothing. A folder that cannot
+        be written to is read each time.
 
     Returns
     -------
