@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
 from pydicom.pixels import get_decoder
+from pydicom.tag import Tag
 
 from dicomover import SeriesError, index, volume
 from dicomover.images.volume import decode_pixels
@@ -117,3 +121,45 @@ def test_what_cannot_be_decoded_here_says_what_helps(name: str) -> None:
             decode_pixels(dataset)
     else:
         assert decode_pixels(dataset).shape[:2] == (dataset.Rows, dataset.Columns)
+
+
+def _set(keyword: str, vr: str, value: bytes) -> Callable[[Dataset], None]:
+    def change(dataset: Dataset) -> None:
+        tag = Tag(keyword)
+        dataset._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)  # as it stands in a broken file
+
+    return change
+
+
+BROKEN: dict[str, Callable[[Dataset], None]] = {
+    "a slope that is text": _set("RescaleSlope", "DS", b"DOEJANE "),
+    "an intercept that is text": _set("RescaleIntercept", "DS", b"DOEJANE "),
+    "two slopes": _set("RescaleSlope", "DS", b"1\\2 "),
+    "a slope beyond all": _set("RescaleSlope", "DS", b"1e300 "),
+    "frames that are text": _set("NumberOfFrames", "IS", b"DOEJANE "),
+    "shared groups that are text": _set("SharedFunctionalGroupsSequence", "LO", b"DOEJANE "),
+    "a character set that is none": _set("SpecificCharacterSet", "CS", b"DOEJANE "),
+    "a table of values that is empty": lambda dataset: setattr(dataset, "ModalityLUTSequence", [Dataset()]),
+    "no such transfer syntax": lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", "DOEJANE"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_says_nothing_of_what_it_holds(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Whatever is broken comes out as our error or as a volume, without a value in it, a warning or the log."""
+    broken = save(tmp_path, [make_slice(number, (0, 0, number)) for number in range(3)])[1]
+    dataset = dcmread(broken)
+    with warnings.catch_warnings(action="ignore"):
+        BROKEN[name](dataset)
+        dataset.save_as(broken, enforce_file_format=False)
+    caplog.clear()
+    recwarn.clear()
+    said = ""
+    try:
+        volume(tmp_path)
+    except SeriesError as error:
+        said = f"{error} {error.__cause__}"
+    assert "DOEJANE" not in said + caplog.text
+    assert not recwarn.list

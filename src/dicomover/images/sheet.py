@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from dicomover.disk import replace_file
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.series import describe_positions, parse_numbers
-from dicomover.images.volume import decode_pixels
+from dicomover.images.volume import decode_pixels, open_image, reading
 from dicomover.text.traces import forgetting
 
 __all__ = ["ContactSheet", "contact_sheet"]
@@ -95,8 +95,9 @@ def contact_sheet(images: pd.DataFrame, *, columns: int = 6, size: int = 160, la
     for number, group in enumerate(groups):
         left, top = number % across * size, number // across * height
         try:
-            picture = Image.fromarray(_draw_slice(str(group["path"].iloc[_middle(group)])))
-            picture = ImageOps.contain(picture, (size, size))
+            with reading():
+                picture = Image.fromarray(_draw_slice(str(group["path"].iloc[_middle(group)])))
+                picture = ImageOps.contain(picture, (size, size))
             sheet.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
         except (OSError, SeriesError):
             draw.rectangle((left, top, left + size - 1, top + size - 1), fill=(_GREY,) * 3)
@@ -120,7 +121,7 @@ def _middle(group: pd.DataFrame) -> int:
 
 
 def _draw_slice(path: str) -> npt.NDArray[np.uint8]:
-    dataset = dcmread(path)
+    dataset = open_image(path)
     pixels = decode_pixels(dataset)
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         pixels = pixels[len(pixels) // 2]

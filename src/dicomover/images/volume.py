@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,15 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import UID
 
+from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.series import Geometry, describe_positions
 from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
 
-__all__ = ["Volume", "decode_pixels", "list_paths", "volume"]
+__all__ = ["Volume", "decode_pixels", "list_paths", "open_image", "reading", "volume"]
 
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
 _ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
@@ -106,7 +111,11 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
     >>> volume(folder)
     Volume(4 x 32 x 32 of int32, 2.5 x 5 x 5 mm)
     """
-    datasets = [_read(path) for path in list_paths(series)]
+    with reading():
+        return _stack([open_image(path) for path in list_paths(series)])
+
+
+def _stack(datasets: list[Dataset]) -> Volume:
     uids = {str(dataset.get("SeriesInstanceUID", "")) for dataset in datasets}
     if len(uids) != 1:
         raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
@@ -141,11 +150,39 @@ def list_paths(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os
     return [os.fspath(path) for path in series]
 
 
-def _read(path: str) -> Dataset:
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Read files that may be broken in any way: what pydicom says of them, which quotes values, goes no further.
+
+    Whatever else comes out of them is a SeriesError.
+    """
+    logger = logging.getLogger("pydicom")
+    logger.addFilter(_hush)
     try:
-        return dcmread(path)
-    except InvalidDicomError:
-        raise SeriesError("a file of it is no DICOM file", "give rows of dicomover.index(folder)") from None
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            yield
+    except (SeriesError, OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - and its text may be a value
+        raise SeriesError(f"an image of it is damaged, {type(error).__name__}", "fetch the series again") from None
+    finally:
+        logger.removeFilter(_hush)
+
+
+def _hush(_: logging.LogRecord) -> bool:
+    return False
+
+
+def open_image(path: str) -> Dataset:
+    """Read a file, pixels and all."""
+    file = open_file(path)
+    if file is None:
+        raise SeriesError("a file of it is no file any more", "give rows of dicomover.index(folder)")
+    with file:
+        try:
+            return dcmread(file)
+        except InvalidDicomError:
+            raise SeriesError("a file of it is no DICOM file", "give rows of dicomover.index(folder)") from None
 
 
 def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
@@ -157,19 +194,20 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
         raise SeriesError("a file has no pixels", "leave it out")
     try:
         return dataset.pixel_array
-    except (RuntimeError, NotImplementedError) as error:
-        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", "?")
+    except (RuntimeError, NotImplementedError):
+        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", UID("?"))
         mend = _PIXELS if _lacks_decoder(syntax) else _ANEW
-        raise SeriesError(f"pixels in {getattr(syntax, 'name', syntax)} cannot be decoded", mend) from error
-    except Exception as error:  # whatever is broken in a file comes out of a decoder as anything
-        raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from error
+        name = syntax.name if syntax.name != syntax else "a transfer syntax that nobody knows"
+        raise SeriesError(f"pixels in {name} cannot be decoded", mend) from None
+    except Exception as error:  # noqa: BLE001 - whatever is broken in a file comes out of a decoder as anything
+        raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from None
 
 
 def _lacks_decoder(syntax: str) -> bool:
     """Tell whether one of our extra's decoders is made for a transfer syntax, and not installed."""
     try:
         return any("pylibjpeg" in lacking for lacking in get_decoder(syntax).missing_dependencies)
-    except NotImplementedError:
+    except (NotImplementedError, ValueError):
         return False
 
 
