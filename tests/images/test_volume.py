@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
-from pydicom.pixels import get_decoder
 from pydicom.tag import Tag
 
 from dicomover import SeriesError, index, volume
@@ -116,11 +116,16 @@ COMPRESSED = {
 def test_what_cannot_be_decoded_here_says_what_helps(name: str) -> None:
     """Of each compressed transfer syntax the pixels are there, or the error names the extra that brings its decoder."""
     dataset = dcmread(get_testdata_file(COMPRESSED[name]))
-    if not get_decoder(dataset.file_meta.TransferSyntaxUID).is_available:
-        with pytest.raises(SeriesError, match=r"pip install 'dicomover\[pixels\]'"):
-            decode_pixels(dataset)
+    shape, mend = None, ""
+    try:
+        shape = decode_pixels(dataset).shape[:2]
+    except SeriesError as error:
+        mend = error.mend
+    if shape is None:
+        assert importlib.util.find_spec("pylibjpeg") is None
+        assert mend.endswith("pip install 'dicomover[pixels]'")
     else:
-        assert decode_pixels(dataset).shape[:2] == (dataset.Rows, dataset.Columns)
+        assert shape == (dataset.Rows, dataset.Columns)
 
 
 def _set(keyword: str, vr: str, value: bytes) -> Callable[[Dataset], None]:

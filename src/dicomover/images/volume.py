@@ -18,7 +18,6 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import UID
 
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
@@ -195,9 +194,10 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
     try:
         return dataset.pixel_array
     except (RuntimeError, NotImplementedError):
-        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", UID("?"))
+        syntax = dataset.file_meta.get("TransferSyntaxUID", "")
         mend = _PIXELS if _lacks_decoder(syntax) else _ANEW
-        name = syntax.name if syntax.name != syntax else "a transfer syntax that nobody knows"
+        name = getattr(syntax, "name", syntax)  # itself, where pydicom knows none
+        name = name if name != syntax else "a transfer syntax that nobody knows"
         raise SeriesError(f"pixels in {name} cannot be decoded", mend) from None
     except Exception as error:  # noqa: BLE001 - whatever is broken in a file comes out of a decoder as anything
         raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from None
