@@ -229,9 +229,6 @@ class Resumption:
             adopted=tuple(each for part in parts for each in part.adopted),
         )
 
-    def _scope(self, target: Target) -> Scope:
-        return self._journal.scope(target.identifier, target.named_patients)
-
     # --- claims
 
     def _claims(self, target: Target) -> list[str]:
