@@ -168,3 +168,10 @@ def test_a_broken_file_says_nothing_of_what_it_holds(
         said = f"{error} {error.__cause__}"
     assert "DOEJANE" not in said + caplog.text
     assert not recwarn.list
+
+
+def test_a_decoder_says_nothing_of_a_file(caplog: pytest.LogCaptureFixture) -> None:
+    """Where pixels cannot be decoded, what pydicom's decoders log of that goes no further either."""
+    with pytest.raises(SeriesError, match="cannot be decoded"):
+        volume(get_testdata_file("JPEG-lossy.dcm"))
+    assert not caplog.text

@@ -7,7 +7,6 @@ pydicom reads what that cannot: deflated and big-endian files, private elements 
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, NamedTuple
 
@@ -28,6 +27,7 @@ from dicomover.dicomfile import (
     read_head,
 )
 from dicomover.disk import open_file
+from dicomover.text.hush import hush_pydicom
 
 __all__ = ["Header", "Wanted", "read_header"]
 
@@ -121,8 +121,7 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
 def _read_by_pydicom(stream: BinaryIO, wanted: Wanted) -> Header:
     stream.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it may quote a value
+        with hush_pydicom():
             dataset: Dataset = dcmread(stream, stop_before_pixels=True)
             if not dataset.original_encoding[1]:
                 dataset.decode()  # what is read as bytes is taken for Little Endian

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from pydicom.pixels.processing import apply_modality_lut
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.series import Geometry, describe_positions
+from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
 
@@ -155,21 +154,13 @@ def reading() -> Iterator[None]:
 
     Whatever else comes out of them is a SeriesError.
     """
-    logger = logging.getLogger("pydicom")
-    logger.addFilter(_hush)
     try:
-        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+        with hush_pydicom(), np.errstate(all="ignore"):
             yield
     except (SeriesError, OSError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - and its text may be a value
         raise SeriesError(f"an image of it is damaged, {type(error).__name__}", "fetch the series again") from None
-    finally:
-        logger.removeFilter(_hush)
-
-
-def _hush(_: logging.LogRecord) -> bool:
-    return False
 
 
 def open_image(path: str) -> Dataset:

@@ -6,9 +6,7 @@ pydicom stands for them: users read by it, and so does what we lend them. Few fi
 from __future__ import annotations
 
 import io
-import logging
 import threading
-import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
@@ -17,6 +15,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
 from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, encode_file_meta, read_file_meta
+from dicomover.text.hush import hush_pydicom
 
 __all__ = ["is_read_alike"]
 
@@ -24,8 +23,6 @@ _META = 1 << 16  # bytes that hold any file meta information of ours
 _MOST_READS, _MOST_BYTES = 1_000_000, 64 << 20  # for one file: a second or two
 _LONG = 4096  # bytes of a value that is passed over
 _turn = threading.Lock()  # one file at a time, so that what one takes of memory is all that they take
-
-logger = logging.getLogger("pydicom")
 
 
 class _Bounded:
@@ -56,8 +53,7 @@ def is_read_alike(file: BinaryIO, values: Mapping[int, bytes], wanted: frozenset
             seen.append(int(tag))
         return False
 
-    with _turn, warnings.catch_warnings(action="ignore"):
-        logger.addFilter(_hush)
+    with _turn, hush_pydicom():
         try:
             bounded = cast("BinaryIO", _Bounded(_inflate(file)))
             found = read_partial(bounded, note, defer_size=_LONG, specific_tags=[*wanted])
@@ -66,8 +62,6 @@ def is_read_alike(file: BinaryIO, values: Mapping[int, bytes], wanted: frozenset
             )
         except Exception:  # noqa: BLE001 - whatever it is, others cannot read it
             return False
-        finally:
-            logger.removeFilter(_hush)
 
 
 def _split(value: Any) -> list[bytes]:
@@ -75,10 +69,6 @@ def _split(value: Any) -> list[bytes]:
     if value is not None and not isinstance(value, bytes):
         value = "\\".join([value] if isinstance(value, str) else value).encode("iso8859")
     return [part.strip(b" \0") for part in (value or b"").split(b"\\")]
-
-
-def _hush(_: logging.LogRecord) -> bool:
-    return False
 
 
 def _inflate(file: BinaryIO) -> BinaryIO:
