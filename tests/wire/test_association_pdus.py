@@ -27,7 +27,7 @@ from association_kit import (
 )
 from dicomover.errors import AssociationRejected, ProtocolError
 from dicomover.wire.association import Association
-from dicomover.wire.association_pdus import parse_answer, parse_request
+from dicomover.wire.association_pdus import encode_roles, parse_answer, parse_request
 from dicomover.wire.connection import Connection
 from peers import free_port, orthanc, retried, start
 from peers import need as need_program
@@ -279,6 +279,16 @@ def test_a_peer_that_says_nothing_is_sent_small_pdus() -> None:
     said = parse_answer(acceptance(ECHO_ONLY, b"")[6:])
     assert said.max_pdu is None
     assert parse_answer(acceptance(ECHO_ONLY, user_information(length=bytes(4)))[6:]).max_pdu == 0
+
+
+def test_roles_of_both_sides() -> None:
+    """The roles for each SOP Class are read as they were written; what is cut, or names no UID, is none."""
+    roles = {CT.decode(): (False, True), "1.2.840.10008.5.1.4.1.1.4": (True, True)}
+    bad = item(0x54, b"\0\x03x.y\1\1") + item(0x54, b"\0\x031.2\1") + item(0x54, b"")
+    user = user_information(more=bad + encode_roles(roles))
+    assert parse_request(request({**good(), "user": user})[6:]).roles == roles
+    assert parse_answer(acceptance(ECHO_ONLY, user)[6:]).roles == roles
+    assert parse_request(request(good())[6:]).roles == parse_answer(acceptance(ECHO_ONLY)[6:]).roles == {}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pynetdicom import AE
+from pynetdicom import AE, build_role
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
@@ -279,7 +279,7 @@ def test_pynetdicom_reads_our_acceptance() -> None:
     def serve(connection: Connection) -> None:
         request = taken(connection)
         seen.append(request)
-        connection.send(encode_accept(request, {1: EXPLICIT, 3: ""}, 40000))
+        connection.send(encode_accept(request, {1: EXPLICIT, 3: ""}, 40000, request.roles))
         assert connection.read_pdu()[0] == 5, "a release request"
         connection.answer_release()
 
@@ -287,9 +287,11 @@ def test_pynetdicom_reads_our_acceptance() -> None:
     for abstract, transfer in ((Verification, [EXPLICIT]), (CTImageStorage, [JPEG]), (MRImageStorage, [IMPLICIT])):
         entity.add_requested_context(abstract, transfer)
     with serving(serve) as node:
-        association = entity.associate(node.host, node.port, ae_title="ARCHIVE")
+        role = build_role(Verification, scp_role=True)
+        association = entity.associate(node.host, node.port, ae_title="ARCHIVE", ext_neg=[role])
         assert association.is_established
         accepted = [(item.abstract_syntax, list(item.transfer_syntax)) for item in association.accepted_contexts]
+        assert [(item.as_scu, item.as_scp) for item in association.accepted_contexts] == [(False, True)]
         rejected = {item.abstract_syntax: item.result for item in association.rejected_contexts}
         acceptor_side = association.acceptor
         association.release()

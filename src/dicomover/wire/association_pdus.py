@@ -9,23 +9,35 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dicomover.wire.messages import Context
-from dicomover.wire.pdus import split_items
+from dicomover.wire.pdus import encode_item, split_items
 
-__all__ = ["APPLICATION_CONTEXT", "AssociationAnswer", "AssociationRequest", "parse_answer", "parse_request"]
+__all__ = [
+    "APPLICATION_CONTEXT",
+    "AssociationAnswer",
+    "AssociationRequest",
+    "Roles",
+    "encode_roles",
+    "parse_answer",
+    "parse_request",
+]
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
 _MOST_CONTEXTS = 128
 _FIXED = 68  # protocol version, AE titles, reserved
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
-_MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55
+_MAXIMUM_LENGTH, _ROLE, _VERSION_NAME = 0x51, 0x54, 0x55
 _UID = re.compile(r"[0-9.]{1,64}")
 _PADDING = " \0"
 _OTHER_APPLICATION, _OTHER_VERSION = (1, 1, 2), (1, 2, 2)
+
+Roles = Mapping[str, tuple[bool, bool]]
+"""By SOP Class, whether the requester of the association is its SCU, and its SCP; in words of PS3.7 section D.3.3.4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class AssociationRequest:
     rejection: tuple[int, int, int] | None = None
     # both AE titles as they came: an acceptance repeats them
     titles: bytes = field(default=b"", repr=False, compare=False)
+    roles: Roles = field(default_factory=dict)  # that the peer proposes; SCU alone where it proposes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,15 @@ class AssociationAnswer:
     refused: Mapping[int, int]
     max_pdu: int | None  # as in a request; None if the peer says nothing
     implementation: str = ""  # as in a request
+    roles: Roles = field(default_factory=dict)  # that the peer accepts of those that were proposed
+
+
+def encode_roles(roles: Roles) -> bytes:
+    """Encode the sub-items that propose roles, or accept them."""
+    items = ((uid.encode("ascii"), scu, scp) for uid, (scu, scp) in roles.items())
+    return b"".join(
+        encode_item(_ROLE, struct.pack(">H", len(uid)) + uid + bytes((scu, scp))) for uid, scu, scp in items
+    )
 
 
 def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
@@ -64,6 +86,7 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
     contexts: dict[int, Context] = {}
     proposed = 0
     user: dict[int, bytes] = {}
+    roles: dict[str, tuple[bool, bool]] = {}
     for kind, value in _split_body(raw):
         if kind == _APPLICATION_CONTEXT:
             names.append(_read_text(value))
@@ -75,7 +98,9 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
             # An id has one meaning; what uses it again is not answered.
             contexts.setdefault(value[0], Context(value[0], next(iter(abstract), ""), transfer))
         elif kind == _USER:
-            user.update(_split_leniently(value))
+            parts = _split_leniently(value)
+            user.update(parts)
+            roles.update(_read_roles(parts))
     rejection = None
     if not raw[1] & 1:
         rejection = _OTHER_VERSION
@@ -89,6 +114,7 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
         _read_text(user.get(_VERSION_NAME, b"")),
         rejection,
         raw[4:36],
+        roles,
     )
 
 
@@ -97,6 +123,7 @@ def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
     accepted: dict[int, tuple[str, ...]] = {}
     refused: dict[int, int] = {}
     user: dict[int, bytes] = {}
+    roles: dict[str, tuple[bool, bool]] = {}
     for kind, value in _split_body(bytes(body)):
         if kind == _ANSWERED and len(value) >= 3:
             if value[2]:
@@ -104,8 +131,11 @@ def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
             else:
                 accepted[value[0]] = _read_syntaxes(value)[1]
         elif kind == _USER:
-            user.update(_split_leniently(value))
-    return AssociationAnswer(accepted, refused, _read_maximum_length(user), _read_text(user.get(_VERSION_NAME, b"")))
+            parts = _split_leniently(value)
+            user.update(parts)
+            roles.update(_read_roles(parts))
+    name = _read_text(user.get(_VERSION_NAME, b""))
+    return AssociationAnswer(accepted, refused, _read_maximum_length(user), name, roles)
 
 
 def _split_body(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -131,6 +161,14 @@ def _read_syntaxes(value: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ()
     abstract = tuple(uid for kind, raw in items if kind == _ABSTRACT and (uid := _read_uid(raw)))
     return abstract, tuple(uid for kind, raw in items if kind == _TRANSFER and (uid := _read_uid(raw)))
+
+
+def _read_roles(parts: list[tuple[int, bytes]]) -> Iterator[tuple[str, tuple[bool, bool]]]:
+    """Yield the roles for each SOP Class that has a UID, and both roles behind it."""
+    for kind, value in parts:
+        length = int.from_bytes(value[:2], "big")
+        if kind == _ROLE and len(value) >= length + 4 and (uid := _read_uid(value[2 : 2 + length])):
+            yield uid, (value[2 + length] == 1, value[3 + length] == 1)
 
 
 def _read_uid(raw: bytes) -> str:

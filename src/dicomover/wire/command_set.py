@@ -10,6 +10,7 @@ __all__ = [
     "C_CANCEL_RQ",
     "C_ECHO_RQ",
     "C_FIND_RQ",
+    "C_GET_RQ",
     "C_MOVE_RQ",
     "C_STORE_RQ",
     "ELEMENTS",
@@ -26,6 +27,7 @@ Command = dict[str, int | str]
 
 # CommandField, PS3.7 Table E.1-1; a response is its request with RESPONSE set.
 C_STORE_RQ: Final = 0x0001
+C_GET_RQ: Final = 0x0010
 C_FIND_RQ: Final = 0x0020
 C_MOVE_RQ: Final = 0x0021
 C_ECHO_RQ: Final = 0x0030

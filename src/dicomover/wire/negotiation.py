@@ -9,6 +9,7 @@ import logging
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.pdu import A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
@@ -23,7 +24,14 @@ from pynetdicom.presentation import PresentationContext, build_context
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
 from dicomover.node import Node
-from dicomover.wire.association_pdus import APPLICATION_CONTEXT, AssociationRequest, parse_answer, parse_request
+from dicomover.wire.association_pdus import (
+    APPLICATION_CONTEXT,
+    AssociationRequest,
+    Roles,
+    encode_roles,
+    parse_answer,
+    parse_request,
+)
 from dicomover.wire.connection import Connection, Until, wait_forever
 from dicomover.wire.dump import dump_contexts
 from dicomover.wire.messages import Context
@@ -140,7 +148,9 @@ def read_request(connection: Connection) -> AssociationRequest:
     return request
 
 
-def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int) -> bytes:
+def encode_accept(
+    request: AssociationRequest, accepted: Mapping[int, str], max_pdu: int, roles: Roles = MappingProxyType({})
+) -> bytes:
     """Encode an A-ASSOCIATE-AC (PS3.8 section 9.3.3) with the transfer syntax of each accepted context by its id.
 
     The others are refused, as 4 where an empty text stands (no transfer syntax supported), else as 3 (abstract syntax
@@ -160,6 +170,7 @@ def encode_accept(request: AssociationRequest, accepted: Mapping[int, str], max_
             0x50,
             encode_item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
             + encode_item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
+            + encode_roles(roles)
             + encode_item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
         )
     )
