@@ -23,6 +23,7 @@ from dicomover.query.availability import read_availability, tell_availability
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.lists import UidLists
 from dicomover.query.matching import explain_letters, is_of_patient, is_round
+from dicomover.query.parts import naming_classes, read_classes
 from dicomover.query.patients import StudyPatients, names_another, patient_of, patients_of, select_of_patient
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 from dicomover.text.sentences import count_of
@@ -51,12 +52,13 @@ class Resolver:
     archive: object  # what to call it in messages
     verify: Verify = "counts"  # decides what is asked beyond what a C-MOVE needs
     max_matches: int | None = None  # more than so many matches are a TooManyMatches; None is no limit
+    names_classes: bool = False  # whether to ask for the SOP Classes of studies too, which C-GET needs
     _whose: StudyPatients = field(default_factory=StudyPatients, repr=False, compare=False)
     _lists: UidLists = field(default_factory=UidLists, repr=False, compare=False)
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Look up what a request comes to; raises as `resolve` does."""
-        find = self._lists.wrap(find)
+        find = self._lists.wrap(naming_classes(find) if self.names_classes else find)
         look_up = partial(resolve, archive=self.archive, count=self.verify != "none", max_matches=self.max_matches)
         try:
             found = look_up(request, find)
@@ -291,6 +293,7 @@ def _target(identifier: Identifier, answer: Dataset) -> Target:
         read_count(answer, "NumberOfStudyRelatedSeries"),
         tuple(filter(None, modalities)),
         availability=read_availability([answer]),
+        sop_classes=read_classes(answer) if identifier.level is Level.STUDY else (),
     )
 
 

@@ -57,6 +57,7 @@ class Target:
     patients: tuple[str, ...] = field(default=(), repr=False)
     availability: str = ""
     is_absent: bool = False
+    sop_classes: tuple[str, ...] = ()  # of a study, where they were asked for
 
     @property
     def named_patients(self) -> tuple[str, ...]:
