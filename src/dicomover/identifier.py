@@ -97,6 +97,11 @@ class Model(Enum):
         """The SOP Class UID of its C-MOVE."""
         return f"1.2.840.10008.5.1.4.1.2.{1 if self is Model.PATIENT else 2}.2"
 
+    @property
+    def get_sop_class(self) -> str:
+        """The SOP Class UID of its C-GET."""
+        return f"1.2.840.10008.5.1.4.1.2.{1 if self is Model.PATIENT else 2}.3"
+
     @classmethod
     def parse(cls, text: str) -> Model:
         """Read `patient` or `study`, in any case."""

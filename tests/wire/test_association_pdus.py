@@ -228,6 +228,8 @@ ACCEPTANCES = {
     "an unknown user sub-item": acceptance(ECHO_ONLY, user_information(more=item(0x5A, b"vendor"))),
     "an asynchronous window nobody asked for": acceptance(ECHO_ONLY, user_information(more=item(0x53, bytes(4)))),
     "roles that end early": acceptance(ECHO_ONLY, user_information(more=item(0x54, b"\0\x99"))),
+    "roles of what is no UID": acceptance(ECHO_ONLY, user_information(more=item(0x54, b"\0\3abc\1\1"))),
+    "roles without their second byte": acceptance(ECHO_ONLY, user_information(more=item(0x54, b"\0\0031.2\1"))),
     "no user information": acceptance(ECHO_ONLY, b""),
     "maximum length in 8 bytes": acceptance(ECHO_ONLY, user_information(length=struct.pack(">Q", 16384))),
     "a version name of 40 characters": acceptance(ECHO_ONLY, user_information(version=b"A" * 40)),

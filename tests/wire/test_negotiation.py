@@ -148,7 +148,53 @@ def test_rejections_by_pynetdicom(how: dict, numbers: tuple[int, int, int], says
     assert says in str(error)
 
 
+ROLES = {str(CTImageStorage): (False, True), str(MRImageStorage): (False, True)}
+
+
+def test_pynetdicom_agrees_to_our_roles() -> None:
+    """Of the storage classes that we propose to be SCP of, those stay that pynetdicom agrees to, and no other."""
+    entity = AE(ae_title="ARCHIVE")
+    entity.add_supported_context(CTImageStorage, [EXPLICIT], scu_role=False, scp_role=True)
+    entity.add_supported_context(MRImageStorage, [JPEG], scu_role=False, scp_role=False)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    node = Node("127.0.0.1", server.socket.getsockname()[1], ae_title="ARCHIVE")
+    try:
+        with connection_to(node) as connection:
+            request_association(connection, node, "MOVESCU", CONTEXTS, roles=ROLES)
+            assert list(connection.contexts) == [3]
+    finally:
+        server.shutdown()
+
+
 # --- we ask ourselves, and worse
+
+
+@pytest.mark.parametrize(
+    ("answered", "stay"),
+    [
+        ({str(CTImageStorage): (False, True)}, [1, 3, 5]),
+        ({str(CTImageStorage): (True, True), str(MRImageStorage): (False, False)}, [1, 3]),
+        ({str(CTImageStorage): (True, False), str(MRImageStorage): (True, False)}, [1]),
+        ({}, [1, 3, 5]),
+        ({str(Verification): (False, False), "1.2.3": (False, False)}, [1, 3, 5]),
+    ],
+)
+def test_a_role_that_is_denied_denies_the_context(answered: dict[str, tuple[bool, bool]], stay: list[int]) -> None:
+    """What the peer does not let us be SCP of is not accepted; one that says nothing of roles may send all the same."""
+    seen: list[AssociationRequest] = []
+
+    def serve(connection: Connection) -> None:
+        request = taken(connection)
+        seen.append(request)
+        accepted = {each.id: each.transfer_syntaxes[0] for each in request.contexts}
+        connection.send(encode_accept(request, accepted, 65536, answered))
+        connection.read_pdu()
+
+    with serving(serve) as node, connection_to(node) as connection:
+        request_association(connection, node, "MOVESCU", CONTEXTS, roles=ROLES)
+        assert list(connection.contexts) == stay
+        assert connection.peer_max_pdu == 65536
+    assert seen[0].roles == ROLES
 
 
 def test_our_request_is_read_as_it_was_meant() -> None:

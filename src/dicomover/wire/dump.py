@@ -37,6 +37,7 @@ _MESSAGES = {
     cs.C_STORE_RQ: "C-STORE",
     cs.C_FIND_RQ: "C-FIND",
     cs.C_MOVE_RQ: "C-MOVE",
+    cs.C_GET_RQ: "C-GET",
     cs.C_ECHO_RQ: "C-ECHO",
     cs.C_CANCEL_RQ: "C-CANCEL",
 }

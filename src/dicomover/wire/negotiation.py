@@ -9,6 +9,7 @@ import logging
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import starmap
 from types import MappingProxyType
 
 from pydicom.uid import UID, ImplicitVRLittleEndian
@@ -18,6 +19,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
@@ -53,14 +55,21 @@ _DEFAULT_MAX_PDU = 16384  # for a peer that does not say what it takes
 _UNLIMITED = 1 << 17  # for a peer that takes anything
 
 
-def _user_information(max_pdu: int) -> list[object]:
+def _user_information(max_pdu: int, roles: Roles) -> list[object]:
     length = MaximumLengthNotification()
     length.maximum_length_received = max_pdu
     implementation = ImplementationClassUIDNotification()
     implementation.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    return [length, implementation, version]
+    return [length, implementation, *starmap(_role_selection, roles.items()), version]
+
+
+def _role_selection(sop_class: str, roles: tuple[bool, bool]) -> SCP_SCU_RoleSelectionNegotiation:
+    item = SCP_SCU_RoleSelectionNegotiation()
+    item.sop_class_uid = UID(sop_class)
+    item.scu_role, item.scp_role = roles
+    return item
 
 
 def _presentation_context(context: Context) -> PresentationContext:
@@ -70,9 +79,17 @@ def _presentation_context(context: Context) -> PresentationContext:
 
 
 def request_association(
-    connection: Connection, node: Node, ae_title: str, contexts: Iterable[Context], until: Until = wait_forever
+    connection: Connection,
+    node: Node,
+    ae_title: str,
+    contexts: Iterable[Context],
+    until: Until = wait_forever,
+    roles: Roles = MappingProxyType({}),
 ) -> None:
     """Negotiate an association; afterwards `connection.contexts` holds what the peer accepted.
+
+    Of a SOP Class that we propose to be the SCP of, nothing is accepted if the peer says that we are not. One that says
+    nothing of roles may be no worse for it: archives are known that send all the same.
 
     Raises AssociationRejected with the reason in words, and AssociationLost or ProtocolError if there was no proper
     answer.
@@ -83,7 +100,7 @@ def request_association(
     primitive.calling_ae_title = ae_title
     primitive.called_ae_title = node.ae_title
     primitive.presentation_context_definition_list = [_presentation_context(item) for item in proposed.values()]
-    primitive.user_information = _user_information(connection.max_pdu)
+    primitive.user_information = _user_information(connection.max_pdu, roles)
     connection.send(A_ASSOCIATE_RQ(primitive).encode())
 
     kind, body = connection.read_pdu(until)
@@ -109,8 +126,13 @@ def request_association(
         context = proposed.get(id_)
         # What the peer is going to speak is needed: a syntax that we did not propose is no agreement.
         chosen = [] if context is None else [each for each in syntaxes if each in context.transfer_syntaxes]
-        if context is not None and chosen:
+        if context is not None and chosen and _is_agreed(context.abstract_syntax, roles, answer.roles):
             connection.contexts[id_] = replace(context, transfer_syntaxes=(chosen[0],))
+
+
+def _is_agreed(sop_class: str, proposed: Roles, answered: Roles) -> bool:
+    is_scp = proposed.get(sop_class, (True, False))[1]
+    return not is_scp or answered.get(sop_class, (False, True))[1]
 
 
 def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reason: int) -> AssociationRejected:

@@ -9,7 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from dicomover.identifier import Model
 from dicomover.wire.messages import Context
 
-__all__ = ["ECHO", "FIND", "RETRIEVE", "SERVICES", "VERIFICATION", "propose_contexts"]
+__all__ = ["ECHO", "FIND", "GET", "RETRIEVE", "SERVICES", "VERIFICATION", "propose_contexts"]
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -21,6 +21,7 @@ SERVICES = {
         for uid, name in (
             (model.find_sop_class, f"C-FIND ({model.title})"),
             (model.move_sop_class, f"C-MOVE ({model.title})"),
+            (model.get_sop_class, f"C-GET ({model.title})"),
         )
     },
 }
@@ -28,6 +29,7 @@ SERVICES = {
 
 ECHO = frozenset({VERIFICATION})
 FIND = frozenset(model.find_sop_class for model in Model)
+GET = frozenset(model.get_sop_class for model in Model)
 RETRIEVE = FIND | {model.move_sop_class for model in Model}
 """What a verb needs: both models, since only the answer tells which one an archive has."""
 
