@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from dicomover import Node, Timeouts
+from dicomover import Node, Quirks, Timeouts
 from dicomover.errors import ConfigurationError
 from dicomover.node import check_ae_title, check_port
 
@@ -159,3 +159,27 @@ def test_a_name_says_who_a_node_is() -> None:
     for name in (" ", "a\nb", " main", 7):
         with pytest.raises(ConfigurationError, match="is no name"):
             Node("10.0.0.1", 104, name=name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lists": "no"}, {"lists": 0}, {"patient_id": None}, {"find_cap": 0}, {"find_cap": True}, {"find_cap": "500"},
+        {"cancels": 1}, {"roles": "scu"}, {"roles": True}, {"relational": None}, {"outstanding": None},
+        {"outstanding": 1.5},
+    ],
+)  # fmt: skip
+def test_quirks_that_cannot_be_meant(wrong: dict[str, object]) -> None:
+    """A quirk of a wrong type or value is named with it."""
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"quirk {name}="):
+        Quirks(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="is no Quirks"):
+        Node("h", 104, quirks=wrong)  # type: ignore[arg-type]
+
+
+def test_quirks_show_what_is_said() -> None:
+    """The repr of a node has those of its quirks that are not the usual ones, and reads back."""
+    node = Node("h", 104, quirks=Quirks(cancels=False, roles="both"))
+    assert repr(node) == "Node('h', 104, ae_title='ANY-SCP', quirks=Quirks(cancels=False, roles='both'))"
+    assert eval(repr(node), {"Node": Node, "Quirks": Quirks}) == node

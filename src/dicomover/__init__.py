@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dicomover.images.volume import Volume, volume
     from dicomover.journal import Journal
     from dicomover.mover import Mover
-    from dicomover.node import Node, Timeouts
+    from dicomover.node import Node, Quirks, Timeouts
     from dicomover.outcome import Status
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
@@ -69,7 +69,7 @@ _NAMES = {
     "images.volume": "Volume volume",
     "journal": "Journal",
     "mover": "Mover",
-    "node": "Node Timeouts",
+    "node": "Node Quirks Timeouts",
     "outcome": "Status",
     "policy.retry": "Retry",
     "policy.window": "Window",
@@ -99,6 +99,7 @@ __all__ = [
     "Problem",
     "ProtocolError",
     "QueryRefused",
+    "Quirks",
     "ReceiverError",
     "RequestError",
     "RequestWarning",

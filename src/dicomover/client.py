@@ -193,9 +193,8 @@ class Client:
         self._journal = journal
 
     def __repr__(self) -> str:
-        name, value = "destination", self._defaults.get("destination")
-        if self.receive:
-            name, value = "receive", str(self.receive)
+        name = "receive" if self.receive else "destination"
+        value = str(self.receive) if self.receive else self._defaults.get("destination")
         return f"{type(self).__name__}({str(self.node)!r}, ae_title={self.ae_title!r}, {name}={value!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -330,16 +329,17 @@ class Client:
         """
         model, keys, extra = model or self._defaults["model"], name_keys(keys), parse_returned(returned)
         asked_level = level_of_find(keys, level or self._defaults["level"])
-        split, show_keys = check_split(split), self._defaults["show_keys"]
+        quirks, show_keys = self.node.quirks, self._defaults["show_keys"]
+        split = check_split(split, quirks.find_cap)
         with self._session.lend_line(timeouts or self._defaults["timeouts"]) as line:
 
             def find(part: Mapping[str, Any], at: Level, most: int | None) -> pd.DataFrame:
                 query = parse_query(part, level=str(at), model=model, show_keys=show_keys)
                 columns = returned_keys(query.level, query.keys, extra if at is asked_level else [])
-                offered = list_models(line.connect().offers, to_move=False)
+                offered = list_models(line.connect().offers, to_move=False, by_patient=quirks.patient_id)
                 asked_in, sent = fit_query(query.level, query.model, columns, offered, is_auto=model == "auto")
                 return answers_table(find_all(
-                    lambda keys, most: UidLists().wrap(line.find)(query.level, asked_in, keys, sent, most),
+                    lambda keys, most: UidLists(quirks.lists).wrap(line.find)(query.level, asked_in, keys, sent, most),
                     query.keys, query.level, split=split, limit=most, archive=self.node, show_keys=show_keys
                 ), columns)  # fmt: skip
 

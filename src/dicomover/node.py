@@ -6,10 +6,13 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 from dicomover.errors import ConfigurationError
 
-__all__ = ["Node", "NodeLike", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
+__all__ = ["Node", "NodeLike", "Quirks", "Roles", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
+
+Roles = Literal["scp", "both"]
 
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")  # the default repertoire without backslash and control characters
 
@@ -103,6 +106,67 @@ def strip_brackets(host: str) -> str:
     return host[1:-1] if re.fullmatch(r"\[[0-9A-Fa-f:.%\w]*:[0-9A-Fa-f:.%\w]*\]", host) else host
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """What an archive does otherwise than most; `dicomover doctor --learn` finds it out.
+
+    Attributes
+    ----------
+    lists
+        Whether it takes lists of UIDs. None tries it; False asks for one after the other from the beginning.
+    patient_id
+        It needs the PatientID: Patient Root is used where it is offered, and the PatientID is looked up first.
+    find_cap
+        The most answers that it gives to one C-FIND; None if it gives all, or nobody knows.
+    cancels
+        Whether it obeys a C-CANCEL. False hangs up soon after one was sent, where else its answer is waited for.
+    roles
+        What we offer to be in a C-GET: the `scp` of the images alone, as the Standard has it, or `both`.
+    relational
+        It answers relational queries and retrievals: at a level without the unique keys of those above.
+    outstanding
+        How many C-MOVEs may wait for their answers on one association; 1 if it does not serve them side by side.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them cannot be meant.
+
+    Examples
+    --------
+    >>> Quirks(lists=False, find_cap=500)
+    Quirks(lists=False, find_cap=500)
+    """
+
+    lists: bool | None = None
+    patient_id: bool = False
+    find_cap: int | None = None
+    cancels: bool | None = None
+    roles: Roles = "scp"
+    relational: bool = False
+    outstanding: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("lists", "patient_id", "cancels", "relational"):
+            value, may_be_unknown = getattr(self, name), name in ("lists", "cancels")
+            if not isinstance(value, bool) and not (may_be_unknown and value is None):
+                choice = "True, False or None, if nobody knows" if may_be_unknown else "True or False"
+                raise ConfigurationError(f"quirk {name}={value!r} is neither True nor False", f"say {choice}")
+        for name in ("find_cap", "outstanding"):
+            value = getattr(self, name)
+            if name == "find_cap" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"quirk {name}={value!r} is not a whole number above 0", "give one")
+        if self.roles not in get_args(Roles):
+            raise ConfigurationError(f"quirk roles={self.roles!r} is neither 'scp' nor 'both'", "choose one")
+
+    def __repr__(self) -> str:
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        said = [f"{each.name}={told[each.name]!r}" for each in fields(self) if told[each.name] != each.default]
+        return f"Quirks({', '.join(said)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A remote peer: where it listens and what it calls itself.
@@ -120,6 +184,8 @@ class Node:
     name
         What you call it, whatever its address: a journal knows it by that, also after it has moved. Without one it is
         known by host, port and AE title together, since many archives have one AE title.
+    quirks
+        What it does otherwise than most archives, where that is known.
 
     Raises
     ------
@@ -139,6 +205,7 @@ class Node:
     ae_title: str = field(default="ANY-SCP", kw_only=True)
     tls: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False, compare=False)
     name: str = field(default="", kw_only=True)
+    quirks: Quirks = field(default=Quirks(), kw_only=True)
 
     def __post_init__(self) -> None:
         host = strip_brackets(self.host.strip()) if isinstance(self.host, str) else ""
@@ -151,10 +218,13 @@ class Node:
         object.__setattr__(self, "ae_title", check_ae_title(self.ae_title, "called AE title"))
         if not isinstance(self.name, str) or not (self.name.isprintable() and self.name == self.name.strip()):
             raise ConfigurationError(f"name {self.name!r} is no name for a node", "give a word or two, such as 'main'")
+        if not isinstance(self.quirks, Quirks):
+            raise ConfigurationError(f"quirks={self.quirks!r} is no Quirks", "write, say, Quirks(lists=False)")
 
     def __repr__(self) -> str:
         name = f", name={self.name!r}" if self.name else ""
-        return f"Node({self.host!r}, {self.port}, ae_title={self.ae_title!r}{name})"
+        quirks = f", quirks={self.quirks!r}" if self.quirks != Quirks() else ""
+        return f"Node({self.host!r}, {self.port}, ae_title={self.ae_title!r}{name}{quirks})"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

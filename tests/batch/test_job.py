@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from batch_kit import quiet, seen
-from dicomover import ConfigurationError, Interrupted, Mover, NodeUnreachable, Timeouts
+from dicomover import ConfigurationError, Interrupted, Mover, NodeUnreachable, Quirks, Timeouts
 from dicomover.batch.crew import Crew
 from dicomover.batch.ending import Ending
 from dicomover.batch.job import Job
@@ -167,6 +168,19 @@ def test_cancel_where_the_archive_ignores_it(pacs: DemoPacs, monkeypatch: pytest
     assert pd.isna(row["status_code"])
     assert 1 <= row["completed"] < 10
     assert "did not confirm" in row["error"]
+
+
+def test_cancel_where_it_is_known_that_the_archive_ignores_it(pacs: DemoPacs) -> None:
+    """Nobody waits in vain: the association is left at once, in a C-MOVE as in a C-FIND with a limit."""
+    pacs.misbehave["*"] = Misbehaviour("ignores-cancel", seconds=0.2)
+    mover = Mover(replace(pacs.node, quirks=Quirks(cancels=False)), destination="WORKSTATION", progress="none")
+    job = mover.start(batch(1))
+    wait_until(lambda: len(pacs.stores) >= 2)
+    begun = time.monotonic()
+    job.cancel()
+    assert job.wait(10)
+    assert time.monotonic() - begun < 3
+    assert "did not confirm" in job.summary()["error"][0]
 
 
 def test_cancel_in_a_silent_find(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
-from dicomover import Mover
+from dicomover import Mover, Quirks
 from dicomover.errors import AssociationLost, LostBy, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.lists import UidLists
@@ -97,6 +98,22 @@ def test_who_takes_lists_is_believed_from_then_on() -> None:
     lists, find = UidLists(), archive(asked, {"1", "2"}, lambda: found.pop(0))
     assert [ask(lists, find, "1\\2") for _ in range(3)] == [["1", "2"], [], []]
     assert asked == ["1\\2"] * 3
+
+
+def test_no_list_is_sent_to_an_archive_that_is_known_to_take_none() -> None:
+    """What a node's quirk says is believed from the beginning, in one of C-FIND and in one of C-MOVE."""
+    asked: list[str] = []
+    assert ask(UidLists(False), archive(asked, {"1", "2"}, list), "1\\2") == ["1", "2"]
+    assert asked == ["1", "2"]
+    study = made_study("1", instances=2)
+    keys = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": study.series[0].series_instance_uid}
+    with DemoPacs([study]) as pacs:
+        keys["SOPInstanceUID"] = [each.sop_instance_uid for each in study.series[0].instances]
+        node = replace(pacs.node, quirks=Quirks(lists=False))
+        summary = Mover(node, destination="WORKSTATION", progress="none").move(keys)
+        assert (summary.status[0], summary.completed[0]) == ("success", 2)
+        assert "takes no lists" not in str(summary.error[0])
+        assert not any("\\" in seen.keys.get("SOPInstanceUID", "") for seen in pacs.requests)
 
 
 def test_what_is_not_there_proves_nothing() -> None:

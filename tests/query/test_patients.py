@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydicom import Dataset
 
-from dicomover.errors import QueryRefused
+from dicomover import Mover, Node, Quirks
+from dicomover.errors import ContextRejected, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.patients import StudyPatients, patient_of, patients_of, select_of_patient
 from dicomover.query.resolve import Resolver
 from dicomover.requests.parse import parse_requests
+from dicomover.testing import DemoPacs, made_study
 
 
 def answer(**values: object) -> Dataset:
@@ -108,3 +112,35 @@ def test_answers_that_name_another_patient_are_left_out() -> None:
     found, dropped = select_of_patient(answers, {}, "ARCHIVE", "P")
     assert ([item.StudyInstanceUID for item in found], dropped) == (["1", "3"], 1)
     assert select_of_patient(answers, {}, "ARCHIVE", "")[1] == 0
+
+
+@pytest.mark.parametrize("models", [["PATIENT"], ["STUDY"], ["PATIENT", "STUDY"]])
+def test_an_archive_that_needs_the_patient_id(models: list[str]) -> None:
+    """It is asked in Patient Root where that is offered, with the PatientID, which is looked up first."""
+    study = made_study("00123", instances=2)
+    with DemoPacs([study], models=models) as pacs:
+        mover = Mover(replace(pacs.node, quirks=Quirks(patient_id=True)), destination="WORKSTATION", progress="none")
+        summary = mover.move({"StudyInstanceUID": study.study_instance_uid})
+        assert summary.status[0] == "success"
+        (move,) = [seen for seen in pacs.requests if seen.kind == "C-MOVE"]
+        assert (move.keys.get("PatientID") == study.patient_id) is ("PATIENT" in models)
+        assert len(mover.find({"PatientID": study.patient_id})) == 1
+        assert mover.plan({"StudyInstanceUID": "1.2.3"}).decision[0] == "not-found"
+
+
+def test_nothing_without_the_patient_id_is_no_answer() -> None:
+    """Who offers Patient Root alone and answers nothing without a PatientID has not said that a study is not there."""
+
+    def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
+        if model is Model.STUDY:
+            raise ContextRejected("no Study Root")
+        if level is Level.PATIENT:
+            return [answer(PatientID="A"), answer(PatientID="B")]
+        return [answer(StudyInstanceUID="1", PatientID="B")] if keys.get("PatientID") == "B" else []
+
+    (request,) = parse_requests({"StudyInstanceUID": "1"}, model="patient").requests
+    assert not Resolver("ARCHIVE", "none")(request, find).matches  # type: ignore[arg-type]
+    node = Node("h", 104, quirks=Quirks(patient_id=True))
+    targets = Resolver(node)(request, find).targets  # type: ignore[arg-type]
+    (target,) = [each for each in targets if each.found is not False]
+    assert target.identifier.keys() == {"PatientID": "B", "StudyInstanceUID": "1"}

@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from dicomover import AnswerWarning, AssociationLost, ConfigurationError, Mover, QueryRefused
+from dicomover import AnswerWarning, AssociationLost, ConfigurationError, Mover, QueryRefused, Quirks
 from dicomover.errors import LostBy, NodeError
 from dicomover.identifier import Level
 from dicomover.query.splitting import MOST_QUERIES, Split, check_split, find_all
@@ -328,6 +329,14 @@ def test_a_mover_finds_all_of_an_archive_that_caps(name: str) -> None:
         assert sorted(found.AccessionNumber) == sorted(study.accession_number for study in pacs.studies)
         assert len(mover.find(YEAR, split=50, limit=70)) == 70
         assert len([request for request in pacs.requests if request.kind == "C-FIND"]) < 60
+
+
+def test_a_cap_that_is_known_of_a_node_is_none_to_find_out() -> None:
+    """A quirk of the node stands for `split="auto"`; what a call says otherwise is done."""
+    with demo("find-capped") as pacs:
+        mover = Mover(replace(pacs.node, quirks=Quirks(find_cap=50)))
+        assert len(mover.find(YEAR)) == 130
+        assert len(mover.find(YEAR, split="none")) == 50
 
 
 def test_a_warning_points_at_the_call(tmp_path: Path) -> None:

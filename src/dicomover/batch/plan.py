@@ -114,9 +114,11 @@ def make_plan(
 def _look_up(request: Request, line: Line, resolve: Resolve, *, fits_model: bool) -> Planned:
     planned = Planned("move", request.level)
     try:
-        asked = (
-            fit_model(request, list_models(line.connect_patiently().offers, to_move=False)) if fits_model else request
-        )
+        asked = request
+        if fits_model:
+            association = line.connect_patiently()
+            by_patient = association.node.quirks.patient_id
+            asked = fit_model(request, list_models(association.offers, to_move=False, by_patient=by_patient))
         planned.resolution = resolve(asked, line.find)
     except TooManyMatches as error:
         planned.decision, planned.matches, planned.error = "too-many", error.matches, str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from dicomover.batch.arrivals import StorageSCP, Tally
@@ -40,7 +40,7 @@ class BatchRun:
     resumption: Resumption | None  # what earlier runs wrote down; None without a journal
     witness: Witness | None  # asks the destination what it has; None if that is not wanted
     handing: Handing  # hands out what lands, where we receive in the background
-    lists: UidLists = field(default_factory=UidLists)  # whether the archive takes lists of UIDs in a C-MOVE
+    lists: UidLists  # whether the archive takes lists of UIDs in a C-MOVE
 
     @classmethod
     def of(
@@ -91,4 +91,5 @@ class BatchRun:
             resumption=resumption,
             witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
             handing=handing,
+            lists=UidLists(pool.node.quirks.lists),
         )

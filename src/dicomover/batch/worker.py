@@ -192,7 +192,9 @@ class Worker:
         try:
             asked = request
             if self._settings.fits_model:
-                asked = fit_model(request, list_models(self._line.connect_patiently().offers))
+                association = self._line.connect_patiently()
+                by_patient = association.node.quirks.patient_id
+                asked = fit_model(request, list_models(association.offers, by_patient=by_patient))
             resolution = self._settings.resolve(asked, self._line.find)
             is_found = bool(resolution.targets)
             if resolution.delay and self._ledger.put_last(row, resolution.delay):

@@ -41,7 +41,7 @@ def lock_requests(
     """
     table = batch.given.loc[:, [name not in SUMMARY_COLUMNS for name in batch.given.columns]]
     frame, labels, rows = split_table(table)
-    contents = Contents(UidLists().wrap(lines.find), archive)
+    contents = Contents(UidLists(archive.quirks.lists).wrap(lines.find), archive)
 
     def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
         request, label, row = item

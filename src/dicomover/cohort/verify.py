@@ -9,6 +9,7 @@ from dicomover.cohort.content import LockedRequest, LockState
 from dicomover.cohort.drift import Change, Kind, compare
 from dicomover.cohort.lookup import Contents, find_held, look_up
 from dicomover.errors import ConfigurationError, ContextRejected, ProtocolError, QueryRefused
+from dicomover.node import Node
 from dicomover.query.lists import UidLists
 from dicomover.text.face import setting
 from dicomover.wire.lines import Lines
@@ -32,13 +33,13 @@ def check_readable(cohort: Cohort, look_again: bool) -> None:
         )
 
 
-def find_drift(cohort: Cohort, lines: Lines, *, archive: object, look_again: bool = True) -> list[Change]:
+def find_drift(cohort: Cohort, lines: Lines, *, archive: Node, look_again: bool = True) -> list[Change]:
     """Say what has changed in the archive since a cohort was locked.
 
     `look_again` looks the requests up again, and not only what they came to. Raises NodeError if the archive cannot be
     reached any more.
     """
-    contents = Contents(UidLists().wrap(lines.find), archive)
+    contents = Contents(UidLists(archive.quirks.lists).wrap(lines.find), archive)
 
     def changes(item: tuple[int, LockedRequest]) -> list[Change]:
         position, locked = item

@@ -21,8 +21,8 @@ class UidLists:
     some refuse it, or hang up. Only an answer to one of its UIDs alone tells that from a list of what is not there.
     """
 
-    def __init__(self) -> None:
-        self.are_taken: bool | None = None  # whether it takes them; None while nothing shows it
+    def __init__(self, are_taken: bool | None = None) -> None:
+        self.are_taken = are_taken  # whether it takes them; None while nothing shows it
 
     def wrap(self, find: Find) -> Find:
         """Return what finds in the same way, whatever the archive makes of a list."""

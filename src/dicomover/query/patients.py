@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydicom import Dataset
@@ -12,7 +13,7 @@ from dicomover.identifier import Level, Model
 from dicomover.query.instances import Find, read_unique_key
 from dicomover.query.matching import is_of_patient, select
 
-__all__ = ["StudyPatients", "names_another", "patient_of", "patients_of", "select_of_patient"]
+__all__ = ["StudyPatients", "find_whose", "names_another", "patient_of", "patients_of", "select_of_patient"]
 
 _MOST_STUDIES = 10_000  # that are remembered
 
@@ -46,6 +47,27 @@ def select_of_patient(
 def names_another(answer: Dataset, patient: str) -> bool:
     """Tell whether an answer names a patient who is not this one; nobody is anybody."""
     return bool(patient) and not is_of_patient(patient_of(answer).get("PatientID", patient), [patient])
+
+
+def find_whose(find: Find) -> Find:
+    """Return what finds in an archive that needs the PatientID, where that is not known too.
+
+    Study Root can be asked without; an archive that has Patient Root alone and answers nothing then has not said that
+    there is nothing, and a QueryRefused is raised.
+    """
+
+    def find_anyhow(
+        level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        if model is Model.STUDY or level is Level.PATIENT or keys.get("PatientID"):
+            return find(level, model, keys, returned, limit)
+        with contextlib.suppress(ContextRejected):
+            return find(level, Model.STUDY, keys, returned, limit)
+        if answers := find(level, model, keys, returned, limit):
+            return answers
+        raise QueryRefused("the archive answers nothing without the PatientID")
+
+    return find_anyhow
 
 
 class StudyPatients:

@@ -18,13 +18,21 @@ from dicomover.identifier import (
     Request,
     levels,
 )
+from dicomover.node import Node, Quirks
 from dicomover.outcome import Verify
 from dicomover.query.availability import read_availability, tell_availability
 from dicomover.query.instances import Find, instances_of, read_unique_key, says_all, studies_of
 from dicomover.query.lists import UidLists
 from dicomover.query.matching import explain_letters, is_of_patient, is_round
 from dicomover.query.parts import naming_classes, read_classes
-from dicomover.query.patients import StudyPatients, names_another, patient_of, patients_of, select_of_patient
+from dicomover.query.patients import (
+    StudyPatients,
+    find_whose,
+    names_another,
+    patient_of,
+    patients_of,
+    select_of_patient,
+)
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 from dicomover.text.sentences import count_of
 
@@ -49,17 +57,30 @@ _MOST_COUNTED = 300  # C-FINDs for one row to count what lies below, where an ar
 class Resolver:
     """Looks up requests in one archive, each in the same way."""
 
-    archive: object  # what to call it in messages
+    archive: Node | str  # whose quirks are kept to; a text is what to call it in messages alone
     verify: Verify = "counts"  # decides what is asked beyond what a C-MOVE needs
     max_matches: int | None = None  # more than so many matches are a TooManyMatches; None is no limit
     names_classes: bool = False  # whether to ask for the SOP Classes of studies too, which C-GET needs
     _whose: StudyPatients = field(default_factory=StudyPatients, repr=False, compare=False)
-    _lists: UidLists = field(default_factory=UidLists, repr=False, compare=False)
+    _quirks: Quirks = field(init=False, repr=False, compare=False)
+    _lists: UidLists = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        quirks = self.archive.quirks if isinstance(self.archive, Node) else Quirks()
+        object.__setattr__(self, "_quirks", quirks)
+        object.__setattr__(self, "_lists", UidLists(quirks.lists))
 
     def __call__(self, request: Request, find: Find) -> Resolution:
         """Look up what a request comes to; raises as `resolve` does."""
+        find = find_whose(find) if self._quirks.patient_id else find
         find = self._lists.wrap(naming_classes(find) if self.names_classes else find)
-        look_up = partial(resolve, archive=self.archive, count=self.verify != "none", max_matches=self.max_matches)
+        look_up = partial(
+            resolve,
+            archive=self.archive,
+            count=self.verify != "none",
+            max_matches=self.max_matches,
+            cap=self._quirks.find_cap,
+        )
         try:
             found = look_up(request, find)
         except QueryRefused as error:
@@ -108,7 +129,15 @@ class _Counting:
         return f"not counted: the archive keeps no counts, and {_MOST_COUNTED} C-FINDs were not enough to count it"
 
 
-def resolve(request: Request, find: Find, *, archive: object, count: bool, max_matches: int | None) -> Resolution:
+def resolve(
+    request: Request,
+    find: Find,
+    *,
+    archive: object,
+    count: bool,
+    max_matches: int | None,
+    cap: int | None = None,  # the most that the archive answers, where that is known
+) -> Resolution:
     """Look up what a request means, and with `count` how many instances should arrive.
 
     For a request that is resolved already, an archive that cannot say how many is no obstacle. Raises NodeError if the
@@ -156,7 +185,8 @@ def resolve(request: Request, find: Find, *, archive: object, count: bool, max_m
             if dropped:
                 kept = set(map(id, found))
                 stray += [answer for answer in asked if id(answer) not in kept]
-            if level in (Level.PATIENT, Level.STUDY) and is_round(len(asked)):
+            is_capped = len(asked) >= cap if cap else level in (Level.PATIENT, Level.STUDY) and is_round(len(asked))
+            if is_capped:
                 caution = (
                     f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
                     "more; ask more narrowly"

@@ -12,11 +12,13 @@ from dicomover.identifier import Level, Model, Request, level_of
 __all__ = ["fit_model", "fit_query", "list_models"]
 
 
-def list_models(offers: Callable[[str], None], *, to_move: bool = True) -> frozenset[Model]:
-    """Return the models in which an archive offers C-FIND, and C-MOVE unless nothing is to move.
-
-    `offers` raises ContextRejected if it does not offer a SOP Class.
-    """
+def list_models(
+    offers: Callable[[str], None],  # raises ContextRejected if the archive does not offer a SOP Class
+    *,
+    to_move: bool = True,
+    by_patient: bool = False,  # whether the archive needs the PatientID: then Patient Root alone, if it is offered
+) -> frozenset[Model]:
+    """Return the models in which an archive offers C-FIND, and C-MOVE unless nothing is to move."""
     found = set()
     for model in Model:
         with contextlib.suppress(ContextRejected):
@@ -24,7 +26,7 @@ def list_models(offers: Callable[[str], None], *, to_move: bool = True) -> froze
             if to_move:
                 offers(model.move_sop_class)
             found.add(model)
-    return frozenset(found)
+    return frozenset({Model.PATIENT} if by_patient and Model.PATIENT in found else found)
 
 
 def fit_model(request: Request, offered: Collection[Model]) -> Request:

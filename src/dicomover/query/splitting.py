@@ -49,8 +49,10 @@ _CANCELLED = 0xFE00
 _ADVICE = "give a StudyDate range, such as '20240101-20241231', so that it can be asked in parts"
 
 
-def check_split(split: Split) -> Split:
-    """Return it, or raise a ConfigurationError if it cannot be meant."""
+def check_split(split: Split, cap: int | None = None) -> Split:
+    """Return it, of `auto` the cap that is known; raise a ConfigurationError if it cannot be meant."""
+    if split == "auto" and cap is not None:
+        return cap
     if split in ("auto", "none") or (isinstance(split, int) and not isinstance(split, bool) and split > 0):
         return split
     raise ConfigurationError(

@@ -72,7 +72,7 @@ class Association:
         self._waker = Waker()
         self._connection: Connection | None = None
         self._by_sop_class: dict[str, Context] = {}
-        self._stop = StopSign()
+        self._stop = StopSign(is_ignored=node.quirks.cancels is False)
         self._hurried_until: float | None = None
 
     # --- life

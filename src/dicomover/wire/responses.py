@@ -27,6 +27,8 @@ __all__ = [
 CANCEL_GRACE = 5.0
 """Seconds that a C-CANCEL has to take effect before the association is aborted."""
 
+_IGNORED_GRACE = 0.5  # the same where the archive is known to ignore it: what is about to end may still do so
+
 PENDING = (0xFF00, 0xFF01)
 
 
@@ -51,9 +53,15 @@ class StopSign:
     # Each attribute changes once and in one direction, so neither side needs a lock. Whoever sets one wakes the owner
     # afterwards, never before: the owner looks at it when it wakes.
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_ignored: bool = False) -> None:
         self.cancelled_at: float | None = None
         self.killed = False
+        self._is_ignored = is_ignored  # by the archive, which is told by a C-CANCEL
+
+    @property
+    def grace(self) -> float:
+        """How long to wait for what a C-CANCEL takes."""
+        return _IGNORED_GRACE if self._is_ignored else CANCEL_GRACE
 
     @property
     def is_up(self) -> bool:
@@ -64,7 +72,7 @@ class StopSign:
         """Return until when what must not be left half done, such as a write, may go on; None without limit."""
         if self.killed:
             return 0.0
-        return None if self.cancelled_at is None else self.cancelled_at + CANCEL_GRACE
+        return None if self.cancelled_at is None else self.cancelled_at + self.grace
 
 
 class Deadlines:
@@ -116,13 +124,13 @@ class Deadlines:
             if not self._cancel_sent:
                 self._cancel_sent = True
                 self._send_cancel()
-            return cancelled_at + CANCEL_GRACE
+            return cancelled_at + self._stop.grace
         return min((moment for moment, _ in self._limits()), default=None)
 
     def _limits(self) -> Iterator[tuple[float, str]]:
         """Yield until when it is waited, and what has not happened by then."""
         if self._enough_at is not None:
-            yield self._enough_at + CANCEL_GRACE, "it goes on although it was asked to stop"
+            yield self._enough_at + self._stop.grace, "it goes on although it was asked to stop"
         arrived = 0.0 if self._last_arrival is None else self._last_arrival()
         if self._dimse is not None:
             yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
