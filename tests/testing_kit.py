@@ -5,22 +5,36 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from dicomover.errors import AssociationLost, ProtocolError
 from dicomover.node import Node
 from dicomover.testing import DemoPacs, made_study
 from dicomover.testing._elements import decode, encode
-from dicomover.wire.command_set import C_CANCEL_RQ, C_FIND_RQ, C_MOVE_RQ, NO_DATA_SET, WITH_DATA_SET, Command
+from dicomover.wire.command_set import (
+    C_CANCEL_RQ,
+    C_FIND_RQ,
+    C_GET_RQ,
+    C_MOVE_RQ,
+    C_STORE_RQ,
+    NO_DATA_SET,
+    RESPONSE,
+    WITH_DATA_SET,
+    Command,
+)
 from dicomover.wire.connection import Connection
-from dicomover.wire.messages import Context
+from dicomover.wire.messages import Context, Message
 from dicomover.wire.negotiation import encode_accept, parse_request, request_association
 from dicomover.wire.transport import connect
 
 EXPLICIT = "1.2.840.10008.1.2.1"
-FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
+FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
+CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+SCP, BOTH, NEITHER = (False, True), (True, True), (False, False)
+"""Roles, as a requester proposes them for itself."""
 ACCESSION = "A-17"
 
 
@@ -30,6 +44,7 @@ class Seen:
 
     pending: list[Command] = field(default_factory=list)
     answers: list[dict[str, str]] = field(default_factory=list)
+    stored: list[Message] = field(default_factory=list)
     final: Command | None = None
     identifier: dict[str, str] = field(default_factory=dict)
     ended: str = ""
@@ -54,13 +69,23 @@ class Seen:
 
 
 class Client:
-    """A bare SCU over one association."""
+    """A bare SCU over one association, which takes images too: `stored` is the pairs that it proposes for them."""
 
-    def __init__(self, pacs: DemoPacs, seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        pacs: DemoPacs,
+        seconds: float = 10.0,
+        stored: Sequence[tuple[str, str]] = ((CT, EXPLICIT),),
+        roles: tuple[bool, bool] = SCP,
+        answer: Callable[[Message], int] = lambda _: 0,
+    ) -> None:
         self.connection = Connection(connect(pacs.node, 5))
-        contexts = (Context(1, FIND, (EXPLICIT,)), Context(3, MOVE, (EXPLICIT,)))
+        pairs = ((FIND, EXPLICIT), (MOVE, EXPLICIT), (GET, EXPLICIT), *stored)
+        contexts = [Context(2 * n + 1, sop_class, (syntax,)) for n, (sop_class, syntax) in enumerate(pairs)]
         limit = time.monotonic() + seconds
-        request_association(self.connection, pacs.node, "TESTER", contexts, lambda: limit)
+        proposed = {sop_class: roles for sop_class, _ in stored if roles != NEITHER}
+        request_association(self.connection, pacs.node, "TESTER", contexts, lambda: limit, proposed)
+        self.answer = answer
         self.message_id = 6
 
     def cancel(self) -> None:
@@ -84,7 +109,7 @@ class Client:
     def send(self, kind: int, keys: Mapping[str, str]) -> None:
         """Send a request."""
         self.message_id += 1
-        context_id, sop_class = (1, FIND) if kind == C_FIND_RQ else (3, MOVE)
+        context_id, sop_class = {C_FIND_RQ: (1, FIND), C_GET_RQ: (5, GET)}.get(kind, (3, MOVE))
         command: dict[str, int | str] = {
             "AffectedSOPClassUID": sop_class,
             "CommandField": kind,
@@ -104,6 +129,10 @@ class Client:
         try:
             while seen.final is None:
                 message = self.connection.read_message(lambda: begun + seconds)
+                if message.command["CommandField"] == C_STORE_RQ:
+                    self._take(message)
+                    seen.stored.append(message)
+                    continue
                 seen.identifier = decode(message.data, EXPLICIT)
                 if message.command["Status"] in (0xFF00, 0xFF01):
                     seen.pending.append(message.command)
@@ -118,6 +147,23 @@ class Client:
             seen.ended = "protocol"
         seen.seconds = time.monotonic() - begun
         return seen
+
+    def read_store(self) -> Message:
+        """Take an image that comes when no request is open."""
+        message = self.connection.read_message()
+        self._take(message)
+        return message
+
+    def _take(self, message: Message) -> None:
+        answer: Command = {
+            "AffectedSOPClassUID": message.command["AffectedSOPClassUID"],
+            "CommandField": C_STORE_RQ | RESPONSE,
+            "MessageIDBeingRespondedTo": message.command["MessageID"],
+            "CommandDataSetType": NO_DATA_SET,
+            "Status": self.answer(message),
+            "AffectedSOPInstanceUID": message.command["AffectedSOPInstanceUID"],
+        }
+        self.connection.send_message(message.context_id, answer)
 
     def close(self) -> None:
         """Release, without much patience."""
@@ -137,9 +183,9 @@ def archive(misbehave: object = None, **settings: object) -> Iterator[DemoPacs]:
 
 
 @contextmanager
-def client_of(pacs: DemoPacs) -> Iterator[Client]:
+def client_of(pacs: DemoPacs, **how: Any) -> Iterator[Client]:
     """Associate, and release in the end."""
-    client = Client(pacs)
+    client = Client(pacs, **how)
     try:
         yield client
     finally:

@@ -349,7 +349,7 @@ def test_other_answers_to_an_association_request() -> None:
         with pytest.raises(AssociationRejected):
             Client(pacs)
         with client_of(pacs) as well:
-            assert len(well.connection.contexts) == 2
+            assert len(well.connection.contexts) == 4
 
 
 def test_a_misbehaviour_that_passes() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
@@ -16,7 +16,7 @@ from dicomover.testing._raw import RawMessage, encode_fragments, join_command, s
 from dicomover.testing._records import Records, Request
 from dicomover.testing._script import Script
 from dicomover.testing._server import LoopbackServer, pause, silence
-from dicomover.testing._storing import Destinations, StoreAssociation
+from dicomover.testing._storing import DestinationAssociation, Destinations
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, NO_DATA_SET, RESPONSE, WITH_DATA_SET, Command
 from dicomover.wire.connection import Connection
@@ -30,6 +30,8 @@ class Pacs(Protocol):
     """What an exchange asks of the archive that it belongs to; the public names are those of a `DemoPacs`."""
 
     ae_title: str
+    models: Collection[str]
+    get: bool
     strict: bool
     pending: bool
     always_unable: bool
@@ -62,12 +64,20 @@ class Link:
     connection: Connection
     number: int
     calling_ae_title: str
-    stores: list[StoreAssociation] = field(default_factory=list)  # kept open for the next move, if the archive does
+    stores: list[DestinationAssociation] = field(
+        default_factory=list
+    )  # kept open for the next move, if the archive does
+    stored_classes: frozenset[str] = frozenset()  # whose instances the peer takes on this association, in a C-GET
+    unread: list[Message] = field(default_factory=list)  # requests that came while an instance was under way to it
 
     def note(self, message: Message, kind: str, model: str = "", keys: Mapping[str, str] | None = None) -> Request:
         """Write down a request that came on it."""
         records = self.pacs._records
         return records.note_request(kind, model, keys or {}, message.command, self.calling_ae_title, self.number)
+
+    def read_request(self) -> Message:
+        """Return the next request; raises AssociationLost or ProtocolError if there is none."""
+        return self.unread.pop(0) if self.unread else self.connection.read_message()
 
     def syntax(self, context_id: int) -> str:
         """Return the transfer syntax of a presentation context."""
@@ -85,6 +95,8 @@ class Exchange:
         self.message_id = int(message.command.get("MessageID", 0))
         self.script = script or Script()
         self.before_final: Callable[[], None] = lambda: None
+        self.is_over = False  # the final response has gone out
+        self._is_cancelled = False
         self._held: list[bytes] = []  # fragments that wait for the last response
         self._sop_class = str(message.command.get("AffectedSOPClassUID", ""))
         self._command_field = int(message.command["CommandField"]) | RESPONSE
@@ -108,6 +120,7 @@ class Exchange:
         """Send a response; before a final one, whoever asked to be told is told."""
         is_final = status not in _PENDING
         if is_final:
+            self.is_over = True
             self.before_final()
         command = self.response(status, extra, data=bool(data))
         if self.script.response is None and not self.script.together:
@@ -132,13 +145,19 @@ class Exchange:
         answered.
         """
         while self.connection.is_stale():
-            message = self.connection.read_message()
-            if message.command.get("CommandField") != C_CANCEL_RQ:
-                raise self.connection.refuse("a request before the one before was answered")
-            self.link.note(message, "C-CANCEL")
-            if message.command.get("MessageIDBeingRespondedTo") == self.message_id:
-                return True
-        return False
+            self.hear(self.connection.read_message())
+        return self._is_cancelled
+
+    def hear(self, message: Message) -> None:
+        """Take in what comes before the request is answered; raises ProtocolError if it is not a C-CANCEL."""
+        if self.is_over:
+            self.link.unread.append(message)
+            return
+        if message.command.get("CommandField") != C_CANCEL_RQ:
+            raise self.connection.refuse("a request before the one before was answered")
+        self.link.note(message, "C-CANCEL")
+        if message.command.get("MessageIDBeingRespondedTo") == self.message_id:
+            self._is_cancelled = True
 
     def wait(self, seconds: float) -> bool:
         """Wait, and tell whether a C-CANCEL came meanwhile."""

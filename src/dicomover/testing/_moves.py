@@ -1,4 +1,4 @@
-"""C-MOVE as an SCP (PS3.4 section C.4.2), with the misbehaviour that was asked for."""
+"""C-MOVE and C-GET as an SCP (PS3.4 sections C.4.2, C.4.3), with the misbehaviour that was asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 from itertools import chain
 
 from dicomover.errors import AssociationLost
-from dicomover.node import Node
 from dicomover.testing._elements import encode
 from dicomover.testing._exchange import Exchange, Link
 from dicomover.testing._records import Request
@@ -21,12 +20,13 @@ from dicomover.testing._suboperations import Step, Suboperations
 from dicomover.wire.messages import Message
 
 _LIST_CAP = 65534  # the 16-bit length of a UI in Explicit VR
+_IN_STORE = "-in-store"  # ends the ways to break that come in the middle of the next data set
 _STRIDE = 1 << 13  # from one response to the next, of those that count what was not sent
 _ZERO = {"NumberOfCompletedSuboperations": 0, "NumberOfFailedSuboperations": 0, "NumberOfWarningSuboperations": 0}
 
 
 def answer_move(link: Link, message: Message, request: Request) -> None:
-    """Answer one C-MOVE request."""
+    """Answer one C-MOVE or C-GET request."""
     pacs = link.pacs
     exchange = Exchange(link, message)
     try:
@@ -47,7 +47,7 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
 
 
 def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
-    """Return the level of a C-MOVE identifier.
+    """Return the level of the identifier of a C-MOVE or C-GET.
 
     Raises Refused if a strict archive refuses it: a unique key is missing, or anything but unique keys is there.
     """
@@ -68,7 +68,7 @@ def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
 
 
 class Retrieval:
-    """One C-MOVE being answered: its course and its responses."""
+    """One C-MOVE or C-GET being answered: its course and its responses."""
 
     def __init__(
         self,
@@ -163,11 +163,10 @@ class Retrieval:
         if script.refuse:
             self._final(script.status)
             return
-        node = self.pacs.destinations.node(self.request.destination)
-        if self.pacs.always_unable and (node is None or not self._steps):
+        if self.pacs.always_unable and not (self._suboperations.has_way and self._steps):
             self.exchange.answer(0xC000, _ZERO)
             return
-        if node is None:
+        if not self._suboperations.has_way:
             self.exchange.answer(0xA801)
             return
         others = [
@@ -185,7 +184,7 @@ class Retrieval:
         if script.slow_start and self._pend_for(script.seconds):
             self._final(0xFE00, cancelled=True)
             return
-        self._send(node, foreign)
+        self._send(foreign)
 
     def _pend_for(self, seconds: float) -> bool:
         limit = time.monotonic() + seconds
@@ -195,13 +194,13 @@ class Retrieval:
                 return True
         return False
 
-    def _send(self, node: Node, foreign: list[Step]) -> None:
+    def _send(self, foreign: list[Step]) -> None:
         script = self.script
         alone = script.slow or script.breaks
         instances = [instance for _, _, instance in chain(self._steps, foreign)]
         stores: list[StoreAssociation] = []
         if foreign or max(script.fail, script.skip) < len(self._steps):
-            stores = self._suboperations.open(node, instances, 1 if alone else self.pacs.store_associations)
+            stores = self._suboperations.open(instances, 1 if alone else self.pacs.store_associations)
             if not stores:
                 self._all_failed()
                 return
@@ -221,7 +220,7 @@ class Retrieval:
             return
         self._final(script.status)
         if late:
-            self.pacs._server.spawn(lambda: self._suboperations.straggle(stores, late))
+            self._suboperations.straggle(stores, late)
 
     def _all_failed(self) -> None:
         if self.pacs.always_unable:
@@ -241,8 +240,12 @@ class Retrieval:
         with contextlib.closing(self._suboperations.run(stores, chain(foreign, self._steps))) as outcomes:
             while True:
                 if script.breaks and sum(self._counts.values()) >= min(script.after, len(self._steps)):
-                    if script.breaks != "endless-pending":
-                        self.exchange.break_off(script.breaks, script.seconds)
+                    how = script.breaks
+                    if how.endswith(_IN_STORE):
+                        stores[0].begin(self._steps[-1][2])
+                        how = how.removesuffix(_IN_STORE)
+                    if how != "endless-pending":
+                        self.exchange.break_off(how, script.seconds)
                     self._pend_for_ever()
                     return True
                 if script.slow and self._remaining and self._cancelled(script.seconds) and obeys:

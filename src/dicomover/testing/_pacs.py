@@ -24,7 +24,7 @@ from dicomover.testing._server import LoopbackServer
 from dicomover.testing._storing import Destinations
 from dicomover.testing._studies import Study
 from dicomover.testing._workstation import Workstation
-from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_MOVE_RQ
+from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_reject, read_request
@@ -33,7 +33,7 @@ _GRACE = 0.05  # seconds, for an association that the other side knows to be ove
 
 
 class DemoPacs:
-    """A Query/Retrieve SCP (C-ECHO, C-FIND, C-MOVE) in this process, on loopback, with sample data.
+    """A Query/Retrieve SCP (C-ECHO, C-FIND, C-MOVE, C-GET) in this process, on loopback, with sample data.
 
     It listens from its construction until `close`, on a port that the system chooses, and it never sends to
     another machine. What it was asked is kept in `requests`, what it sent in `stores`.
@@ -49,8 +49,10 @@ class DemoPacs:
         What to get wrong, by the accession number of the study that is asked for; `"*"` stands for every study.
         The names are those of `MISBEHAVIOURS`. It may be changed while the archive runs.
     strict
-        Hold identifiers against the Standard: a missing unique key, or any but unique keys in a C-MOVE, is
+        Hold identifiers against the Standard: a missing unique key, or any but unique keys in a C-MOVE or C-GET, is
         refused with 0xA900. Otherwise a C-MOVE by accession number works, as it does with some archives.
+    get
+        Serve C-GET. An instance whose SOP Class and transfer syntax were not negotiated, with the role, fails.
     pending
         Send pending responses.
     store_associations
@@ -66,9 +68,9 @@ class DemoPacs:
     max_associations
         More than so many at once are rejected (2/3/2).
     max_moves
-        More C-MOVEs than so many at once meet `busy` instead.
+        More C-MOVEs and C-GETs than so many at once meet `busy` instead.
     busy
-        The misbehaviour for a C-MOVE too many.
+        The misbehaviour for one too many.
     models
         The information models it offers: `PATIENT`, `STUDY`, or both.
     ignores_patient
@@ -110,6 +112,7 @@ class DemoPacs:
         ae_title: str = "DEMO",
         misbehave: Mapping[str, MisbehaviourLike] | None = None,
         strict: bool = True,
+        get: bool = True,
         pending: bool = True,
         store_associations: int = 1,
         reuse_store_associations: bool = False,
@@ -131,6 +134,7 @@ class DemoPacs:
         self.ae_title = ae_title
         self.misbehave = Misbehaviours(misbehave)
         self.strict = strict
+        self.get = get
         self.pending = pending
         self.store_associations = store_associations
         self.reuse_store_associations = reuse_store_associations
@@ -224,7 +228,7 @@ class DemoPacs:
         return self._records.stores
 
     def moves_of(self, study_instance_uid: str) -> list[Request]:
-        """Return the C-MOVE requests that a study was part of."""
+        """Return the C-MOVE and C-GET requests that a study was part of."""
         return self._records.moves_of(study_instance_uid)
 
     def sends_of(self, sop_instance_uid: str) -> int:
@@ -254,7 +258,7 @@ class DemoPacs:
 
     @property
     def most_moves(self) -> int:
-        """The most C-MOVEs that were answered at once."""
+        """The most C-MOVEs and C-GETs that were answered at once."""
         return self._most[1]
 
     def forget(self) -> None:
@@ -288,9 +292,9 @@ class DemoPacs:
         try:
             if rejected is not None:
                 connection.send(encode_reject(*rejected))
-            elif accept(link.connection, request, self.models, how):
+            elif accept(link, request, how):
                 while True:
-                    self._answer(link, connection.read_message())
+                    self._answer(link, link.read_request())
         finally:
             with self._lock:
                 self._links.discard(link)
@@ -331,7 +335,7 @@ class DemoPacs:
         elif kind == C_ECHO_RQ and service == "C-ECHO":
             link.note(message, "C-ECHO")
             Exchange(link, message).answer(0x0000)
-        elif (kind, service) in ((C_FIND_RQ, "C-FIND"), (C_MOVE_RQ, "C-MOVE")):
+        elif (kind, service) in ((C_FIND_RQ, "C-FIND"), (C_MOVE_RQ, "C-MOVE"), (C_GET_RQ, "C-GET")):
             keys = read_identifier(link, message)
             request = link.note(message, service, model, keys)
             if service == "C-FIND":
@@ -352,7 +356,7 @@ class DemoPacs:
 
     @contextlib.contextmanager
     def _moving(self, exchange: Exchange) -> Iterator[Script | None]:
-        """Count a C-MOVE until its final response goes out; give the script for one too many."""
+        """Count a retrieval until its final response goes out; give the script for one too many."""
         running = [exchange]
 
         def end() -> None:

@@ -18,7 +18,7 @@ class Request:
     Attributes
     ----------
     kind
-        `C-ECHO`, `C-FIND`, `C-MOVE` or `C-CANCEL`.
+        `C-ECHO`, `C-FIND`, `C-MOVE`, `C-GET` or `C-CANCEL`.
     level, model
         The Query/Retrieve Level, and `PATIENT` or `STUDY` for the model's root; empty if it has none.
     keys
@@ -61,7 +61,10 @@ class Association:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One C-STORE that an archive sent; `status` is the answer, None if there was none."""
+    """One C-STORE that an archive sent; `status` is the answer, None if there was none.
+
+    `destination` is the calling AE title of a C-GET.
+    """
 
     sop_instance_uid: str
     study_instance_uid: str
@@ -111,7 +114,7 @@ class Records:
         return request
 
     def note_move(self, request: Request, studies: Iterable[Study]) -> None:
-        """Write down that studies are part of a C-MOVE."""
+        """Write down that studies are part of a C-MOVE or C-GET."""
         with self.lock:
             for study in studies:
                 self._moves.setdefault(study.study_instance_uid, []).append(request)
@@ -124,7 +127,7 @@ class Records:
                 self._sends[store.sop_instance_uid] = self._sends.get(store.sop_instance_uid, 0) + 1
 
     def moves_of(self, study_instance_uid: str) -> list[Request]:
-        """Return the C-MOVE requests that a study was part of."""
+        """Return the C-MOVE and C-GET requests that a study was part of."""
         return list(self._moves.get(study_instance_uid, ()))
 
     def sends_of(self, sop_instance_uid: str) -> int:

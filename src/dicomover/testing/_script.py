@@ -19,6 +19,9 @@ class Storing:
     encode: Callable[[bytes], bytes] | None = None  # from Explicit VR Little Endian to that one
     excess: int = 0  # PDUs longer by so many bytes than the destination takes
     first_bytes: bytes = b""  # sent instead of an association request
+    any_context: bool = False  # one of another transfer syntax will do
+    no_context: bool = False  # in a context that was not accepted
+    interrupted: bool = False  # a response stands between the fragments of each data set, in a C-GET
 
 
 @dataclass(frozen=True, slots=True)

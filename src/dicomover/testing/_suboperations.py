@@ -1,4 +1,4 @@
-"""The sub-operations of one C-MOVE: instances on their way to the Move Destination, in the way of the script."""
+"""The sub-operations of one C-MOVE or C-GET: instances on their way, in the way of the script."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 
 from dicomover.errors import NodeError
-from dicomover.node import Node
 from dicomover.testing._exchange import Exchange
 from dicomover.testing._records import Request, Store
-from dicomover.testing._script import Script
-from dicomover.testing._storing import StoreAssociation
+from dicomover.testing._script import Script, Storing
+from dicomover.testing._storing import DestinationAssociation, StoreAssociation
 from dicomover.testing._studies import Instance, Study
+from dicomover.wire.messages import Message
 
 Step = tuple[int, Study, Instance]
 """The place of an instance among all that are to be sent, its study and itself; -1 for one that nobody asked for."""
@@ -24,8 +24,25 @@ Outcome = tuple[int, Study, Instance, str]
 """A step, and the counter that it goes into."""
 
 
+class RequesterAssociation(StoreAssociation):
+    """The association of a C-GET, over which the instances go to the one who asks, between the responses."""
+
+    def __init__(self, exchange: Exchange, how: Storing) -> None:
+        super().__init__(exchange.connection, how, exchange.link.stored_classes)
+        self._exchange = exchange
+
+    def _send(self, fragments: list[bytes]) -> None:
+        super()._send(fragments[:-1])
+        if self._how.interrupted:
+            self._exchange.answer(0xFF00)
+        super()._send(fragments[-1:])
+
+    def _hear(self, message: Message) -> None:
+        self._exchange.hear(message)
+
+
 class Suboperations:
-    """What is sent for one C-MOVE of so many instances, in the way of its script."""
+    """What is sent for one C-MOVE or C-GET of so many instances, in the way of its script."""
 
     def __init__(self, exchange: Exchange, request: Request, script: Script, total: int) -> None:
         self.exchange = exchange
@@ -33,30 +50,45 @@ class Suboperations:
         self.request = request
         self.script = script
         self.total = total
+        self._is_get = request.kind == "C-GET"
+        self._node = self.pacs.destinations.node(request.destination)
 
-    def open(self, node: Node, instances: list[Instance], wanted: int) -> list[StoreAssociation]:
-        """Return as many associations to the destination as it allows, none if it cannot be reached."""
+    @property
+    def has_way(self) -> bool:
+        """True unless the Move Destination is unknown."""
+        return self._is_get or self._node is not None
+
+    def open(self, instances: list[Instance], wanted: int) -> list[StoreAssociation]:
+        """Return as many associations to the destination as it allows, none if it cannot be reached.
+
+        The destination of a C-GET is the one who asks, on the association that it asks on.
+        """
+        if self._is_get:
+            return [RequesterAssociation(self.exchange, self.script.storing)]
         stores: list[StoreAssociation] = []
         with contextlib.suppress(NodeError):
             while len(stores) < min(wanted, len(instances)):
-                stores.append(self._store_association(node, instances))
+                stores.append(self._store_association(instances))
         return stores
 
-    def _store_association(self, node: Node, instances: list[Instance]) -> StoreAssociation:
+    def _store_association(self, instances: list[Instance]) -> DestinationAssociation:
+        node = self._node
+        assert node is not None
         kept = self.exchange.link.stores
         while kept:
             store = kept.pop()
             if store.fits(node, instances, self.script.storing):
                 return store
             store.close()
-        return StoreAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances, self.script.storing)
+        return DestinationAssociation(self.pacs._server, node, self.pacs.store_ae_title, instances, self.script.storing)
 
     def give_back(self, stores: list[StoreAssociation]) -> None:
         """Release the associations, or keep them for the next C-MOVE, if the archive does."""
-        if self.pacs.reuse_store_associations and self.exchange.connection.open:
-            self.exchange.link.stores.extend(store for store in stores if store.connection.open)
-        else:
-            for store in stores:
+        keeps = self.pacs.reuse_store_associations and self.exchange.connection.open
+        for store in stores:
+            if keeps and store.connection.open and isinstance(store, DestinationAssociation):
+                self.exchange.link.stores.append(store)
+            else:
                 store.close()
 
     def run(self, stores: Sequence[StoreAssociation], steps: Iterable[Step]) -> Generator[Outcome, None, None]:
@@ -117,7 +149,9 @@ class Suboperations:
     ) -> int | None:
         if not store.connection.open:
             return None
-        originator = (self.request.calling_ae_title, self.request.message_id) if self.pacs.originator else None
+        request = self.request
+        names_originator = self.pacs.originator and not self._is_get
+        originator = (request.calling_ae_title, request.message_id) if names_originator else None
         status = None
         try:
             status = store.store(instance, originator, is_repeated=is_repeated)
@@ -127,17 +161,23 @@ class Suboperations:
             Store(
                 instance.sop_instance_uid,
                 study.study_instance_uid,
-                self.request.destination,
+                request.calling_ae_title if self._is_get else request.destination,
                 status,
-                self.request.association,
-                self.request.message_id,
+                request.association,
+                request.message_id,
                 time.monotonic(),
             )
         )
         return status
 
     def straggle(self, stores: list[StoreAssociation], late: list[Step]) -> None:
-        """Send the last ones after the final response."""
+        """Send the last ones after the final response; on another thread, unless it is over the association of this."""
+        if not self._is_get:
+            self.pacs._server.spawn(lambda: self._straggle(stores, late))
+        else:
+            self._straggle(stores, late)
+
+    def _straggle(self, stores: list[StoreAssociation], late: list[Step]) -> None:
         self.pacs._server.stopping.wait(self.script.seconds)
         for _, study, instance in late:
             if not self.pacs._server.stopping.is_set():
