@@ -237,6 +237,9 @@ BEHAVIOURS = (
         stall=0.5,
     ),
     _broken("silence-in-pdu", "half a response is none", "for 0.5 s (the stall timeout)", stall=0.5),
+    _broken("abort-in-store", "half an image is none", "the peer aborted the association"),
+    _broken("close-in-store", "half an image is none", "the connection was closed"),
+    _broken("silence-in-store", "half an image is none", "for 0.5 s (the stall timeout)", stall=0.5),
     _broken("garbage", "what cannot be read ends the association", "a PDU of type 72"),
     _broken("broken-command", "what cannot be read ends the association", "a command set that cannot be read"),
     _alike(
@@ -423,6 +426,9 @@ BEHAVIOURS = (
     _turned_away("stores-a-private-syntax", "transfer syntax"),
     _turned_away("stores-in-long-pdus", "PDU", there=False),
     _turned_away("stores-by-tls", "TLS", there=False),
+    _turned_away("stores-in-no-context", "context", there=False),
+    _alike("stores-in-any-context", "every transfer syntax is accepted here", *_ALL_MOVED),
+    _alike("response-in-store", "the responses to a C-MOVE go another way than the images", *_ALL_MOVED),
     *(
         replace(_alike(name, "the file has one file meta information, which is true", *_ALL_MOVED), changed=True)
         for name in ("stores-file-meta", "stores-untrue-file-meta")
@@ -447,6 +453,11 @@ BEHAVIOURS = (
             "associate-long-version",
             "associate-padded-titles",
             "associate-refused-context",
+            "associate-without-roles",
+            "associate-refuses-roles",
+            "associate-wants-both-roles",
+            "associate-no-storage",
+            "associate-unproposed-context",
         )
     ),
 )

@@ -12,7 +12,7 @@ from dicomover.errors import AssociationLost, AssociationRejected, LostBy, NodeU
 from dicomover.testing import MISBEHAVIOURS, Misbehaviour
 from dicomover.testing._courses import COURSES
 from dicomover.testing._details import DETAILS
-from dicomover.wire.command_set import C_FIND_RQ, C_MOVE_RQ
+from dicomover.wire.command_set import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 from dicomover.wire.transport import connect
 from testing_kit import ACCESSION, Client, Seen, archive, client_of, move_keys
 
@@ -22,6 +22,7 @@ FIND_KEYS = {
     "StudyInstanceUID": "",
     "NumberOfStudyRelatedInstances": "",
 }
+WAYS = pytest.mark.parametrize("way", [C_MOVE_RQ, C_GET_RQ], ids=["move", "get"])
 NONE, ZERO = (None, None, None), (0, 0, 0)
 
 # name: final status; completed, failed, warning; failed instances listed; arrived; pending responses
@@ -70,6 +71,9 @@ BREAKS = {
     "silence": "timeout",
     "silence-at-once": "timeout",
     "silence-in-pdu": "timeout",
+    "abort-in-store": "abort",
+    "close-in-store": "closed",
+    "silence-in-store": "timeout",
     "garbage": "protocol",
     "broken-command": "protocol",
     "restart": "closed",
@@ -115,6 +119,9 @@ OTHERS = {
     "associate-congestion",
     "associate-no-reason",
     "associate-no-context",
+    "associate-no-storage",
+    "associate-refuses-roles",
+    "associate-wants-both-roles",
 }
 
 
@@ -125,16 +132,18 @@ def test_every_misbehaviour_is_tested_and_described() -> None:
     assert all(line and "\n" not in line for line in MISBEHAVIOURS.values())
 
 
+@WAYS
 @pytest.mark.parametrize("name", FINALS)
-def test_a_final_response(name: str) -> None:
-    """A scripted move ends with the status, counters, list and arrivals of the table."""
+def test_a_final_response(name: str, way: int) -> None:
+    """A scripted retrieval ends with the status, counters, list and arrivals of the table, by either way."""
     status, counters, listed, arrived, pending = FINALS[name]
     with archive(name) as pacs, client_of(pacs) as client:
-        seen = client.ask(C_MOVE_RQ, move_keys(pacs))
+        seen = client.ask(way, move_keys(pacs))
         assert (seen.status, seen.counters, seen.listed) == (status, counters, listed)
-        assert (len(pacs.workstation.received), len(seen.pending)) == (arrived, pending)
+        assert (len(seen.stored) + len(pacs.workstation.received), len(seen.pending)) == (arrived, pending)
+        assert way == C_MOVE_RQ or not pacs.workstation.received
         assert all(command["MessageIDBeingRespondedTo"] == client.message_id for command in seen.pending)
-        well = client.ask(C_MOVE_RQ, move_keys(pacs, "B-1"))
+        well = client.ask(way, move_keys(pacs, "B-1"))
         assert (well.status, well.counters) == (0, (2, 0, 0)), "other studies are not concerned"
 
 
@@ -155,15 +164,17 @@ def test_foreign_instances_are_of_another_study() -> None:
             assert {owner: owners.count(owner) for owner in owners} == expected
 
 
+@WAYS
 @pytest.mark.parametrize("name", BREAKS)
-def test_an_end_in_the_middle(name: str) -> None:
+def test_an_end_in_the_middle(name: str, way: int) -> None:
     """A scripted break shows itself as the kind of loss that the table says, and what arrived stays arrived."""
     at_once = name == "silence-at-once"
     with archive(name) as pacs:
         client = Client(pacs)
-        seen = client.ask(C_MOVE_RQ, move_keys(pacs), seconds=0.8)
+        seen = client.ask(way, move_keys(pacs), seconds=0.8)
         assert (seen.ended, seen.final) == (BREAKS[name], None)
-        assert (len(seen.pending), len(pacs.workstation.received)) == ((0, 0) if at_once else (1, 1))
+        arrived = len(seen.stored) + len(pacs.workstation.received)
+        assert (len(seen.pending), arrived) == ((0, 0) if at_once else (1, 1))
 
 
 def test_a_restart_comes_back_on_the_same_port() -> None:
@@ -195,7 +206,7 @@ def test_a_query(name: str) -> None:
         if name in ("find-counts-more", "find-counts-less"):
             assert seen.answers[0]["NumberOfStudyRelatedInstances"] == ("5" if name == "find-counts-more" else "3")
         if name == "find-slow":
-            assert seen.seconds >= 0.1
+            assert seen.seconds >= 0.09, "counted from when the request has gone"
         by_uid = client.ask(C_FIND_RQ, {**FIND_KEYS, "AccessionNumber": "", **move_keys(pacs)})
         assert by_uid.status == FINDS[name][0], "the study is known by its UID too"
 
@@ -313,14 +324,15 @@ def test_responses_to_another_message() -> None:
         assert seen.final["MessageIDBeingRespondedTo"] == client.message_id + 1
 
 
+@WAYS
 @pytest.mark.parametrize(
     ("name", "seconds", "status", "completed"),
     [("ignores-cancel", 0.05, 0, 4), ("cancelled-as-success", 0.5, 0, 1), ("slow", 0.5, 0xFE00, 1)],
 )
-def test_answers_to_a_cancel(name: str, seconds: float, status: int, completed: int) -> None:
+def test_answers_to_a_cancel(name: str, seconds: float, status: int, completed: int, way: int) -> None:
     """A C-CANCEL is obeyed, ignored, or obeyed with a success."""
     with archive(Misbehaviour(name, seconds=seconds)) as pacs, client_of(pacs) as client:
-        seen = client.ask(C_MOVE_RQ, move_keys(pacs), cancel_after=1)
+        seen = client.ask(way, move_keys(pacs), cancel_after=1)
         assert (seen.status, seen.counters) == (status, (completed, 0, 0))
 
 

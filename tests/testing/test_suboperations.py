@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from dicomover.testing import (
     DemoPacs,
+    Misbehaviour,
+    Study,
     Workstation,
     made_studies,
     made_study,
@@ -146,3 +150,31 @@ def test_a_get_for_one_who_has_left() -> None:
         client.connection.abort()
         wait_until(lambda: not pacs.open_associations)
         assert len([store for store in pacs.stores if store.status is not None]) == 1
+
+
+def test_a_response_between_the_fragments_of_an_image() -> None:
+    """A pending response stands in the middle of each data set, which is whole all the same."""
+    with archive("response-in-store") as pacs, client_of(pacs) as client:
+        client.send(C_GET_RQ, move_keys(pacs))
+        flags = [bytes(client.connection.read_pdu(lambda: time.monotonic() + 5)[1])[4:6] for _ in range(4)]
+        assert flags == [b"\x07\x03", b"\x07\x00", b"\x05\x03", b"\x07\x02"]
+
+
+def test_an_image_in_a_context_that_is_not_its_own() -> None:
+    """A compressed image goes out in an uncompressed context of its SOP Class, or in one that was not accepted."""
+    with DemoPacs() as pacs:
+        study = next(item for item in pacs.studies if item.number_of_instances == 1 and _is_compressed(item))
+        (image,) = study.instances()
+        pacs.misbehave[study.accession_number] = Misbehaviour("stores-in-any-context", times=1)
+        with client_of(pacs, stored=((image.sop_class_uid, EXPLICIT),)) as client:
+            keys = move_keys(pacs, study.accession_number)
+            (stored,) = client.ask(C_GET_RQ, keys).stored
+            assert (stored.context_id, stored.data) == (7, image.data_set_bytes())
+            assert client.ask(C_GET_RQ, keys).counters == (0, 1, 0)
+            pacs.misbehave[study.accession_number] = "stores-in-no-context"
+            (stored,) = client.ask(C_GET_RQ, keys).stored
+            assert stored.context_id not in client.connection.contexts
+
+
+def _is_compressed(study: Study) -> bool:
+    return all(item.transfer_syntax_uid.startswith("1.2.840.10008.1.2.4") for item in study.instances())

@@ -106,6 +106,12 @@ COURSES: dict[str, tuple[str, Script]] = {
     "silence": ("nothing more ever comes, in the middle", _broken("silence")),
     "silence-at-once": ("the request is never answered", _broken("silence", after=0)),
     "silence-in-pdu": ("half a response PDU, then nothing more ever", _broken("half-pdu")),
+    "abort-in-store": ("A-ABORT in the middle of a data set that it stores", _broken("abort-in-store")),
+    "close-in-store": (
+        "the connection is closed in the middle of a data set that it stores",
+        _broken("close-in-store"),
+    ),
+    "silence-in-store": ("half a data set that it stores, then nothing more ever", _broken("silence-in-store")),
     "garbage": ("bytes that are no PDU, in the middle", _broken("garbage")),
     "broken-command": ("a P-DATA-TF PDU whose command set cannot be read, in the middle", _broken("broken-command")),
     "endless-pending": (
@@ -181,5 +187,17 @@ COURSES: dict[str, tuple[str, Script]] = {
     "associate-congestion": ("rejected, transient: temporary congestion (2/3/1)", Script("associate", breaks="2/3/1")),
     "associate-no-reason": ("rejected, permanent: no reason given (1/1/1)", Script("associate", breaks="1/1/1")),
     "associate-no-context": ("accepted, but no presentation context is", Script("associate", breaks="no-context")),
+    "associate-no-storage": (
+        "C-GET: accepted, but no presentation context of a storage SOP Class is",
+        Script("associate", breaks="no-storage"),
+    ),
+    "associate-refuses-roles": (
+        "C-GET: storage SOP Classes are accepted, but not the role that images are taken in",
+        Script("associate", breaks="refuses-roles"),
+    ),
+    "associate-wants-both-roles": (
+        "C-GET: storage SOP Classes are accepted only from one who proposes both roles for each",
+        Script("associate", breaks="both-roles"),
+    ),
 }
 """By name: one line on what it does, and how."""

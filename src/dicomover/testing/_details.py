@@ -230,6 +230,18 @@ DETAILS: dict[str, tuple[str, Script]] = {
         "PDUs are 6 bytes longer than the destination takes; each data set has 512 KB of padding",
         _stored(excess=6, instance=twists.lengthen),
     ),
+    "stores-in-no-context": (
+        "each image is sent in a presentation context that was not accepted",
+        _stored(no_context=True),
+    ),
+    "stores-in-any-context": (
+        "an image whose transfer syntax was not accepted is sent in another context of its SOP Class, as it is",
+        _stored(any_context=True),
+    ),
+    "response-in-store": (
+        "C-GET: a pending response stands between the fragments of each data set",
+        _stored(interrupted=True),
+    ),
     "stores-by-tls": ("the archive speaks TLS to a destination that does not", _stored(first_bytes=_HELLO)),
     # The instances
     "stores-file-meta": (
@@ -279,6 +291,14 @@ DETAILS: dict[str, tuple[str, Script]] = {
         _associate(twists.lengthen_version),
     ),
     "associate-padded-titles": ("accepted, with AE titles padded with NUL", _associate(twists.pad_titles)),
+    "associate-without-roles": (
+        "C-GET: accepted, without a word about the roles that were proposed; images come all the same",
+        _associate(twists.drop_roles),
+    ),
+    "associate-unproposed-context": (
+        "accepted, with two contexts more than were proposed",
+        _associate(twists.accept_more),
+    ),
     "associate-refused-context": (
         "accepted, but for one context, whose transfer syntax is no UID",
         Script("associate", breaks="no-verification", acceptance=twists.spoil_refused_contexts),

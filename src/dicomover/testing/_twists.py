@@ -16,7 +16,7 @@ from dicomover.wire.pdus import encode_item, split_items
 
 _CALLED, _CALLING = slice(10, 26), slice(26, 42)
 _APPLICATION, _PRESENTATION_RQ, _PRESENTATION_AC, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
-_MAXIMUM, _CLASS, _VERSION = 0x51, 0x52, 0x55
+_MAXIMUM, _CLASS, _ROLE, _VERSION = 0x51, 0x52, 0x54, 0x55
 _WITH_DATA, _WITHOUT_DATA = b"\x02\x01", b"\x01\x01"
 _DATA_SET_TYPE, _STATUS, _COUNTERS = 0x0800, 0x0900, range(0x1020, 0x1024)
 _LEVEL, _STUDY, _FAILED_LIST, _PIXELS, _PADDING = 0x00080052, 0x0020000D, 0x00080058, 0x7FE00010, 0xFFFCFFFC
@@ -54,6 +54,7 @@ def _put_item(place: int, change: Callable[[bytes], bytes]) -> Callable[[int, by
 add_unknown_sub_items = _change_user(
     lambda kind, value: [(kind, value), (0x5A, b"vendor")] if kind == _MAXIMUM else [(kind, value)]
 )
+drop_roles = _change_user(lambda kind, value: [] if kind == _ROLE else [(kind, value)])
 drop_user_information = _change_items(lambda kind, value: [] if kind == _USER else [(kind, value)])
 lengthen_maximum = _change_user(_put_item(_MAXIMUM, lambda value: value + b"\0\0\0\0"))
 lengthen_version = _change_user(_put_item(_VERSION, lambda _: "Hersteller-Größe 1.2.3 – ".encode() * 2))
@@ -92,6 +93,14 @@ def _spoil_context(kind: int, value: bytes) -> list[tuple[int, bytes]]:
 
 
 spoil_refused_contexts = _change_items(_spoil_context)
+
+
+def accept_more(raw: bytes) -> bytes:
+    """Accept two contexts that were not proposed: one under an odd id, and one under an even one."""
+    more = [
+        (_PRESENTATION_AC, bytes((id_, 0, 0, 0)) + encode_item(_TRANSFER, b"1.2.840.10008.1.2")) for id_ in (253, 2)
+    ]
+    return join_items(raw, [*more, *split_items(raw, FIXED)])
 
 
 def name_contexts_badly(raw: bytes) -> bytes:
