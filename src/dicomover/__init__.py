@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dicomover.reporting import report
     from dicomover.requests.around import requests_around
     from dicomover.requests.parse import read_requests
+    from dicomover.security import TLS, Identity, Secret
     from dicomover.summary import missing, short
 
 __version__ = "0.1.0"
@@ -76,11 +77,12 @@ _NAMES = {
     "reporting": "report",
     "requests.around": "requests_around",
     "requests.parse": "read_requests",
+    "security": "TLS Identity Secret",
     "summary": "missing short",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - as sorted() has it
     "AnswerWarning",
     "AssociationLost",
     "AssociationRejected",
@@ -89,6 +91,7 @@ __all__ = [
     "ConfigurationError",
     "ContextRejected",
     "DicomoverError",
+    "Identity",
     "Interrupted",
     "Job",
     "Journal",
@@ -104,8 +107,10 @@ __all__ = [
     "RequestError",
     "RequestWarning",
     "Retry",
+    "Secret",
     "SeriesError",
     "Status",
+    "TLS",
     "Timeouts",
     "Volume",
     "Window",

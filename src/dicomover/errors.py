@@ -11,7 +11,7 @@
     ├── JournalError          the journal cannot be read or written any more
     ├── ReceiverError         our own Storage SCP cannot run
     └── NodeError             the peer, seen from here; `retriable` says whether to try again
-        ├── NodeUnreachable       no TCP connection
+        ├── NodeUnreachable       no TCP connection, or no TLS on it
         ├── AssociationRejected   it answered A-ASSOCIATE-RJ
         ├── ContextRejected       it does not offer the service
         ├── AssociationLost       the association ended before the answer did
@@ -313,7 +313,7 @@ class NodeError(DicomoverError):
 
 
 class NodeUnreachable(NodeError):
-    """No TCP connection: refused, no route, unknown name, or too slow. A retry makes sense.
+    """No TCP connection (refused, no route, unknown name, too slow), or no TLS on it; most may be otherwise later.
 
     Attributes
     ----------
@@ -323,9 +323,10 @@ class NodeUnreachable(NodeError):
 
     retriable = True
 
-    def __init__(self, what: object, mend: str = "", code: int | None = None) -> None:
+    def __init__(self, what: object, mend: str = "", code: int | None = None, *, hopeless: bool = False) -> None:
         super().__init__(what, mend)
         self.code = code
+        self.retriable = not hopeless
 
 
 class AssociationRejected(NodeError):

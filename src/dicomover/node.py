@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
 from dicomover.errors import ConfigurationError
+from dicomover.security.identity import Identity
+from dicomover.security.tls import TLSLike, check_tls
 
 __all__ = ["Node", "NodeLike", "Quirks", "Roles", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
 
@@ -180,12 +181,14 @@ class Node:
     ae_title
         The AE title that it expects to be called by, at most 16 characters.
     tls
-        An `ssl.SSLContext` for a peer that speaks TLS.
+        A `TLS`, or an `ssl.SSLContext`, for a peer that speaks TLS.
     name
         What you call it, whatever its address: a journal knows it by that, also after it has moved. Without one it is
         known by host, port and AE title together, since many archives have one AE title.
     quirks
         What it does otherwise than most archives, where that is known.
+    identity
+        The `Identity` of the user on whose behalf it is asked; by TLS only, unless the identity says otherwise.
 
     Raises
     ------
@@ -203,9 +206,10 @@ class Node:
     host: str
     port: int
     ae_title: str = field(default="ANY-SCP", kw_only=True)
-    tls: ssl.SSLContext | None = field(default=None, kw_only=True, repr=False, compare=False)
+    tls: TLSLike | None = field(default=None, kw_only=True, repr=False, compare=False)
     name: str = field(default="", kw_only=True)
     quirks: Quirks = field(default=Quirks(), kw_only=True)
+    identity: Identity | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         host = strip_brackets(self.host.strip()) if isinstance(self.host, str) else ""
@@ -220,6 +224,14 @@ class Node:
             raise ConfigurationError(f"name {self.name!r} is no name for a node", "give a word or two, such as 'main'")
         if not isinstance(self.quirks, Quirks):
             raise ConfigurationError(f"quirks={self.quirks!r} is no Quirks", "write, say, Quirks(lists=False)")
+        check_tls(self.tls)
+        if self.identity is not None and not isinstance(self.identity, Identity):
+            raise ConfigurationError("identity= is no Identity", "write Identity.password('alice', Secret.env('NAME'))")
+        if self.identity is not None and self.tls is None and not self.identity.in_plain:
+            raise ConfigurationError(
+                f"{self.identity} would be named to {self.host} where everybody in between can read it",
+                "speak to it by TLS, tls=, or say in_plain=True of the identity if that may be",
+            )
 
     def __repr__(self) -> str:
         name = f", name={self.name!r}" if self.name else ""

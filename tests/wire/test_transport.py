@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import socket
 import ssl
-import subprocess
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
 from dicomover.node import Node, Timeouts
+from dicomover.security import TLS
 from dicomover.wire.association import Association
 from dicomover.wire.transport import connect
-from peers import need
+from security_kit import Authority, Files, listening
 from wire_kit import NEVER, in_a_thread
 
 
@@ -268,93 +271,155 @@ def test_a_cancel_while_tls_begins(there: socket.socket, how: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return certificate and key of somebody called `archive.example`, signed by nobody else."""
-    openssl = need("openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    files = folder / "certificate.pem", folder / "key.pem"
-    names = ["-subj", "/CN=archive.example", "-addext", "subjectAltName=DNS:archive.example"]
-    kind = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(files[1]), "-out", str(files[0])]
-    subprocess.run([openssl, "req", "-x509", *kind, *names], check=True, capture_output=True, timeout=60)
-    return files
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return an authority that we trust."""
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
-@contextlib.contextmanager
-def tls_server(certificate: tuple[Path, Path], *, wants_ours: bool = False) -> Iterator[int]:
-    """Serve handshakes one after the other."""
+def serving(files: Files, *, trusts: Path | None = None, **others: Any) -> ssl.SSLContext:
+    """Return the context of an archive; with `trusts` it wants a certificate of ours."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # a refusal of ours comes within the handshake
-    if wants_ours:
+    context.load_cert_chain(*files)
+    if trusts is not None:
+        context.load_verify_locations(trusts)
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(certificate[0])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    sock, _ = listener.accept()
-                except OSError:
-                    return
-                sock.settimeout(10)
-                with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True) as secured:
-                    secured.recv(1)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(15)
+    if "ciphers" in others:
+        context.set_ciphers(others.pop("ciphers"))
+    for name, value in others.items():
+        setattr(context, name, value)
+    return context
 
 
-def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    """Return a context that trusts the certificate."""
-    return ssl.create_default_context(cafile=str(certificate[0]))
+def refuse(node: Node, seconds: float = 10) -> NodeUnreachable:
+    """Ask for an association that does not come about, and return why."""
+    association = Association(node, "TESTER", Timeouts(connect=seconds, acse=seconds))
+    with pytest.raises(NodeUnreachable) as caught:
+        association.open()
+    association.release()
+    assert caught.value.what.startswith(f"ARCHIVE@{node.host}:{node.port}: no TLS connection (")
+    return caught.value
 
 
-def test_a_handshake_that_succeeds(certificate: tuple[Path, Path]) -> None:
-    """A peer with the right certificate is spoken to in TLS."""
-    context = trusting(certificate)
-    context.check_hostname = False
-    with tls_server(certificate) as port, connect(Node("127.0.0.1", port, tls=context), 10) as sock:
-        assert isinstance(sock, ssl.SSLSocket)
-        assert sock.version() == "TLSv1.2"
+def read_all(sock: socket.socket) -> None:
+    """Read what comes, and answer nothing."""
+    while sock.recv(1000):
+        pass
+
+
+def test_a_handshake_that_succeeds(authority: Authority) -> None:
+    """A peer with the right certificate is spoken to in TLS 1.3, one that has only 1.2 in that; each shows its own."""
+    for most in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+        context = serving(authority.issue("archive"), trusts=authority.cert, maximum_version=most)
+        with (
+            listening(read_all, context) as port,
+            connect(Node("127.0.0.1", port, tls=authority.tls("ours")), 10) as sock,
+        ):
+            assert isinstance(sock, ssl.SSLSocket)
+            assert sock.version() == most.name.replace("v1_", "v1.")
+
+
+def test_whom_we_trust(authority: Authority, tmp_path: Path) -> None:
+    """An authority, the very certificate of the archive, a name that is not the host, and a context of one's own."""
+    elsewhere = Authority(tmp_path).issue("archive", ("archive.example",))
+    own = ssl.create_default_context(cafile=str(elsewhere.cert))
+    own.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    own.check_hostname = False
+    for tls in (TLS(ca=elsewhere.cert, name="archive.example"), own):
+        with listening(read_all, serving(elsewhere)) as port:
+            connect(Node("127.0.0.1", port, tls=tls), 10).close()
+    by_itself = authority.issue("archive", by_itself=True)
+    with listening(read_all, serving(by_itself)) as port:
+        connect(Node("127.0.0.1", port, tls=TLS(ca=by_itself.cert)), 10).close()
+
+
+DAYS = r"\d{4}-\d\d-\d\d"
 
 
 @pytest.mark.parametrize(
     ("how", "why", "mend"),
     [
-        ("untrusted", "we do not trust it: self.signed certificate", "signed by an authority that we are given"),
-        ("wrong-name", "we do not trust it: (IP address|Hostname) mismatch", "for '127.0.0.1'"),
-        ("wants-ours", "it refuses us: ", "ask its administrator which certificate"),
-        ("plain", "it does not answer in TLS: ", "a peer that speaks plain DICOM needs no tls"),
-        ("closes", "it does not answer in TLS: |connection reset", "check the port"),
-        ("silent", "no handshake within 0.5 s", "check that this port speaks TLS"),
+        ("expired", rf"has expired \(it ended on {DAYS}\)", rf"administrator renew it; by our clock today is {DAYS}"),
+        ("too early", rf"is not valid yet \(it begins on {DAYS}\)", "see whether the clocks are right on both sides"),
+        ("wrong name", "is for 'pacs.example', '10.9.8.7', 'archive', and not for '127.0.0.1'", r"say TLS\(name='pacs"),
+        ("itself", "is signed by itself .*'archive'.*, and not among those in '.*ca.pem'", "give it as ca="),
+        ("stranger", "is signed by 'Another CA', which is not among those in '.*ca.pem'", "certificate of its auth"),
+        ("nobody trusted", "signed by 'Made-up .* CA', which is not among the authorities that this system", "as ca="),
+        ("wants ours", "it wants a certificate of ours, and has got none: certificate required", r"TLS\(cert=, key=\)"),
+        ("wants ours, 1.2", "it refuses us: handshake failure", "it may want a certificate of ours"),
+        ("distrusts ours", "it does not accept our certificate: unknown ca", "ask its administrator to trust"),
+        ("distrusts ours, 1.2", "it does not accept our certificate: unknown ca", "ask its administrator to trust"),
+        ("finds ours expired", "it does not accept our certificate: certificate expired", "see that it is valid"),
+        ("other ciphers", "it refuses us: handshake failure", "PS3.15 section B.12; .* give an ssl.SSLContext as tls="),
+        ("speaks plain DICOM", "it does not answer in TLS: ", "a peer that speaks plain DICOM needs no tls"),
+        ("speaks HTTP", "it does not answer in TLS: ", "a peer that speaks plain DICOM needs no tls"),
     ],
-)
-def test_why_tls_does_not_come_about(certificate: tuple[Path, Path], how: str, why: str, mend: str) -> None:
-    """Each way in which TLS can fail names the node, the cause and what to do."""
-    context = ssl.create_default_context() if how == "untrusted" else trusting(certificate)
-    context.check_hostname = how == "wrong-name"
-    with contextlib.ExitStack() as stack:
-        if how in ("untrusted", "wrong-name", "wants-ours"):
-            port = stack.enter_context(tls_server(certificate, wants_ours=how == "wants-ours"))
-        else:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = listener.getsockname()[1]
-            if how != "silent":
+)  # fmt: skip
+def test_why_tls_does_not_come_about(authority: Authority, tmp_path: Path, how: str, why: str, mend: str) -> None:
+    """Each way in which TLS can fail names the node, the cause and what to do; to try again would be in vain."""
+    days = {"expired": (-3, -2), "too early": (2, 3)}.get(how, (-1, 1))
+    names = ("pacs.example", "10.9.8.7") if how == "wrong name" else ("127.0.0.1",)
+    signer = Authority(tmp_path / "another", "Another CA") if how == "stranger" else authority
+    files = signer.issue("archive", names, days=days, by_itself=how == "itself")
+    settings: dict[str, Any] = {}
+    tls = TLS(ca=authority.cert)
+    if how.endswith("1.2") or how == "other ciphers":
+        settings["maximum_version"] = ssl.TLSVersion.TLSv1_2
+    if how == "other ciphers":
+        settings["ciphers"] = "ECDHE-ECDSA-AES128-SHA256"
+    if how == "nobody trusted":
+        tls = TLS()
+    if "ours" in how:
+        settings["trusts"] = authority.cert
+        ours = authority if "expired" in how else Authority(tmp_path / "unknown", "Unknown CA")
+        shown = ours.issue("ours", days=(-3, -2) if "expired" in how else (-1, 1))
+        tls = tls if "wants" in how else TLS(ca=authority.cert, cert=shown.cert, key=shown.key)
+    plain = {"speaks plain DICOM": bytes.fromhex("07000000000400000000"), "speaks HTTP": b"HTTP/1.1 400 \r\n\r\n"}
 
-                def serve() -> None:
-                    sock, _ = listener.accept()
-                    with sock:
-                        sock.recv(1)
-                        if how == "plain":
-                            sock.sendall(bytes.fromhex("07000000000400000000"))
+    def answer(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(plain[how])
+        read_all(sock)
 
-                thread = threading.Thread(target=serve, daemon=True)
-                thread.start()
-                stack.callback(thread.join, 10)
-        with pytest.raises(NodeUnreachable, match=why) as caught:
-            connect(Node("127.0.0.1", port, ae_title="ARCHIVE", tls=context), 0.5 if how == "silent" else 10).close()
-    assert caught.value.what.startswith(f"ARCHIVE@127.0.0.1:{port}: no TLS connection (")
-    assert mend in caught.value.mend
+    with listening(*((answer,) if how in plain else (read_all, serving(files, **settings)))) as port:
+        error = refuse(Node("127.0.0.1", port, ae_title="ARCHIVE", tls=tls))
+    assert re.search(why, error.what), error.what
+    assert re.search(mend, error.mend), error.mend
+    assert not error.retriable
+
+
+@pytest.mark.parametrize("how", ["silent", "ends", "resets"])
+def test_a_handshake_that_does_not_end(authority: Authority, how: str) -> None:
+    """A peer that says nothing has so many seconds, and one that leaves without a word may be there again later."""
+
+    def serve(sock: socket.socket) -> None:
+        if how == "silent":
+            read_all(sock)
+            return
+        sock.recv(1000)  # all of it, so that the end is no reset unless it is to be one
+        if how == "resets":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with listening(serve) as port:
+        error = refuse(Node("127.0.0.1", port, ae_title="ARCHIVE", tls=TLS(ca=authority.cert)), 0.5)
+    assert ("no handshake within 0.5 s" if how == "silent" else "ends the connection: ") in error.what
+    assert "its port for TLS" in error.mend or "this port speaks TLS" in error.mend
+    assert error.retriable
+
+
+def test_a_name_that_no_certificate_can_have(authority: Authority) -> None:
+    """It is an error of the node's, told as such."""
+    with listening(read_all) as port:
+        node = Node("127.0.0.1", port, ae_title="ARCHIVE", tls=TLS(ca=authority.cert, name="." + "x" * 300))
+        assert "check how the host is written" in refuse(node).mend
+
+
+def test_a_peer_that_leaves_after_the_handshake(authority: Authority) -> None:
+    """One that ends the connection upon our request, without a word, may not accept us: that is told."""
+    with listening(lambda sock: sock.recv(1000), serving(authority.issue("archive"))) as port:
+        association = Association(Node("127.0.0.1", port, tls=TLS(ca=authority.cert)), "TESTER", NEVER)
+        with pytest.raises(
+            AssociationLost, match=r"ended the TLS connection .* may not accept our certificate"
+        ) as caught:
+            association.open()
+        association.release()
+    assert caught.value.by is LostBy.CLOSED

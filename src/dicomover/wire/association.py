@@ -15,10 +15,11 @@ from functools import partial
 
 from pydicom import Dataset
 
-from dicomover.errors import AssociationLost, ContextRejected, LostBy, ProtocolError, QueryRefused
+from dicomover.errors import AssociationLost, ContextRejected, LostBy, NodeError, ProtocolError, QueryRefused
 from dicomover.identifier import Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
+from dicomover.security.failures import is_refusal
 from dicomover.text.face import advise
 from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
@@ -38,7 +39,7 @@ from dicomover.wire.responses import (
     read_status,
 )
 from dicomover.wire.services import ECHO, RETRIEVE, SERVICES, VERIFICATION, propose_contexts
-from dicomover.wire.transport import connect
+from dicomover.wire.transport import connect, explain_refusal
 
 __all__ = ["RELEASING", "Association"]
 
@@ -89,6 +90,8 @@ class Association:
             request_association(connection, self.node, self.ae_title, contexts, lambda: self._open_until(limit))
         except BaseException as error:
             connection.close()
+            if self.node.tls is not None and isinstance(error, AssociationLost) and error.by is LostBy.CLOSED:
+                raise _explain_end(error, self.node) from error
             if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT and not self.is_stopping:
                 message = f"{self.node} did not answer the association request within {self.timeouts.acse:g} s"
                 raise AssociationLost(message, LostBy.TIMEOUT) from error
@@ -357,3 +360,11 @@ class Association:
         if read_status(message.command) not in PENDING:
             self._answered.append(message_id)
         return message
+
+
+def _explain_end(error: AssociationLost, node: Node) -> NodeError:
+    """Say why a TLS connection has ended before the association began: with TLS 1.3 that may be the handshake's end."""
+    if isinstance(error.__cause__, OSError) and is_refusal(error.__cause__):
+        return explain_refusal(error.__cause__, node)
+    said = f"{node} ended the TLS connection upon our association request ({error.what})"
+    return AssociationLost(said, error.by, "it may not accept our certificate, or not know our AE title; see its log")

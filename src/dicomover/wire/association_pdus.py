@@ -31,7 +31,7 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _MOST_CONTEXTS = 128
 _FIXED = 68  # protocol version, AE titles, reserved
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
-_MAXIMUM_LENGTH, _ROLE, _VERSION_NAME = 0x51, 0x54, 0x55
+_MAXIMUM_LENGTH, _ROLE, _VERSION_NAME, _IDENTITY_ANSWER = 0x51, 0x54, 0x55, 0x59
 _UID = re.compile(r"[0-9.]{1,64}")
 _PADDING = " \0"
 _OTHER_APPLICATION, _OTHER_VERSION = (1, 1, 2), (1, 2, 2)
@@ -69,6 +69,7 @@ class AssociationAnswer:
     max_pdu: int | None  # as in a request; None if the peer says nothing
     implementation: str = ""  # as in a request
     roles: Roles = field(default_factory=dict)  # that the peer accepts of those that were proposed
+    confirms_identity: bool = False  # whether it says that it has looked at the user's identity (PS3.7 section D.3.3.7)
 
 
 def encode_roles(roles: Roles) -> bytes:
@@ -135,7 +136,7 @@ def parse_answer(body: bytes | bytearray | memoryview) -> AssociationAnswer:
             user.update(parts)
             roles.update(_read_roles(parts))
     name = _read_text(user.get(_VERSION_NAME, b""))
-    return AssociationAnswer(accepted, refused, _read_maximum_length(user), name, roles)
+    return AssociationAnswer(accepted, refused, _read_maximum_length(user), name, roles, _IDENTITY_ANSWER in user)
 
 
 def _split_body(raw: bytes) -> Iterator[tuple[int, bytes]]:

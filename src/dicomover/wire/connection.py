@@ -185,7 +185,19 @@ class Connection:
             except ssl.SSLWantReadError:
                 self._wait(selectors.EVENT_READ, until)
             except OSError as error:
-                raise self.give_up("the connection broke", LostBy.CLOSED) from error
+                cause = self._hear_alert(error)  # before it is closed
+                raise self.give_up("the connection broke", LostBy.CLOSED) from cause
+
+    def _hear_alert(self, error: OSError) -> OSError:
+        """Return the alert that a peer has sent before it went; with TLS 1.3 it so refuses us after the handshake."""
+        try:
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.sock.recv(1)
+        except ssl.SSLError as alert:
+            return alert
+        except OSError:
+            pass
+        return error
 
     # --- PDUs
 

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 
 from pydicom import Dataset
 
-from dicomover.errors import AssociationLost, LostBy, NodeError, NodeUnreachable
+from dicomover.errors import AssociationLost, ConfigurationError, LostBy, NodeError, NodeUnreachable
 from dicomover.events import Noted
 from dicomover.identifier import Level, Model, find_dataset
 from dicomover.node import Node, Timeouts
@@ -223,20 +223,23 @@ class Line:
         self._controls.check()
         try:
             return self.connect()
-        except NodeError as error:
+        except (NodeError, ConfigurationError) as error:
             return self.reconnect(error)
 
-    def reconnect(self, error: NodeError) -> Association:
-        """Try again after `error`; raise Stop, for every worker, if that does not help."""
+    def reconnect(self, error: NodeError | ConfigurationError) -> Association:
+        """Try again after `error`; raise Stop, for every worker, if that does not help.
+
+        A secret or a certificate that is not there any more does not come back by trying again.
+        """
         for delay in self._pauses:
             self._controls.check()
-            if not error.retriable:
+            if isinstance(error, ConfigurationError) or not error.retriable:
                 break
             self._controls.emit(Noted(time.monotonic(), f"no association ({type(error).__name__}), trying again"))
             self._controls.pause(delay)
             try:
                 return self.connect()
-            except NodeError as again:
+            except (NodeError, ConfigurationError) as again:
                 error = again
         self._controls.check()
         raise self._controls.give_up(str(error))

@@ -20,12 +20,14 @@ from pynetdicom.pdu_primitives import (
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
 from dicomover.node import Node
+from dicomover.security.identity import Identity
 from dicomover.wire.association_pdus import (
     APPLICATION_CONTEXT,
     AssociationRequest,
@@ -78,6 +80,30 @@ def _presentation_context(context: Context) -> PresentationContext:
     return item
 
 
+def _identity_item(identity: Identity) -> UserIdentityNegotiation:
+    item = UserIdentityNegotiation()
+    item.user_identity_type = identity.kind
+    item.positive_response_requested = identity.confirm
+    item.primary_field, item.secondary_field = identity.fields()
+    return item
+
+
+def _encode_request(node: Node, ae_title: str, contexts: Iterable[Context], max_pdu: int, roles: Roles) -> memoryview:
+    """Encode an A-ASSOCIATE-RQ.
+
+    A secret may be in it, and frames live on in tracebacks: those that do have a view of it, which does not show it.
+    """
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = UID(APPLICATION_CONTEXT)
+    primitive.calling_ae_title = ae_title
+    primitive.called_ae_title = node.ae_title
+    primitive.presentation_context_definition_list = [_presentation_context(item) for item in contexts]
+    primitive.user_information = _user_information(max_pdu, roles)
+    if node.identity is not None:
+        primitive.user_information = [*primitive.user_information, _identity_item(node.identity)]
+    return memoryview(A_ASSOCIATE_RQ(primitive).encode())
+
+
 def request_association(
     connection: Connection,
     node: Node,
@@ -91,17 +117,11 @@ def request_association(
     Of a SOP Class that we propose to be the SCP of, nothing is accepted if the peer says that we are not. One that says
     nothing of roles may be no worse for it: archives are known that send all the same.
 
-    Raises AssociationRejected with the reason in words, and AssociationLost or ProtocolError if there was no proper
-    answer.
+    Raises AssociationRejected with the reason in words, AssociationLost or ProtocolError if there was no proper answer,
+    and ConfigurationError if the secret of our identity is not there.
     """
     proposed = {context.id: context for context in contexts}
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = UID(APPLICATION_CONTEXT)
-    primitive.calling_ae_title = ae_title
-    primitive.called_ae_title = node.ae_title
-    primitive.presentation_context_definition_list = [_presentation_context(item) for item in proposed.values()]
-    primitive.user_information = _user_information(connection.max_pdu, roles)
-    connection.send(A_ASSOCIATE_RQ(primitive).encode())
+    connection.send(_encode_request(node, ae_title, proposed.values(), connection.max_pdu, roles))
 
     kind, body = connection.read_pdu(until)
     if kind == ASSOCIATE_RJ:
@@ -120,6 +140,9 @@ def request_association(
         results = {**dict.fromkeys(answer.accepted, 0), **answer.refused}
         first = {id_: syntaxes[0] for id_, syntaxes in answer.accepted.items() if syntaxes}
         logger.debug("%s answered each context\n%s", node, dump_contexts(proposed.values(), results, first))
+    if node.identity is not None and node.identity.confirm:
+        says = "confirms" if answer.confirms_identity else "does not confirm, and may not look at,"
+        logger.info("%s %s our identity", node, says)
     connection.peer_max_pdu = _DEFAULT_MAX_PDU if answer.max_pdu is None else answer.max_pdu or _UNLIMITED
     connection.contexts = {}
     for id_, syntaxes in answer.accepted.items():
@@ -147,6 +170,8 @@ def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reas
         (1, 7): f"either it does not call itself {node.ae_title!r}; ask for its AE title; "
         f"or it does not know ours, {ae_title!r}: some archives say so then",
     }.get((source, reason), "try again later" if result == 2 else "ask its administrator what it allows")
+    if node.identity is not None and result != 2:  # archives reject one that they do not accept under any reason
+        mend += f"; or it does not accept {node.identity}, whom we have named"
     kind = "for now" if result == 2 else "for good"
     return AssociationRejected(f"{node} rejected the association {kind}: {words}", result, source, reason, mend=mend)
 

@@ -19,11 +19,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
+from dicomover.errors import AssociationLost, ConfigurationError, LostBy, NodeUnreachable
 from dicomover.node import Node
+from dicomover.security.failures import Peer, explain_failure, read_certificate
+from dicomover.security.tls import TLS, TLSLike, client_context
 from dicomover.wire.connection import Until, Waker, wait_forever
 
-__all__ = ["connect", "keep_alive"]
+__all__ = ["connect", "explain_refusal", "keep_alive"]
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -44,7 +46,7 @@ def connect(
 
     It may take so many seconds for the name, the connection and TLS together, and not longer than `until` says, which
     the waker lets it ask again. Raises NodeUnreachable if the name is not known, no address answers in time, or TLS
-    does not come about, and AssociationLost if `until` passes first.
+    does not come about, AssociationLost if `until` passes first, and ConfigurationError if a file for TLS is not there.
     """
     limit = None if seconds is None else time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
@@ -56,7 +58,7 @@ def connect(
         sock = _race(node, _resolve(node, wait, waker, seconds), wait, seconds)
         try:
             keep_alive(sock)
-            return sock if node.tls is None else _wrap(sock, node, node.tls, wait, seconds)
+            return sock if node.tls is None else _secure(sock, node, node.tls, wait, seconds)
         except BaseException:
             sock.close()
             raise
@@ -205,32 +207,47 @@ def keep_alive(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _wrap(
-    sock: socket.socket, node: Node, context: ssl.SSLContext, wait: _Wait, seconds: float | None
-) -> socket.socket:
+def _secure(sock: socket.socket, node: Node, tls: TLSLike, wait: _Wait, seconds: float | None) -> socket.socket:
     """Return the connection with TLS on it; the plain one is given up, whatever comes of it."""
+    name = (isinstance(tls, TLS) and tls.name) or node.host
     try:
-        secured = context.wrap_socket(sock, server_hostname=node.host, do_handshake_on_connect=False)
+        name.encode("idna")  # or the socket would be lost over it, half wrapped
+        secured = client_context(tls).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
     except ValueError as error:  # a name that no certificate can have
-        raise NodeUnreachable(f"{node}: no TLS connection ({error})", "check how the host is written") from error
+        if isinstance(error, ConfigurationError):
+            raise
+        raise NodeUnreachable(
+            f"{node}: no TLS connection ({error})", "check how the host is written", hopeless=True
+        ) from error
+    except OSError as error:  # it has gone already
+        raise explain_refusal(error, node) from error
     try:
         while (events := _shake_hands(secured)) is not None:
             if wait.is_over():
                 why = f"no handshake within {seconds:g} s"
-                raise NodeUnreachable(f"{node}: no TLS connection ({why})", "check that this port speaks TLS")
+                mend = "check that this port speaks TLS: one that speaks plain DICOM may wait for more"
+                raise NodeUnreachable(f"{node}: no TLS connection ({why})", mend)
             wait.watch(secured, events)
             try:
                 wait.sleep()
             finally:
                 wait.forget(secured)
     except OSError as error:
+        failure = explain_refusal(error, node, secured)
         secured.close()
-        why, mend = _explain_tls(error, node)
-        raise NodeUnreachable(f"{node}: no TLS connection ({why})", mend) from error
+        raise failure from error
     except BaseException:
         secured.close()
         raise
     return secured
+
+
+def explain_refusal(error: OSError, node: Node, secured: ssl.SSLSocket | None = None) -> NodeUnreachable:
+    """Return the error that says why TLS does not come about; with TLS 1.3 some of it is heard after the handshake."""
+    assert node.tls is not None
+    certificate = read_certificate(secured) if secured is not None else {}
+    why, mend, hopeless = explain_failure(error, Peer(node.tls, certificate, node.host))
+    return NodeUnreachable(f"{node}: no TLS connection ({why})", mend, hopeless=hopeless)
 
 
 def _shake_hands(secured: ssl.SSLSocket) -> int | None:
@@ -242,16 +259,3 @@ def _shake_hands(secured: ssl.SSLSocket) -> int | None:
     except ssl.SSLWantWriteError:
         return selectors.EVENT_WRITE
     return None
-
-
-def _explain_tls(error: OSError, node: Node) -> tuple[str, str]:
-    """Say what came in the way of TLS, and what to do."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        mend = f"its certificate has to be valid today, for {node.host!r}, and signed by an authority that we are given"
-        return f"we do not trust it: {error.verify_message}", mend
-    reason = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
-    if any(word in reason for word in ("wrong version number", "record layer", "http request", "unexpected eof")):
-        return f"it does not answer in TLS: {reason}", "check the port; a peer that speaks plain DICOM needs no tls"
-    if "alert" in reason or "certificate" in reason:
-        return f"it refuses us: {reason}", "ask its administrator which certificate and which version of TLS it wants"
-    return reason, "check the port, and the certificates on both sides"

@@ -1,0 +1,185 @@
+"""Why TLS does not come about, whoever called: in words, with what to do, and whether it may be otherwise next time."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dicomover.security.tls import TLS, TLSLike
+
+__all__ = ["Failure", "Peer", "explain_failure", "is_refusal", "names_in", "read_certificate"]
+
+Certificate = Mapping[str, Any]
+"""As `ssl.SSLSocket.getpeercert` has it; empty if it could not be had."""
+
+_EXPIRED, _NOT_YET, _SELF_SIGNED, _WRONG_NAMES = 10, 9, 18, (62, 64)
+_UNKNOWN_AUTHORITY, _TOO_WEAK = (2, 19, 20, 21), (66, 67, 68)
+"""What OpenSSL finds wrong with a certificate (X509_V_ERR_...)."""
+_PLAIN = ("wrong version number", "record layer failure", "http request", "packet length too long", "unknown protocol")
+_NOTHING_SHARED = (
+    "unsupported protocol", "no shared cipher", "no ciphers available", "version too low", "wrong ssl version",
+    "dh key too small", "no protocols available", "bad ecpoint", "no suitable signature algorithm",
+    "no suitable key share", "wrong cipher returned", "unsafe legacy renegotiation disabled",
+)  # fmt: skip
+_OF_CERTIFICATES = ("certificate", "unknown ca", "access denied", "decrypt error")
+_OF_VERSIONS = ("protocol version", "insufficient security", "handshake failure")
+_MOST_NAMES = 5
+
+
+class Failure(NamedTuple):
+    """Why TLS did not come about."""
+
+    why: str
+    mend: str
+    hopeless: bool = True  # whether it ends so until somebody mends it
+
+
+class Peer(NamedTuple):
+    """Whom we shake hands with."""
+
+    tls: TLSLike  # what we do it with
+    certificate: Certificate = MappingProxyType({})  # what it has shown
+    host: str = ""  # by which we call it; empty if it calls us
+
+
+def read_certificate(secured: ssl.SSLSocket) -> Certificate:
+    """Return what the peer has shown, even if it is not trusted; empty where that cannot be told."""
+    with contextlib.suppress(Exception):  # an inner one of the ssl module, without which less is said
+        return secured._sslobj.get_unverified_chain()[0].get_info()  # type: ignore[attr-defined,no-any-return]
+    return {}
+
+
+def names_in(certificate: Certificate) -> list[str]:
+    """Return the names that a certificate has: DNS names, addresses, and its common name.
+
+    Examples
+    --------
+    >>> names_in({"subject": ((("commonName", "ARCHIVE"),),), "subjectAltName": (("DNS", "pacs.example.org"),)})
+    ['pacs.example.org', 'ARCHIVE']
+    """
+    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    return list(dict.fromkeys(filter(None, [*names, _common_name(certificate, "subject")])))
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Tell whether the peer has refused us by an alert; with TLS 1.3 it may come after the handshake."""
+    return isinstance(error, ssl.SSLError) and " alert " in f" {_reason(error)} "
+
+
+def explain_failure(error: OSError, peer: Peer) -> Failure:
+    """Say why a handshake has failed.
+
+    Examples
+    --------
+    >>> error = ssl.SSLError(1, "")
+    >>> error.reason = "TLSV1_ALERT_UNKNOWN_CA"
+    >>> print(explain_failure(error, Peer(TLS(cert="ours.pem"), host="pacs.example.org")).why)
+    it does not accept our certificate: unknown ca
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _explain_certificate(error, peer)
+    reason = _reason(error)
+    _, is_alert, alert = reason.partition("alert ")
+    if is_alert:
+        return _explain_alert(alert, peer)
+    if "did not return a certificate" in reason:
+        mend = "let its administrator give it one of an authority that we trust"
+        return Failure("it shows no certificate, and we let in only who has one", mend)
+    if any(word in reason for word in _PLAIN):
+        mend = "see whether this is its port for TLS; a peer that speaks plain DICOM needs no tls"
+        if not peer.host:
+            mend = "let it send by TLS, or listen without"
+        return Failure(f"it does not answer in TLS: {reason}", mend)
+    if any(word in reason for word in _NOTHING_SHARED):
+        return Failure(f"we have no version or cipher of TLS in common: {reason}", _OLDER)
+    if isinstance(error, ssl.SSLEOFError | ConnectionError) or "unexpected eof" in reason:
+        mend = "see whether this is its port for TLS, and in its log whether it refuses us"
+        return Failure(f"it does not answer in TLS, but ends the connection: {reason}", mend, hopeless=False)
+    return Failure(reason, "check the port, and the certificates on both sides", hopeless=False)
+
+
+_OLDER = (
+    "we speak TLS 1.2 and 1.3 with the ciphers of PS3.15 section B.12; for an older peer give an ssl.SSLContext as tls="
+)
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Failure:
+    code, certificate = error.verify_code, peer.certificate
+    who = "the archive's" if not peer.host else "its"
+    if code == _EXPIRED:
+        why = f"its certificate, or one above it, has expired (it ended on {_day(certificate, 'notAfter')})"
+        return Failure(why, f"let {who} administrator renew it; by our clock today is {_today()}")
+    if code == _NOT_YET:
+        why = f"its certificate is not valid yet (it begins on {_day(certificate, 'notBefore')})"
+        return Failure(why, f"see whether the clocks are right on both sides; by ours today is {_today()}")
+    if code in _WRONG_NAMES:
+        expected = peer.tls.name if isinstance(peer.tls, TLS) and peer.tls.name else peer.host
+        names = names_in(certificate)
+        why = f"its certificate is for {_list(names)}, and not for {expected!r}"
+        mend = f"if that is the archive, call it by that name, or say TLS(name={(names or ['…'])[0]!r})"
+        return Failure(why, mend)
+    trusted = "the authorities that this system trusts"
+    if isinstance(peer.tls, TLS) and peer.tls.ca is not None:
+        trusted = f"those in {peer.tls.ca!r}"
+    if code == _SELF_SIGNED:
+        why = f"its certificate is signed by itself ({_list(names_in(certificate))}), and not among {trusted}"
+        return Failure(why, f"ask {who} administrator for that certificate, and give it as ca=")
+    if code in _UNKNOWN_AUTHORITY:
+        issuer = _common_name(certificate, "issuer") or "an authority without a name"
+        why = f"its certificate is signed by {issuer!r}, which is not among {trusted}"
+        mend = f"ask {who} administrator for the certificate of its authority, and give that as ca="
+        return Failure(why, f"{mend}; or it does not send those in between")
+    if code in _TOO_WEAK:
+        return Failure(f"its certificate is too weak: {error.verify_message}", f"let {who} administrator renew it")
+    return Failure(
+        f"we do not trust its certificate: {error.verify_message}", f"ask {who} administrator for another one"
+    )
+
+
+def _explain_alert(alert: str, peer: Peer) -> Failure:
+    """Say what a peer means that refuses us."""
+    shows = peer.tls.cert is not None if isinstance(peer.tls, TLS) else None  # None: only its maker knows
+    if "required" in alert or (shows is False and any(word in alert for word in _OF_CERTIFICATES)):
+        why = f"it wants a certificate of ours, and has got none: {alert}"
+        return Failure(why, "give us one that it trusts: TLS(cert=, key=)")
+    if any(word in alert for word in _OF_CERTIFICATES):
+        mend = (
+            "ask its administrator to trust our certificate, or the authority that has signed it; see that it is valid"
+        )
+        return Failure(f"it does not accept our certificate: {alert}", mend)
+    if any(word in alert for word in _OF_VERSIONS):
+        mend = _OLDER if shows else f"it may want a certificate of ours: TLS(cert=, key=); else {_OLDER}"
+        return Failure(f"it refuses us: {alert}", mend)
+    if "unrecognized name" in alert:
+        return Failure(f"it refuses us: {alert}", "say TLS(name=) as its certificate has it")
+    return Failure(f"it refuses us: {alert}", "see in its log why", hopeless=False)
+
+
+def _reason(error: OSError) -> str:
+    said = getattr(error, "reason", None) or error.strerror or str(error) or type(error).__name__
+    return str(said).replace("_", " ").lower()
+
+
+def _common_name(certificate: Certificate, whose: str) -> str:
+    parts = dict(pair for group in certificate.get(whose, ()) for pair in group)
+    return str(parts.get("commonName") or parts.get("organizationName") or "")
+
+
+def _list(names: Iterable[str]) -> str:
+    names = [name[:100] for name in names]
+    shown = ", ".join(map(repr, names[:_MOST_NAMES])) or "no name at all"
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+
+
+def _day(certificate: Certificate, which: str) -> str:
+    if which not in certificate:
+        return "a day that is not told"
+    return time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(certificate[which])))
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())

@@ -1,0 +1,149 @@
+"""Where a secret is kept: a name of it that can be shown and sent on, read anew whenever the secret is needed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any, Literal
+
+from dicomover.errors import ConfigurationError
+
+__all__ = ["Secret", "check_secret"]
+
+_Kind = Literal["env", "file", "keyring", "text"]
+_MOST = 65535  # bytes: no field of a user identity holds more (PS3.7 Table D.3-14)
+
+
+class Secret:
+    """Where a secret is kept: in an environment variable, a file, or the system's keyring.
+
+    It is read when an association begins, or a key is unlocked, and not kept. What is shown, copied, written down or
+    sent to another process is where it is.
+
+    Examples
+    --------
+    >>> Secret.env("PACS_PASSWORD"), Secret.file("/run/secrets/pacs"), Secret.keyring("pacs", "alice")
+    (Secret.env('PACS_PASSWORD'), Secret.file('/run/secrets/pacs'), Secret.keyring('pacs', 'alice'))
+    >>> Secret.text("made-up-secret")
+    Secret.text(...)
+    """
+
+    # No dataclass: `asdict` and `replace` would hand out what a text is.
+    __slots__ = ("_kind", "_where")
+
+    _kind: _Kind
+    _where: tuple[str, ...]
+
+    def __init__(self, kind: _Kind, *where: str) -> None:
+        if not where or not all(isinstance(each, str) and each for each in where):
+            raise ConfigurationError(f"Secret.{kind} names nothing", "say where the secret is kept")
+        object.__setattr__(self, "_kind", kind)
+        object.__setattr__(self, "_where", where)
+
+    @classmethod
+    def env(cls, name: str) -> Secret:
+        """Return the secret that an environment variable holds."""
+        return cls("env", name)
+
+    @classmethod
+    def file(cls, path: str | os.PathLike[str]) -> Secret:
+        """Return the secret that a file holds; a line end after it is none of it, and others may not read it."""
+        return cls("file", os.fspath(path))
+
+    @classmethod
+    def keyring(cls, service: str, user: str) -> Secret:
+        """Return the secret that the system's keyring holds; needs the extra `keyring`."""
+        return cls("keyring", service, user)
+
+    @classmethod
+    def text(cls, value: str) -> Secret:
+        """Return a secret that is typed in, say by `getpass.getpass()`; it stays in this process."""
+        return cls("text", value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Secret cannot be changed: {name}")
+
+    def __repr__(self) -> str:
+        return f"Secret.{self._kind}({'...' if self._kind == 'text' else ', '.join(map(repr, self._where))})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and (self._kind, self._where) == (other._kind, other._where)
+
+    def __hash__(self) -> int:
+        return hash((self._kind, self._where))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._kind == "text":
+            raise ConfigurationError(
+                "a secret that was given as a text is not written down, and not sent to another process",
+                "name where it is kept: Secret.env, Secret.file or Secret.keyring",
+            )
+        return Secret, (self._kind, *self._where)
+
+    def read(self) -> bytes:
+        """Return the secret; raises ConfigurationError if it is not there, and never says what it is."""
+        if self._kind == "env":
+            raw = os.environ.get(self._where[0], "").encode("utf-8", "surrogateescape")
+        elif self._kind == "file":
+            raw = _read_file(Path(self._where[0]).expanduser())
+        elif self._kind == "keyring":
+            raw = _ask_keyring(*self._where)
+        else:
+            raw = self._where[0].encode()
+        if 0 < len(raw) <= _MOST:
+            return raw
+        found = f"more than {_MOST:,} bytes there" if raw else "nothing there"
+        del raw  # a traceback shows what a frame holds
+        raise ConfigurationError(f"{self!r}: there is {found}", "see where the secret is kept, and how that is written")
+
+    def to_plain(self) -> list[str]:
+        """Return it for the pipe to a process of our own, and for nothing else: a text is in it."""
+        return [self._kind, *self._where]
+
+
+def _read_file(path: Path) -> bytes:
+    """Return what a file holds without the end of its line; refuse one of ours that everybody can read."""
+    try:
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            raw = file.read(_MOST + 3)
+    except OSError as error:
+        raise ConfigurationError(f"the secret in {str(path)!r} cannot be read ({error.strerror})") from error
+    if hasattr(os, "geteuid") and about.st_uid == os.geteuid() and about.st_mode & stat.S_IROTH:
+        raise ConfigurationError(f"everybody can read the secret in {str(path)!r}", f"chmod 600 {path}")
+    return raw.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _ask_keyring(service: str, user: str) -> bytes:
+    try:
+        import keyring
+    except ImportError as error:
+        raise ConfigurationError(
+            "a secret of the system's keyring needs the package 'keyring'", "pip install dicomover[keyring]"
+        ) from error
+    try:
+        found: Any = keyring.get_password(service, user)
+    except Exception as error:
+        raise ConfigurationError(
+            f"the system's keyring does not answer ({type(error).__name__})",
+            "unlock it, or keep the secret in a file or an environment variable",
+        ) from error
+    return str(found or "").encode()
+
+
+def check_secret(value: object, what: str) -> Secret:
+    """Return the secret; a text in its place is refused, since it would be saved with the notebook."""
+    if isinstance(value, Secret):
+        return value
+    raise ConfigurationError(
+        f"{what} is no Secret",
+        "name where it is kept: Secret.env(name), Secret.file(path), Secret.keyring(service, user), or "
+        "Secret.text(getpass.getpass()) to type it in",
+    )
