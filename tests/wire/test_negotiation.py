@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,8 @@ from pynetdicom import AE, build_role
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
-from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
+from dicomover.errors import AssociationLost, AssociationRejected, ConfigurationError, LostBy, NodeError, ProtocolError
+from dicomover.security import Identity, Secret
 from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
@@ -420,3 +423,107 @@ def test_a_damaged_request_is_a_value_error(body: bytes, data: st.DataObject) ->
     assert all(isinstance(context, Context) for context in request.contexts)
     accepted = {context.id: next(iter(context.transfer_syntaxes), "") for context in request.contexts}
     assert encode_accept(request, accepted, 16384)[0] == 2
+
+
+# --- user identity
+
+SAID = "made-up-secret"
+
+
+def sent_with(identity: Identity, answer: Callable[[bytes], bytes]) -> tuple[bytes, Association, NodeError | None]:
+    """Ask for an association as somebody; return what was sent, the association, and why it did not come about."""
+    sent = []
+
+    def serve(connection: Connection) -> None:
+        _, body = connection.read_pdu()
+        sent.append(bytes(body))
+        connection.send(answer(sent[0]))
+        connection.read_pdu()
+
+    with listening(serve) as node:
+        association, trouble = Association(replace(node, identity=identity), "TESTER", SHORT), None
+        try:
+            association.open()
+        except NodeError as error:
+            trouble = error
+        association.release()
+    return sent[0], association, trouble
+
+
+def accept_all(more: bytes = b"") -> Callable[[bytes], bytes]:
+    """Accept every context; with further sub-items of the user information."""
+
+    def answer(body: bytes) -> bytes:
+        request = parse_request(body)
+        raw = encode_accept(request, {context.id: IMPLICIT for context in request.contexts}, 1 << 14)
+        at = raw.index(b"\x50\x00", 74)
+        user = raw[at + 4 :] + more
+        items = raw[6:at] + struct.pack(">BxH", 0x50, len(user)) + user
+        return struct.pack(">BxL", 2, len(items)) + items
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("identity", "item"),
+    [
+        (Identity.user("alice", in_plain=True), b"\x01\x00\x00\x05alice\x00\x00"),
+        (Identity.password("alice", Secret.text(SAID), confirm=True, in_plain=True), b"\x02\x01\x00\x05alice\x00\x0e"),
+        (Identity.saml(Secret.text(SAID), in_plain=True), b"\x04\x00\x00\x0emade-up-secret\x00\x00"),
+        (Identity.jwt(Secret.text(SAID), in_plain=True), b"\x05\x00\x00\x0emade-up-secret\x00\x00"),
+    ],
+    ids=["user", "password", "saml", "jwt"],
+)
+def test_the_identity_on_the_wire(identity: Identity, item: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It is one sub-item 0x58 (PS3.7 section D.3.3.7.1), and no log says what is secret in it."""
+    caplog.set_level("DEBUG")
+    answered = accept_all(b"\x59\x00\x00\x02\x00\x00") if identity.confirm else accept_all()
+    sent, _, trouble = sent_with(identity, answered)
+    assert trouble is None
+    assert sent.count(b"\x58\x00") == 1
+    at = sent.index(b"\x58\x00") + 4
+    assert sent[at:].startswith(item)
+    assert SAID not in caplog.text
+    assert ("confirms our identity" in caplog.text) is identity.confirm
+
+
+def test_an_archive_that_says_nothing_of_the_identity(caplog: pytest.LogCaptureFixture) -> None:
+    """A word that was asked for and does not come ends nothing; the log says so."""
+    caplog.set_level("INFO", "dicomover")
+    identity = Identity.user("alice", confirm=True, in_plain=True)
+    assert sent_with(identity, accept_all())[2] is None
+    assert "does not confirm, and may not look at, our identity" in caplog.text
+
+
+@pytest.mark.parametrize(("rejection", "mentions"), [((1, 1, 1), True), ((1, 1, 7), True), ((2, 3, 2), False)])
+def test_a_rejection_mentions_the_identity(rejection: tuple[int, int, int], mentions: bool) -> None:
+    """Archives reject a user under any reason; what is for now has another cause."""
+    identity = Identity.password("alice", Secret.text(SAID), in_plain=True)
+    _, _, trouble = sent_with(identity, lambda _: encode_reject(*rejection))
+    assert isinstance(trouble, AssociationRejected)
+    assert ("does not accept user 'alice' with a password, whom we have named" in trouble.mend) is mentions
+
+
+def test_no_traceback_shows_the_secret() -> None:
+    """Whatever goes wrong after the request was encoded: no frame has the secret in what it shows of its locals."""
+    node = Node("127.0.0.1", 104, identity=Identity.password("alice", Secret.text(SAID), in_plain=True))
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    connection = Connection(ours)
+    with pytest.raises(AssociationLost) as caught:
+        request_association(connection, node, "TESTER", CONTEXTS)
+    connection.close()
+    frame = caught.tb.tb_next
+    while frame is not None:
+        assert SAID not in repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next
+
+
+def test_a_secret_that_is_not_there() -> None:
+    """It is an error of the settings; nothing was sent."""
+    with listening(lambda _: None) as node:
+        asked = replace(node, identity=Identity.jwt(Secret.env("MADE_UP_MISSING"), in_plain=True))
+        association = Association(asked, "TESTER", SHORT)
+        with pytest.raises(ConfigurationError, match="MADE_UP_MISSING"):
+            association.open()
+        association.release()
