@@ -214,7 +214,8 @@ class Below:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._root = os.path.realpath(folder)
+        # By a descriptor it stays what it is; by its name it has to be the one that links lead to.
+        self._root = os.fspath(folder) if _BY_DESCRIPTOR else os.path.realpath(folder)
         self._at = ""
         self._fds: list[int] = []  # of the root, and of the folder that was entered last
 

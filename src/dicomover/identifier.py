@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from pydicom import Dataset
@@ -232,8 +232,11 @@ class Identifier:
 
     def without_model(self) -> Identifier:
         """Return what it asks for however it is asked: UIDs are unique without a patient."""
-        patient = self.patient if self.level is Level.PATIENT else ""
-        return replace(self, model=Model.PATIENT, patient=patient)
+        return self.of_patient(self.patient if self.level is Level.PATIENT else "")
+
+    def of_patient(self, patient: str) -> Identifier:
+        """Return what it asks for of a patient, however it is asked."""
+        return Identifier(self.level, Model.PATIENT, patient, self.study, self.series, self.instance)
 
     def dataset(self) -> Dataset:
         """Return it as it goes onto the wire."""
@@ -244,8 +247,8 @@ def query_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
     """Return a query identifier: the level, the keys, and a character set if plain ASCII does not do."""
     dataset = Dataset()
     if not all(value.isascii() for value in keys.values()):
-        dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.QueryRetrieveLevel = str(level)
+        put_value(dataset, attribute_of("SpecificCharacterSet"), "ISO_IR 192")
+    put_value(dataset, attribute_of("QueryRetrieveLevel"), str(level))
     for name, value in keys.items():
         put_value(dataset, attribute_of(name), value)
     return dataset
@@ -255,5 +258,5 @@ def find_dataset(level: Level, keys: Mapping[str, str]) -> Dataset:
     """Return the identifier of a C-FIND, which asks for the character set of the answers too (PS3.4 C.4.1.1.3)."""
     dataset = query_dataset(level, keys)
     if "SpecificCharacterSet" not in dataset:
-        dataset.SpecificCharacterSet = ""
+        put_value(dataset, attribute_of("SpecificCharacterSet"), "")
     return dataset

@@ -111,11 +111,11 @@ def test_an_entry_is_of_its_request_alone(path: Path) -> None:
         mine, other = (journal.asked(each, archive="A") for each in (request, another))
         done = replace(DONE, expected=2)
         journal.record(mine, done, (STUDY,))
-        assert journal.entries()[mine.key].is_of(mine, request)
+        assert journal.entries()[mine.key].scopes_of(mine, request)
         with Other(path) as file:
             file.execute("UPDATE requests SET key = ?, asked = ?", (other.key, other.text))
-        assert not journal.entries()[other.key].is_of(other, another), "what it came to is bound to its key"
+        assert not journal.entries()[other.key].scopes_of(other, another), "what it came to is bound to its key"
         journal.record(other, done, (STUDY,))
-        assert not journal.entries()[other.key].is_of(other, another), "another study"
+        assert not journal.entries()[other.key].scopes_of(other, another), "another study"
         journal.record(mine, replace(DONE, expected=-2), (STUDY,))
-        assert not journal.entries()[mine.key].is_of(mine, request), "a number that is none"
+        assert not journal.entries()[mine.key].scopes_of(mine, request), "a number that is none"

@@ -79,7 +79,7 @@ def test_what_was_here_is_here(path: Path, version: int, privacy: dict) -> None:
         request = one({"AccessionNumber": "00123"})
         asked = journal.asked(request, archive=NODE if version == 2 else "ARCHIVE")
         (entry,) = journal.entries([asked.key]).values()
-        assert entry.is_of(asked, request)
+        assert entry.scopes_of(asked, request)
         assert entry.result == DONE
         journal.close()
     with Other(path) as other:

@@ -67,8 +67,8 @@ def _look(position: int, files: Iterable[File], folder: Path) -> Iterator[Held]:
 def _list_scopes(request: Request, journal: Journal, archive: Node) -> Iterable[Scope]:
     asked = journal.asked(request, archive=archive)
     entry = journal.entries([asked.key]).get(asked.key)
-    if entry is not None and entry.is_of(asked, request) and entry.scopes:
-        return entry.scopes
+    if entry is not None and (scopes := entry.scopes_of(asked, request)):
+        return scopes
     uids = {level: request.keys.get(level.unique_key, "") for level in (Level.STUDY, Level.SERIES, Level.IMAGE)}
     whose = journal.keep_patients([request.keys.get("PatientID", "")])
     if request.level is Level.PATIENT:

@@ -155,9 +155,9 @@ class Resumption:
     def _decided(self, asked: Asked, request: Request, *, look: bool = False) -> Taken:
         """Read what is recorded of a request, and look at its files; not yet at those that are to be rechecked."""
         entry = self._journal.entries([asked.key]).get(asked.key)
-        if entry is None or not entry.is_of(asked, request):
+        scopes = None if entry is None else entry.scopes_of(asked, request)
+        if entry is None or scopes is None:
             return Taken(asked)
-        scopes = entry.scopes or ()
         if not is_verified(entry.result) or not scopes:
             return Taken(asked, seen=True)
         files = None
@@ -265,6 +265,10 @@ class Resumption:
         """Write down what became of a row; what was never sent is only given back."""
         taken = row.taken
         if taken is None:
+            return
+        if taken.is_own and taken.left is None and result.status is Status.SKIPPED:
+            with self._lock:
+                self._journal.release(self._let_go(row.request.position))
             return
         is_sent = not taken.holder and (result.attempts or not result.unsent)
         if self._folder is not None and is_sent and self._root not in (None, _root_of(self._folder)):

@@ -233,7 +233,7 @@ class Worker:
             return False
         if row.taken.skip is not None and not resumption.recheck:
             self._controls.emit(RequestStarted(time.monotonic(), row.request.position))
-            self._ledger.end(row, replace(row.taken.skip))
+            self._ledger.end(row, row.taken.skip)
             return False
         return True
 

@@ -177,7 +177,7 @@ def unpack_files(packed: bytes, bond: str, study: str, series: str) -> tuple[Fil
     Raises DamagedRecord if it is not that.
     """
     try:
-        bound, start, ends, paths, sizes, first, times, syntaxes, requests = json.loads(inflate(packed))
+        bound, start, ends, paths, sizes, first, times, syntaxes, requests = json.loads(inflate(packed).decode("ascii"))
         if bound != bond:
             return ()
         count = len(ends)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +23,11 @@ COLUMNS = (
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_UIDS: dict[str, Callable[[Scope], Sequence[str]]] = {
+    "StudyInstanceUID": lambda scope: (scope.study,),
+    "SeriesInstanceUID": lambda scope: (scope.series,),
+    "SOPInstanceUID": lambda scope: scope.sops,
+}
 _STATUSES = {str(status): status for status in Status}
 
 
@@ -45,21 +50,20 @@ class Entry:
         except DamagedRecord:
             return None
 
-    def is_of(self, asked: Asked, request: Request) -> bool:
-        """Tell whether it can be of this request: nothing in it contradicts what was asked for, or itself."""
+    def scopes_of(self, asked: Asked, request: Request) -> tuple[Scope, ...] | None:
+        """Return what a request came to; None if something here contradicts what was asked for, or itself."""
         result, scopes = self.result, self.scopes
         counters = result.counters
         numbers = (result.expected, result.received, result.bytes, result.matches, result.attempts,
                    counters.completed, counters.failed, counters.warning, counters.remaining)  # fmt: skip
-        if self.asked != asked.text or scopes is None or any(number is not None and number < 0 for number in numbers):
-            return False
-        uids: dict[str, set[str]] = {
-            "StudyInstanceUID": {scope.study for scope in scopes},
-            "SeriesInstanceUID": {scope.series for scope in scopes},
-            "SOPInstanceUID": {uid for scope in scopes for uid in scope.sops},
-        }
-        given = {key: set(request.keys[key].split("\\")) for key in uids if key in request.keys}
-        return all(uids[key] == wanted for key, wanted in given.items())
+        if self.asked != asked.text or scopes is None or min(filter(None, numbers), default=0) < 0:
+            return None
+        for key, read in _UIDS.items():
+            if key in request.keys and {uid for each in scopes for uid in read(each)} != set(
+                request.keys[key].split("\\")
+            ):
+                return None
+        return scopes
 
     @property
     def keys(self) -> dict[str, str]:

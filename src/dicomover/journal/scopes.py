@@ -78,7 +78,7 @@ def unpack_scopes(packed: object, key: str) -> tuple[Scope, ...] | None:
     try:
         if type(packed) is not bytes:
             raise TypeError("no bytes")
-        content = json.loads(inflate(packed))
+        content = json.loads(inflate(packed).decode("ascii"))
         if not {type(text) for each in content for text in each} <= {str}:
             raise TypeError("something else than texts")
         *scopes, (bond,) = content

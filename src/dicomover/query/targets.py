@@ -73,7 +73,7 @@ class Target:
         if identifier.level is Level.PATIENT:
             return identifier.without_model()
         named = "\\".join(self.patients) if self.found else ""
-        return replace(identifier.without_model(), patient=named or identifier.patient)
+        return identifier.of_patient(named or identifier.patient)
 
 
 @dataclass(frozen=True, slots=True)
