@@ -23,6 +23,7 @@ from dicomover.node import Node, NodeLike, Timeouts, check_ae_title
 from dicomover.outcome import Verify
 from dicomover.policy.retry import RetryLike
 from dicomover.policy.window import Window
+from dicomover.profiles import with_profile
 from dicomover.query.answers import answers_table, returned_keys
 from dicomover.query.drilldown import find_below, level_of_find
 from dicomover.query.lists import UidLists
@@ -44,6 +45,7 @@ class Client:
     The words on the parameters stand at `__init__`: there a notebook finds them for `Mover?` too.
     """
 
+    @with_profile
     def __init__(
         self,
         node: NodeLike,
@@ -80,7 +82,7 @@ class Client:
         Parameters
         ----------
         node : Node or str
-            The archive: a `Node`, or a text such as `ARCHIVE@pacs.example.org:104`.
+            The archive: a `Node`, a text such as `ARCHIVE@pacs.example.org:104`, or the name of a profile.
         ae_title
             What we call ourselves; the archive has to know it.
         destination
@@ -140,9 +142,8 @@ class Client:
         progress
             `auto`, `notebook`, `terminal`, `log` or `none`; True is `auto`, False is `none`.
         show_keys
-            Name rows by their labels and query keys wherever they are named: on the screen, and so in a saved notebook
-            too, and in the report. By default a row is called by its label, if that is a number, or by its position:
-            labels and keys may name a patient.
+            Name rows by their labels and query keys, on the screen and so in a saved notebook too, and in the report.
+            By default a row is called by its label, if that is a number, or its position: others may name a patient.
 
         Raises
         ------
@@ -193,9 +194,8 @@ class Client:
         self._journal = journal
 
     def __repr__(self) -> str:
-        name = "receive" if self.receive else "destination"
-        value = str(self.receive) if self.receive else self._defaults.get("destination")
-        return f"{type(self).__name__}({str(self.node)!r}, ae_title={self.ae_title!r}, {name}={value!r})"
+        who = f"receive={str(self.receive)!r}" if self.receive else f"destination={self._defaults.get('destination')!r}"
+        return f"{type(self).__name__}({str(self.node)!r}, ae_title={self.ae_title!r}, {who})"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise ConfigurationError(

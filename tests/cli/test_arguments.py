@@ -39,7 +39,8 @@ def test_the_peer_can_be_written_in_two_ways(peer_text: str, port: int | None, c
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["host"], "PORT is missing"),
+        (["host.example.org"], "PORT is missing"),
+        (["host"], "there is no node 'host'"),
         (["host", "x"], "'a' is not a valid integer"),
         (["host", "0"], "not a TCP port"),
         (["host", "70000"], "not a TCP port"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +34,7 @@ class Arguments:
     Their defaults stand with the options: what is here is for the commands that do not have them.
     """
 
-    peer: str | None = None
+    peer: str | Node | None = None  # a node where a profile was named
     port: int | None = None
     aetitle: str = ""
     call: str | None = None
@@ -109,6 +109,8 @@ class Arguments:
     def node(self) -> Node:
         """The archive."""
         assert self.peer is not None
+        if isinstance(self.peer, Node):
+            return self.peer if self.call is None else replace(self.peer, ae_title=self.call)
         return read_node(self.peer, self.port, self.call)
 
     @property

@@ -57,8 +57,8 @@ _EXIT = (
 def move(interrupts: Any, /, **given: Any) -> int:
     """Move images: one request from keys, or a batch from a CSV.
 
-    PEER PORT is the archive, or PEER alone, written ARCHIVE@host:port. Keys that are not unique (an accession
-    number, a date) are looked up first. An interrupt sends C-CANCEL and prints what is known.
+    PEER PORT is the archive, or PEER alone, written ARCHIVE@host:port or the name of its profile. Keys that are not
+    unique (an accession number, a date) are looked up first. An interrupt sends C-CANCEL and prints what is known.
 
     \b
     One study into ./downloads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
@@ -33,6 +34,14 @@ class _Context(click.Context):
 
 class _Command(click.Command):
     context_class = _Context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it, with what is known of the archive if that is named by its profile."""
+        if ctx.params.get("peer"):
+            from dicomover.cli.profile import use_profile
+
+            use_profile(ctx)
+        return super().invoke(ctx)
 
 
 class _Group(click.Group):
