@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import IO
 
 from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
@@ -22,7 +21,6 @@ __all__ = [
     "DEFLATED",
     "EXPLICIT_BIG_ENDIAN",
     "EXPLICIT_LITTLE_ENDIAN",
-    "FIRST_READ",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "IMPLICIT_LITTLE_ENDIAN",
@@ -37,7 +35,6 @@ __all__ = [
     "is_known_otherwise",
     "measure_file_meta",
     "read_file_meta",
-    "read_head",
 ]
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -63,10 +60,6 @@ _META_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
 _EXPLICIT = struct.Struct("<HH2sH")
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-FIRST_READ = 1 << 13
-"""Bytes of a file to read first: most heads end within them."""
-
-_MORE = 1 << 20  # bytes
 _LONGEST_META = 1 << 16
 _LONGEST_VALUE = 1024  # of a value that is asked for; none of them may be longer
 _CHARACTER_SET = 0x00080005
@@ -214,7 +207,7 @@ class HeadError(ValueError):
 class Head:
     """Reads a data set from its beginning, as far as it has come."""
 
-    __slots__ = ("_encoding", "_last", "_stack", "_wanted", "ambiguous", "done", "implicit", "offset", "values")
+    __slots__ = ("_encoding", "_last", "_stack", "_wanted", "ambiguous", "done", "due", "implicit", "offset", "values")
 
     def __init__(
         self,
@@ -232,6 +225,7 @@ class Head:
         self._stack: list[tuple[bool, bool]] = []
         self.values: dict[int, bytes] = {}  # the raw bytes of the wanted values found so far
         self.offset = 0  # where reading goes on when more bytes have come
+        self.due = 0  # where what is passed over ends, if that has not come
         self.done = False  # once `last` has been passed
         self.ambiguous = False  # once something was passed over that other readers pass over in another way
 
@@ -297,7 +291,7 @@ class Head:
                     raise HeadError(f"element ({group:04X},{element:04X}) stands twice")
                 self.values[tag] = bytes(data[start : start + length])
             elif start + length > size:
-                # Passed over as it comes: wait for its last byte.
+                self.due = start + length  # passed over as it comes
                 break
             offset = start + length
         self.offset = offset
@@ -345,6 +339,7 @@ class Head:
             self.offset = start
             return True
         if start + length > size:
+            self.due = start + length
             return False
         self.offset = start + length
         return True
@@ -370,18 +365,6 @@ class Head:
         if raw.isascii():
             return raw.decode("ascii").strip(" \0")
         return decode_text(raw, self.values)
-
-
-def read_head(head: Head, stream: IO[bytes], data: bytes, start: int) -> None:
-    """Read a head to its end: from the first `FIRST_READ` bytes of a file, or all of it, and then from the stream.
-
-    `start` is where its data set begins. Raises HeadError if the file breaks off before.
-    """
-    body, more = memoryview(data)[start:], data
-    while not head.feed(body, len(body), complete=not more or len(data) < FIRST_READ):
-        more = stream.read(_MORE)
-        data += more
-        body = memoryview(data)[start:]
 
 
 def decode_text(raw: bytes, values: Mapping[int, bytes]) -> str:

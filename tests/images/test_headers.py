@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomover.attributes.attribute import NoKey
 from dicomover.attributes.reading import read_text
-from dicomover.dicomfile import HeadError
+from dicomover.dicomfile import HeadError, read_file_meta
+from dicomover.images import headers
 from dicomover.images.headers import Wanted, read_header
 from dicomover.images.order import sort_files
 from dicomover.images.table import USUAL
@@ -79,6 +83,63 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for odd in (tmp_path / "pipe", tmp_path / "link", tmp_path):
         assert read_header(str(odd), Wanted(["Rows"])) is None
         assert sort_files([odd, path]) == [path, odd]
+
+
+@pytest.mark.timeout(20)
+def test_what_is_long_is_passed_over_unread(tmp_path: Path) -> None:
+    """Three gigabytes before the patient cost neither time nor memory, unless they are not there."""
+    (path,) = save(tmp_path, [make_slice(1, (0, 0, 0))])
+    data = path.read_bytes()
+    at = data.index(b"\x10\x00\x20\x00LO")
+    with path.open("wb") as file:
+        file.write(data[:at] + struct.pack("<HH2sHL", 0x000B, 0x1001, b"UN", 0, 3 << 30))
+        file.seek(3 << 30, os.SEEK_CUR)
+        file.write(data[at:])
+    wanted = Wanted(["PatientID", "Rows"])
+    tracemalloc.start()
+    try:
+        header = read_header(str(path), wanted, strict=True)
+        assert header is not None
+        assert header.values == ["P-0042", "4"]
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    os.truncate(path, 1 << 30)
+    with pytest.raises(HeadError, match="inside an element"):
+        read_header(str(path), wanted, strict=True)
+
+
+def bomb(path: Path, before: bytes) -> None:
+    """Make of a file a deflated one, with 16 MiB before its patient or as its pixels."""
+    made = dcmread(path)
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    made.save_as(path, enforce_file_format=True)
+    start = read_file_meta(path.read_bytes())[1]
+    plain = zlib.decompress(path.read_bytes()[start:], -zlib.MAX_WBITS)
+    at = plain.index(before)
+    tag = (0x000B, 0x1001) if before.endswith(b"LO") else (0x7FE0, 0x0010)
+    long = struct.pack("<HH2sHL", *tag, b"OB", 0, 16 << 20) + bytes(16 << 20)
+    path.write_bytes(path.read_bytes()[:start] + zlib.compress(plain[:at] + long + plain[at:], wbits=-zlib.MAX_WBITS))
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("where", [b"\xe0\x7f\x10\x00", b"\x10\x00\x20\x00LO"])
+def test_no_more_is_inflated_than_a_head_may_have(
+    where: bytes, odd: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what a small file becomes only a beginning is held: its head is read, or is too long."""
+    monkeypatch.setattr(headers, "_MOST", 1 << 20)
+    (path,) = save(tmp_path, [make_slice(1, (0, 0, 0))])
+    bomb(path, where)
+    if odd:  # its file meta information begins without its length, so that pydicom alone can read it
+        path.write_bytes(path.read_bytes()[:132] + path.read_bytes()[144:])
+    if where.startswith(b"\xe0") and not odd:
+        header = read_header(str(path), Wanted(["PatientID", "Rows"]))
+        assert header is not None
+        assert (header.transfer_syntax, header.values) == (DeflatedExplicitVRLittleEndian, ["P-0042", "4"])
+    else:
+        with pytest.raises(HeadError, match="too much"):
+            read_header(str(path), Wanted(["PatientID", "Rows"]))
 
 
 def test_names_that_are_none() -> None:

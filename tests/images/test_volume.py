@@ -14,7 +14,9 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+import dicomover.images.volume
 from dicomover import SeriesError, index, volume
 from dicomover.images.volume import decode_pixels
 from images_kit import make_enhanced, make_slice, save
@@ -29,6 +31,18 @@ def test_slices_are_sorted_and_rescaled(tmp_path: Path) -> None:
     assert (found.array.shape, found.array.dtype) == ((4, 4, 6), np.int16)
     assert (found.spacing, found.origin) == ((2.5, 0.5, 0.75), (-10.0, -20.0, 0.0))
     assert repr(found) == "Volume(4 x 4 x 6 of int16, 2.5 x 0.5 x 0.75 mm)"
+
+
+def test_a_small_file_that_becomes_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deflated file of a volume has a bound, and below it a volume like any other."""
+    made = [make_slice(n, (0, 0, n)) for n in range(3)]
+    for dataset in made:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    save(tmp_path, made)
+    assert volume(tmp_path).array.shape == (3, 4, 6)
+    monkeypatch.setattr(dicomover.images.volume, "_MOST", 500)
+    with pytest.raises(SeriesError, match="inflates"):
+        volume(tmp_path)
 
 
 def test_the_affine_leads_to_the_patient(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ pydicom reads what that cannot: deflated and big-endian files, private elements 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, NamedTuple
@@ -19,20 +20,22 @@ from dicomover.attributes.reading import read_text
 from dicomover.dicomfile import (
     DEFLATED,
     EXPLICIT_BIG_ENDIAN,
-    FIRST_READ,
     IMPLICIT_LITTLE_ENDIAN,
     Head,
     HeadError,
     read_file_meta,
-    read_head,
 )
 from dicomover.disk import open_file
+from dicomover.images.beginnings import Beginning, inflate_file
 from dicomover.text.hush import hush_pydicom
 
 __all__ = ["Header", "Wanted", "read_header"]
 
 _CHARACTER_SET = 0x00080005
 _LAST = 0x7FE00000  # the pixels, and whatever follows them, are never read
+_FIRST = 1 << 13  # bytes of a file to read first: most heads end within them
+_MORE = 1 << 20  # bytes
+_MOST = 1 << 28  # bytes of a head, or that pydicom may read or inflate for one
 _BY_PYDICOM = (DEFLATED, EXPLICIT_BIG_ENDIAN, "")
 
 
@@ -100,7 +103,7 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
     if stream is None:
         return None
     with stream:
-        data = stream.read(FIRST_READ)
+        data = stream.read(_FIRST)
         if data[128:132] != b"DICM":
             return None
         syntax, start = read_file_meta(data)
@@ -108,7 +111,7 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
             return _read_by_pydicom(stream, wanted)
         head = Head(syntax == IMPLICIT_LITTLE_ENDIAN, wanted.tags, wanted.last)
         try:
-            read_head(head, stream, data, start)
+            _read_head(head, stream, data, start)
         except HeadError:
             if strict:
                 raise
@@ -118,14 +121,37 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
     return Header(syntax, [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers], start)
 
 
+def _read_head(head: Head, stream: BinaryIO, data: bytes, start: int) -> None:
+    """Read a head to its end: from the first bytes of a file, then from the stream; raises HeadError.
+
+    What was passed is let go, and what is long is not read to be passed over.
+    """
+    body, ended = data[start:], len(data) < _FIRST
+    while not head.feed(body, len(body), complete=ended):
+        ahead, head.due = head.due - len(body), 0
+        if ahead > _MORE:
+            stream.seek(ahead - 1, os.SEEK_CUR)
+            if not stream.read(1):
+                raise HeadError("the data set ends inside an element")
+            body = b""
+        else:
+            body = body[head.offset :]
+        head.offset = 0
+        more = stream.read(_MORE)
+        body, ended = body + more, not more
+        if len(body) > _MOST:
+            raise HeadError(f"an element of its head is longer than {_MOST >> 20} MiB")
+
+
 def _read_by_pydicom(stream: BinaryIO, wanted: Wanted) -> Header:
     stream.seek(0)
     try:
         with hush_pydicom():
-            dataset: Dataset = dcmread(stream, stop_before_pixels=True)
+            file = inflate_file(stream, _MOST)
+            dataset: Dataset = dcmread(Beginning(file, _MOST), stop_before_pixels=True)
             if not dataset.original_encoding[1]:
                 dataset.decode()  # what is read as bytes is taken for Little Endian
-        syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "") if file is stream else DEFLATED
         if not any(tag >> 16 & 1 or dictionary_has_tag(tag) for tag in list(dataset.keys()) if tag >> 16 < 0xFFFE):
             raise HeadError("it has no element of DICOM's dictionary")
         return Header(syntax, [read_text(dataset, item.name) or None for item in wanted.attributes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 
+from dicomover.dicomfile import HeadError
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
+from dicomover.images.beginnings import Beginning, inflate_file
 from dicomover.images.series import Geometry, describe_positions
 from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
@@ -26,6 +29,7 @@ from dicomover.text.traces import forgetting
 
 __all__ = ["Volume", "decode_pixels", "list_paths", "open_image", "reading", "volume"]
 
+_MOST = 1 << 30  # bytes that one file may inflate to, as much as our receiver takes
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
 _ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
 
@@ -170,7 +174,9 @@ def open_image(path: str) -> Dataset:
         raise SeriesError("a file of it is no file any more", "give rows of dicomover.index(folder)")
     with file:
         try:
-            return dcmread(file)
+            return dcmread(Beginning(inflate_file(file, _MOST), sys.maxsize))
+        except HeadError:
+            raise SeriesError(f"a file of it inflates to {_MOST >> 20:,} MiB or more", "leave it out") from None
         except InvalidDicomError:
             raise SeriesError("a file of it is no DICOM file", "give rows of dicomover.index(folder)") from None
 

@@ -5,16 +5,15 @@ pydicom stands for them: users read by it, and so does what we lend them. Few fi
 
 from __future__ import annotations
 
-import io
 import threading
-import zlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
-from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, encode_file_meta, read_file_meta
+from dicomover.dicomfile import DEFLATED, read_file_meta
+from dicomover.images.beginnings import inflate_file
 from dicomover.text.hush import hush_pydicom
 
 __all__ = ["is_read_alike"]
@@ -55,7 +54,9 @@ def is_read_alike(file: BinaryIO, values: Mapping[int, bytes], wanted: frozenset
 
     with _turn, hush_pydicom():
         try:
-            bounded = cast("BinaryIO", _Bounded(_inflate(file)))
+            if _begins_with_a_command_set(file):
+                return False
+            bounded = cast("BinaryIO", _Bounded(inflate_file(file, _MOST_BYTES)))
             found = read_partial(bounded, note, defer_size=_LONG, specific_tags=[*wanted])
             return sorted(seen) == sorted(values) and all(
                 _split(found.get_item(tag).value) == _split(value) for tag, value in values.items()
@@ -71,16 +72,10 @@ def _split(value: Any) -> list[bytes]:
     return [part.strip(b" \0") for part in (value or b"").split(b"\\")]
 
 
-def _inflate(file: BinaryIO) -> BinaryIO:
-    """Return a file as it would be without its deflating; EOFError if that is too much, or hides a command set."""
+def _begins_with_a_command_set(file: BinaryIO) -> bool:
+    """Tell whether a deflated file has a group 0000 for readers that look for it before they inflate."""
     syntax, start = read_file_meta(file.read(_META))
-    file.seek(start if syntax == DEFLATED else 0)
-    if syntax != DEFLATED:
-        return file
-    if file.read(2) == b"\0\0":  # group 0000 for readers that look for it before they inflate
-        raise EOFError("it may begin with a command set")
     file.seek(start)
-    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(_MOST_BYTES), _MOST_BYTES)
-    if len(plain) == _MOST_BYTES:
-        raise EOFError("it inflates to too much")
-    return io.BytesIO(encode_file_meta("", "", EXPLICIT_LITTLE_ENDIAN) + plain)
+    begins = syntax == DEFLATED and file.read(2) == b"\0\0"
+    file.seek(0)
+    return begins
