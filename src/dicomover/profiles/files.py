@@ -35,6 +35,10 @@ class Source:
     absent: str = ""  # why there is nothing; empty if the file was read
     is_private: bool = True  # False if others than its owner may read it
 
+    def find(self, path: str) -> Path:
+        """Return a path that the file names: below the file's own folder, unless it is a whole one."""
+        return self.path.parent / Path(path).expanduser()
+
 
 def user_file() -> Path:
     """Return where the user's own profiles stand."""

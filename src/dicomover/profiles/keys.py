@@ -32,6 +32,15 @@ _WORDS = {
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+_SECRET: Keys = {"env": "text", "file": "path", "keyring": "text", "user": "text"}
+_TLS: Keys = {
+    "ca": "path",
+    "cert": "path",
+    "key": "path",
+    "password": ("text", _SECRET),
+    "name": "text",
+    "peers": "list of texts",
+}
 _SECONDS = dict.fromkeys(("connect", "acse", "dimse", "stall", "progress", "total"), "number")
 
 QUIRKS: Keys = {
@@ -56,6 +65,7 @@ ME: Keys = {
     "accept": ("text", "list of texts"),
     "layout": "text",
     "share": "text",
+    "tls": _TLS,
 }
 
 NODE: Keys = {
@@ -63,6 +73,15 @@ NODE: Keys = {
     "port": "whole number",
     "ae_title": "text",
     "name": "text",
+    "tls": ("switch", _TLS),
+    "identity": {
+        "user": "text",
+        "password": ("text", _SECRET),
+        "saml": ("text", _SECRET),
+        "jwt": ("text", _SECRET),
+        "confirm": "switch",
+        "in_plain": "switch",
+    },
     "associations": "whole number",
     "max_per_minute": "number",
     "window": "text",

@@ -17,6 +17,7 @@ from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
 from dicomover.profiles.files import VARIABLE, Source, list_files, read
 from dicomover.profiles.keys import ME, NODE, check, suggest
+from dicomover.profiles.secured import check_private, read_identity, read_tls
 
 __all__ = ["Profile", "is_name", "list_profiles", "load_profile", "with_profile"]
 
@@ -121,6 +122,7 @@ def _sources() -> list[Source]:
                 raise ConfigurationError(f"{source.path} has no table or key {name!r}", mend)
             names = value if isinstance(value, dict) else ()
             check(value, ME if name == "me" else dict.fromkeys(names, NODE), f"{source.path}: [{name}]")
+        check_private(source)
     if len(sources) == 1 and sources[0].absent:
         raise ConfigurationError(
             f"{VARIABLE} names {str(sources[0].path)!r}, which is {sources[0].absent}", f"unset {VARIABLE}, or mend it"
@@ -153,8 +155,9 @@ def _make(name: str, table: Mapping[str, Any], me: Mapping[str, Any], source: So
             raise ConfigurationError(f"{where} has no {key}", f"say where the archive listens: {key} = ...")
     with _told_of(where):
         given = {key: table[key] for key in ("ae_title", "name") if key in table}
-        quirks = Quirks(**table.get("quirks", {}))
-        node = Node(table["host"], table["port"], **given, quirks=quirks)
+        given["tls"] = read_tls(table.get("tls", False), source)
+        given["identity"] = read_identity(table["identity"], source) if "identity" in table else None
+        node = Node(table["host"], table["port"], quirks=Quirks(**table.get("quirks", {})), **given)
     own = {key: value for key, value in table.items() if key not in _OF_NODE}
     options = {
         **me,
@@ -172,17 +175,14 @@ def _read_options(table: Mapping[str, Any], source: Source, where: str) -> dict[
             if name == "timeouts":  # 0 is no limit, as at a shell: TOML has no None
                 said[name] = Timeouts(**{key: seconds or None for key, seconds in value.items()})
             elif name == "receive":
-                said[name] = _find(value, source)
+                said[name] = source.find(value)
+            elif name == "tls":
+                said[name] = read_tls(value, source)
             elif name == "destination":
                 said[name] = Node.parse(value) if "@" in value else check_ae_title(value, "Move Destination")
             elif name in _CHECKS:
                 _CHECKS[name](value)
     return said
-
-
-def _find(path: str, source: Source) -> Path:
-    """Return a path of a file, which is meant below that file's folder unless it is a whole one."""
-    return source.path.parent / Path(path).expanduser()
 
 
 @contextlib.contextmanager
