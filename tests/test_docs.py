@@ -141,6 +141,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Make a stage."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("dicomover.profiles.files.user_file", lambda: tmp_path / "nodes.toml")
     Path("cohort.csv").write_text(COHORT)
     studies = [
         made_study("00123", series=2, instances=12, patient="4711"),

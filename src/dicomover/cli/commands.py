@@ -9,7 +9,7 @@ import click
 
 from dicomover.cli.arguments import Arguments
 from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, VERIFY
-from dicomover.cli.group import cli
+from dicomover.cli.group import PROFILE, cli
 from dicomover.cli.options import (
     ASSOCIATION,
     EXAMINED,
@@ -220,8 +220,14 @@ def echo(**given: Any) -> int:
     short_help="Find out why nothing arrives.",
     epilog="Exit codes: 0 no check failed, 1 some did, 2 the archive cannot be reached or the input was wrong.",
 )
-@with_options(PEER, EXAMINED, JSON, ASSOCIATION, TALK)
-def doctor(**given: Any) -> int:
+@with_options(PEER, EXAMINED)
+@click.option(
+    "--learn",
+    is_flag=True,
+    help="Find out instead what the archive does otherwise than most, and write it into the profile that PEER names.",
+)
+@with_options(JSON, ASSOCIATION, TALK)
+def doctor(learn: bool, **given: Any) -> int:
     """Find out why nothing arrives: examine the way to the archive, and from there to who receives.
 
     Asks the archive for a C-ECHO, a C-FIND and C-MOVEs of a study that cannot exist; nothing moves, unless
@@ -232,7 +238,13 @@ def doctor(**given: Any) -> int:
       dicomover doctor -od downloads --port 11112 ARCHIVE@pacs:104
     And to a workstation?
       dicomover doctor -aem WS7@ws7:104 ARCHIVE@pacs:104
+    What are its quirks?
+      dicomover doctor --learn main
     """  # noqa: D301 - click wants the backspace itself
+    if learn:
+        from dicomover.cli.nodes import run_learn
+
+        return run_learn(Arguments(**given), click.get_current_context().meta.get(PROFILE))
     from dicomover.cli.actions import run_doctor
 
     return run_doctor(Arguments(**given))

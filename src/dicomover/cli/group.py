@@ -9,9 +9,12 @@ import click
 
 from dicomover.cli.options import HELP_NAMES, VERSION, with_options
 
-__all__ = ["cli"]
+__all__ = ["PROFILE", "cli"]
 
 _SETTINGS = {"help_option_names": HELP_NAMES, "show_default": True, "max_content_width": 100}
+PROFILE = "dicomover.profile"
+"""Where the context of a command has the profile that PEER names."""
+
 _UNBROKEN = "\N{NON-BREAKING HYPHEN}"
 
 
@@ -40,7 +43,7 @@ class _Command(click.Command):
         if ctx.params.get("peer"):
             from dicomover.cli.profile import use_profile
 
-            use_profile(ctx)
+            ctx.meta[PROFILE] = use_profile(ctx)
         return super().invoke(ctx)
 
 

@@ -26,7 +26,7 @@ from dicomover.cli.options import (
 )
 from dicomover.cli.types import Parsed, Worded, read_level
 
-__all__ = ["demo", "files", "index", "receive"]
+__all__ = ["demo", "files", "index", "nodes", "receive"]
 
 
 @cli.command(
@@ -169,3 +169,28 @@ def demo(output_dir: Path, keep: bool, bind: str | None) -> int:
 
     with show_log():
         return run(output_dir, keep=keep, bind=bind)
+
+
+@cli.command(
+    short_help="Name archives, and see whether they answer.",
+    epilog="Exit codes: 0 done, 1 none has a name yet, 2 an error, or it does not answer.",
+)
+@click.argument("action", type=click.Choice(["list", "add", "show", "test"]))
+@click.argument("name", required=False)
+@click.argument("address", required=False)
+@click.option("--project", is_flag=True, help="Add to ./dicomover.toml, and not to your own nodes.toml.")
+@with_options(VERSION)
+def nodes(**given: Any) -> int:
+    """List, add, show or test the archives that have a name; with it they are PEER everywhere.
+
+    They stand in nodes.toml in your configuration folder, and in a project's ./dicomover.toml, with all that is usual
+    there. No secret is shown. A test asks for a C-ECHO, a C-FIND of nothing, and says what the archive offers.
+
+    \b
+    Example:
+      dicomover nodes add main ARCHIVE@pacs:104
+      dicomover nodes test main
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.nodes import run_nodes
+
+    return run_nodes(**given)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from dicomover.profiles import Profile
 
 __all__ = ["use_profile"]
 
@@ -21,14 +24,14 @@ _PARAMETERS = {
 """What a command calls what a Mover calls otherwise; by its own names the same in both."""
 
 
-def use_profile(context: click.Context) -> None:
-    """Put a profile that PEER names into the parameters of a command that was parsed."""
+def use_profile(context: click.Context) -> Profile | None:
+    """Put a profile that PEER names into the parameters of a command that was parsed, and return it."""
     from dicomover.profiles import load_profile
     from dicomover.profiles.profile import is_name
 
     given = context.params
     if given.get("port") is not None or not is_name(given.get("peer")):
-        return
+        return None
     profile = load_profile(given["peer"].strip())
     typed = {name for name in given if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     known = {name: given[name] for name in typed - {"port"}}  # a command's own `port` is the archive's
@@ -43,6 +46,7 @@ def use_profile(context: click.Context) -> None:
     for name, value in _spell(profile.usual(known)).items():
         if name in given and name not in typed:
             given[name] = value
+    return profile
 
 
 def _spell(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -190,7 +190,13 @@ class Association:
             raise QueryRefused(f"{self.node} answered C-ECHO with {describe(status)}", status)
 
     def find(
-        self, identifier: Dataset, model: Model, message_id: int, *, limit: int | None = None
+        self,
+        identifier: Dataset,
+        model: Model,
+        message_id: int,
+        *,
+        limit: int | None = None,
+        on_end: Callable[[int, int], None] = lambda *_: None,  # told the final status, and how many answers came
     ) -> Iterator[Dataset]:
         """Yield the matches of a C-FIND as they come (PS3.4 section C.4.1).
 
@@ -236,6 +242,7 @@ class Association:
         finally:
             if not done:
                 self._wire.abort()
+        on_end(status, seen - 1)
         logger.info(
             "C-FIND, message %d, ended: %s; %s", message_id, describe(status), count_of(matches.count, "answer")
         )
