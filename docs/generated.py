@@ -26,6 +26,7 @@ from option_table import option_table
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from behaviours import BEHAVIOURS, Row
 from house import House
+from stacks.known import ARCHIVES, Known, Way
 
 __all__ = ["DRAWINGS", "PARTS", "fill", "summary_columns"]
 
@@ -108,6 +109,27 @@ def _row(row: Row) -> str:
     return ", ".join(part for part in said if part) + (f"; “… {row.error} …”" if row.error else "")
 
 
+def archives() -> str:
+    """Return a table of the archives that one cohort is moved out of in the tests, and what to know of each."""
+    lines = [
+        "| archive | C-MOVE | the same bytes | the same hash |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {known.software} | {_way(known, 'move')} "
+            f"| {'no: ' + known.alters if known.alters else 'yes'} | {'yes' if known.locks else 'no'} |"
+            for known in ARCHIVES
+        ),
+    ]
+    for known in ARCHIVES:
+        lines += ["", f"## {known.software}", "", *(f"- {note}" for note in known.notes)]
+    return "\n".join(lines)
+
+
+def _way(known: Known, way: Way) -> str:
+    tls = "plain, TLS" if way in known.secures else "plain"
+    return f"{tls}; not compressed images" if way in known.partial else tls
+
+
 def rooms() -> str:
     """Return a table of the rooms, floor by floor: what belongs there and what never may, in the words of the code."""
     house = House()
@@ -149,6 +171,7 @@ def summary_columns() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "archives": archives,
     "behaviours": behaviours,
     "commands": commands,
     "lockfile": lockfile,

@@ -336,20 +336,32 @@ def _ports() -> dict[str, int]:
     return dict(zip(("", HERE, THERE, DOWN, "HERE2"), free_ports(5), strict=True))
 
 
-def dcmqrscp(folder: Path, studies: Iterable[Study], *options: str) -> Archive:
+def installed(program: str) -> list[str]:
+    """Return the command that runs a program of the system."""
+    return [need(program)]
+
+
+def dcmqrscp(
+    folder: Path,
+    studies: Iterable[Study],
+    *options: str,
+    tool: Callable[[str], list[str]] = installed,
+    environment: Mapping[str, str] | None = None,
+) -> Archive:
     """Run DCMTK's archive on files that are indexed where they lie."""
-    program, index = need("dcmqrscp", "dcmqridx"), need("dcmqridx")
+    program, index = tool("dcmqrscp"), tool("dcmqridx")
     kept = holding(studies)
     database = folder / "database"
     ports: dict[str, int] = {}
 
     def fill(studies: Iterable[Study]) -> None:
         paths = write_files(database, (instance for study in studies for instance in study.instances()))
-        subprocess.run([index, str(database), *map(str, paths)], check=True, capture_output=True, timeout=60)
+        command = [*index, str(database), *map(str, paths)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, env={**os.environ, **(environment or {})})
 
     def run() -> Program:
-        command = [program, "-c", str(folder / "dcmqrscp.cfg"), *options, str(ports[""])]
-        return start(command, ports[""], folder / "dcmqrscp.log")
+        command = [*program, "-c", str(folder / "dcmqrscp.cfg"), *options, str(ports[""])]
+        return start(command, ports[""], folder / "dcmqrscp.log", environment)
 
     def choose() -> Program:
         ports.update(_ports())
@@ -372,15 +384,24 @@ def dcmqrscp(folder: Path, studies: Iterable[Study], *options: str) -> Archive:
     return archive
 
 
-def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True, **options: Any) -> Archive:
-    """Run Orthanc without plugins, filled over its own port."""
-    program = need("Orthanc")
+def orthanc(
+    folder: Path,
+    studies: Iterable[Study],
+    *,
+    synchronous: bool = True,
+    tls: bool = False,
+    tool: Callable[[str], list[str]] = installed,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Archive:
+    """Run Orthanc without plugins, filled over its own port; with `tls` it calls the destinations by TLS."""
+    program = tool("Orthanc")
     kept = holding(studies)
     ports: dict[str, int] = {}
     http: list[int] = []
 
     def run() -> Program:
-        return start([program, str(folder / "orthanc.json")], ports[""], folder / "orthanc.log")
+        return start([*program, str(folder / "orthanc.json")], ports[""], folder / "orthanc.log", environment)
 
     def choose() -> Program:
         ports.update(_ports())
@@ -400,7 +421,11 @@ def orthanc(folder: Path, studies: Iterable[Study], *, synchronous: bool = True,
             "DicomCheckCalledAet": True,
             "DicomAlwaysAllowFind": True,
             "DicomAlwaysAllowMove": True,
-            "DicomModalities": {title: [title, "127.0.0.1", port] for title, port in ports.items() if title},
+            "DicomModalities": {
+                title: {"AET": title, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls}
+                for title, port in ports.items()
+                if title
+            },
             "SynchronousCMove": synchronous,
             "StableAge": 1,
             "SaveJobs": False,

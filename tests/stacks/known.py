@@ -1,0 +1,114 @@
+"""What is known of each archive: data of `test_stacks.py`, which holds it, and of a table in the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["ARCHIVES", "Known", "Way"]
+
+Way = Literal["move", "get"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One archive."""
+
+    name: str
+    software: str  # what it is, and where it is from
+    part: str = ""  # of what `install.py` brings; empty for what the system has
+    is_newer: bool = False  # of a newer Debian suite, and not run unless asked for
+    secures: frozenset[Way] = frozenset()  # the ways on which it speaks TLS
+    partial: Mapping[Way, tuple[str, ...]] = field(default_factory=dict)  # rows that end so, by their key
+    locks: bool = True  # what it says of the levels below a study adds up
+    alters: str = ""  # how it writes each data set anew; the pixels stay
+    notes: tuple[str, ...] = ()  # what to know
+
+
+_BOTH: frozenset[Way] = frozenset({"move", "get"})
+_ONE_SYNTAX = (
+    "It proposes one presentation context for each SOP Class, and converts nothing: by C-MOVE compressed images fail, "
+    "or, if it is started with the option for their transfer syntax (`-xv`), the uncompressed ones do."
+)
+_NO_CANCEL = "It ignores a C-CANCEL: `Quirks(cancels=False)`."
+
+ARCHIVES = (
+    Known("DCMTK", "dcmqrscp of DCMTK 3.6.7 (Debian 12)", partial={"move": ("B2077",)}, notes=(_ONE_SYNTAX,)),
+    Known(
+        "DCMTK-3.7",
+        "dcmqrscp of DCMTK 3.7.0 (Debian sid)",
+        "sid",
+        is_newer=True,
+        secures=_BOTH,
+        partial={"move": ("B2077",)},
+        notes=(_ONE_SYNTAX,),
+    ),
+    Known(
+        "Orthanc",
+        "Orthanc 1.10.1 (Debian 12)",
+        secures=_BOTH,
+        notes=(
+            "Whatever is wrong, an unknown destination or study too, ends with 0xC000 and zero counters.",
+            "With `SynchronousCMove: false`, as it may be set up, it answers before it sends.",
+        ),
+    ),
+    Known(
+        "Orthanc-1.13",
+        "Orthanc 1.13.0 (Debian sid)",
+        "sid",
+        is_newer=True,
+        secures=_BOTH,
+        partial={"move": ("B2077",)},
+        notes=(
+            "It keeps the association of the first image for all of a study. If that one is uncompressed and another "
+            "one is not, it tries to decompress it, and ends with 0xC000 where it cannot.",
+        ),
+    ),
+    Known(
+        "pynetdicom",
+        "qrscp of pynetdicom 3.0.4",
+        "python",
+        secures=_BOTH,
+        notes=(
+            "TLS is not among its options: here a few lines start it with contexts of its library.",
+            "It answers a C-FIND with one match for each image, and a list of UIDs with 0xA801.",
+            "A destination that is down is 0xA801 too, as if it were unknown.",
+        ),
+    ),
+    Known(
+        "dcm4che",
+        "dcm4che 3.3.7, its network stack",
+        "dcm4che",
+        secures=_BOTH,
+        notes=("It serves several C-MOVEs side by side on one association: `Quirks(outstanding=4)`.",),
+    ),
+    Known(
+        "dcmjs-dimse",
+        "dcmjs-dimse 0.3.3, on Node.js",
+        "dcmjs",
+        secures=_BOTH,
+        alters="implicit VR, UTF-8, other fragments",
+        notes=(_NO_CANCEL, "Its pending responses come all at the end, so nothing is counted until then."),
+    ),
+    Known(
+        "tiny-pacs",
+        "tiny-pacs 0.4.1, on pynetdicom2",
+        "python",
+        secures=frozenset({"get"}),
+        locks=False,
+        notes=(
+            "It listens by TLS, and calls a destination in plain only.",
+            "Asked for the number of images in each series, it names one series of each study: a lock says that it is "
+            "`cut-short`. A batch by study is whole.",
+            "A list of UIDs moves nothing, and ends with 0x0000: `Quirks(lists=False)`.",
+            "It takes images over one association at a time only.",
+        ),
+    ),
+    Known(
+        "pydcm",
+        "pydcm 0.5.0, an engine in C++",
+        "python",
+        notes=(_NO_CANCEL, "It sends no pending responses.", "An unknown study is 0xA702."),
+    ),
+)
