@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
+import itertools
 import socket
 import ssl
 import threading
@@ -39,6 +40,7 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
+        self._numbers = itertools.count()
         self.cert, _ = self._write("ca", self._sign(self._name, self._key, (), (-10, 10), is_ca=True), self._key, None)
 
     def issue(
@@ -53,7 +55,7 @@ class Authority:
         """Sign a certificate for somebody, valid from so many days from now to so many."""
         key = ec.generate_private_key(ec.SECP256R1())
         signed = self._sign(_name(name), key, names, days, by=(key, _name(name)) if by_itself else None)
-        return self._write(f"{name}-{id(key)}", signed, key, password)
+        return self._write(f"{name}-{next(self._numbers)}", signed, key, password)
 
     def tls(self, name: str, names: Sequence[str] = ("127.0.0.1", "localhost"), **others: Any) -> TLS:
         """Return TLS with a certificate for somebody, which trusts whom this authority has signed."""

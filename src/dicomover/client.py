@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
 from dicomover.requests.names import name_keys
 from dicomover.requests.parse import parse_query, parse_returned
+from dicomover.security.tls import TLSLike
 from dicomover.session import Session
 from dicomover.text.traces import forgetting
 from dicomover.wire.services import ECHO
@@ -58,7 +58,7 @@ class Client:
         workers: int = 1,
         addresses: Collection[str] | None = None,
         calling_ae_titles: Collection[str] | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TLSLike | None = None,
         accept: str | Collection[str] = "as-stored",
         layout: str = DEFAULT_LAYOUT,
         level: str = "auto",
@@ -98,8 +98,8 @@ class Client:
         workers
             How many processes share the port when we receive, for an archive that sends on several associations.
         addresses, calling_ae_titles, tls
-            Who may send when we receive: addresses and networks such as `10.1.2.0/24`, AE titles, and whoever a context
-            lets make a TLS connection. Anybody by default; those who are refused are told in the row.
+            Who may send when we receive: addresses and networks such as `10.1.2.0/24`, AE titles, and by a `TLS` (or an
+            `ssl.SSLContext`) whose certificate we trust. Anybody by default; who is refused is told in the row.
         accept
             In which transfer syntaxes instances may come: `as-stored` takes the first that can be filed, Explicit VR
             Big Endian and Deflated only where nothing else is offered; `uncompressed` none with compressed pixels; a

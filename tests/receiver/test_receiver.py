@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from dicomover.errors import ConfigurationError
-from dicomover.events import Arrival
+from dicomover.errors import AssociationLost, ConfigurationError, ReceiverError
+from dicomover.events import Arrival, Refusal
 from dicomover.mover import Mover
 from dicomover.receiver import Receiver
+from dicomover.security import TLS, Secret
+from dicomover.security.tls import client_context
 from dicomover.testing import DemoPacs, made_study
 from receiver_kit import (
     CT,
@@ -23,6 +26,7 @@ from receiver_kit import (
     body_of,
     data_set,
 )
+from security_kit import Authority
 
 
 def test_an_instance_is_filed_as_sent_and_told(start: Start) -> None:
@@ -78,3 +82,39 @@ def test_a_mover_receives_with_several(tmp_path: Path) -> None:
         Mover(pacs.node, destination="WORKSTATION", workers=2)
     with pytest.raises(ConfigurationError, match="workers=0"):
         Mover(pacs.node, receive=tmp_path, workers=0)
+
+
+def test_by_tls_it_receives_in_processes_of_its_own(start: Start, tmp_path: Path) -> None:
+    """A TLS is told to a process, the password of its key too; only who has a right name is let in, others are told."""
+    authority = Authority(tmp_path / "ca")
+    files = authority.issue("ME", password="made-up-secret")
+    tls = TLS(
+        ca=authority.cert, cert=files.cert, key=files.key, password=Secret.text("made-up-secret"), peers=["ARCHIVE"]
+    )
+    archive, other = (client_context(authority.tls(name)) for name in ("ARCHIVE", "OTHER"))
+    data = data_set("1.2.3.1.1.1", pixels=os.urandom(300_000))
+    with start(tls=tls, ends_broken=True) as run:
+        with pytest.raises(AssociationLost):  # TLS 1.3 lets a caller go on before it is let in
+            run.peer(tls=other)
+        with pytest.raises(AssociationLost):
+            run.peer()
+        with run.peer(tls=archive) as peer:
+            assert peer.store("1.2.3.1.1.1", data) == 0
+            peer.release()
+        events = run.wait(3)
+        (arrival,) = [event for event in events if isinstance(event, Arrival)]
+        assert body_of(arrival.path) == data
+        refused = sorted(event.why for event in events if isinstance(event, Refusal))
+        assert "its certificate names '127.0.0.1', 'localhost', 'OTHER', and none of those" in refused[1]
+        assert "it speaks DICOM without TLS, and we listen with TLS" in refused[0]
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+def test_files_for_tls_that_are_not_there(tmp_path: Path, own_process: bool) -> None:
+    """It does not begin to listen, and says which file it is, wherever it runs."""
+    tls = TLS(cert=tmp_path / "missing.pem")
+    receiver = Receiver(tmp_path / "in", ae_title="ME", on_event=print, port=0, tls=tls, own_process=own_process)
+    with pytest.raises(ReceiverError, match=r"the certificate in '.*missing.pem' cannot be read"):
+        receiver.start()
+    with pytest.raises(ConfigurationError, match="is no TLS"):
+        Receiver(tmp_path, ae_title="ME", on_event=print, tls="cert.pem")  # type: ignore[arg-type]

@@ -61,7 +61,12 @@ def test_names_are_bounded() -> None:
 
 def test_a_certificate_that_could_not_be_read() -> None:
     """Without it there is still a cause."""
-    for code, why in ((10, "a day that is not told"), (62, "no name at all"), (20, "an authority without a name")):
+    for code, why in (
+        (10, "has expired"),
+        (9, "not valid yet"),
+        (62, "no name at all"),
+        (20, "by an authority that is"),
+    ):
         error = ssl.SSLCertVerificationError(1, "")
         error.verify_code = code
         assert why in explain_failure(error, Peer(OURS, host="pacs.example")).why

@@ -341,7 +341,7 @@ DAYS = r"\d{4}-\d\d-\d\d"
         ("expired", rf"has expired \(it ended on {DAYS}\)", rf"administrator renew it; by our clock today is {DAYS}"),
         ("too early", rf"is not valid yet \(it begins on {DAYS}\)", "see whether the clocks are right on both sides"),
         ("wrong name", "is for 'pacs.example', '10.9.8.7', 'archive', and not for '127.0.0.1'", r"say TLS\(name='pacs"),
-        ("itself", "is signed by itself .*'archive'.*, and not among those in '.*ca.pem'", "give it as ca="),
+        ("itself", "certificate .*'archive'.* is signed by itself, and not among those in '.*ca", "give it as ca="),
         ("stranger", "is signed by 'Another CA', which is not among those in '.*ca.pem'", "certificate of its auth"),
         ("nobody trusted", "signed by 'Made-up .* CA', which is not among the authorities that this system", "as ca="),
         ("wants ours", "it wants a certificate of ours, and has got none: certificate required", r"TLS\(cert=, key=\)"),

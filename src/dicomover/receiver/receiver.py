@@ -25,6 +25,7 @@ from dicomover.receiver.scp.service import STANDARD_PORT
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share
+from dicomover.security.tls import TLSLike, check_tls
 from dicomover.text.face import setting
 from dicomover.text.traces import tell_trace
 
@@ -88,8 +89,8 @@ class Receiver:
         off before anything is read of them; the first is told of at once, further ones as a number, at most once a
         minute (from each process) and at the end.
     tls
-        Makes every connection a TLS connection. The receiver then runs in this process: a context cannot be
-        given to another one.
+        Makes every connection a TLS connection: a `TLS`, or an `ssl.SSLContext`, with which the receiver runs in this
+        process, since a context cannot be given to another one.
     max_associations
         How many at a time, over all processes; further ones are rejected for now. Each association takes one of so
         many places that the processes have in common, so never one more, and never one fewer. One that has brought
@@ -129,7 +130,7 @@ class Receiver:
         restrict: bool = True,
         calling_ae_titles: Collection[str] = (),
         addresses: Collection[str] = (),
-        tls: ssl.SSLContext | None = None,
+        tls: TLSLike | None = None,
         max_associations: int = 32,
         free_space_floor: int = 1 << 28,
         own_process: bool = True,
@@ -157,10 +158,11 @@ class Receiver:
             workers=workers,
             share=share,
             limits=limits or Limits(),
+            tls=None if isinstance(tls, ssl.SSLContext) else check_tls(tls),
         )
         self._on_event = on_event
-        self._tls = tls
-        self._own_process = own_process and tls is None
+        self._context = tls if isinstance(tls, ssl.SSLContext) else None
+        self._own_process = own_process and self._context is None
         if workers > 1:
             _check_workers(workers, self._own_process)
         self._engine: _Engine | None = None
@@ -231,7 +233,7 @@ class Receiver:
             return ProcessEngine(self._settings, self._tell)
         if self._own_process:
             logger.info("this program embeds Python: we receive on threads of it; for a process, %s", NAME_ANOTHER)
-        return ThreadEngine(self._settings, self._tell, self._tls)
+        return ThreadEngine(self._settings, self._tell, self._context)
 
     @property
     def port(self) -> int:
@@ -334,6 +336,6 @@ def _check_workers(workers: int, own_process: bool) -> None:
         )
     if not own_process:
         raise ConfigurationError(
-            f"{setting('workers', workers)} are processes of their own, which own_process=False and tls rule out",
-            "leave workers at 1, or leave those out",
+            f"{setting('workers', workers)} are processes of their own: no own_process=False, and no SSLContext",
+            "leave workers at 1, or leave those out; a TLS(...) can be told to a process",
         )

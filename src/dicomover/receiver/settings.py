@@ -14,6 +14,7 @@ from dicomover.node import check_ae_title, check_port, strip_brackets
 from dicomover.receiver.addresses import check_network
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing, Layout
 from dicomover.receiver.scp.contexts import parse_accept
+from dicomover.security.tls import TLS
 from dicomover.text.face import setting
 
 __all__ = ["Limits", "ReceiverSettings"]
@@ -48,6 +49,7 @@ class ReceiverSettings:
     restrict: bool = True
     calling_ae_titles: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    tls: TLS | None = None
     max_associations: int = 32
     free_space_floor: int = 1 << 28
     checksums: bool = False
@@ -99,12 +101,13 @@ class ReceiverSettings:
         return cls(folder=folder, calling_ae_titles=tuple(calling_ae_titles), addresses=tuple(addresses), **others)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return values that JSON can carry."""
-        return asdict(self)
+        """Return values that JSON can carry, for the pipe to a process of our own and for nothing else."""
+        return {**asdict(self), "tls": self.tls and self.tls.to_plain()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ReceiverSettings:
         """Take back what `to_plain` gave."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in plain.items() if name in known}
-        return cls(**{**values, "limits": Limits(**plain["limits"])})
+        tls = plain["tls"] and TLS.from_plain(plain["tls"])
+        return cls(**{**values, "limits": Limits(**plain["limits"]), "tls": tls})

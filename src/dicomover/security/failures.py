@@ -98,8 +98,11 @@ def explain_failure(error: OSError, peer: Peer) -> Failure:
         return Failure(f"we have no version or cipher of TLS in common: {reason}", _OLDER)
     if isinstance(error, ssl.SSLEOFError | ConnectionError) or "unexpected eof" in reason:
         mend = "see whether this is its port for TLS, and in its log whether it refuses us"
+        if not peer.host:
+            mend = "see in its log whether it trusts our certificate, and the name in that"
+            return Failure(f"it ended the connection in the middle of the handshake: {reason}", mend, hopeless=False)
         return Failure(f"it does not answer in TLS, but ends the connection: {reason}", mend, hopeless=False)
-    return Failure(reason, "check the port, and the certificates on both sides", hopeless=False)
+    return Failure(reason, "check the certificates and the versions of TLS on both sides", hopeless=False)
 
 
 _OLDER = (
@@ -111,10 +114,10 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
     code, certificate = error.verify_code, peer.certificate
     who = "the archive's" if not peer.host else "its"
     if code == _EXPIRED:
-        why = f"its certificate, or one above it, has expired (it ended on {_day(certificate, 'notAfter')})"
+        why = f"its certificate, or one above it, has expired{_day(' (it ended on {})', certificate, 'notAfter')}"
         return Failure(why, f"let {who} administrator renew it; by our clock today is {_today()}")
     if code == _NOT_YET:
-        why = f"its certificate is not valid yet (it begins on {_day(certificate, 'notBefore')})"
+        why = f"its certificate is not valid yet{_day(' (it begins on {})', certificate, 'notBefore')}"
         return Failure(why, f"see whether the clocks are right on both sides; by ours today is {_today()}")
     if code in _WRONG_NAMES:
         expected = peer.tls.name if isinstance(peer.tls, TLS) and peer.tls.name else peer.host
@@ -126,11 +129,14 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
     if isinstance(peer.tls, TLS) and peer.tls.ca is not None:
         trusted = f"those in {peer.tls.ca!r}"
     if code == _SELF_SIGNED:
-        why = f"its certificate is signed by itself ({_list(names_in(certificate))}), and not among {trusted}"
+        names = names_in(certificate)
+        shown = f" ({_list(names)})" if names else ""
+        why = f"its certificate{shown} is signed by itself, and not among {trusted}"
         return Failure(why, f"ask {who} administrator for that certificate, and give it as ca=")
     if code in _UNKNOWN_AUTHORITY:
-        issuer = _common_name(certificate, "issuer") or "an authority without a name"
-        why = f"its certificate is signed by {issuer!r}, which is not among {trusted}"
+        issuer = _common_name(certificate, "issuer")
+        signer = f"{issuer[:100]!r}, which" if issuer else "an authority that"
+        why = f"its certificate is signed by {signer} is not among {trusted}"
         mend = f"ask {who} administrator for the certificate of its authority, and give that as ca="
         return Failure(why, f"{mend}; or it does not send those in between")
     if code in _TOO_WEAK:
@@ -175,10 +181,10 @@ def _list(names: Iterable[str]) -> str:
     return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
-def _day(certificate: Certificate, which: str) -> str:
-    if which not in certificate:
-        return "a day that is not told"
-    return time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(certificate[which])))
+def _day(said: str, certificate: Certificate, which: str) -> str:
+    if which not in certificate:  # a caller's cannot be had once it is refused
+        return ""
+    return said.format(time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(certificate[which]))))
 
 
 def _today() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from contextlib import AbstractContextManager, ExitStack
@@ -209,9 +210,11 @@ def test_a_process_that_cannot_start_is_said_and_leaves_nothing(
         assert engine._process is None or engine._process.poll() is not None
 
 
-@pytest.mark.parametrize("more", [{"own_process": False}, {"tls": object()}], ids=["threads", "tls"])
+@pytest.mark.parametrize(
+    "more", [{"own_process": False}, {"tls": ssl.create_default_context()}], ids=["threads", "context"]
+)
 def test_several_must_be_processes(tmp_path: Path, more: dict[str, Any]) -> None:
-    """With TLS, or in this process, there is only one, and the message says why."""
+    """With a context of the caller's own, or in this process, there is only one, and the message says why."""
     with pytest.raises(ConfigurationError, match="workers=2"):
         Receiver(tmp_path, ae_title="ME", on_event=print, workers=2, **more)
 

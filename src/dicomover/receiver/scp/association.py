@@ -10,7 +10,6 @@ import contextlib
 import logging
 import math
 import socket
-import ssl
 import struct
 import time
 from typing import NoReturn, Protocol
@@ -27,6 +26,7 @@ from dicomover.receiver.scp.dialogue import (
 )
 from dicomover.receiver.scp.opening import Rejection, explain_beginning, judge_request, reject_for_now
 from dicomover.receiver.scp.store import Caller, Storage, clean_ae_title
+from dicomover.security.door import SecureDoor, Unsecured
 from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
@@ -44,6 +44,7 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 _DISPLACED = "it had brought nothing that was asked for when its place was needed"
 _MORE_ROOM = "if it was the archive's, let it open fewer at a time, or raise max_associations"
+_NETWORK = "look at the network in between"
 _SHORTER = f"let it propose fewer presentation contexts; {_ASSOCIATION_PDU_CAP:,} bytes are read at most"
 _OTHER_SYNTAX = "accept='as-stored' takes all that can be filed; else let the archive offer another transfer syntax"
 
@@ -77,7 +78,7 @@ class Host(Protocol):
 class IncomingAssociation:
     """One connection."""
 
-    def __init__(self, sock: socket.socket, peer: str, host: Host, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, sock: socket.socket, peer: str, host: Host, door: SecureDoor | None = None) -> None:
         self.peer = peer
         self.begun = time.monotonic()
         self._limits = host.storage.settings.limits
@@ -92,7 +93,7 @@ class IncomingAssociation:
         self._sock = sock
         self._host = host
         self._log = host.storage.notices.log
-        self._tls = tls
+        self._door = door
         self._began_at = 0.0  # by the clock of its thread
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
@@ -128,8 +129,8 @@ class IncomingAssociation:
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 keep_alive(self._sock)
             self._give_way()
-            if self._tls is not None:
-                self._secure(self._tls)
+            if self._door is not None:
+                self._secure(self._door)
             self._serve(self._negotiate())
         except _Over:
             pass
@@ -151,19 +152,23 @@ class IncomingAssociation:
             with contextlib.suppress(OSError):
                 self._sock.close()
 
-    def _secure(self, tls: ssl.SSLContext) -> None:
+    def _secure(self, door: SecureDoor) -> None:
         """Shake hands; why that fails is told, unless the peer said nothing."""
-        secured = tls.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
-        self._sock = secured
+        if not (first := self._sock.recv(1, socket.MSG_PEEK)):
+            raise _Over
         try:
-            secured.do_handshake()
-        except ssl.SSLEOFError:
-            raise
-        except ssl.SSLError as error:
-            why = (error.reason or "the handshake failed").replace("_", " ").lower()
-            mend = "let the archive send by TLS, with a certificate that we trust; or listen without TLS"
-            self._host.tell_refusal(Refused.CONNECTION, self.caller, f"no TLS connection ({why})", mend)
-            raise
+            door.look_at(first)
+            self._sock = secured = door.wrap(self._sock)
+            door.shake_hands(secured)
+        except Unsecured as error:
+            why, mend, seconds = error.why, error.mend, self._limits.opening
+            if self.cut:
+                if self.ending or time.monotonic() - self.begun < seconds:
+                    raise _Over from error
+                why, mend = f"no TLS connection (the handshake has not ended within {seconds:g} s)", _NETWORK
+            self._log(logging.WARNING, "turned %s away: %s", self.peer, why)
+            self._host.tell_refusal(Refused.CONNECTION, self.caller, why, mend)
+            raise _Over from error
 
     def _negotiate(self) -> bytes:
         """Take the A-ASSOCIATE-RQ and answer it; return what has come after it."""
@@ -346,7 +351,7 @@ class IncomingAssociation:
                 self._log(logging.WARNING, "%s kept us waiting for too long; the association was aborted", self.peer)
                 if self.busy:
                     why = f"nothing came for {self._limits.pdu:g} s in the middle of a message"
-                    self._host.tell_refusal(Refused.ASSOCIATION, self.caller, why, "look at the network in between")
+                    self._host.tell_refusal(Refused.ASSOCIATION, self.caller, why, _NETWORK)
             self._abort(2, 0)
         else:
             self._log(logging.INFO, "%s closed the connection without releasing the association", self.peer)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from dicomover.disk import Share, create_file, make_folders
-from dicomover.errors import ReceiverError
+from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Refusal, Refused
 from dicomover.processes import forks
 from dicomover.receiver.addresses import Doorkeeper
@@ -29,6 +29,8 @@ from dicomover.receiver.scp.ration import Ration
 from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.receiver.shared import Shared, way_to_give
+from dicomover.security.door import SecureDoor
+from dicomover.security.tls import TLSLike
 from dicomover.wire.connection import Waker
 
 __all__ = ["STANDARD_PORT", "Service"]
@@ -56,7 +58,7 @@ class Service:
         self,
         settings: ReceiverSettings,
         tell: Callable[[Fields | Refusal], None],  # from whatever thread it happened on
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None,  # in the place of what the settings say
         beat: Callable[[float, float], None] | None = None,  # both of them, as one begins, and twice a second
         shared: Shared | None = None,  # with other processes, the listening socket above all
     ) -> None:
@@ -65,7 +67,8 @@ class Service:
         self.last_activity = self.last_call = time.monotonic()
         self.port = 0
         self._tell = tell
-        self._tls = tls
+        self._tls: TLSLike | None = tls or settings.tls
+        self._secure_door: SecureDoor | None = None
         self._beat = beat
         self._shared = shared
         self._places = Places(settings.max_associations, shared)
@@ -81,9 +84,13 @@ class Service:
     def start(self) -> None:
         """Listen from now on.
 
-        Raises ReceiverError if the folder cannot be used or the port cannot be had.
+        Raises ReceiverError if the folder cannot be used, the port cannot be had, or a file for TLS is not there.
         """
         settings = self.settings
+        try:
+            self._secure_door = None if self._tls is None else SecureDoor(self._tls)
+        except ConfigurationError as error:
+            raise ReceiverError(error.what, error.mend) from error
         filing = Filing(
             _usable(settings.folder, settings.share),
             Layout(settings.layout),
@@ -256,7 +263,7 @@ class Service:
         sock.setblocking(True)
         self._drop_one(self.settings.limits.waiting_connections)
         peer = f"{host}:{address[1]}"
-        association = IncomingAssociation(sock, peer, self, self._tls)
+        association = IncomingAssociation(sock, peer, self, self._secure_door)
         thread = threading.Thread(target=self._run, args=(association,), name=f"dicomover-{peer}", daemon=True)
         with self._lock:
             self._associations[association] = thread
