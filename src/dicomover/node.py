@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from dicomover.errors import ConfigurationError
 from dicomover.security.identity import Identity
 from dicomover.security.tls import TLSLike, check_tls
+from dicomover.text.face import setting
 
 __all__ = ["Node", "NodeLike", "Quirks", "Roles", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
 
@@ -230,7 +231,7 @@ class Node:
         if self.identity is not None and self.tls is None and not self.identity.in_plain:
             raise ConfigurationError(
                 f"{self.identity} would be named to {self.host} where everybody in between can read it",
-                "speak to it by TLS, tls=, or say in_plain=True of the identity if that may be",
+                f"speak to it by TLS, {setting('tls')}, or say {setting('in_plain', True)} if that may be",
             )
 
     def __repr__(self) -> str:

@@ -81,9 +81,9 @@ def test_why_somebody_is_not_let_in(authority: Authority, tmp_path: Path) -> Non
     )
     for tls, settings, why, mend in (
         (TLS(ca=authority.cert), {}, none, "give it one of an authority"),
-        (shows(stranger), {}, "its certificate is signed by an authority that is not among", "give that as ca="),
+        (shows(stranger), {}, "its certificate is signed by an authority that is not among", "trust that: ca="),
         (shows(old), {}, "its certificate, or one above it, has expired)", "the archive's administrator renew it"),
-        (authority.tls("ARCHIVE"), {}, f"{names}, and none of those that may send", "TLS(peers=)"),
+        (authority.tls("ARCHIVE"), {}, f"{names}, and none of those that may send", "add a name of it to peers="),
         (TLS(ca=stranger.cert), old_only, "it does not accept our certificate: unknown ca", "trust our certificate"),
         (None, {}, "it ended the connection in the middle of the handshake", "whether it trusts our certificate"),
     ):

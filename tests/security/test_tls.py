@@ -59,7 +59,7 @@ def test_contexts_of_the_profile(authority: Authority) -> None:
         ({"ca": ""}, "names no file"),
         ({"name": " "}, "is no name"),
         ({"peers": "ARCHIVE", "ca": "ca.pem"}, r"is no list of names; give, say, peers=\['ARCHIVE'\]"),
-        ({"peers": ["ARCHIVE"]}, "name their authority: ca="),
+        ({"peers": ["ARCHIVE"]}, "name their authority too: ca="),
     ],
 )
 def test_what_cannot_be_meant(given: dict[str, Any], says: str) -> None:

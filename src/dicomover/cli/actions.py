@@ -132,7 +132,12 @@ def run_doctor(given: Arguments) -> int:
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
         mover = make_mover(
-            given, destination=destination, receive=folder, port=given.listen, bind=given.bind, **given.senders
+            given,
+            destination=destination,
+            receive=folder,
+            port=given.listen,
+            bind=given.bind,
+            **given.senders(receives=folder is not None),
         )
         with contextlib.ExitStack() as open_meanwhile:
             with contextlib.suppress(ReceiverError):  # which is one of the findings
@@ -183,7 +188,7 @@ def _make_batch_mover(given: Arguments, level: str, destination: str | Node | No
         receive=folder,
         port=given.listen,
         bind=given.bind,
-        **given.senders,
+        **given.senders(receives=folder is not None),
         level=level,
         model=given.model,
         associations=given.associations,

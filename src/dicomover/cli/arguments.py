@@ -11,16 +11,16 @@ import click
 
 from dicomover.cli.options import DEFAULT_AEC
 from dicomover.cli.screen import show_log
+from dicomover.cli.secured import read_receiving, secure
 from dicomover.disk import Share
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Verify
 
 if TYPE_CHECKING:
-    import ssl
-
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
     from dicomover.query.splitting import Split
+    from dicomover.security.tls import TLSLike
 
 __all__ = ["DOWNLOADS", "Arguments", "read_node"]
 
@@ -49,6 +49,15 @@ class Arguments:
     quiet: bool = False
     show_keys: bool = False
     as_records: bool = False
+    # how the archive is spoken to, and who asks
+    by_tls: bool = False
+    tls_name: str | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    password_env: str | None = None
+    jwt_file: Path | None = None
+    saml_file: Path | None = None
+    identity_in_plain: bool = False
     # what is asked for
     key: tuple[str, ...] = ()
     query_file: Path | None = None
@@ -74,7 +83,14 @@ class Arguments:
     addresses: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_password_file: Path | None = None
     tls_ca: Path | None = None
+    tls_peer: tuple[str, ...] = ()
+    receive_tls_cert: Path | None = None
+    receive_tls_key: Path | None = None
+    receive_tls_ca: Path | None = None
+    receive_in_plain: bool = False
+    tls: TLSLike | None = None  # how we receive by a profile
     max_associations: int = 0
     layout: str | None = None
     existing: Literal["keep", "replace", "error"] = "keep"
@@ -109,38 +125,22 @@ class Arguments:
     def node(self) -> Node:
         """The archive."""
         assert self.peer is not None
-        if isinstance(self.peer, Node):
-            return self.peer if self.call is None else replace(self.peer, ae_title=self.call)
-        return read_node(self.peer, self.port, self.call)
+        node = self.peer
+        if not isinstance(node, Node):
+            node = read_node(node, self.port, self.call)
+        elif self.call is not None:
+            node = replace(node, ae_title=self.call)
+        return secure(self, node)
 
     @property
     def accept_or_default(self) -> str | tuple[str, ...]:
         """The transfer syntaxes that are accepted; one word may stand for several."""
         return self.accept[0] if len(self.accept) == 1 else self.accept or "as-stored"
 
-    @property
-    def senders(self) -> dict[str, Any]:
-        """Who may send to us."""
-        return {"addresses": self.addresses, "calling_ae_titles": self.calling_aet, "tls": self._tls()}
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.tls_cert is None:
-            if self.tls_key is not None or self.tls_ca is not None:
-                raise click.UsageError("--tls-key and --tls-ca go with --tls-cert; name our certificate too")
-            return None
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        name = self.tls_cert
-        try:
-            context.load_cert_chain(name, self.tls_key)
-            if self.tls_ca is not None:
-                name = self.tls_ca
-                context.load_verify_locations(name)
-                context.verify_mode = ssl.CERT_REQUIRED
-        except OSError as error:
-            raise click.UsageError(f"{name} holds no certificate in PEM, or not its key; name --tls-key") from error
-        return context
+    def senders(self, *, receives: bool = True) -> dict[str, Any]:
+        """Return who may send to us."""
+        tls = read_receiving(self, receives=receives)
+        return {"addresses": self.addresses, "calling_ae_titles": self.calling_aet, "tls": tls}
 
     @property
     def timeouts(self) -> Timeouts:

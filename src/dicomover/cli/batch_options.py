@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from dicomover.cli.options import ACCEPT, BIND, SENDERS, WORKERS
+from dicomover.cli.secured import RECEIVED
 from dicomover.cli.types import Parsed, Worded, read_destination
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
@@ -115,6 +116,7 @@ RECEIVING = [
     ),
     BIND,
     *SENDERS,
+    *RECEIVED,
     ACCEPT,
     click.option(
         "--associations",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
+from dicomover.cli.secured import CERTIFICATES, PEERS, RECEIVED, SECURED
 from dicomover.cli.types import Parsed, Worded, read_destination, read_level, read_seconds
 from dicomover.disk import Share
 from dicomover.node import check_ae_title
@@ -134,6 +135,7 @@ ASSOCIATION = [
         metavar="S",
         help="Seconds for one C-MOVE or C-FIND from its beginning to its end; 0 = no limit.",
     ),
+    *SECURED,
 ]
 
 MODEL = [
@@ -236,31 +238,6 @@ SENDERS = [
         show_default="any",
         help="Whence they may connect: an address or a network, such as 10.1.2.0/24; repeat it for more.",
     ),
-    click.option(
-        "--tls-cert",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        default=None,
-        metavar="FILE",
-        help="Receive by TLS only, with this certificate (PEM).",
-    ),
-    click.option(
-        "--tls-key",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        default=None,
-        metavar="FILE",
-        cls=Worded,
-        show_default="in the certificate's file",
-        help="The key that belongs to it.",
-    ),
-    click.option(
-        "--tls-ca",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        default=None,
-        metavar="FILE",
-        cls=Worded,
-        show_default="anybody",
-        help="Let in only those whose certificate one of these authorities has signed.",
-    ),
 ]
 
 EXAMINED = [
@@ -292,6 +269,7 @@ EXAMINED = [
     ),
     BIND,
     *SENDERS,
+    *RECEIVED,
     click.option(
         "--one-image",
         is_flag=True,
@@ -310,6 +288,8 @@ LISTENING = [
     ),
     OUR_TITLE,
     *SENDERS,
+    *CERTIFICATES,
+    *PEERS,
     BIND,
     ACCEPT,
     click.option(

@@ -44,7 +44,7 @@ def use_profile(context: click.Context) -> Profile | None:
         known["model"] = True
     given["peer"] = profile.node
     for name, value in _spell(profile.usual(known)).items():
-        if name in given and name not in typed:
+        if (name in given and name not in typed) or name == "tls":  # for which a shell has several options
             given[name] = value
     return profile
 

@@ -42,7 +42,7 @@ def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
             layout=given.layout or DEFAULT_LAYOUT,
             existing=given.existing,
             restrict=False,
-            **given.senders,
+            **given.senders(),
             max_associations=given.max_associations,
             workers=given.workers,
             share=given.share,

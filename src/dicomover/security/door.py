@@ -7,6 +7,7 @@ import ssl
 
 from dicomover.security.failures import Peer, explain_failure, names_in, read_certificate
 from dicomover.security.tls import TLS, TLSLike, server_context
+from dicomover.text.face import setting
 
 __all__ = ["SecureDoor", "Unsecured"]
 
@@ -59,5 +60,5 @@ class SecureDoor:
             shown = ", ".join(repr(name[:100]) for name in names[:5]) or "nobody"
             raise Unsecured(
                 f"its certificate names {shown}, and none of those that may send",
-                "add a name of it to TLS(peers=), if it is the archive's",
+                f"add a name of it to {setting('peers')}, if it is the archive's",
             )

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dicomover.security.tls import TLS, TLSLike
+from dicomover.text.face import in_python, setting
 
 __all__ = ["Failure", "Peer", "explain_failure", "is_refusal", "names_in", "read_certificate"]
 
@@ -90,12 +91,12 @@ def explain_failure(error: OSError, peer: Peer) -> Failure:
         mend = "let its administrator give it one of an authority that we trust"
         return Failure("it shows no certificate, and we let in only who has one", mend)
     if any(word in reason for word in _PLAIN):
-        mend = "see whether this is its port for TLS; a peer that speaks plain DICOM needs no tls"
+        mend = "see whether this is its port for TLS; a peer that speaks plain DICOM needs none"
         if not peer.host:
             mend = "let it send by TLS, or listen without"
         return Failure(f"it does not answer in TLS: {reason}", mend)
     if any(word in reason for word in _NOTHING_SHARED):
-        return Failure(f"we have no version or cipher of TLS in common: {reason}", _OLDER)
+        return Failure(f"we have no version or cipher of TLS in common: {reason}", _older())
     if isinstance(error, ssl.SSLEOFError | ConnectionError) or "unexpected eof" in reason:
         mend = "see whether this is its port for TLS, and in its log whether it refuses us"
         if not peer.host:
@@ -105,9 +106,10 @@ def explain_failure(error: OSError, peer: Peer) -> Failure:
     return Failure(reason, "check the certificates and the versions of TLS on both sides", hopeless=False)
 
 
-_OLDER = (
-    "we speak TLS 1.2 and 1.3 with the ciphers of PS3.15 section B.12; for an older peer give an ssl.SSLContext as tls="
-)
+def _older() -> str:
+    """Say what we speak; in Python anything else can be had."""
+    ours = "we speak TLS 1.2 and 1.3 with the ciphers of PS3.15 section B.12; let it be set up so"
+    return ours + in_python(", or give an ssl.SSLContext of your own as tls= for an older peer")
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Failure:
@@ -123,7 +125,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
         expected = peer.tls.name if isinstance(peer.tls, TLS) and peer.tls.name else peer.host
         names = names_in(certificate)
         why = f"its certificate is for {_list(names)}, and not for {expected!r}"
-        mend = f"if that is the archive, call it by that name, or say TLS(name={(names or ['…'])[0]!r})"
+        mend = f"if that is whom you mean, call it by that name, or say {setting('name', (names or ['…'])[0])}"
         return Failure(why, mend)
     trusted = "the authorities that this system trusts"
     if isinstance(peer.tls, TLS) and peer.tls.ca is not None:
@@ -132,12 +134,12 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
         names = names_in(certificate)
         shown = f" ({_list(names)})" if names else ""
         why = f"its certificate{shown} is signed by itself, and not among {trusted}"
-        return Failure(why, f"ask {who} administrator for that certificate, and give it as ca=")
+        return Failure(why, f"ask {who} administrator for that certificate, and trust it: {setting('ca')}")
     if code in _UNKNOWN_AUTHORITY:
         issuer = _common_name(certificate, "issuer")
         signer = f"{issuer[:100]!r}, which" if issuer else "an authority that"
         why = f"its certificate is signed by {signer} is not among {trusted}"
-        mend = f"ask {who} administrator for the certificate of its authority, and give that as ca="
+        mend = f"ask {who} administrator for the certificate of its authority, and trust that: {setting('ca')}"
         return Failure(why, f"{mend}; or it does not send those in between")
     if code in _TOO_WEAK:
         return Failure(f"its certificate is too weak: {error.verify_message}", f"let {who} administrator renew it")
@@ -146,22 +148,26 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
     )
 
 
+def _shown() -> str:
+    return f"{setting('cert')} and {setting('key')}"
+
+
 def _explain_alert(alert: str, peer: Peer) -> Failure:
     """Say what a peer means that refuses us."""
     shows = peer.tls.cert is not None if isinstance(peer.tls, TLS) else None  # None: only its maker knows
     if "required" in alert or (shows is False and any(word in alert for word in _OF_CERTIFICATES)):
         why = f"it wants a certificate of ours, and has got none: {alert}"
-        return Failure(why, "give us one that it trusts: TLS(cert=, key=)")
+        return Failure(why, f"name one that it trusts: {_shown()}")
     if any(word in alert for word in _OF_CERTIFICATES):
         mend = (
             "ask its administrator to trust our certificate, or the authority that has signed it; see that it is valid"
         )
         return Failure(f"it does not accept our certificate: {alert}", mend)
     if any(word in alert for word in _OF_VERSIONS):
-        mend = _OLDER if shows else f"it may want a certificate of ours: TLS(cert=, key=); else {_OLDER}"
+        mend = _older() if shows else f"it may want a certificate of ours, {_shown()}; else {_older()}"
         return Failure(f"it refuses us: {alert}", mend)
     if "unrecognized name" in alert:
-        return Failure(f"it refuses us: {alert}", "say TLS(name=) as its certificate has it")
+        return Failure(f"it refuses us: {alert}", f"say {setting('name')} as its certificate has it")
     return Failure(f"it refuses us: {alert}", "see in its log why", hopeless=False)
 
 

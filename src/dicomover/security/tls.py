@@ -11,6 +11,7 @@ from typing import Any
 
 from dicomover.errors import ConfigurationError
 from dicomover.security.secret import Secret, check_secret
+from dicomover.text.face import setting
 
 __all__ = ["TLS", "TLSLike", "check_tls", "client_context", "server_context"]
 
@@ -73,13 +74,15 @@ class TLS:
             raise ConfigurationError(f"TLS(peers={self.peers!r}) is no list of names", "give, say, peers=['ARCHIVE']")
         object.__setattr__(self, "peers", tuple(self.peers))
         if self.cert is None and (self.key is not None or self.password is not None):
-            raise ConfigurationError("TLS has a key without its certificate", "name the certificate too: cert=")
+            raise ConfigurationError("TLS has a key without its certificate", f"name that too: {setting('cert')}")
         if self.password is not None:
             check_secret(self.password, "TLS(password=)")
         if self.name is not None and (not isinstance(self.name, str) or not self.name.strip()):
             raise ConfigurationError(f"TLS(name={self.name!r}) is no name", "give the one in the peer's certificate")
         if self.peers and self.ca is None:
-            raise ConfigurationError("TLS(peers=) can be told only by certificates", "name their authority: ca=")
+            raise ConfigurationError(
+                f"{setting('peers')} can be told only by certificates", f"name their authority too: {setting('ca')}"
+            )
 
     def __repr__(self) -> str:
         given = ((each.name, getattr(self, each.name)) for each in fields(self))
@@ -126,7 +129,9 @@ def server_context(tls: TLSLike) -> ssl.SSLContext:
     if isinstance(tls, ssl.SSLContext):
         return tls
     if tls.cert is None:
-        raise ConfigurationError("to receive by TLS needs a certificate of ours", "name it, and its key: cert=, key=")
+        raise ConfigurationError(
+            "to receive by TLS needs a certificate of ours", f"name it and its key: {setting('cert')}, {setting('key')}"
+        )
     context = _new_context(ssl.PROTOCOL_TLS_SERVER)
     _show(context, tls)
     if tls.ca is not None:
@@ -166,7 +171,7 @@ def _show(context: ssl.SSLContext, tls: TLS) -> None:
         asked.append(True)
         if tls.password is None:
             raise ConfigurationError(
-                f"the key in {key!r} is encrypted", "say where its password is kept: password=Secret.file(path)"
+                f"the key in {key!r} is encrypted", f"say where its password is kept: {setting('password')}"
             )
         return tls.password.read()
 

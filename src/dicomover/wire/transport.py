@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from dicomover.errors import AssociationLost, ConfigurationError, LostBy, NodeUnreachable
+from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
 from dicomover.node import Node
 from dicomover.security.failures import Peer, explain_failure, read_certificate
-from dicomover.security.tls import TLS, TLSLike, client_context
+from dicomover.security.tls import TLS, client_context
 from dicomover.wire.connection import Until, Waker, wait_forever
 
 __all__ = ["connect", "explain_refusal", "keep_alive"]
@@ -49,6 +49,7 @@ def connect(
     does not come about, AssociationLost if `until` passes first, and ConfigurationError if a file for TLS is not there.
     """
     limit = None if seconds is None else time.monotonic() + seconds
+    context = None if node.tls is None else client_context(node.tls)
     with contextlib.ExitStack() as stack:
         if waker is None:
             waker = Waker()
@@ -58,7 +59,7 @@ def connect(
         sock = _race(node, _resolve(node, wait, waker, seconds), wait, seconds)
         try:
             keep_alive(sock)
-            return sock if node.tls is None else _secure(sock, node, node.tls, wait, seconds)
+            return sock if context is None else _secure(sock, node, context, wait, seconds)
         except BaseException:
             sock.close()
             raise
@@ -207,15 +208,15 @@ def keep_alive(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _secure(sock: socket.socket, node: Node, tls: TLSLike, wait: _Wait, seconds: float | None) -> socket.socket:
+def _secure(
+    sock: socket.socket, node: Node, context: ssl.SSLContext, wait: _Wait, seconds: float | None
+) -> socket.socket:
     """Return the connection with TLS on it; the plain one is given up, whatever comes of it."""
-    name = (isinstance(tls, TLS) and tls.name) or node.host
+    name = (isinstance(node.tls, TLS) and node.tls.name) or node.host
     try:
         name.encode("idna")  # or the socket would be lost over it, half wrapped
-        secured = client_context(tls).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        secured = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
     except ValueError as error:  # a name that no certificate can have
-        if isinstance(error, ConfigurationError):
-            raise
         raise NodeUnreachable(
             f"{node}: no TLS connection ({error})", "check how the host is written", hopeless=True
         ) from error
