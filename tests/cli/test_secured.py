@@ -31,7 +31,7 @@ def test_one_set_is_for_both_legs() -> None:
         (Arguments(by_tls=True), TLS(), None),
         (Arguments(tls_ca=CA), TLS(ca=CA), None),
         (Arguments(tls_ca=CA, tls_cert=CERT, receive_in_plain=True), TLS(ca=CA, cert=CERT), None),
-        (Arguments(tls_ca=CA, tls_cert=CERT, tls_peer=("A",)), TLS(ca=CA, cert=CERT), TLS(ca=CA, cert=CERT, peers=["A"])),
+        (Arguments(tls_ca=CA, tls_cert=CERT, tls_peer="A"), TLS(ca=CA, cert=CERT), TLS(ca=CA, cert=CERT, peers=["A"])),
         (Arguments(tls_ca=CA, receive_tls_cert=CERT), TLS(ca=CA), TLS(ca=CA, cert=CERT)),
         (Arguments(receive_tls_cert=CERT, receive_tls_key=KEY), None, TLS(cert=CERT, key=KEY)),
         (
