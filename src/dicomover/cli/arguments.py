@@ -11,7 +11,7 @@ import click
 
 from dicomover.cli.options import DEFAULT_AEC
 from dicomover.cli.screen import show_log
-from dicomover.cli.secured import read_receiving, secure
+from dicomover.cli.secured import Secured
 from dicomover.disk import Share
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import Verify
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
     from dicomover.query.splitting import Split
-    from dicomover.security.tls import TLSLike
 
 __all__ = ["DOWNLOADS", "Arguments", "read_node"]
 
@@ -28,7 +27,7 @@ DOWNLOADS = Path("downloads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Secured):
     """The values of a command's arguments and options, by their names; None and the like where it has no such option.
 
     Their defaults stand with the options: what is here is for the commands that do not have them.
@@ -49,15 +48,6 @@ class Arguments:
     quiet: bool = False
     show_keys: bool = False
     as_records: bool = False
-    # how the archive is spoken to, and who asks
-    by_tls: bool = False
-    tls_name: str | None = None
-    user: str | None = None
-    password_file: Path | None = None
-    password_env: str | None = None
-    jwt_file: Path | None = None
-    saml_file: Path | None = None
-    identity_in_plain: bool = False
     # what is asked for
     key: tuple[str, ...] = ()
     query_file: Path | None = None
@@ -81,16 +71,6 @@ class Arguments:
     accept: tuple[str, ...] = ()
     calling_aet: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_password_file: Path | None = None
-    tls_ca: Path | None = None
-    tls_peer: tuple[str, ...] = ()
-    receive_tls_cert: Path | None = None
-    receive_tls_key: Path | None = None
-    receive_tls_ca: Path | None = None
-    receive_in_plain: bool = False
-    tls: TLSLike | None = None  # how we receive by a profile
     max_associations: int = 0
     layout: str | None = None
     existing: Literal["keep", "replace", "error"] = "keep"
@@ -130,7 +110,7 @@ class Arguments:
             node = read_node(node, self.port, self.call)
         elif self.call is not None:
             node = replace(node, ae_title=self.call)
-        return secure(self, node)
+        return self.secure(node)
 
     @property
     def accept_or_default(self) -> str | tuple[str, ...]:
@@ -139,7 +119,7 @@ class Arguments:
 
     def senders(self, *, receives: bool = True) -> dict[str, Any]:
         """Return who may send to us."""
-        tls = read_receiving(self, receives=receives)
+        tls = self.read_receiving(receives=receives)
         return {"addresses": self.addresses, "calling_ae_titles": self.calling_aet, "tls": tls}
 
     @property

@@ -11,7 +11,6 @@ from dicomover.cli.arguments import Arguments
 from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_table_file, render_json, save_table
 from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read_input, read_secret
-from dicomover.cli.secured import secure
 from dicomover.cohort import Cohort, Kind, LockState
 from dicomover.node import Node
 from dicomover.text.listing import facts, fit, listing, terminal_width
@@ -90,7 +89,7 @@ def _choose_node(given: Arguments, cohort: Cohort) -> Node:
             f"PEER is missing: the lockfile names {archive}, but whoever can write it can name any host, to which "
             f"patients' numbers would go; name the archive yourself, as AET@host:port{secret}"
         )
-    return secure(given, archive if given.call is None else Node(archive.host, archive.port, ae_title=given.call))
+    return given.secure(archive if given.call is None else Node(archive.host, archive.port, ae_title=given.call))
 
 
 def _lock_text(cohort: Cohort, path: Path) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dicomover.cli.types import Worded
 from dicomover.node import Node
 from dicomover.security import TLS, Identity, Secret
+from dicomover.security.tls import TLSLike
 
-if TYPE_CHECKING:
-    from dicomover.cli.arguments import Arguments
-    from dicomover.security.tls import TLSLike
-
-__all__ = ["CERTIFICATES", "PEERS", "RECEIVED", "SECURED", "read_identity", "read_receiving", "secure"]
+__all__ = ["CERTIFICATES", "PEERS", "RECEIVED", "SECURED", "Secured"]
 
 
 def _file(name: str, words: str, usual: str | None = None) -> Any:
@@ -47,7 +44,9 @@ PEERS = [
 ]
 
 SECURED = [
-    click.option("--tls", "by_tls", is_flag=True, help="Speak TLS with the archive; the others of --tls- say so too."),
+    click.option(
+        "--tls", "by_tls", is_flag=True, help="Speak TLS with the archive; --tls-ca and --tls-cert say so too."
+    ),
     *CERTIFICATES,
     click.option(
         "--tls-name",
@@ -76,63 +75,81 @@ RECEIVED = [
 """How it is received, where it is otherwise."""
 
 
-def secure(given: Arguments, node: Node) -> Node:
-    """Return a node as it is to be spoken to: what is not said on the command line stays as the node has it."""
-    said = (given.tls_ca, given.tls_cert, given.tls_key, given.tls_password_file, given.tls_name)
-    tls: TLSLike | None = node.tls
-    if given.by_tls or any(each is not None for each in said):
-        tls = TLS(ca=given.tls_ca, cert=given.tls_cert, key=given.tls_key, password=_key(given), name=given.tls_name)
-    identity = read_identity(given) or node.identity
-    if tls is node.tls and identity is node.identity:
-        return node
-    return replace(node, tls=tls, identity=identity)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secured:
+    """The values of these options, and what they come to."""
 
+    by_tls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_password_file: Path | None = None
+    tls_ca: Path | None = None
+    tls_name: str | None = None
+    tls_peer: tuple[str, ...] = ()
+    receive_tls_cert: Path | None = None
+    receive_tls_key: Path | None = None
+    receive_tls_ca: Path | None = None
+    receive_in_plain: bool = False
+    tls: TLSLike | None = None  # how we receive by a profile
+    user: str | None = None
+    password_file: Path | None = None
+    password_env: str | None = None
+    jwt_file: Path | None = None
+    saml_file: Path | None = None
+    identity_in_plain: bool = False
 
-def read_identity(given: Arguments) -> Identity | None:
-    """Return the user whom the options name."""
-    how = {"in_plain": given.identity_in_plain}
-    tokens = [name for name in ("jwt_file", "saml_file", "user") if getattr(given, name) is not None]
-    if len(tokens) > 1:
-        raise click.UsageError("--user, --jwt-file and --saml-file are identities of their own; choose one")
-    passwords = [each for each in (given.password_file, given.password_env) if each is not None]
-    if len(passwords) > 1:
-        raise click.UsageError("--password-file and --password-env cannot both be; choose one")
-    if passwords and given.user is None:
-        raise click.UsageError("a password goes with a user; name --user too")
-    if given.jwt_file is not None:
-        return Identity.jwt(Secret.file(given.jwt_file), **how)
-    if given.saml_file is not None:
-        return Identity.saml(Secret.file(given.saml_file), **how)
-    if given.user is None:
-        return None
-    if not passwords:
-        return Identity.user(given.user, **how)
-    kept = Secret.file(given.password_file) if given.password_file is not None else Secret.env(str(given.password_env))
-    return Identity.password(given.user, kept, **how)
+    def secure(self, node: Node) -> Node:
+        """Return a node as it is to be spoken to: what is not said on the command line stays as the node has it."""
+        said = (self.tls_ca, self.tls_cert, self.tls_key, self.tls_password_file, self.tls_name)
+        tls: TLSLike | None = node.tls
+        if self.by_tls or any(each is not None for each in said):
+            tls = TLS(ca=self.tls_ca, cert=self.tls_cert, key=self.tls_key, password=self._key(), name=self.tls_name)
+        identity = self.read_identity() or node.identity
+        if tls is node.tls and identity is node.identity:
+            return node
+        return replace(node, tls=tls, identity=identity)
 
+    def read_identity(self) -> Identity | None:
+        """Return the user whom the options name."""
+        how = {"in_plain": self.identity_in_plain}
+        if sum(each is not None for each in (self.jwt_file, self.saml_file, self.user)) > 1:
+            raise click.UsageError("--user, --jwt-file and --saml-file are identities of their own; choose one")
+        if self.password_file is not None and self.password_env is not None:
+            raise click.UsageError("--password-file and --password-env cannot both be; choose one")
+        secret = None if self.password_file is None else Secret.file(self.password_file)
+        secret = Secret.env(self.password_env) if self.password_env is not None else secret
+        if secret is not None and self.user is None:
+            raise click.UsageError("a password goes with a user; name --user too")
+        if self.jwt_file is not None:
+            return Identity.jwt(Secret.file(self.jwt_file), **how)
+        if self.saml_file is not None:
+            return Identity.saml(Secret.file(self.saml_file), **how)
+        if self.user is None:
+            return None
+        return Identity.user(self.user, **how) if secret is None else Identity.password(self.user, secret, **how)
 
-def read_receiving(given: Arguments, *, receives: bool = True) -> TLSLike | None:
-    """Return how we receive: by TLS, if there is a certificate to do it with; None for in plain."""
-    other = given.receive_tls_cert is not None
-    if not other and (given.receive_tls_key is not None or given.receive_tls_ca is not None):
-        raise click.UsageError("--receive-tls-key and --receive-tls-ca go with --receive-tls-cert; name that too")
-    if not receives:
-        if other or given.receive_in_plain or given.tls_peer:
-            raise click.UsageError("--receive-… and --tls-peer are for receiving; name a folder with -od")
-        return None
-    if given.receive_in_plain:
-        if other or given.tls_peer:
-            raise click.UsageError("--receive-in-plain rules --receive-tls-cert and --tls-peer out; choose one")
-        return None
-    if other:
-        ca = given.receive_tls_ca or given.tls_ca
-        return TLS(ca=ca, cert=given.receive_tls_cert, key=given.receive_tls_key, peers=given.tls_peer)
-    if given.tls_cert is not None:
-        return TLS(ca=given.tls_ca, cert=given.tls_cert, key=given.tls_key, password=_key(given), peers=given.tls_peer)
-    if given.tls_peer:
-        raise click.UsageError("--tls-peer is for receiving by TLS; name our certificate: --tls-cert")
-    return given.tls
+    def read_receiving(self, *, receives: bool = True) -> TLSLike | None:
+        """Return how we receive: by TLS, if there is a certificate to do it with; None for in plain."""
+        other = self.receive_tls_cert is not None
+        if not other and (self.receive_tls_key is not None or self.receive_tls_ca is not None):
+            raise click.UsageError("--receive-tls-key and --receive-tls-ca go with --receive-tls-cert; name that too")
+        if not receives:
+            if other or self.receive_in_plain or self.tls_peer:
+                raise click.UsageError("--receive-… and --tls-peer are for receiving; name a folder with -od")
+            return None
+        if self.receive_in_plain:
+            if other or self.tls_peer:
+                raise click.UsageError("--receive-in-plain rules --receive-tls-cert and --tls-peer out; choose one")
+            return None
+        if other:
+            ca = self.receive_tls_ca or self.tls_ca
+            return TLS(ca=ca, cert=self.receive_tls_cert, key=self.receive_tls_key, peers=self.tls_peer)
+        if self.tls_cert is None and self.tls_peer:
+            raise click.UsageError("--tls-peer is for receiving by TLS; name our certificate: --tls-cert")
+        if self.tls_cert is None:
+            return self.tls
+        key, password = self.tls_key, self._key()
+        return TLS(ca=self.tls_ca, cert=self.tls_cert, key=key, password=password, peers=self.tls_peer)
 
-
-def _key(given: Arguments) -> Secret | None:
-    return None if given.tls_password_file is None else Secret.file(given.tls_password_file)
+    def _key(self) -> Secret | None:
+        return None if self.tls_password_file is None else Secret.file(self.tls_password_file)
