@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Unpack
 
 import pandas as pd
@@ -18,13 +16,8 @@ from dicomover.batch.run import BatchRun
 from dicomover.batch.settings import BatchSettings, Options, find_destination, make_pace, say_reading
 from dicomover.client import Client
 from dicomover.cohort import Cohort
-from dicomover.cohort.drift import drift_table
-from dicomover.cohort.lock import lock_requests, write_lockfile
-from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.journal import Journal
-from dicomover.library import files
-from dicomover.node import Timeouts
-from dicomover.privacy import Privacy, check_privacy
+from dicomover.library import files, lock, verify
 from dicomover.progress import choose, row_labels
 from dicomover.query.resolve import Resolver
 from dicomover.query.targets import Resolve
@@ -38,7 +31,7 @@ class Mover(Client):
     """Moves images out of an archive. Constructing one does no I/O."""
 
     _last: Job | None = None
-    files = files
+    files, lock, verify = files, lock, verify
 
     @property
     def last(self) -> Job | None:
@@ -229,123 +222,6 @@ class Mover(Client):
             Not running yet; nothing was sent.
         """
         return self._job(requests, keys, invalid, overrides, in_cell=True)
-
-    @forgetting
-    def lock(
-        self,
-        requests: RequestsLike,
-        path: str | os.PathLike[str] | None = "cohort.lock.json",
-        *,
-        keys: Sequence[str] = (),
-        privacy: Privacy = "plain",
-        secret: str | bytes | None = None,
-        overwrite: bool = False,
-        **overrides: Unpack[Options],
-    ) -> Cohort:
-        """Look up what the requests come to, down to the instances (C-FIND), and write that into a lockfile.
-
-        Nothing moves. A request that comes to nothing, or to too much, is locked as that: a change can be told later.
-
-        Parameters
-        ----------
-        requests, keys
-            As for `move`.
-        path
-            The lockfile; None writes none. If it is there and says the same, it stays as it is and is returned.
-        privacy
-            `plain` keeps the rows as they are; `hashed` keeps keyed hashes of their keys and seals the rest. UIDs
-            are needed to move, and remain.
-        secret
-            For `hashed`: at least 16 characters, such as `secrets.token_hex(16)`. Whoever has it can read the rows.
-        overwrite
-            Whether to replace a lockfile that says otherwise.
-        **overrides
-            Of those of `move`: `level`, `model`, `max_matches`, `associations`, `timeouts`, `wildcards`.
-
-        Returns
-        -------
-        Cohort
-
-        Raises
-        ------
-        RequestError, NodeError
-            As for `move`.
-        CohortError
-            If there is a lockfile that says otherwise, or that cannot be read.
-        OSError
-            If the lockfile cannot be written.
-
-        Examples
-        --------
-        >>> from dicomover.testing import DemoPacs, made_study
-        >>> with DemoPacs([made_study("00123", instances=7)]) as pacs:
-        ...     cohort = Mover(pacs.node).lock([{"AccessionNumber": "00123"}, {"AccessionNumber": "4"}], path=None)
-        >>> cohort.requests[["AccessionNumber", "state", "instances"]]
-          AccessionNumber      state  instances
-        0           00123      found          7
-        1               4  not-found          0
-        """
-        options = self._options(overrides)
-        check_privacy(privacy, secret)
-        batch = parse_requests(requests, keys=keys, **say_reading(options))
-        earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
-        query = {name: options[name] for name in ("level", "model", "max_matches")}
-        with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch))) as lines:
-            cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
-        return cohort if path is None else write_lockfile(cohort, path, earlier, self.share)
-
-    @forgetting
-    def verify(self, cohort: Cohort, *, look_again: bool = True, timeouts: Timeouts | None = None) -> pd.DataFrame:
-        r"""Say what has changed in the archive since a cohort was locked (C-FIND); nothing moves.
-
-        Parameters
-        ----------
-        cohort
-            What was locked, maybe at another archive.
-        look_again
-            Whether to look the requests up again, in the way in which they were locked. False looks only at the
-            studies that were locked: that needs no secret, and cannot tell that an accession number has become
-            ambiguous.
-        timeouts
-            As for the Mover.
-
-        Returns
-        -------
-        DataFrame
-            One row per change, none if nothing has changed: `request` (the label of the row), `level`, `kind`,
-            `StudyInstanceUID`, `SeriesInstanceUID`, `SOPInstanceUID` (those that changed, joined by a backslash),
-            `expected` and `found` (numbers of instances of the study or series), and `note`, a sentence. The kinds are
-
-            - `gained`, `lost`: studies, series or instances that were not, or no longer are, in the archive;
-            - `changed`: instances that are in another series now, or a study to which the request no longer leads;
-            - `ambiguous`: an accession number that stands for further studies, or a request that matches too many;
-            - `not-found`: the request has no match any more, though what was locked is still there;
-            - `unknown`: the archive would not say.
-
-        Raises
-        ------
-        ConfigurationError
-            If it is no `Cohort`, or its keys are hashed and it was loaded without the secret.
-        NodeError
-            If the archive cannot be reached.
-
-        Examples
-        --------
-        >>> from dicomover.testing import DemoPacs, made_study
-        >>> with DemoPacs([made_study("00123")]) as pacs:
-        ...     mover = Mover(pacs.node)
-        ...     cohort = mover.lock({"AccessionNumber": "00123"}, path=None)
-        ...     unchanged = mover.verify(cohort)
-        ...     _ = pacs.add(made_study("00123", number=2))
-        ...     drift = mover.verify(cohort)
-        >>> len(unchanged), drift[["kind", "expected", "found", "note"]].to_dict("records")
-        (0, [{'kind': 'ambiguous', 'expected': 0, 'found': 3,
-              'note': 'the accession number now stands for 2 studies, this one among them'}])
-        """
-        check_readable(cohort, look_again)
-        options = self._options({} if timeouts is None else {"timeouts": timeouts})
-        with self._session.lend_lines(options["timeouts"], min(options["associations"], len(cohort))) as lines:
-            return drift_table(find_drift(cohort, lines, archive=self.node, look_again=look_again))
 
     # --- behind them
 
