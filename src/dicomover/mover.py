@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Unpack
 
 import pandas as pd
 
 from dicomover.batch.job import Job, OnInterrupt
-from dicomover.batch.plan import Answers, make_plan, tabulate_plan
+from dicomover.batch.plan import Answers, Planned, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
+from dicomover.batch.room import check_room, find_free
 from dicomover.batch.run import BatchRun
 from dicomover.batch.settings import BatchSettings, Options, find_destination, make_pace, say_reading
 from dicomover.client import Client
@@ -71,9 +72,11 @@ class Mover(Client):
               `not-found`, `too-many`, `refused`, `invalid`;
             - `level`, `matches`, `series`, `expected` and `modalities` of what was found;
             - `here`: instances of it that are here already, according to the journal;
+            - `estimated_bytes` and `estimated_minutes` of what is still to come, by what moves of these modalities from
+              this archive have come to (no archive says them): `<NA>` before the first of them, and without a journal;
             - `error`: why, or what a person should know.
 
-            It can be edited and given to `move`.
+            It can be edited and given to `move`. Where we receive, `plan.attrs["free_bytes"]` is what the disk has.
 
         Raises
         ------
@@ -96,7 +99,10 @@ class Mover(Client):
         with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
             planned = make_plan(batch, line, resolve, answers, max_age, resumption, fits_model=fits_model)
-        return tabulate_plan(batch, planned)
+        table = tabulate_plan(batch, planned, associations=options["associations"])
+        if self.receive is not None:
+            table.attrs["free_bytes"] = find_free(self.receive)
+        return table
 
     @forgetting
     def move(
@@ -128,7 +134,8 @@ class Mover(Client):
             with a part of the images, or `return` the summary as always.
         **overrides
             What this call says otherwise than the Mover, by the same names: any of `Options`. And `wildcards=True`, or
-            the columns of a table in whose cells * and ? are meant as in a dict.
+            the columns of a table in whose cells * and ? are meant as in a dict. And `force=True`, to move what may not
+            fit on the disk.
 
         Returns
         -------
@@ -146,7 +153,8 @@ class Mover(Client):
         NodeError
             If the archive cannot be reached at all.
         ReceiverError
-            If we cannot listen or write.
+            If we cannot listen or write; or if what is to come does not fit on the disk, as far as that can be
+            estimated, unless `force=True`.
         Interrupted
             If it was interrupted: what ran has been cancelled, and the summary is its `summary`.
 
@@ -230,10 +238,19 @@ class Mover(Client):
     ) -> Job:
         options = self._options(said)
         destination, is_asked = find_destination(options), options["verify"] == "destination"
+        pace, force = make_pace(options), options.get("force", False)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
 
         def cancel() -> None:
             job.cancel()
+
+        def look_for_room(resumption: Resumption) -> None:
+            if self.receive is not None and pace.may_ask() is None:  # else the archive is not to be asked yet
+                check_room(batch, self.receive, resumption.costs, partial(plan, resumption))
+
+        def plan(resumption: Resumption) -> list[Planned]:
+            with self._session.lend_line(options["timeouts"]) as line:
+                return make_plan(batch, line, resolve, self._answers, 600.0, resumption, fits_model=fits_model)
 
         label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
         view = choose(options["progress"], on_cancel=None if in_cell else cancel, label=label)
@@ -241,10 +258,12 @@ class Mover(Client):
             batch,
             BatchSettings.of(options, resolve, self._receiving, fits_model=fits_model),
             pool=self._session.pool,
-            pace=make_pace(options),
+            pace=pace,
             scp=self._receiver,
             destination_pool=self._session.destination_pool if is_asked else None,
-            resumption=self._resumption(destination, recheck=options["recheck"] or is_asked),
+            resumption=self._resumption(
+                destination, recheck=options["recheck"] or is_asked, check_room=None if force else look_for_room
+            ),
         )
         job = Job(run, view, self._begin, self._session.end_job)
         return job
@@ -262,7 +281,14 @@ class Mover(Client):
         batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
         return batch, Resolver(self.node, options["verify"], options["max_matches"]), options["model"] == "auto"
 
-    def _resumption(self, destination: str, *, recheck: bool = False, only_old: bool = False) -> Resumption | None:
+    def _resumption(
+        self,
+        destination: str,
+        *,
+        recheck: bool = False,
+        only_old: bool = False,
+        check_room: Callable[[Resumption], None] | None = None,
+    ) -> Resumption | None:
         """Make what one job needs to go on where an earlier one stopped; None without a journal, or an old one."""
         journal, receiver, node = self._journal, self._receiver, self._destination_node
         if journal is None:
@@ -271,6 +297,8 @@ class Mover(Client):
         if only_old and not journal.path.exists():
             return None
         if receiver is not None:
-            return Resumption(journal, self.node, None, self.receive, receiver.sync, recheck=recheck)
+            return Resumption(
+                journal, self.node, None, self.receive, receiver.sync, recheck=recheck, check_room=check_room
+            )
         third = node if node is not None and node.ae_title == destination else destination
         return Resumption(journal, self.node, third, None, lambda: None, recheck=recheck)

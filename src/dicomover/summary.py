@@ -19,6 +19,7 @@ from dicomover.text.wholetable import WholeTable
 
 __all__ = [
     "PLAN_COLUMNS",
+    "PLAN_SCHEMA",
     "SCHEMA",
     "SUMMARY_COLUMNS",
     "Column",
@@ -65,7 +66,19 @@ SCHEMA = (
     Column("failed_uids", "string", "SOP Instance UIDs that failed, joined by `\\`"),
 )
 SUMMARY_COLUMNS = tuple(column.name for column in SCHEMA)
-PLAN_COLUMNS = ("decision", "level", "matches", "series", "expected", "here", "modalities", "error")
+PLAN_SCHEMA = {
+    "decision": "string",
+    "level": "string",
+    "matches": "Int64",
+    "series": "Int64",
+    "expected": "Int64",
+    "here": "Int64",
+    "modalities": "string",
+    "estimated_bytes": "Int64",
+    "estimated_minutes": "Float64",
+    "error": "string",
+}
+PLAN_COLUMNS = tuple(PLAN_SCHEMA)
 # Text that may be missing shows <NA> like every other column; plain text would show NaN.
 _STATUS = pd.CategoricalDtype(pd.Index([str(status) for status in Status], dtype="string"), ordered=True)
 

@@ -14,7 +14,7 @@ from dicomover.batch.plan import Planned, tabulate_plan
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.query.targets import Resolution, Target
 from dicomover.requests.parse import Batch, parse_requests
-from dicomover.summary import PLAN_COLUMNS
+from dicomover.summary import PLAN_COLUMNS, PLAN_SCHEMA
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import ONCE, files_in
 
@@ -278,11 +278,8 @@ def planned(requests: object, *plans: Planned) -> tuple[Batch, pd.DataFrame]:
 def test_plan_has_always_the_same_columns(plans: list[Planned]) -> None:
     """A plan's own columns are all there, with their dtypes."""
     _, plan = planned([{"AccessionNumber": "00123"} for _ in plans], *plans)
-    assert list(plan.columns[-8:]) == list(PLAN_COLUMNS)
-    numbers = {"matches", "series", "expected", "here"}
-    assert {name: str(plan[name].dtype) for name in PLAN_COLUMNS} == {
-        name: "Int64" if name in numbers else "string" for name in PLAN_COLUMNS
-    }
+    assert list(plan.columns[-len(PLAN_COLUMNS) :]) == list(PLAN_COLUMNS)
+    assert {name: str(plan[name].dtype) for name in PLAN_COLUMNS} == PLAN_SCHEMA
 
 
 def test_values_of_a_plan() -> None:
@@ -296,7 +293,8 @@ def test_values_of_a_plan() -> None:
     several, move, many = plan.astype(object).where(plan.notna(), None).to_dict("records")
     assert several == {
         "AccessionNumber": "001", "StudyInstanceUID": "1.2\\1.3", "decision": "several", "level": "STUDY", "matches": 2,
-        "series": 4, "expected": 6, "here": None, "modalities": "CT\\SR", "error": None,
+        "series": 4, "expected": 6, "here": None, "modalities": "CT\\SR",
+        "estimated_bytes": None, "estimated_minutes": None, "error": None,
     }  # fmt: skip
     assert (move["StudyInstanceUID"], move["series"], move["expected"]) == ("1.4", 2, None)
     assert (many["StudyInstanceUID"], many["matches"], many["error"]) == (None, 101, "more")

@@ -114,6 +114,7 @@ SPELLINGS = [
     (["--max-per-minute", "20"], "max_per_minute", 20),
     (["--utilization", "0.5"], "utilization", 0.5),
     (["--dry-run"], "dry_run", True),
+    (["--force"], "force", True),
     (["--share", "group"], "share", "group"),
     (["--invalid", "record"], "invalid", "record"),
     (["--lock", "a.json"], "lockfile", Path("a.json")),
@@ -195,6 +196,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "max_per_minute": None,
         "utilization": 1.0,
         "dry_run": False,
+        "force": False,
         "share": "owner",
     }
 

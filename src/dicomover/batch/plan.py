@@ -12,10 +12,11 @@ from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
 from dicomover.identifier import Identifier, Level, Request
+from dicomover.journal import Costs
 from dicomover.query.roots import fit_model, list_models
 from dicomover.query.targets import Resolution, Resolve, Target, TooManyMatches
 from dicomover.requests.parse import Batch
-from dicomover.summary import PLAN_COLUMNS
+from dicomover.summary import PLAN_COLUMNS, PLAN_SCHEMA
 from dicomover.text.face import setting
 from dicomover.wire.lines import Line
 from dicomover.wire.stop import Stop
@@ -40,6 +41,8 @@ class Planned:
     matches: int | None = None
     here: int | None = None
     error: str | None = None
+    bytes: int | None = None  # that are still to come, and the seconds that one association takes; both estimated
+    seconds: float | None = None
 
 
 class Answers:
@@ -88,6 +91,7 @@ def make_plan(
         planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
     answers.forget(max_age)
     listing = Listing(line.find)
+    costs = Costs() if resumption is None else resumption.costs
     asked: set[Identifier] = set()
     for request in batch.requests:
         key = (frozenset(request.keys.items()), request.level, request.model, resolve)
@@ -101,14 +105,25 @@ def make_plan(
         if item.resolution is None or item.decision not in _WOULD_MOVE:
             continue
         wanted = {target.shared for target in item.resolution.targets}
+        left = item.resolution.targets
         if resumption is not None:  # first: what an earlier row leaves out, since it is here, is no duplicate of it
             line.connect()
-            _ask_journal(item, item.resolution, request, resumption, listing)
+            left = _ask_journal(item, item.resolution, request, resumption, listing)
         if item.decision in _WOULD_MOVE and wanted <= asked:
             item.decision = "duplicate"
         elif item.decision in _WOULD_MOVE:
+            _estimate(item, [target for target in left if target.found and target.shared not in asked], costs)
             asked |= wanted
     return planned
+
+
+def _estimate(planned: Planned, targets: Sequence[Target], costs: Costs) -> None:
+    """Say what some C-MOVEs will cost, where that is known of all of them."""
+    each = [costs.estimate(target.named_modalities, target.expected or 0) for target in targets if target.expected]
+    sizes = [size for size, _ in each if size is not None]
+    seconds = [taken for _, taken in each if taken is not None]
+    planned.bytes = sum(sizes) if sizes and len(sizes) == len(targets) else None
+    planned.seconds = sum(seconds) if seconds and len(seconds) == len(targets) else None
 
 
 def _look_up(request: Request, line: Line, resolve: Resolve, *, fits_model: bool) -> Planned:
@@ -138,16 +153,16 @@ def _look_up(request: Request, line: Line, resolve: Resolve, *, fits_model: bool
 
 def _ask_journal(
     planned: Planned, resolution: Resolution, request: Request, resumption: Resumption, listing: Listing
-) -> None:
-    """Take in what the journal says of a request."""
+) -> tuple[Target, ...]:
+    """Take in what the journal says of a request, and return what is still to be asked for."""
     try:
         taken = resumption.look(request, resolution, listing)
     except (ContextRejected, AssociationLost, ProtocolError) as error:
         planned.decision, planned.error = "refused", str(error)
-        return
+        return ()
     except Stop as stop:
         planned.decision, planned.error = "refused", stop.result.error
-        return
+        return ()
     said = [planned.error, f"{taken.holder} is moving it" if taken.holder else None]
     planned.here = taken.kept.count or (None if taken.skip is None else taken.skip.received)
     if taken.skip is not None:
@@ -155,13 +170,15 @@ def _ask_journal(
         more = f"the archive has more of it now; {setting('recheck', True)} moves that too"
         said.append(more if taken.has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None
+    return resolution.targets if taken.left is None else taken.left.targets
 
 
 # --- as a table
 
 
-def tabulate_plan(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
+def tabulate_plan(batch: Batch, planned: Sequence[Planned], *, associations: int = 1) -> pd.DataFrame:
     """Put the plan beside what was given; the UIDs that were found are filled in, so that the plan can be moved."""
+    at_once = max(1, min(associations, sum(item.decision in _WOULD_MOVE for item in planned)))
     rows = []
     for item in planned:
         targets = [target for target in _targets(item) if target.found is not False]  # what is gone does not move
@@ -178,13 +195,14 @@ def tabulate_plan(batch: Batch, planned: Sequence[Planned]) -> pd.DataFrame:
                 "expected": _total(expected),
                 "here": item.here,
                 "modalities": "\\".join(sorted({name for target in targets for name in target.modalities})) or None,
+                "estimated_bytes": item.bytes,
+                "estimated_minutes": None if item.seconds is None else item.seconds / 60 / at_once,
                 "error": item.error,
             }
         )
-    dtypes = {name: "Int64" if name in ("matches", "series", "expected", "here") else "string" for name in PLAN_COLUMNS}
     ours = {
         name: pd.Series([row[name] for row in rows], index=batch.given.index, dtype=dtype)
-        for name, dtype in dtypes.items()
+        for name, dtype in PLAN_SCHEMA.items()
     }
     kept = batch.given.loc[:, [name not in PLAN_COLUMNS for name in batch.given.columns]].copy()
     table = pd.DataFrame(ours, index=batch.given.index)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
 from dicomover.journal import (
     Asked,
+    Cost,
+    Costs,
     Decision,
     File,
     Journal,
@@ -55,6 +58,7 @@ class Resumption:
         sync: Callable[[], None],  # makes what has arrived durable
         *,
         recheck: bool = False,  # whether what is complete is held against the archive once more
+        check_room: Callable[[Resumption], None] | None = None,  # raises if what is to come does not fit
     ) -> None:
         self._journal = journal
         self._archive = archive
@@ -62,6 +66,7 @@ class Resumption:
         self._folder = folder
         self._sync = sync
         self.recheck = recheck
+        self._check_room = check_room
         self._root: tuple[int, int] | None = None
         self._place: Place
         self._stock: Stock
@@ -85,10 +90,17 @@ class Resumption:
         self._journal.open()
         places = self._journal.places(self._archive, self._destination)
         self._place, self._stock = places[0], Stock(self._journal, places, self._folder)
+        if self._check_room is not None:
+            self._check_room(self)
 
     def close(self) -> None:
         """Close it; what we hold is free for others."""
         self._journal.close()
+
+    @property
+    def costs(self) -> Costs:
+        """What C-MOVEs from this archive have cost so far; it is open."""
+        return self._journal.costs(self._place)
 
     def __enter__(self) -> Self:
         self.open()
@@ -297,6 +309,7 @@ class Resumption:
                     brought=brought,
                     whole=whole,
                     claims=claims,
+                    spent=self._list_costs(moves),
                 )
         except BaseException:
             with self._lock:
@@ -325,6 +338,19 @@ class Resumption:
             for whose, file in self._list_files(taken.asked.key, move):
                 brought.setdefault(whose, []).append(file)
         return brought, [(scope, None) for scope in taken.scopes if is_all]
+
+    def _list_costs(self, moves: Sequence[SharedMove]) -> list[tuple[str, Cost]]:
+        """Return what C-MOVEs have cost that brought something, by their modalities."""
+        costs = []
+        for move in moves:
+            running, verdict = move.running, move.verdict
+            settled = None if verdict is None or verdict.settled is None or len(moves) > 1 else verdict.settled.moved
+            images, until = running.received, running.last_arrival
+            if self._folder is None:
+                images, until = settled or 0, time.monotonic()
+            if images and 0 < running.begun < until:
+                costs.append((move.target.named_modalities, Cost(images, running.bytes, until - running.begun)))
+        return costs
 
     def _list_files(self, key: str, move: SharedMove) -> Iterable[tuple[str, File]]:
         """Yield what a C-MOVE has brought, and whose it is: as the archive names them, or else as the images do."""

@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     progress: Progress
     show_keys: bool
     wildcards: bool | Sequence[str]
+    force: bool
 
 
 class Reading(TypedDict):
@@ -93,8 +94,8 @@ def check_options(
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{setting(name, value)} is not a whole number above 0", "give one")
-    for switch in ("recheck", "show_keys"):
-        if not isinstance(options[switch], bool):
+    for switch in ("recheck", "show_keys", "force"):
+        if not isinstance(options.get(switch, False), bool):
             raise ConfigurationError(f"{setting(switch, options[switch])} is neither True nor False", "choose one")
     wildcards = options.get("wildcards", False)
     if not isinstance(wildcards, bool | Sequence):

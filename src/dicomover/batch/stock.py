@@ -181,6 +181,8 @@ def list_missing_targets(
         lower = {**keys, "SeriesInstanceUID": part.series, "SOPInstanceUID": "\\".join(sops)}
         size = part.count if level is Level.IMAGE else len(set(listed[part.series]))
         lacking = Identifier.of(level, model, lower)
-        targets.append(Target(lacking, found=True, expected=size, patients=target.patients))
+        targets.append(
+            Target(lacking, found=True, expected=size, modalities=target.modalities, patients=target.patients)
+        )
         counted -= set() if level is Level.IMAGE else set(listed[part.series])
     return tuple(targets), set(counted)

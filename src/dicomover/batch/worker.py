@@ -286,6 +286,8 @@ class Worker:
             if self._handing.series.wanted:
                 self._handing.follow(move, self._listing.count_by_series(move.target))
             self._tally.begin(running)
+        else:
+            running.begun = time.monotonic()
         try:
             attempts, end = self._exchange.run(move)
             if self._tally is not None:

@@ -48,7 +48,8 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
         mover = _make_batch_mover(given, level, destination, folder)
         watch = Watch(shown=given.progress and not given.quiet, ignore_pending=given.ignore_pending)
         with name_keys(given):
-            job = mover.job(requests, invalid=given.invalid, wildcards=given.wildcards, progress=watch)
+            told = {"invalid": given.invalid, "wildcards": given.wildcards, "force": given.force}
+            job = mover.job(requests, progress=watch, **told)  # type: ignore[arg-type]
         interrupts = interrupts or Interrupts()
         with mover:
             where = str(destination or f"{given.aetitle}, here, port {mover.port}, into {folder}")

@@ -86,6 +86,7 @@ class Arguments(Secured):
     max_per_minute: int | None = None
     utilization: float = 1.0
     dry_run: bool = False
+    force: bool = False
     # what comes out
     summary: Path | None = None
     page: Path | None = None

@@ -52,6 +52,7 @@ _EXIT = (
 )
 @with_options([SHARE], JSON)
 @click.option("--dry-run", is_flag=True, help="Look up what would move and print that plan; nothing moves.")
+@click.option("--force", is_flag=True, help="Move even what may not fit on the disk, by what earlier moves came to.")
 @with_options(PROGRESS, ASSOCIATION, TALK)
 @click.pass_obj
 def move(interrupts: Any, /, **given: Any) -> int:

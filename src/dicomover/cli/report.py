@@ -228,7 +228,11 @@ def plan_text(plan: pd.DataFrame, *, show_keys: bool = False) -> str:
     """Return a plan for people, the totals last."""
     named, label = _named(plan, show_keys), row_labels(plan.index, show_keys=show_keys)
     known = ["here"] if plan["here"].notna().any() else []
-    shown = ["decision", "level", "matches", "series", "expected", *known, "modalities"]
+    plan, free = plan.copy(), plan.attrs.get("free_bytes")
+    needed, minutes = plan["estimated_bytes"].sum(min_count=1), plan["estimated_minutes"].sum(min_count=1)
+    plan["about"] = [None if pd.isna(count) else size(count) for count in plan["estimated_bytes"]]
+    sizes = [] if pd.isna(needed) else ["about"]
+    shown = ["decision", "level", "matches", "series", "expected", *known, *sizes, "modalities"]
     lacking = plan["error"].notna().any()
     headings = ["row", *named, *shown, *(["why"] if lacking else [])]
     columns = [*named, *shown, *(["error"] if lacking else [])]
@@ -242,7 +246,20 @@ def plan_text(plan: pd.DataFrame, *, show_keys: bool = False) -> str:
         words += f" {int(expected.sum()):,} instances"
     skipped = int((plan["decision"] == "skip").sum())
     words += f", {skipped:,} complete according to the journal" if skipped else ""
-    return f"{listing(headings, cells, width=terminal_width())}\n\n{words}; nothing was moved"
+    words += f"; nothing was moved\n{_tell_cost(needed, minutes, free)}".rstrip()
+    return f"{listing(headings, cells, width=terminal_width())}\n\n{words}"
+
+
+def _tell_cost(needed: float, minutes: float, free: int | None) -> str:
+    """Say what a plan will cost, as an estimate; empty where nothing is known."""
+    about = [] if pd.isna(needed) else [size(needed)]
+    about += [] if pd.isna(minutes) or minutes * 60 < 1 else [duration(minutes * 60)]
+    if not about:
+        return ""
+    words = f"about {' in '.join(about)}, by what earlier moves came to"
+    if free is None or pd.isna(needed):
+        return words
+    return f"{words}; {size(free)} are free{': it does not fit' if needed > free else ''}"
 
 
 def find_text(found: pd.DataFrame, level: Level, asked: Sequence[str]) -> str:

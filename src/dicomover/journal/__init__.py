@@ -9,6 +9,7 @@ Never here: the network, and a verdict of its own; complete is what `outcome` ca
 """
 
 from dicomover.errors import JournalError
+from dicomover.journal.costs import Cost, Costs
 from dicomover.journal.decision import Decision, Missing, decide, is_complete, is_verified, list_missing
 from dicomover.journal.holdings import Holding
 from dicomover.journal.journal import Journal, Sync
@@ -19,6 +20,8 @@ from dicomover.privacy import Asked, Privacy
 
 __all__ = [
     "Asked",
+    "Cost",
+    "Costs",
     "Decision",
     "Entry",
     "File",

@@ -18,6 +18,7 @@ from typing import Any
 
 from dicomover.disk import Share, create_file
 from dicomover.errors import ConfigurationError
+from dicomover.journal.costs import COSTS
 
 __all__ = [
     "APPLICATION_ID",
@@ -49,7 +50,7 @@ _LOCAL = frozenset(
 
 def _named(statement: str) -> tuple[str, str]:
     """Return what a statement creates."""
-    words = statement.removeprefix("CREATE ").removeprefix("UNIQUE ").split()
+    words = statement.removeprefix("CREATE ").removeprefix("UNIQUE ").replace("IF NOT EXISTS ", "").split()
     return words[0], words[1]
 
 
@@ -81,6 +82,7 @@ _TABLES = (
     ) WITHOUT ROWID""",
     "CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX leases_by_owner ON leases (owner)",
+    COSTS,
 )
 _OURS = {(kind.lower(), name) for each in (*_TABLES, "CREATE TABLE details (") for kind, name in [_named(each)]}
 
@@ -117,6 +119,8 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
         connection.execute("BEGIN IMMEDIATE")  # is it writable at all?
         if not is_fresh and "steady" not in [row[1] for row in connection.execute("PRAGMA table_info(owners)")]:
             connection.execute("ALTER TABLE owners ADD COLUMN steady REAL")  # older versions go on without it
+        if not is_fresh:
+            connection.execute(COSTS)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         connection.close()

@@ -15,12 +15,13 @@ from dicomover.disk import Share, check_share
 from dicomover.errors import ConfigurationError, JournalError
 from dicomover.identifier import Identifier, Request
 from dicomover.journal import database
+from dicomover.journal.costs import Cost, Costs, read_costs, write_costs
 from dicomover.journal.decision import is_verified
 from dicomover.journal.holdings import Holding, Holdings
 from dicomover.journal.leases import LONGEST, NOBODY, Leases, Owner, read_steady_clock
 from dicomover.journal.manifest import File
 from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
-from dicomover.journal.scopes import Place, Scope
+from dicomover.journal.scopes import Place, Scope, places_of
 from dicomover.journal.takeover import begin
 from dicomover.node import Node
 from dicomover.outcome import Status
@@ -42,8 +43,7 @@ class Journal:
     Parameters
     ----------
     path
-        The file, such as `cohort.db`; it is created if it is not there. SQLite keeps `cohort.db-wal` beside it while
-        it is open, and after a kill until it is opened again.
+        The file, created if it is not there; SQLite keeps `cohort.db-wal` beside `cohort.db` until it is closed.
     privacy
         `plain` keeps the keys of requests as they are; `hashed` keeps a keyed hash of all that are not UIDs, so that no
         patient can be read from the file. It cannot be changed later.
@@ -95,9 +95,8 @@ class Journal:
     ) -> None:
         check_privacy(privacy, secret)
         if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease <= LONGEST:
-            raise ConfigurationError(
-                f"lease={lease!r} is no number of seconds above 0, up to 4 hours", "give one such as 120"
-            )
+            said = f"lease={lease!r} is no number of seconds above 0, up to 4 hours"
+            raise ConfigurationError(said, "give one such as 120")
         if sync not in get_args(Sync):
             raise ConfigurationError(f"sync={sync!r} is neither 'record' nor 'renew'", "choose one")
         self.path = Path(path).absolute()
@@ -182,8 +181,7 @@ class Journal:
         destination
             The third party that receives, likewise, or its AE title as this archive knows it; None if we do.
         """
-        if self._connection is None:
-            raise self._not_open()
+        self._check_open()
         return self._keeper.asked(request, archive, destination)
 
     def places(self, archive: Node | str, destination: Node | str | None = None) -> tuple[Place, ...]:
@@ -191,10 +189,7 @@ class Journal:
 
         What is known by the second name may be another archive's.
         """
-        both = (archive, destination)
-        now = Place.of(*(each.known_as if isinstance(each, Node) else each for each in both))
-        former = Place.of(*(each.ae_title if isinstance(each, Node) else each for each in both))
-        return (now, former) if self._has_former and now != former else (now,)
+        return places_of(archive, destination, has_former=self._has_former)
 
     def scope(self, identifier: Identifier, patients: Iterable[str]) -> Scope:
         """Name what an identifier asks for, of these patients; of anybody's if none are named."""
@@ -215,6 +210,7 @@ class Journal:
         brought: Mapping[str, Sequence[File]] | None = None,
         whole: Iterable[tuple[Scope, int | None]] = (),
         claims: Iterable[str] = (),
+        spent: Iterable[tuple[str, Cost]] = (),
     ) -> bool:
         """Write down what became of a request, and give back the claim on it. It is durable on return.
 
@@ -234,6 +230,8 @@ class Journal:
             What is complete now, with how many instances; None counts what is here.
         claims
             Further ones that are given back.
+        spent
+            What its C-MOVEs have cost, by modalities.
 
         Returns
         -------
@@ -251,13 +249,11 @@ class Journal:
             raise ValueError(f"a result with {said} says nothing to record; record what a C-MOVE or C-FIND came to")
         with self._lock:
             claimed = [key for key in (asked.key, *claims) if key in self._held]
-            # One transaction: had somebody else recorded between the look and the write, the better record would be
-            # lost; were the claim given back in another one, a kill between them would leave it to expire.
+            # One transaction: had somebody recorded between look and write, the better record would be lost; were the
+            # claim given back in another one, a kill between them would leave it to expire.
             with self._writing(durable=self._sync == "record") as connection:
-                is_written = result is not None and not (
-                    asked.key in claimed and self._is_outdone(connection, asked.key, result)
-                )
-                if result is not None and is_written:
+                is_outdone = asked.key in claimed and self._is_outdone(connection, asked.key, result)
+                if is_written := result is not None and not is_outdone:
                     connection.execute(_RECORD, pack_row(asked, result, scopes, self._version, self._keeper))
                 if place is not None:
                     holdings = Holdings(connection, self._keeper)
@@ -265,12 +261,13 @@ class Journal:
                         holdings.put(place, whose, files)
                     for scope, count in whole:
                         holdings.call_whole(place, scope, count)
+                    write_costs(connection, place.number, spent)
                 self._leases.give_back(connection, claimed)
             self._held.difference_update(claimed)
         return is_written
 
-    def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result) -> bool:
-        if is_verified(result) or self._leases.find_mine(connection, [key]):
+    def _is_outdone(self, connection: sqlite3.Connection, key: str, result: Result | None) -> bool:
+        if result is None or is_verified(result) or self._leases.find_mine(connection, [key]):
             return False
         rows = database.select(connection, f"{_ENTRIES} WHERE key", [key])
         return any(is_verified(unpack_row(row, self._keeper).result) for row in rows)
@@ -286,6 +283,11 @@ class Journal:
         """Return what is known to be here of a scope."""
         with self._reading() as connection:
             return Holdings(connection, self._keeper).find(place, scope)
+
+    def costs(self, place: Place) -> Costs:
+        """Return what C-MOVEs have cost from there."""
+        with self._reading() as connection:
+            return read_costs(connection, place.number)
 
     def files(self) -> list[tuple[str, tuple[File, ...]]]:
         """Return all that is known to be here, series by series, each with the name of the place that it came from."""
@@ -359,17 +361,18 @@ class Journal:
 
     # --- behind them
 
-    def _not_open(self) -> JournalError:
-        return JournalError(f"journal {str(self.path)!r} is not open", "use it in a `with` block")
+    def _check_open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise JournalError(f"journal {str(self.path)!r} is not open", "use it in a `with` block")
+        return self._connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection, and say what is wrong with the file if something is."""
         with self._lock:
-            if self._connection is None:
-                raise self._not_open()
+            connection = self._check_open()
             try:
-                yield self._connection
+                yield connection
             except sqlite3.Error as error:
                 found = database.unusable(self.path, error)
                 raise JournalError(found.what, found.mend) from error

@@ -65,6 +65,11 @@ class Target:
         return self.patients or tuple(filter(None, [self.identifier.patient]))
 
     @property
+    def named_modalities(self) -> str:
+        """Its modalities, in one text."""
+        return "\\".join(sorted(self.modalities))
+
+    @property
     def shared(self) -> Identifier:
         """What makes it the same C-MOVE as another: its UIDs, and whose it is: one UID may be of two patients."""
         identifier = self.identifier

@@ -27,6 +27,7 @@ OPTIONS = {
     "destination": "-aem",
     "identity": "--user",
     "in_plain": "--identity-in-plain",
+    "force": "--force",
     "invalid": "--invalid",
     "journal": "--journal",
     "key": "--tls-key",
@@ -68,6 +69,7 @@ MENDS = {
     "give what move() or job.summary() returns, all columns of it": "give what dicomover move --summary FILE writes, "
     "all columns of it",
     "leave it out and filter what find() returns": "leave it out and filter what dicomover find --output FILE writes",
+    "make room, move less at once, or say force=True": "make room, move less at once, or say --force",
     "mend the line or name sep=": "mend the line",
     "move the cohort again, or say partial=True": "move the cohort again",
     "name the Python to start by multiprocessing.set_executable(path)": "see whether it is the Python that is meant",
