@@ -57,9 +57,9 @@ class Authority:
         signed = self._sign(_name(name), key, names, days, by=(key, _name(name)) if by_itself else None)
         return self._write(f"{name}-{next(self._numbers)}", signed, key, password)
 
-    def tls(self, name: str, names: Sequence[str] = ("127.0.0.1", "localhost"), **others: Any) -> TLS:
+    def tls(self, whose: str, names: Sequence[str] = ("127.0.0.1", "localhost"), **others: Any) -> TLS:
         """Return TLS with a certificate for somebody, which trusts whom this authority has signed."""
-        files = self.issue(name, names)
+        files = self.issue(whose, names)
         return TLS(ca=self.cert, cert=files.cert, key=files.key, **others)
 
     def _sign(

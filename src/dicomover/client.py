@@ -375,8 +375,8 @@ class Client:
             self._defaults["timeouts"],
             self._defaults.get("destination"),
             self._destination_node,
-            bind=self._receiving.get("bind"),
-            is_open=not any(map(self._receiving.get, ("addresses", "tls"))),
+            is_open=not self._receiving.get("addresses"),
+            **dict[str, Any](bind=self._receiving.get("bind"), tls=self._receiving.get("tls")),
         )
         with contextlib.ExitStack() as afterwards:
             try:

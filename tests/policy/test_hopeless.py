@@ -12,6 +12,7 @@ from dicomover.node import Node
 from dicomover.outcome import Counters, Ended, Status
 from dicomover.policy.hopeless import Parties, find_hopeless_cause
 from dicomover.policy.retry import Tried
+from dicomover.security import Identity
 
 F, E, L = Status.FAILURE, Status.EMPTY, Status.LOST
 NONE_OF_IT = Counters(0, 0, 0)
@@ -103,3 +104,13 @@ def test_what_to_give_to_the_administrator(tries: list[Tried], parties: Parties,
     assert "\n" not in sentence
     for word in words:
         assert word in sentence
+
+
+@pytest.mark.parametrize("rejection", [(1, 1, 3), (1, 1, 7)])
+def test_a_rejection_may_be_the_users(rejection: tuple[int, int, int]) -> None:
+    """Where a user is named, the AE title alone is not blamed."""
+    node = Node("10.1.2.3", 104, ae_title="ARCHIVE", identity=Identity.user("alice", in_plain=True))
+    tried = rejected(*rejection)
+    said = find_hopeless_cause([tried], Parties(node, "MOVESCU", "MOVESCU"))
+    assert said is not None
+    assert said.endswith("; or it does not accept user 'alice', whom we have named")

@@ -10,6 +10,7 @@ from dicomover.doctor.destination import find_own_address
 from dicomover.doctor.findings import NOBODY, Check, Setup, describe_stranger
 from dicomover.errors import (
     AssociationRejected,
+    ConfigurationError,
     ContextRejected,
     LostBy,
     NodeError,
@@ -18,9 +19,10 @@ from dicomover.errors import (
 )
 from dicomover.identifier import Identifier, Level, Model, find_dataset
 from dicomover.outcome import SUCCESS, Ended, describe
-from dicomover.text.face import advise
+from dicomover.text.face import advise, setting
 from dicomover.wire.association import Association
 from dicomover.wire.responses import MoveEnd
+from dicomover.wire.transport import speaks_tls
 
 __all__ = ["Archive", "check_association", "check_echo", "check_find", "check_move"]
 
@@ -83,7 +85,12 @@ def check_association(setup: Setup, archive: Archive) -> Check:
             return Check("association", "failed", error.what, _rejected(setup, error))
         if isinstance(error, NodeUnreachable):
             return Check("association", "failed", error.what, error.mend)
+        if setup.node.tls is None and speaks_tls(setup.node, setup.timeouts):
+            found = f"what listens on {setup.node.host} port {setup.node.port} speaks TLS, and we speak to it in plain"
+            return Check("association", "failed", found, f"speak to it by TLS: {setting('tls')}")
         return Check("association", "failed", describe_stranger(setup, error), _who_is_it(setup))
+    except ConfigurationError as error:  # a certificate or a secret that is not there
+        return Check("association", "failed", error.what, error.mend)
     return Check("association", "ok", f"{setup.node} accepts {setup.ae_title!r}")
 
 
@@ -97,20 +104,22 @@ def _us(setup: Setup) -> str:
 def _rejected(setup: Setup, error: AssociationRejected) -> str:
     if error.retriable:
         return "it has no room for another association now; try again later"
+    who = setup.node.identity
+    user = f"see that it accepts {who}, whom we name" if who else f"some want a user too, {setting('identity')}"
     if (error.source, error.reason) == (1, 3):
-        return f"ask the archive's administrator to add us: {_us(setup)}"
+        return f"ask the archive's administrator to add us: {_us(setup)}; {user}"
     if (error.source, error.reason) == (1, 7):
         return (
             f"ask the archive's administrator for its AE title, if it is not {setup.node.ae_title!r}; if it is, "
-            f"the archive does not know us (some say it so): {_us(setup)}"
+            f"the archive does not know us (some say it so): {_us(setup)}; {user}"
         )
-    return f"ask the archive's administrator what it allows, and tell them: {_us(setup)}"
+    return f"ask the archive's administrator what it allows, and tell them: {_us(setup)}; {user}"
 
 
 def _who_is_it(setup: Setup) -> str:
     return (
-        f"check host and port: is it an archive that listens there, and without TLS? If so, it may not know us "
-        f"({_us(setup)}); ask its administrator"
+        f"check host and port: is it an archive that listens there, and {'by' if setup.node.tls else 'without'} TLS? "
+        f"If so, it may not know us ({_us(setup)}); ask its administrator"
     )
 
 

@@ -9,8 +9,11 @@ import socket
 from dataclasses import replace
 
 from dicomover.doctor.findings import Check, Setup, describe_stranger
-from dicomover.errors import AssociationRejected, ContextRejected, NodeError, NodeUnreachable
+from dicomover.errors import AssociationRejected, ConfigurationError, ContextRejected, NodeError, NodeUnreachable
 from dicomover.node import Node
+from dicomover.security.door import see_own_certificate
+from dicomover.security.failures import names_in
+from dicomover.security.tls import TLS
 from dicomover.wire.association import Association
 
 __all__ = ["check_destination", "find_own_address"]
@@ -38,12 +41,18 @@ def _check_own_port(setup: Setup, port: int) -> Check:
     here = bound or address or "127.0.0.1"
     every = "" if bound else "; we listen on every address of this machine"
     try:
-        if setup.is_open:  # else our own call would be one of those that are refused
+        if setup.is_open and setup.tls is None:  # else our own call would be one of those that are refused
             socket.create_connection((here, port), timeout=5).close()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         found = f"no connection to {here} port {port} from this machine ({why})"
         return Check("our port", "failed", found, "does a firewall on this machine close it?")
+    if isinstance(setup.tls, TLS):
+        try:
+            names = names_in(see_own_certificate(setup.tls))
+        except ConfigurationError as error:
+            return Check("our port", "failed", error.what, error.mend)
+        every += f"; it may have to call us by a name in our certificate: {', '.join(names) or 'there is none'}"
     if setup.node.is_loopback:
         advice = f"the archive has to have this port for {setup.ae_title!r}; only a move can show"
         return Check("our port", "ok", f"we listen on {here} port {port}", advice + every)
@@ -78,7 +87,11 @@ def _check_third_party(setup: Setup, node: Node) -> Check:
     except NodeUnreachable as error:
         if error.code == errno.ECONNREFUSED:
             return Check("destination", "failed", error.what, "is it running, and is this its port?")
+        if not error.retriable:  # it is there, and TLS with it is not
+            return Check("destination", "failed", error.what, error.mend)
         return Check("destination", "unclear", error.what, "we cannot reach it from here; perhaps the archive can")
+    except ConfigurationError as error:  # a certificate or a secret that is not there
+        return Check("destination", "failed", error.what, error.mend)
     except NodeError as error:
         return Check("destination", "failed", describe_stranger(replace(setup, node=node), error), "is this its port?")
     finally:

@@ -11,6 +11,7 @@ import pandas as pd
 from dicomover.errors import AssociationLost, LostBy, NodeError, ProtocolError, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
+from dicomover.security.tls import TLSLike
 from dicomover.text.wholetable import WholeTable
 
 __all__ = ["COLUMNS", "NOBODY", "Check", "Setup", "Witness", "describe_stranger", "findings_table"]
@@ -72,7 +73,8 @@ class Setup:
     destination_node: Node | None = None  # where a third party listens, if that is known
     port: int | None = None  # where we listen, if we receive
     bind: str | None = None  # the address that we listen on; None is every one
-    is_open: bool = True  # whether anybody may connect to us, in plain
+    is_open: bool = True  # whether anybody may connect to us
+    tls: TLSLike | None = None  # how we receive, if not in plain
     trouble: ReceiverError | None = None  # why we cannot listen or write although we should receive; None if we can
     witness: Witness = field(default_factory=Witness)  # what our receiver reports meanwhile
 

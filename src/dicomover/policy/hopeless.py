@@ -97,13 +97,14 @@ def _tell(cause: _Cause, times: int, parties: Parties) -> str:
         there = f"AE title {destination!r} with the address and the port of the machine that receives"
     else:
         there = f"AE title {destination!r}, {here}, port {parties.port}"
+    who = f"; or it does not accept {node.identity}, whom we have named" if node.identity else ""
     if cause == "calling":
         give = f"AE title {ours!r}, {here}" + ("" if parties.port is None else f", port {parties.port}")
-        return f"{node} does not recognise our AE title (A-ASSOCIATE-RJ 1/1/3); give its administrator: {give}"
+        return f"{node} does not recognise our AE title (A-ASSOCIATE-RJ 1/1/3); give its administrator: {give}{who}"
     if cause == "called":
         return (
             f"{node} does not answer to the AE title {node.ae_title!r} (A-ASSOCIATE-RJ 1/1/7); ask its administrator "
-            f"for its own one at address {node.host}, port {node.port}"
+            f"for its own one at address {node.host}, port {node.port}{who}"
         )
     what = {
         "destination": f"does not know the Move Destination {destination!r} (0xA801, {times} times in a row)",

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import ssl
+from dataclasses import replace
 
-from dicomover.security.failures import Peer, explain_failure, names_in, read_certificate
+from dicomover.errors import ConfigurationError
+from dicomover.security.failures import Certificate, Peer, explain_failure, names_in, read_certificate
 from dicomover.security.tls import TLS, TLSLike, server_context
 from dicomover.text.face import setting
 
-__all__ = ["SecureDoor", "Unsecured"]
+__all__ = ["SecureDoor", "Unsecured", "see_own_certificate"]
 
 _HANDSHAKE, _ASSOCIATE_RQ = b"\x16", b"\x01"  # what TLS and DICOM begin with
+
+
+def see_own_certificate(tls: TLS) -> Certificate:
+    """Return our certificate as callers see it: hands are shaken in memory, with whoever trusts that certificate.
+
+    Raises ConfigurationError if it cannot be shown, or is not valid now.
+    """
+    server = server_context(replace(tls, ca=None, peers=()))
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(os.fspath(tls.cert or ""))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = server.wrap_bio(to_server, to_client, server_side=True)
+    caller = client.wrap_bio(to_client, to_server)
+    try:
+        for side in (caller, ours, caller):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"our certificate in {os.fspath(tls.cert or '')!r} is not accepted by anybody: {error.verify_message}",
+            "have another one made",
+        ) from error
+    return caller.getpeercert() or {}
 
 
 class Unsecured(Exception):

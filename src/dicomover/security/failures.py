@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dicomover.security.tls import TLS, TLSLike
 from dicomover.text.face import in_python, setting
 
-__all__ = ["Failure", "Peer", "explain_failure", "is_refusal", "names_in", "read_certificate"]
+__all__ = ["Certificate", "Failure", "Peer", "explain_failure", "is_refusal", "names_in", "read_certificate"]
 
 Certificate = Mapping[str, Any]
 """As `ssl.SSLSocket.getpeercert` has it; empty if it could not be had."""

@@ -74,6 +74,18 @@ def accept(link: Link, request: AssociationRequest, script: Script) -> bool:
     return True
 
 
+def read_user(item: bytes) -> tuple[str, str]:
+    r"""Return the user and the password that an association request names; empty where there is none.
+
+    Examples
+    --------
+    >>> read_user(bytes.fromhex("0200") + b"\0\5alice\0\7made-up")
+    ('alice', 'made-up')
+    """
+    length = int.from_bytes(item[2:4], "big")
+    return item[4 : 4 + length].decode(errors="replace"), item[6 + length :].decode(errors="replace")
+
+
 def agree(
     connection: Connection,
     request: AssociationRequest,

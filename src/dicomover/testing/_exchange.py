@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from dicomover.errors import AssociationLost, LostBy
+from dicomover.node import Node
 from dicomover.testing._archive import Archive
 from dicomover.testing._elements import decode
 from dicomover.testing._misbehaviour import Misbehaviours
@@ -48,6 +49,9 @@ class Pacs(Protocol):
 
     def restart(self, seconds: float = 0.0) -> None:
         """Drop every association and refuse connections for a while."""
+
+    def _find_destination(self, ae_title: str) -> Node | None:
+        """Return the Move Destination as it is spoken to, None if it is unknown."""
 
     def _heed(self, keys: Mapping[str, str], level: str) -> Mapping[str, str]:
         """Return the keys of a request that it takes notice of."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
 from dicomover.node import Node
-from dicomover.testing._acceptance import SERVICES, accept
+from dicomover.security import TLS
+from dicomover.testing._acceptance import SERVICES, accept, read_user
 from dicomover.testing._archive import Archive
 from dicomover.testing._exchange import Exchange, Link, read_identifier
 from dicomover.testing._finds import answer_find
@@ -84,6 +86,10 @@ class DemoPacs:
         One of the misbehaviours named `associate-…`, for every association request. May be changed.
     workstation_folder
         Where the built-in workstation writes what it receives; by default nothing is written.
+    tls
+        Speak TLS, to destinations but for the built-in workstation too. Its node has none: say how it is to be called.
+    identity
+        Users and their passwords; whoever names none of them is rejected (1/1/1).
 
     Attributes
     ----------
@@ -128,6 +134,8 @@ class DemoPacs:
         always_unable: bool = False,
         on_associate: str | Misbehaviour | None = None,
         workstation_folder: str | Path | None = None,
+        tls: TLS | None = None,
+        identity: Mapping[str, str] | None = None,
     ) -> None:
         self._archive = Archive()
         self._archive.add(sample_studies() if studies is None else read_sources(studies))
@@ -157,7 +165,8 @@ class DemoPacs:
         self._most = [0, 0]
         self.workstation = Workstation(folder=workstation_folder)
         self.destinations = Destinations({self.workstation.ae_title: self.workstation.port})
-        self._server = LoopbackServer(self._serve, f"demo-pacs-{ae_title}")
+        self.tls, self.identity = tls, identity
+        self._server = LoopbackServer(self._serve, f"demo-pacs-{ae_title}", tls)
         self.node = Node("127.0.0.1", self._server.port, ae_title=ae_title)
 
     def __repr__(self) -> str:
@@ -209,6 +218,11 @@ class DemoPacs:
             If there is no such instance.
         """
         return self._archive.instance(sop_instance_uid)[1].data_set_bytes()
+
+    def _find_destination(self, ae_title: str) -> Node | None:
+        """Return the Move Destination as it is spoken to, None if it is unknown."""
+        node = self.destinations.node(ae_title)
+        return node if node is None or node.port == self.workstation.port else replace(node, tls=self.tls)
 
     # --- what it was asked
 
@@ -310,6 +324,8 @@ class DemoPacs:
                 rejected = (1, 1, 3)
             elif self.known_ae_titles is not None and request.called_ae_title != self.ae_title:
                 rejected = (1, 1, 7)
+            elif self.identity is not None and read_user(request.identity) not in self.identity.items():
+                rejected = (1, 1, 1)
             elif not self._lock.wait_for(self._has_room, _GRACE):
                 rejected = (2, 3, 2)
             elif how.count("/") == 2:

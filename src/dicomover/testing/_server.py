@@ -11,16 +11,21 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from dicomover.errors import AssociationLost, LostBy, NodeError
+from dicomover.security.door import SecureDoor, Unsecured
+from dicomover.security.tls import TLSLike
 from dicomover.wire.connection import Connection, Waker
 from dicomover.wire.pdus import ABORT
+
+_SHAKING = 5.0  # seconds for a handshake
 
 
 class LoopbackServer:
     """A TCP server on 127.0.0.1 that serves each connection on a thread of its own; a NodeError ends that alone."""
 
-    def __init__(self, serve: Callable[[Connection], None], name: str) -> None:
+    def __init__(self, serve: Callable[[Connection], None], name: str, tls: TLSLike | None = None) -> None:
         self.stopping = threading.Event()
         self._serve = serve
+        self._door = None if tls is None else SecureDoor(tls)
         self._name = name
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
@@ -56,6 +61,13 @@ class LoopbackServer:
                 self.spawn(lambda sock=sock: self._run(sock))  # type: ignore[misc]
 
     def _run(self, sock: socket.socket) -> None:
+        if self._door is not None:
+            sock.settimeout(_SHAKING)
+            sock = secured = self._door.wrap(sock)
+            try:
+                self._door.shake_hands(secured)
+            except Unsecured:
+                return sock.close()
         connection = Connection(sock)
         try:
             with contextlib.suppress(NodeError):
@@ -104,7 +116,7 @@ class LoopbackServer:
             connections = list(self._connections)
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # wakes its thread, which closes it
 
     def close(self, seconds: float = 10.0) -> None:
         """Stop listening, break every connection, wait for every thread."""

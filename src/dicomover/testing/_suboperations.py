@@ -51,7 +51,7 @@ class Suboperations:
         self.script = script
         self.total = total
         self._is_get = request.kind == "C-GET"
-        self._node = self.pacs.destinations.node(request.destination)
+        self._node = self.pacs._find_destination(request.destination)
 
     @property
     def has_way(self) -> bool:

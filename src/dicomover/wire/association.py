@@ -20,7 +20,7 @@ from dicomover.identifier import Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, describe
 from dicomover.security.failures import is_refusal
-from dicomover.text.face import advise
+from dicomover.text.face import advise, setting
 from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
@@ -90,7 +90,7 @@ class Association:
             request_association(connection, self.node, self.ae_title, contexts, lambda: self._open_until(limit))
         except BaseException as error:
             connection.close()
-            if self.node.tls is not None and isinstance(error, AssociationLost) and error.by is LostBy.CLOSED:
+            if isinstance(error, AssociationLost) and error.by is LostBy.CLOSED:
                 raise _explain_end(error, self.node) from error
             if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT and not self.is_stopping:
                 message = f"{self.node} did not answer the association request within {self.timeouts.acse:g} s"
@@ -370,7 +370,11 @@ class Association:
 
 
 def _explain_end(error: AssociationLost, node: Node) -> NodeError:
-    """Say why a TLS connection has ended before the association began: with TLS 1.3 that may be the handshake's end."""
+    """Say why a connection has ended before the association began; with TLS 1.3 that may be the handshake's end."""
+    if node.tls is None:
+        said = f"{node} ended the connection upon our association request ({error.what})"
+        mend = f"it may not know us, or want to be spoken to by TLS, {setting('tls')}; see its log"
+        return AssociationLost(said, error.by, mend)
     if isinstance(error.__cause__, OSError) and is_refusal(error.__cause__):
         return explain_refusal(error.__cause__, node)
     said = f"{node} ended the TLS connection upon our association request ({error.what})"

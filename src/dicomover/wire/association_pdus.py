@@ -31,7 +31,7 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _MOST_CONTEXTS = 128
 _FIXED = 68  # protocol version, AE titles, reserved
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
-_MAXIMUM_LENGTH, _ROLE, _VERSION_NAME, _IDENTITY_ANSWER = 0x51, 0x54, 0x55, 0x59
+_MAXIMUM_LENGTH, _ROLE, _VERSION_NAME, _IDENTITY, _IDENTITY_ANSWER = 0x51, 0x54, 0x55, 0x58, 0x59
 _UID = re.compile(r"[0-9.]{1,64}")
 _PADDING = " \0"
 _OTHER_APPLICATION, _OTHER_VERSION = (1, 1, 2), (1, 2, 2)
@@ -56,6 +56,8 @@ class AssociationRequest:
     # both AE titles as they came: an acceptance repeats them
     titles: bytes = field(default=b"", repr=False, compare=False)
     roles: Roles = field(default_factory=dict)  # that the peer proposes; SCU alone where it proposes none
+    # the sub-item in which it names a user and shows a secret (PS3.7 section D.3.3.7), as it came; empty if it does not
+    identity: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ def parse_request(body: bytes | bytearray | memoryview) -> AssociationRequest:
         rejection,
         raw[4:36],
         roles,
+        user.get(_IDENTITY, b""),
     )
 
 

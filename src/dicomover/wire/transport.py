@@ -17,20 +17,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dicomover.errors import AssociationLost, LostBy, NodeUnreachable
-from dicomover.node import Node
-from dicomover.security.failures import Peer, explain_failure, read_certificate
+from dicomover.node import Node, Timeouts
+from dicomover.security.failures import Peer, explain_failure, is_refusal, read_certificate
 from dicomover.security.tls import TLS, client_context
 from dicomover.wire.connection import Until, Waker, wait_forever
 
-__all__ = ["connect", "explain_refusal", "keep_alive"]
+__all__ = ["connect", "explain_refusal", "keep_alive", "speaks_tls"]
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HEAD_START = 0.25  # seconds until the next address is tried beside those that have not answered (RFC 8305 section 5)
 _MOST_ADDRESSES = 16
+_PROBING = 5.0  # seconds for a peer that is only asked whether it speaks TLS
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """After two minutes without a sign of life the connection counts as broken: firewalls forget idle ones silently."""
 
@@ -249,6 +251,17 @@ def explain_refusal(error: OSError, node: Node, secured: ssl.SSLSocket | None = 
     certificate = read_certificate(secured) if secured is not None else {}
     why, mend, hopeless = explain_failure(error, Peer(node.tls, certificate, node.host))
     return NodeUnreachable(f"{node}: no TLS connection ({why})", mend, hopeless=hopeless)
+
+
+def speaks_tls(node: Node, timeouts: Timeouts) -> bool:
+    """Tell whether a peer answers in TLS: hands are shaken with it, whoever it is, and nothing is said."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        connect(replace(node, tls=context), min(timeouts.connect or _PROBING, _PROBING)).close()
+    except NodeUnreachable as error:
+        return is_refusal(error.__cause__)
+    return True
 
 
 def _shake_hands(secured: ssl.SSLSocket) -> int | None:

@@ -50,7 +50,7 @@ def explain_beginning(raw: bytes | bytearray) -> tuple[str, str]:
     ('it speaks HTTP or the like, not DICOM', 'see who else has been told of this port')
     """
     if raw[:1] == b"\x16":
-        return "it speaks TLS, and we listen without", "let the archive send to us without TLS, or give tls="
+        return "it speaks TLS, and we listen without", "let the archive send to us without TLS, or receive by TLS"
     if len(raw) >= 3 and raw[:3].isalpha() and raw[:3].isupper():
         return "it speaks HTTP or the like, not DICOM", "see who else has been told of this port"
     return "this is not the beginning of a DICOM association", ""
