@@ -17,6 +17,7 @@ import click
 
 import drawing
 from dicomover.cli import cli
+from dicomover.cli.conformance import make_statement
 from dicomover.cli.options import HELP_NAMES
 from dicomover.cohort import FIELDS
 from dicomover.summary import SCHEMA
@@ -174,6 +175,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "archives": archives,
     "behaviours": behaviours,
     "commands": commands,
+    "conformance": make_statement,
     "lockfile": lockfile,
     "misbehaviours": misbehaviours,
     "rooms": rooms,

@@ -8,6 +8,7 @@ from typing import Literal
 
 __all__ = [
     "CANCELLED",
+    "CODES",
     "MOST_COUNTED",
     "SUCCESS",
     "Counters",
@@ -160,6 +161,9 @@ _WORDS = {
     0xB000: "some sub-operations failed or had warnings",
     0xFE00: "cancelled",
 }
+
+CODES = tuple(_WORDS)
+"""The statuses that have a meaning of their own."""
 
 
 def describe(status_code: int) -> str:

@@ -26,7 +26,7 @@ from dicomover.cli.options import (
 )
 from dicomover.cli.types import Parsed, Worded, read_level
 
-__all__ = ["demo", "files", "index", "nodes", "receive"]
+__all__ = ["conformance", "demo", "files", "index", "nodes", "receive"]
 
 
 @cli.command(
@@ -194,3 +194,27 @@ def nodes(**given: Any) -> int:
     from dicomover.cli.nodes import run_nodes
 
     return run_nodes(**given)
+
+
+@cli.command(short_help="Print the DICOM conformance statement.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it to a file instead."
+)
+@with_options(VERSION)
+def conformance(output: Path | None) -> int:
+    """Print the DICOM conformance statement of this version, as Markdown.
+
+    \b
+    Example:
+      dicomover conformance --output conformance.md
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.conformance import make_statement
+    from dicomover.disk import replace_file
+
+    statement = f"# DICOM conformance statement\n\n{make_statement()}\n"
+    if output is None:
+        click.echo(statement, nl=False)
+        return 0
+    with replace_file(output) as part:
+        part.write_text(statement, encoding="utf-8")
+    return 0

@@ -29,7 +29,10 @@ from dicomover.wire.pdus import (
     encode_release,
 )
 
-__all__ = ["Connection", "Until", "Waker", "wait_forever"]
+__all__ = ["MAX_PDU", "Connection", "Until", "Waker", "wait_forever"]
+
+MAX_PDU = 1 << 18
+"""Bytes of the largest P-DATA-TF PDU that we accept on an association of ours."""
 
 _ASSOCIATION_PDU_CAP = 1 << 20
 _PDU_SECONDS = 60.0  # a PDU that has begun must end within this
@@ -96,7 +99,7 @@ class Connection:
         sock: socket.socket,  # connected; ours from now on
         waker: Waker | None = None,  # ends a wait early, so that `until` is asked again
         *,
-        max_pdu: int = 1 << 18,  # bytes of the largest P-DATA-TF PDU that we accept; told to the peer
+        max_pdu: int = MAX_PDU,  # bytes of the largest P-DATA-TF PDU that we accept; told to the peer
     ) -> None:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
