@@ -441,6 +441,22 @@ def test_what_comes_again_in_another_attempt_is_no_repetition() -> None:
     assert (move.received, move.repeated) == (3, 1)
 
 
+def test_what_two_moves_bring_is_repeated_by_neither() -> None:
+    """A study and its patient moved side by side: each image comes once for each of them, and both counted it once."""
+    study, patient = running(0), running(1, level="PATIENT", study="", patient="P")
+    tally = tally_of(study, patient)
+    for instance in ("1", "2", "1"):
+        tally.add(arrival(instance))
+    assert (study.repeated, patient.repeated) == (0, 0)
+    tally.end(patient)
+    tally.add(arrival("2"))
+    assert study.repeated == 0
+    tally.begin(study)
+    for instance in ("1", "1"):
+        tally.add(arrival(instance))
+    assert (study.received, study.repeated) == (2, 1)
+
+
 @pytest.mark.parametrize(("listed", "is_over"), [(2, True), (3, False), (None, False)])
 def test_waiting_for_what_came_twice(listed: int | None, is_over: bool) -> None:
     """Two that came thrice are three only if no other one is due."""

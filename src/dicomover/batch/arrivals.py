@@ -117,7 +117,7 @@ class Tally:
             for move in moves if len(certain) < len(moves) else ():
                 if move not in certain:
                     move.doubt(arrival)
-            new = [move.number for move in certain if move.take(arrival)]
+            new = [move.number for move in certain if move.take(arrival, is_shared=len(certain) > 1)]
             self.is_reached = self.is_reached or bool(certain)
             self._changed.notify_all()
         if certain:

@@ -40,7 +40,8 @@ class RunningMove:
     twins
         Series and SOP Instance UID of each further instance under the UID of one in another series.
     repeated
-        How many came again in the latest attempt: the same image, or other bytes under its UID.
+        How many came again in the latest attempt: the same image, or other bytes under its UID. None once something
+        came that was another running C-MOVE's too: which of the two has brought it again, nobody can tell.
     conflicts, foreign
         How many came with other bytes than a file that was here; and how many for this C-MOVE, by their Move
         Originator, under UIDs that nobody has asked for, and were refused.
@@ -68,6 +69,7 @@ class RunningMove:
         "_patients",
         "_refused",
         "_series",
+        "_shares",
         "_strange",
         "_studies",
         "arrivals",
@@ -102,6 +104,7 @@ class RunningMove:
         self.of_patient: frozenset[str] | None = None
         self.twins: set[tuple[str, str]] | None = None
         self.repeated = 0
+        self._shares = False
         self._again: set[tuple[str, str]] | None = None  # what this attempt has brought, if it is not the first
         self._named: dict[tuple[str, str], str] | None = None  # whose the images here are that name another patient
         self.arrivals: list[Arrival] = []
@@ -132,7 +135,7 @@ class RunningMove:
         self._again = set() if self.sop_uids else None
         self.most_strange = max(self.most_strange, self._strange)
         self.repeated = self.foreign = self._strange = self._refused = 0
-        self.is_called = False
+        self.is_called = self._shares = False
         self.doubtful = _NO_DOUBT
         for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
             noted.clear()
@@ -160,8 +163,8 @@ class RunningMove:
         came = self.received + self._refused + len(self.doubtful)
         return came >= wanted or (listed is not None and came >= listed and came + self.repeated >= wanted)
 
-    def take(self, arrival: Arrival) -> bool:
-        """Count an arrival; True if it was not here before."""
+    def take(self, arrival: Arrival, *, is_shared: bool = False) -> bool:
+        """Count an arrival, another C-MOVE's too if `is_shared`; True if it was not here before."""
         series, sop = arrival.series_instance_uid, arrival.sop_instance_uid
         is_new = sop not in self.sop_uids
         if is_new:
@@ -175,7 +178,9 @@ class RunningMove:
             self._named.setdefault((series, sop), arrival.patient_id)
         elif not is_new and self._named and (series, sop) in self._named:
             self._strange += 1  # what lies here is
-        if self._again is None:
+        if is_shared or self._shares:
+            self._shares, self.repeated = True, 0
+        elif self._again is None:
             self.repeated += not is_new
         elif (series, sop) in self._again:
             self.repeated += 1
