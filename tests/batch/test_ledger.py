@@ -109,6 +109,16 @@ def test_one_row_several_moves() -> None:
     assert len(events) == 1
 
 
+def test_what_was_not_sent_is_no_c_move() -> None:
+    """A row of which a part was moved and another is absent, and so never sent, counts no C-MOVEs."""
+    ledger, _ = ledger_of(1)
+    moved, absent = ledger.claim(begun(ledger), resolution("1", "2"))
+    ledger.conclude(moved, outcome("success", 3))
+    ledger.conclude(absent, replace(outcome("not-found", error="one is not there"), attempts=0))
+    (result,) = ledger.results()
+    assert (result.status, result.error) == (Status.PARTIAL, "one is not there")
+
+
 def test_a_long_sentence_is_said_once() -> None:
     """C-MOVEs of one row that failed for the same reason say it once, whatever their numbers."""
     ledger, _ = ledger_of(1)

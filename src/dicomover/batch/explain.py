@@ -200,8 +200,11 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
     if 0xA700 <= code <= 0xA7FF:
         return ": the archive is short of resources; run it again later, with fewer associations"
     if code in (0xA900, 0x0120):
+        if situation.received or end.counters.moved:
+            return ""  # it has accepted them
         named = f" {end.offending}" if end.offending else ""
-        return f": the archive does not accept these keys{named} at this level; {advise('try the other model')}"
+        again = "run it again, and if it stays so " if situation.sends else ""
+        return f": the archive does not accept these keys{named} at this level; {again}{advise('try the other model')}"
     if code in (0x0122, 0x0124):
         return ": ask the archive's administrator to allow C-MOVE from our AE title"
     if code >> 12 == 0xC and not is_reached:

@@ -377,7 +377,7 @@ def add_kept(result: Result, kept: Kept) -> Result:
 
 def _say(verdicts: list[Verdict], *notes: str) -> str | None:
     said = distinct([verdict.error for verdict in verdicts if verdict.error])[:3]
-    if said and len(verdicts) > 1:
-        complete = sum(verdict.status.complete for verdict in verdicts)
-        said.insert(0, f"{complete} of {len(verdicts)} C-MOVEs complete")
+    sent = [verdict.status.complete for verdict in verdicts if verdict.attempts]  # what is absent is never sent
+    if said and len(sent) > 1:
+        said.insert(0, f"{sum(sent)} of {len(sent)} C-MOVEs complete")
     return "; ".join([*said, *filter(None, notes)]) or None

@@ -150,7 +150,7 @@ def resolve(
             return Resolution(targets)
         try:
             counted = _without_none(_counted(target, find, archive, counting) for target in targets)
-            return Resolution(_with_absent(request, counted), note=counting.note)
+            return Resolution(_with_absent(request, counted), caution=counting.note)
         except QueryRefused as error:
             return Resolution(targets, note=f"not counted: {error}")
 
@@ -219,7 +219,7 @@ def resolve(
         targets = _without_none(
             target if target.expected is not None else _counted(target, find, archive, counting) for target in targets
         )
-        note = "; ".join(filter(None, [note, counting.note]))
+        caution = "; ".join(filter(None, [caution, counting.note]))
     return Resolution(_with_absent(request, targets), len(known), note, caution)
 
 

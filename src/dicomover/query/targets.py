@@ -89,7 +89,7 @@ class Resolution:
     # how many studies (series, images) it was resolved to; None if nothing had to be resolved
     matches: int | None = None
     note: str = ""  # what a person should know about it, in one sentence without patient data
-    caution: str = ""  # why there may be more than that, in one sentence; it is said even if all of it moves
+    caution: str = ""  # why there may be more than is counted, in one sentence; it is said even if all of it moves
 
     @property
     def delay(self) -> int:
