@@ -13,8 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
-from dicomover import Mover, Node
-from dicomover.security.tls import server_context
+from dicomover import TLS, Mover, Node
 from dicomover.testing import DemoPacs
 from peers import HERE, ONCE, Archive, data_sets_in, files_in, sop_instance_uid
 from security_kit import Authority
@@ -32,7 +31,7 @@ class Scene:
     known: Known
     archive: Archive
     node: Node
-    ours: dict[str, Any]
+    tls: TLS | None
 
     def mover(self, **how: Any) -> Mover:
         """Return a Mover for it."""
@@ -59,8 +58,7 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         secured = Secured(authority.cert, *authority.issue("archive"))
         tls = authority.tls("mover")
     archive = start(known, folder / "archive", STUDIES, secured)
-    ours = {} if tls is None else {"tls": server_context(tls)}
-    yield Scene(known, archive, replace(archive.node, tls=tls), ours)
+    yield Scene(known, archive, replace(archive.node, tls=tls), tls)
     archive.stop()
 
 
@@ -111,8 +109,8 @@ def test_its_lock(scene: Scene, hash_of_cohort: str) -> None:
 
 def test_by_c_move(scene: Scene, tmp_path: Path) -> None:
     """By C-MOVE each row ends as it has to, and each data set has the same SHA-256."""
-    if scene.ours and "move" not in scene.known.secures:
+    if scene.tls and "move" not in scene.known.secures:
         pytest.skip("it does not call a destination by TLS")
-    with scene.mover(receive=tmp_path, port=scene.archive.ports[HERE], **scene.ours) as mover:
+    with scene.mover(receive=tmp_path, port=scene.archive.ports[HERE], tls=scene.tls) as mover:
         summary = mover.move(REQUESTS)
     check(scene, "move", tmp_path, summary["status"].tolist())
