@@ -23,6 +23,7 @@ class Known:
     partial: Mapping[Way, tuple[str, ...]] = field(default_factory=dict)  # rows that end so, by their key
     locks: bool = True  # what it says of the levels below a study adds up
     alters: str = ""  # how it writes each data set anew; the pixels stay
+    learned: Mapping[str, object] = field(default_factory=dict)  # the quirks that the doctor finds out
     notes: tuple[str, ...] = ()  # what to know
 
 
@@ -70,9 +71,10 @@ ARCHIVES = (
         "qrscp of pynetdicom 3.0.4",
         "python",
         secures=_BOTH,
+        learned={"lists": False},
         notes=(
             "TLS is not among its options: here a few lines start it with contexts of its library.",
-            "It answers a C-FIND with one match for each image, and a list of UIDs with 0xA801.",
+            "It answers a C-FIND with one match for each image, and refuses lists of UIDs: `Quirks(lists=False)`.",
             "A destination that is down is 0xA801 too, as if it were unknown.",
         ),
     ),
@@ -99,9 +101,9 @@ ARCHIVES = (
         locks=False,
         notes=(
             "It listens by TLS, and calls a destination in plain only.",
-            "Asked for the number of images in each series, it names one series of each study: a lock says that it is "
-            "`cut-short`. A batch by study is whole.",
-            "A list of UIDs moves nothing, and ends with 0x0000: `Quirks(lists=False)`.",
+            "Where several match, it answers one of them, so many times: ask for one study at a time, such as by its "
+            "accession number, and never by patient or date. A lock says that it is `cut-short`.",
+            "A list of UIDs finds and moves nothing, and ends with 0x0000: `Quirks(lists=False)`.",
             "It takes images over one association at a time only.",
         ),
     ),
@@ -109,6 +111,11 @@ ARCHIVES = (
         "pydcm",
         "pydcm 0.5.0, an engine in C++",
         "python",
-        notes=(_NO_CANCEL, "It sends no pending responses.", "An unknown study is 0xA702."),
+        learned={"lists": False},
+        notes=(
+            _NO_CANCEL,
+            "It loses UIDs of a list: `Quirks(lists=False)`.",
+            "It sends no pending responses, and an unknown study is 0xA702.",
+        ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -13,7 +14,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
-from dicomover import TLS, Mover, Node
+from dicomover import TLS, Mover, Node, Timeouts
+from dicomover.doctor import Setup
+from dicomover.doctor.quirks import learn_quirks
 from dicomover.testing import DemoPacs
 from peers import HERE, ONCE, Archive, data_sets_in, files_in, sop_instance_uid
 from security_kit import Authority
@@ -105,6 +108,12 @@ def check(scene: Scene, way: Way, folder: Path, statuses: list[str]) -> None:
 def test_its_lock(scene: Scene, hash_of_cohort: str) -> None:
     """The cohort locks to the same hash, where the archive names all series and images of a study."""
     assert (scene.mover().lock(REQUESTS, path=None).hash == hash_of_cohort) is scene.known.locks
+
+
+def test_its_quirks(scene: Scene) -> None:
+    """The doctor finds out what it does otherwise than most, as far as three studies show."""
+    _, quirks = learn_quirks(Setup(scene.node, HERE, Timeouts(dimse=20)), itertools.count(1).__next__)
+    assert quirks == scene.known.learned
 
 
 def test_by_c_move(scene: Scene, tmp_path: Path) -> None:
