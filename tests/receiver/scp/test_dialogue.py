@@ -9,8 +9,9 @@ import pytest
 
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
-from dicomover.receiver.scp.dialogue import Broken, Dialogue
+from dicomover.receiver.scp.dialogue import Dialogue
 from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.intake import Broken
 from dicomover.receiver.scp.store import Caller, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire import command_set

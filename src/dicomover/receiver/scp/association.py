@@ -16,28 +16,20 @@ from typing import NoReturn, Protocol
 
 from dicomover.events import Refused
 from dicomover.receiver.scp.contexts import accept_contexts, explain_refused
-from dicomover.receiver.scp.dialogue import (
-    INVALID_PARAMETER,
-    PDV_HEAD,
-    UNEXPECTED_PDU,
-    UNRECOGNISED_PDU,
-    Broken,
-    Dialogue,
-)
+from dicomover.receiver.scp.dialogue import Dialogue
+from dicomover.receiver.scp.intake import INVALID_PARAMETER, UNRECOGNISED_PDU, Broken, Intake
 from dicomover.receiver.scp.opening import Rejection, explain_beginning, judge_request, reject_for_now
 from dicomover.receiver.scp.store import Caller, Storage, clean_ae_title
 from dicomover.security.door import SecureDoor, Unsecured
 from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
-from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RP, RELEASE_RQ
+from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 from dicomover.wire.transport import keep_alive
 
 __all__ = ["Host", "IncomingAssociation"]
 
 _ASSOCIATION_PDU_CAP = 1 << 16
-_BUFFER = 1 << 18  # larger ones were slower: they do not stay in the processor's cache
-_ROOM = 1 << 17  # what a read must be able to take
 _SLICE = 0.2  # seconds of sleep between two looks whether it is to end
 _STRANGERS_READ = 1 << 13  # bytes that it is read at a time, so that what it may do between two reads is bounded
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -217,89 +209,33 @@ class IncomingAssociation:
         raise _Over
 
     def _serve(self, first: bytes) -> None:
-        """Take P-DATA until the association ends.
-
-        `end` bytes are in the buffer, and those before `position` have been looked at. Of the PDU that is being
-        read `pdu_left` bytes are still to come, of its presentation data value `pdv_left`.
-        """
+        """Take P-DATA until the association ends."""
         host, limits, dialogue = self._host, self._limits, self._dialogue
-        size = max(_BUFFER, len(first) + _ROOM)
-        buffer = bytearray(size)
-        view = memoryview(buffer)
-        end = len(first)
-        buffer[:end] = first
-        position = pdu_left = pdv_left = flags = 0
-        max_pdu = host.storage.settings.max_pdu
-        now = pdu_begun = time.monotonic()
+        now = host.last_call = time.monotonic()
+        intake = Intake(dialogue, host.storage.settings.max_pdu, limits, now)
+        intake.room(len(first))[:] = first
+        received = len(first)
         receive_into, monotonic = self._sock.recv_into, time.monotonic
-        unpack_pdu, unpack_pdv = PDU_HEAD.unpack_from, PDV_HEAD.unpack_from
         while True:
-            while position < end:
-                if pdv_left:
-                    taken = min(pdv_left, end - position)
-                    pdv_left -= taken
-                    pdu_left -= taken
-                    dialogue.take(view[position : position + taken], flags, not pdv_left)
-                    position += taken
-                elif end - position < 6:
-                    break
-                elif pdu_left:
-                    length, context_id, flags = unpack_pdv(buffer, position)
-                    if length < 2 or length + 4 > pdu_left:
-                        raise Broken(f"a PDV of {length} bytes with {pdu_left} left in its PDU", INVALID_PARAMETER)
-                    position += 6
-                    pdu_left -= 6
-                    pdv_left = length - 2
-                    dialogue.check_turn(context_id, flags)
-                    if not pdv_left:
-                        dialogue.take(view[position:position], flags, True)
-                else:
-                    kind, length = unpack_pdu(buffer, position)
-                    if kind != P_DATA:
-                        if end - position < 6 + self._length_of_other(kind, length):
-                            break
-                        self._leave(kind)
-                    if not 6 <= length <= max_pdu:
-                        why = f"a P-DATA-TF PDU of {length:,} bytes, where {max_pdu:,} at most were agreed on"
-                        raise Broken(why, INVALID_PARAMETER, f"let the archive send PDUs of {max_pdu:,} bytes at most")
-                    position += 6
-                    pdu_left = length
-                    pdu_begun = host.last_call = now
-            dialogue.admitted = False
+            if kind := intake.take(received, now):
+                self._leave(kind)
             if not self.proven:
                 self._give_way()
-            # All that came has been looked at, but for the beginning of a header.
-            if not dialogue.holds or size - end < _ROOM:
-                dialogue.flush()
-                rest = end - position
-                if rest:
-                    buffer[:rest] = buffer[position:end]
-                position, end = 0, rest
-            between = not pdu_left and position == end
-            if not between:
-                self.deadline = pdu_begun + limits.pdu
-            elif dialogue.busy:
-                self.deadline = now + limits.pdu
-            elif self.ending:
-                self._abort(2, 0)
-                return
-            else:
+            self.deadline = intake.due(now)
+            if self.deadline == math.inf:
+                if self.ending:
+                    self._abort(2, 0)
+                    return
                 self.deadline = now + limits.idle
             if _QUICKACK is not None:
                 # A sender that has Nagle's algorithm on holds the rest of a message back until this.
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            received = receive_into(view[end:] if self.proven else view[end : end + _STRANGERS_READ])
+            received = receive_into(intake.room() if self.proven else intake.room(_STRANGERS_READ))
             self.deadline = math.inf
             if not received or self.cut:
                 self._cut_off()
                 return
-            now = monotonic()
-            if now - dialogue.begun > limits.message and dialogue.is_endless(now, limits.message):
-                why = f"a message that has not ended after {limits.message:g} s"
-                raise Broken(why, UNEXPECTED_PDU, "let the archive send it again, or look at the network in between")
-            end += received
-            if between:
-                pdu_begun = now
+            now = host.last_call = monotonic()
 
     def _give_way(self) -> None:
         """Sleep, if those who bring nothing have had more of the processor than is theirs.
@@ -321,15 +257,6 @@ class IncomingAssociation:
             self._host.keep(self)
 
     # --- PDUs
-
-    def _length_of_other(self, kind: int, length: int) -> int:
-        """Return the length of a PDU other than P-DATA-TF, or say why it may not come now."""
-        if kind not in (RELEASE_RQ, ABORT):
-            known = ASSOCIATE_RQ <= kind <= ABORT
-            raise Broken(f"a PDU of type {kind} in an association", UNEXPECTED_PDU if known else UNRECOGNISED_PDU)
-        if length > 1024:
-            raise Broken(f"a PDU of type {kind} and {length} bytes", INVALID_PARAMETER)
-        return length
 
     def _leave(self, kind: int) -> NoReturn:
         """End the association as the peer wishes: after A-RELEASE-RQ or A-ABORT."""

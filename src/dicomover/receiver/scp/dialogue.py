@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import struct
 import time
 from collections.abc import Callable
 
-from dicomover.events import Refused
+from dicomover.receiver.scp.intake import INVALID_PARAMETER, PDV_HEAD, UNEXPECTED_PDU, Broken
 from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Caller, IncomingInstance, Storage
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
 from dicomover.wire.dump import log_message
 from dicomover.wire.pdus import P_DATA, PDU_HEAD
 
-__all__ = ["INVALID_PARAMETER", "PDV_HEAD", "UNEXPECTED_PDU", "UNRECOGNISED_PDU", "Broken", "Dialogue"]
-
-PDV_HEAD = struct.Struct(">LBB")
-# Reasons of an A-ABORT by the service provider, PS3.8 section 9.3.8
-UNRECOGNISED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 1, 2, 6
+__all__ = ["Dialogue"]
 
 _UNRECOGNISED_OPERATION = 0x0211
 _COMMAND_CAP = 1 << 16
@@ -27,16 +22,6 @@ _SLOWEST = 4096  # bytes a second
 
 
 logger = logging.getLogger("dicomover.receiver")
-
-
-class Broken(Exception):
-    """The peer sent what the Standard does not allow; the association is aborted for it."""
-
-    def __init__(self, why: str, reason: int, mend: str = "", what: Refused = Refused.ASSOCIATION) -> None:
-        super().__init__(why)
-        self.reason = reason
-        self.mend = mend
-        self.what = what
 
 
 class Dialogue:
@@ -127,8 +112,12 @@ class Dialogue:
         except ValueError as error:
             raise Broken(str(error), INVALID_PARAMETER) from error
         raw.clear()
-        self._command = command
         log_message(logger, "received from", self._peer, self._context_id, command)
+        self._take_command(command)
+
+    def _take_command(self, command: Command) -> None:
+        """Begin the message, or end it if it has no data set."""
+        self._command = command
         if command.get("CommandDataSetType", NO_DATA_SET) == NO_DATA_SET:
             self._end_message()
         elif command.get("CommandField") == C_STORE_RQ:
