@@ -78,7 +78,7 @@ def check_next_request(association: Association) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a data set that a final response announces begin within a moment."""
-    monkeypatch.setattr("dicomover.wire.connection._SOON", 0.2)
+    monkeypatch.setattr("dicomover.wire.connection.SOON", 0.2)
 
 
 @pytest.mark.parametrize("announces", [0x0000, 0x0001, 0x0102, 0xFFFF])
@@ -141,7 +141,7 @@ def test_a_final_response_that_announces_and_sends_nothing(status: int, then: st
 
 def test_a_final_response_whose_data_set_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set that comes after all does not answer the next request."""
-    monkeypatch.setattr("dicomover.wire.connection._SOON", 0.05)
+    monkeypatch.setattr("dicomover.wire.connection.SOON", 0.05)
     asked: list[int] = []
 
     def script(connection: Connection, message: Message) -> None:

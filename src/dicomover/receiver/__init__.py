@@ -1,4 +1,4 @@
-"""Our own Storage SCP: what a C-MOVE brings, filed as it was sent.
+"""Our own Storage SCP: what a C-MOVE or a C-GET brings, filed as it was sent.
 
 `Receiver` is all that others need to know. `scp` serves one association; `engine` says in which process.
 

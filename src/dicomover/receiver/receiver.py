@@ -8,19 +8,23 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
 from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
 from dicomover.events import Admission, Arrival, Refusal
+from dicomover.node import Node, Timeouts
 from dicomover.processes import forks
 from dicomover.processes.interpreter import NAME_ANOTHER, find_interpreter
+from dicomover.query.classes import MOST_PAIRS, Pair
 from dicomover.receiver.engine.process import ProcessEngine
+from dicomover.receiver.engine.remote import RemoteRetriever
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing
+from dicomover.receiver.scp.retriever import Retriever
 from dicomover.receiver.scp.service import STANDARD_PORT
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
@@ -46,6 +50,9 @@ class _Engine(Protocol):
     @property
     def last_call(self) -> float: ...
     def start(self) -> None: ...
+    def retriever(
+        self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]
+    ) -> Retriever | RemoteRetriever: ...
     def admit(self, admission: Admission) -> None: ...
     def dismiss(self, *moves: int) -> None: ...
     def sync(self) -> None: ...
@@ -71,6 +78,8 @@ class Receiver:
         The TCP port; None is 11112 if that is free and any other one, with a warning, if not; 0 is any free one.
     bind
         The address to listen on; None is every one.
+    listens
+        False to open no port: nothing comes then but what a `retriever` asks for.
     layout
         Folders and file name below `folder`, from keywords of the data set.
     existing
@@ -124,6 +133,7 @@ class Receiver:
         on_event: Callable[[Arrival | Refusal], None],
         port: int | None = None,
         bind: str | None = None,
+        listens: bool = True,
         layout: str = DEFAULT_LAYOUT,
         existing: Existing = "keep",
         accept: str | Collection[str] = "as-stored",
@@ -147,6 +157,7 @@ class Receiver:
             ae_title=ae_title,
             port=port,
             bind=bind,
+            listens=listens,
             layout=layout,
             existing=existing,
             accept=accept if isinstance(accept, str) else tuple(accept),
@@ -194,6 +205,8 @@ class Receiver:
         Without a port of its own any other would do; but where both are the same, it is the earlier one made again.
         """
         ours, theirs = self._settings, other._settings
+        if not (ours.listens and theirs.listens):
+            return False
         if ours.bind != theirs.bind and ours.bind and theirs.bind:
             return False
         if ours.port is not None:
@@ -265,6 +278,18 @@ class Receiver:
         Raises ReceiverError if the receiver does not run.
         """
         self._running().admit(admission)
+
+    def retriever(
+        self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]
+    ) -> Retriever | RemoteRetriever:
+        """Return an association for C-GET that is still to be opened; what comes on it is filed like all else.
+
+        Each of `contexts`, pairs of the UIDs of a SOP Class and a transfer syntax, is proposed in a presentation
+        context of its own; `MOST_PAIRS` go into one association. Raises ReceiverError if the receiver does not run.
+        """
+        if len(contexts) > MOST_PAIRS:
+            raise ValueError(f"{len(contexts)} pairs do not go into one association: {MOST_PAIRS} do")
+        return self._running().retriever(node, ae_title, timeouts, contexts)
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs; what is in flight goes on."""

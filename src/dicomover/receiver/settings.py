@@ -43,6 +43,7 @@ class ReceiverSettings:
     ae_title: str
     port: int | None = None
     bind: str | None = None
+    listens: bool = True
     layout: str = DEFAULT_LAYOUT
     existing: Existing = "keep"
     accept: str | tuple[str, ...] = "as-stored"

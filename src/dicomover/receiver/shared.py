@@ -33,7 +33,7 @@ class Shared:
 
     def __init__(
         self,
-        listener: socket.socket,  # the socket that all of them accept from
+        listener: socket.socket | None,  # the socket that all of them accept from, if they listen
         locks: int,  # descriptor of the file
         places: int,  # how many associations there may be
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,10 +25,10 @@ from dicomover.text.face import advise, setting
 from dicomover.text.sentences import count_of
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection, Waker
-from dicomover.wire.dump import dump_counters, log_identifier, log_message, log_release
+from dicomover.wire.dump import dump_counters, log_identifier, log_message, log_release, name_message
 from dicomover.wire.identifiers import Matches, encode_identifier, is_match, read_failed_uids
 from dicomover.wire.messages import Context, Message
-from dicomover.wire.negotiation import request_association
+from dicomover.wire.negotiation import Roles, request_association
 from dicomover.wire.responses import (
     PENDING,
     Deadlines,
@@ -82,12 +83,12 @@ class Association:
         """Connect and negotiate; raises a NodeError if the association does not come about."""
         begun = time.monotonic()
         logger.info("requesting association\n  peer %s, calling AE title %s", self.node, self.ae_title)
-        contexts = propose_contexts(self.services)
+        contexts, roles = self._propose()
         sock = connect(self.node, self.timeouts.connect, self._waker, lambda: self._open_until(None))
-        connection = Connection(sock, self._waker)
+        connection = self._connect_on(sock)
         limit = None if self.timeouts.acse is None else time.monotonic() + self.timeouts.acse
         try:
-            request_association(connection, self.node, self.ae_title, contexts, lambda: self._open_until(limit))
+            request_association(connection, self.node, self.ae_title, contexts, lambda: self._open_until(limit), roles)
         except BaseException as error:
             connection.close()
             if isinstance(error, AssociationLost) and error.by is LostBy.CLOSED:
@@ -110,6 +111,13 @@ class Association:
             len(contexts),
             connection.peer_max_pdu,
         )
+
+    def _propose(self) -> tuple[tuple[Context, ...], Roles]:
+        """Return the contexts to propose, and the roles that are not the usual ones."""
+        return propose_contexts(self.services), {}
+
+    def _connect_on(self, sock: socket.socket) -> Connection:
+        return Connection(sock, self._waker)
 
     @property
     def is_open(self) -> bool:
@@ -269,34 +277,42 @@ class Association:
         Raises ContextRejected if the peer does not offer C-MOVE in this model; nothing was sent then.
         """
         context = self._context(model.move_sop_class)
-        counters = Counters()
-        cancel = partial(self._send_cancel, context, message_id)
-        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival)
         level = identifier.get("QueryRetrieveLevel")
         logger.info("initiating C-MOVE, message %d: %s, level %s, to %s", message_id, model.title, level, destination)
+        command: cs.Command = {"CommandField": cs.C_MOVE_RQ, "MoveDestination": destination}
+        return self._retrieve(context, command, identifier, message_id, on_progress, last_arrival)
+
+    def _retrieve(
+        self,
+        context: Context,
+        command: cs.Command,  # with what is its own
+        identifier: Dataset,
+        message_id: int,
+        on_progress: Callable[[Counters], None],
+        last_arrival: Callable[[], float] | None,
+    ) -> MoveEnd:
+        """Send a request whose responses count sub-operations, and read them to the end."""
+        kind, counters = int(command["CommandField"]), Counters()
+        verb = name_message(command).removesuffix("-RQ")
+        cancel = partial(self._send_cancel, context, message_id)
+        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival, between=kind == cs.C_GET_RQ)
         log_identifier("the identifier of message %d", message_id, identifier)
         try:
             self._send(
                 context,
-                {
-                    "CommandField": cs.C_MOVE_RQ,
-                    "MessageID": message_id,
-                    "Priority": _MEDIUM,
-                    "MoveDestination": destination,
-                },
+                {**command, "MessageID": message_id, "Priority": _MEDIUM},
                 encode_identifier(identifier, context.transfer_syntaxes[0]),
             )
             while True:
-                answer = self._answer(context, cs.C_MOVE_RQ, message_id, wait)
+                answer = self._answer(context, kind, message_id, wait)
                 earlier, counters = counters, counters.merge(read_counters(answer.command))
                 if counters != earlier:
                     wait.note_progress()
                 on_progress(counters)
                 status = read_status(answer.command)
                 if status not in PENDING:
-                    logger.info(
-                        "C-MOVE, message %d, ended: %s; %s", message_id, describe(status), dump_counters(counters)
-                    )
+                    said = dump_counters(counters)
+                    logger.info("%s, message %d, ended: %s; %s", verb, message_id, describe(status), said)
                     return MoveEnd(
                         Ended.ANSWERED,
                         status,

@@ -29,7 +29,7 @@ from dicomover.wire.pdus import (
     encode_release,
 )
 
-__all__ = ["MAX_PDU", "Connection", "Until", "Waker", "wait_forever"]
+__all__ = ["MAX_PDU", "SOON", "Connection", "Until", "Waker", "no_later_than", "wait_forever"]
 
 MAX_PDU = 1 << 18
 """Bytes of the largest P-DATA-TF PDU that we accept on an association of ours."""
@@ -44,7 +44,8 @@ _OTHER_PROTOCOLS = {
     b"SSH-": "; this is SSH",
 }
 """What else may listen at a port, by its first bytes."""
-_SOON = 2.0  # seconds for a data set that a final response announces: many announce one and send none
+SOON = 2.0
+"""Seconds for a data set that a final response announces: many announce one and send none."""
 
 Until = Callable[[], float | None]
 """Asked whenever a wait begins or is woken: the `time.monotonic()` at which to give up, or None for never."""
@@ -55,7 +56,9 @@ def wait_forever() -> float | None:
     return None
 
 
-def _no_later_than(limit: float, until: Until) -> Until:
+def no_later_than(limit: float, until: Until) -> Until:
+    """Wait until then at most."""
+
     def whichever_is_first() -> float:
         moment = until()
         return limit if moment is None else min(moment, limit)
@@ -178,7 +181,7 @@ class Connection:
     ) -> None:
         """Write all bytes, or raise AssociationLost if the peer does not take them in time."""
         limit = time.monotonic() + seconds
-        until = _no_later_than(limit, until)
+        until = no_later_than(limit, until)
         view = memoryview(raw)
         while view:
             try:
@@ -218,7 +221,7 @@ class Connection:
             also = next((says for begin, says in _OTHER_PROTOCOLS.items() if self._buffer.startswith(begin)), "")
             raise self.refuse(f"a PDU of type {kind} and {length} bytes (allowed: {cap}{also})", reason=1)
         if len(self._buffer) < 6 + length:
-            until = _no_later_than(time.monotonic() + _PDU_SECONDS, until)
+            until = no_later_than(time.monotonic() + _PDU_SECONDS, until)
             while len(self._buffer) < 6 + length:
                 self._receive(until)
         body = bytes(memoryview(self._buffer)[6 : 6 + length])
@@ -257,7 +260,7 @@ class Connection:
         """Release the association (PS3.8 section 7.2) and close; return what came instead of the answer, if so."""
         if not self.open:
             return None
-        until = _no_later_than(time.monotonic() + seconds, until)
+        until = no_later_than(time.monotonic() + seconds, until)
         trouble: NodeError | None = None
         try:
             self.send(encode_release(RELEASE_RQ), seconds, until)
@@ -331,14 +334,14 @@ class Connection:
         elif not parts and (self._buffer or due is Due.SOON):
             # The message is whole: a connection that ends here, or goes on with nonsense, has been closed by whoever
             # found out, and the next request does not go over it.
-            limit = time.monotonic() + (_SOON if due is Due.SOON else 0.0)
+            limit = time.monotonic() + (SOON if due is Due.SOON else 0.0)
             with contextlib.suppress(AssociationLost, ProtocolError):
                 while not parts and (self._buffer or self._has_bytes(limit, until)):
                     self._read_fragments(until)
         return bool(parts) and not parts[0].is_command
 
     def _has_bytes(self, limit: float, until: Until) -> bool:
-        return not self._assembly.is_empty or self._sleep(selectors.EVENT_READ, _no_later_than(limit, until))
+        return not self._assembly.is_empty or self._sleep(selectors.EVENT_READ, no_later_than(limit, until))
 
     def _read_part(self, until: Until) -> Part:
         while not self._assembly.parts:
@@ -352,11 +355,15 @@ class Connection:
                 self._assembly.add(body)
             except ValueError as error:
                 raise self.refuse(str(error), reason=6) from error
-        elif kind == RELEASE_RQ:
-            self.answer_release()
-            raise AssociationLost("the peer released the association", LostBy.RELEASE)
-        elif kind == ABORT:
-            self.close()
-            raise AssociationLost("the peer aborted the association", LostBy.ABORT)
         else:
-            raise self.refuse(f"a PDU of type {kind} where a message was due", reason=2)
+            raise self.end_by(kind)
+
+    def end_by(self, kind: int) -> NodeError:
+        """Close as the peer wishes, by a PDU that is no P-DATA, and return the error that says so."""
+        if kind == RELEASE_RQ:
+            self.answer_release()
+            return AssociationLost("the peer released the association", LostBy.RELEASE)
+        if kind == ABORT:
+            self.close()
+            return AssociationLost("the peer aborted the association", LostBy.ABORT)
+        return self.refuse(f"a PDU of type {kind} where a message was due", reason=2)

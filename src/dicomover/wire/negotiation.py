@@ -43,6 +43,7 @@ from dicomover.wire.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ,
 
 __all__ = [
     "AssociationRequest",
+    "Roles",
     "encode_accept",
     "encode_reject",
     "parse_request",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -88,8 +89,10 @@ class Deadlines:
         send_cancel: Callable[[], None] | None = None,  # None where there is none, and a cancel ends the wait
         *,
         last_arrival: Callable[[], float] | None = None,  # the last sign of life on our own receiver, if we receive
+        between: bool = False,  # whether what arrives comes between the responses, as for C-GET: then it is one
     ) -> None:
         self._stop = stop
+        self._between = between
         self._send_cancel = send_cancel
         self._stall = timeouts.stall
         self._progress, self._total = timeouts.progress, timeouts.total
@@ -133,7 +136,8 @@ class Deadlines:
             yield self._enough_at + self._stop.grace, "it goes on although it was asked to stop"
         arrived = 0.0 if self._last_arrival is None else self._last_arrival()
         if self._dimse is not None:
-            yield self._begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
+            begun = max(self._begun, arrived) if self._between else self._begun
+            yield begun + self._dimse, f"no response for {self._dimse:g} s (the dimse timeout)"
         if self._stall is not None:
             said = f"no response and no arrival for {self._stall:g} s (the stall timeout)"
             yield max(self._begun, arrived) + self._stall, said
@@ -146,7 +150,9 @@ class Deadlines:
     def explain(self, error: AssociationLost | ProtocolError) -> str:
         """Say which of the limits an association that timed out has met; else what the error says."""
         if isinstance(error, AssociationLost) and error.by is LostBy.TIMEOUT:
-            return min(self._limits(), default=(0.0, str(error)))[1]
+            limit, said = min(self._limits(), default=(math.inf, ""))
+            if limit <= time.monotonic():  # else it is a PDU that has not come to its end
+                return said
         return str(error)
 
 

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import io
+import ssl
 
 import pytest
 
+from dicomover.errors import (
+    AssociationLost,
+    AssociationRejected,
+    ConfigurationError,
+    ContextRejected,
+    LostBy,
+    NodeUnreachable,
+    ProtocolError,
+    ReceiverError,
+)
 from dicomover.events import Admission, Refusal, Refused
+from dicomover.node import Node, Quirks
+from dicomover.outcome import Counters, Ended
 from dicomover.receiver.engine.frames import (
     Writer,
     pack_admission,
+    pack_end,
+    pack_error,
     pack_event,
+    pack_node,
     read_frame,
     unpack_admission,
+    unpack_end,
+    unpack_error,
     unpack_event,
+    unpack_node,
 )
+from dicomover.security.identity import Identity
+from dicomover.security.secret import Secret
+from dicomover.security.tls import TLS
+from dicomover.wire.responses import MoveEnd
 
 
 def through_a_pipe(frame: dict[str, object]) -> dict[str, object] | None:
@@ -62,3 +85,76 @@ def test_an_admission_comes_out_as_it_went_in() -> None:
     frame = through_a_pipe(pack_admission(admission))
     assert frame is not None
     assert unpack_admission(frame) == admission
+
+
+SECURED = Node(
+    "pacs.example.org",
+    104,
+    ae_title="ARCHIVE",
+    name="main",
+    tls=TLS(ca="ca.pem", cert="ours.pem", key="ours.key", password=Secret.text("p"), peers=("A", "B")),
+    identity=Identity.password("alice", Secret.env("PASSWORD")),
+    quirks=Quirks(lists=False, roles="both", find_cap=7),
+)
+
+
+@pytest.mark.parametrize("node", [Node("::1", 104), SECURED])
+def test_a_node_comes_out_as_it_went_in(node: Node) -> None:
+    """Every field of a node survives, with its secrets."""
+    frame = through_a_pipe({"node": pack_node(node)})
+    assert frame is not None
+    got = unpack_node(frame["node"])  # type: ignore[arg-type]
+    assert (got, got.tls, got.identity, got.quirks) == (node, node.tls, node.identity, node.quirks)
+
+
+def test_a_context_does_not_go_in() -> None:
+    """A context of TLS that somebody has made cannot be given to another process; the message says what can."""
+    node = Node("::1", 104, tls=ssl.create_default_context())
+    with pytest.raises(ConfigurationError, match=r"write tls=TLS\("):
+        pack_node(node)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        MoveEnd(Ended.ANSWERED, 0xB000, Counters(1, 2, 0), ("1.2", "1.3"), "(0010,0020)"),
+        MoveEnd(Ended.LOST, None, Counters(), lost_by=LostBy.ABORT, why="the peer aborted"),
+    ],
+)
+def test_an_end_comes_out_as_it_went_in(end: MoveEnd) -> None:
+    """Every field survives, each in its type."""
+    frame = through_a_pipe({"end": pack_end(end)})
+    assert frame is not None
+    got = unpack_end(frame["end"])  # type: ignore[arg-type]
+    assert got == end
+    assert (type(got.ended), type(got.counters)) == (Ended, Counters)
+    assert got.lost_by is end.lost_by
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NodeUnreachable("no TCP connection", "check the port", 111),
+        AssociationRejected("not now", 2, 3, 1, mend="later"),
+        AssociationLost("gone", LostBy.TIMEOUT),
+        ContextRejected("no C-GET", "ask for it"),
+        ProtocolError("nonsense"),
+        ConfigurationError("no such file", "name another"),
+        OSError(24, "Too many open files"),
+    ],
+)
+def test_an_error_comes_out_as_it_went_in(error: Exception) -> None:
+    """Its class, its words and its fields survive."""
+    frame = through_a_pipe({"trouble": pack_error(error)})
+    assert frame is not None
+    got = unpack_error(frame["trouble"])  # type: ignore[arg-type]
+    assert (type(got), str(got), vars(got)) == (type(error), str(error), vars(error))
+    assert getattr(got, "retriable", None) is getattr(error, "retriable", None)
+
+
+def test_an_error_of_another_kind_says_no_more_than_that() -> None:
+    """What is neither ours nor the system's may say anything, and so only its kind is told."""
+    got = unpack_error(pack_error(ValueError("DOE^JOHN")))
+    assert isinstance(got, ReceiverError)
+    assert "ValueError" in str(got)
+    assert "DOE" not in str(got)

@@ -76,3 +76,41 @@ def test_a_source_is_acknowledged_after_its_events_were_worked_off() -> None:
     delivery.put(other, {"path": "x"})
     delivery.close(5)
     assert (one.acknowledged, other.acknowledged, len(done)) == (100, 1, 101)
+
+
+def test_to_settle_is_to_wait_for_what_was_put() -> None:
+    """Whoever settles waits until all that was put before has been handed over, without the pause, and in any state."""
+    taken: list[int] = []
+
+    def deliver(batch: list[int]) -> None:
+        time.sleep(0.1)
+        taken.extend(batch)
+
+    outbox: Outbox[int] = Outbox(deliver, "test", pause=60.0)
+    outbox.start()
+    outbox.settle(5)
+    for number in range(3):
+        outbox.put(number)
+        if number != 1:
+            outbox.settle(5)
+            assert taken == list(range(number + 1))
+    assert outbox.close(5)
+    outbox.settle(5)
+
+
+def test_to_settle_ends() -> None:
+    """Nobody settles for longer than he wants with a listener that stands still, which does not wait for itself."""
+    gate = threading.Event()
+
+    def deliver(_: list[int]) -> None:
+        outbox.settle(60)
+        gate.wait(10)
+
+    outbox: Outbox[int] = Outbox(deliver, "test")
+    outbox.start()
+    outbox.put(1)
+    begun = time.monotonic()
+    outbox.settle(0.2)
+    assert 0.1 < time.monotonic() - begun < 5
+    gate.set()
+    assert outbox.close(5)

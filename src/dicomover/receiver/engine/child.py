@@ -16,7 +16,8 @@ from typing import IO, Any, NoReturn
 from dicomover.errors import ReceiverError
 from dicomover.events import Refusal
 from dicomover.receiver.engine.frames import Writer, pack_event, read_frame, unpack_admission
-from dicomover.receiver.engine.outbox import Outbox
+from dicomover.receiver.engine.outbox import SETTLING, Outbox
+from dicomover.receiver.engine.retrievals import Retrievals
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
@@ -67,6 +68,7 @@ class _Child:
         self._closing = False
         self._outbox = Outbox(self._deliver, "dicomover-events")
         self._service: Service | None = None
+        self._retrievals: Retrievals | None = None
 
     def run(self) -> None:
         """Obey until the parent says stop, or is gone."""
@@ -105,6 +107,9 @@ class _Child:
             assert self._service is not None
             self._service.admit(unpack_admission(frame["admission"]))
             self._answer(frame["id"])
+        elif kind.startswith("retriever "):
+            assert self._retrievals is not None
+            self._retrievals.obey(frame)
         elif kind == "dismiss":
             assert self._service is not None
             self._service.dismiss(*frame["moves"])
@@ -115,19 +120,23 @@ class _Child:
         settings, inherited = ReceiverSettings.from_plain(frame["settings"]), frame["inherited"]
         shared = None
         if inherited:
-            listener = socket.socket(fileno=inherited["listener"])
+            number = inherited["listener"]
+            listener = None if number is None else socket.socket(fileno=number)
             shared = Shared(listener, inherited["locks"], settings.max_associations)
-        service = Service(settings, self._outbox.put, beat=self._beat, shared=shared)
+        service = Service(settings, self._outbox.put, beat=self._beat, shared=shared, settle=self._settle)
         try:
             service.start()
         except ReceiverError as error:
             self._answer(frame["id"], error=[error.what, error.mend])
             return
-        self._service = service
+        self._service, self._retrievals = service, Retrievals(service, self._answer)
         self._outbox.start()
         gc.collect()
         gc.freeze()
         self._answer(frame["id"], port=service.port)
+
+    def _settle(self) -> None:
+        self._outbox.settle(SETTLING)
 
     def _sync(self, number: int) -> None:
         assert self._service is not None

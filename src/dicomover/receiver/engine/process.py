@@ -6,27 +6,31 @@ import atexit
 import contextlib
 import logging
 import os
+import queue
 import secrets
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import IO, Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
+from dicomover.node import Node, Timeouts
 from dicomover.processes import forks
 from dicomover.processes.interpreter import NAME_ANOTHER, python_command
-from dicomover.receiver.engine.frames import NoFrame, Writer, pack_admission, read_frame, unpack_event
-from dicomover.receiver.engine.outbox import Delivery, Outbox
+from dicomover.query.classes import Pair
+from dicomover.receiver.engine.frames import NoFrame, Reply, Writer, pack_admission, read_frame, unpack_event
+from dicomover.receiver.engine.outbox import Delivery, Outbox, Together
+from dicomover.receiver.engine.remote import RemoteRetriever
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.text.face import advise
 
-__all__ = ["ANSWERING", "SYNCING", "ProcessEngine", "Reply", "Together"]
+__all__ = ["ANSWERING", "SYNCING", "ProcessEngine"]
 
 # What the parent can import the child can too; but nothing in the working directory comes before the
 # standard library, as it would with `python -m`.
@@ -41,28 +45,6 @@ _LOOK = 0.5  # seconds between two looks while waiting
 _KEPT = 30.0  # seconds for which the number of a process that stood still is nobody else's
 
 logger = logging.getLogger("dicomover.receiver")
-
-
-class Reply:
-    """What a caller waits for."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.number = 0
-        self.begun = time.monotonic()
-        self.came = threading.Event()
-        self.frame: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """What a process gets that is one of several."""
-
-    count: int  # how many they are
-    delivery: Delivery  # takes the events of all of them; whoever made it starts and closes it
-    listener: int  # descriptors to inherit, see `Shared`
-    locks: int
-    ended: Callable[[ProcessEngine], None]  # called when it has ended without being asked to, its half files gone
 
 
 class ProcessEngine:
@@ -116,7 +98,7 @@ class ProcessEngine:
         inherited = {}
         if self._together is not None:
             inherited = {"listener": self._together.listener, "locks": self._together.locks}
-            options["pass_fds"] = tuple(inherited.values())
+            options["pass_fds"] = tuple(each for each in inherited.values() if each is not None)
         try:
             options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
             self._process = process = subprocess.Popen(python_command(_CODE), **options)  # noqa: S603
@@ -128,7 +110,7 @@ class ProcessEngine:
         atexit.register(self.kill)  # a stopped one does not see that its parent has gone
         assert process.stdin is not None
         forks.inherit(self)
-        self._orders = Outbox(_write_to(Writer(process.stdin)), "dicomover-receiver-orders", None, pause=0.0)
+        self._orders = Outbox(Writer(process.stdin).write_all, "dicomover-receiver-orders", None, pause=0.0)
         self._orders.start()
         if self._together is None:
             self._delivery.start()
@@ -167,6 +149,10 @@ class ProcessEngine:
         with contextlib.suppress(ReceiverError):
             self.answer(self.order("dismiss", moves=moves))
 
+    def retriever(self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]) -> RemoteRetriever:
+        """Return an association for C-GET that is still to be opened."""
+        return RemoteRetriever(self, self._delivery, node, ae_title, timeouts, contexts)
+
     def sync(self) -> None:
         """Make durable what was filed."""
         self.answer(self.order("sync"), SYNCING)
@@ -203,8 +189,7 @@ class ProcessEngine:
 
     def acknowledge(self, count: int) -> None:
         """Tell the process that so many of its events have been worked off."""
-        if self._orders is not None:
-            self._orders.put({"do": "acknowledge", "count": count})
+        self.tell("acknowledge", count=count)
 
     # --- the line to the process
 
@@ -221,11 +206,19 @@ class ProcessEngine:
         self._orders.put({"do": what, "id": reply.number, **more})
         return reply
 
-    def answer(self, reply: Reply | None, seconds: float = ANSWERING) -> dict[str, Any]:
-        """Wait for the answer to an order."""
+    def tell(self, what: str, **more: Any) -> None:
+        """Send an order that is not answered."""
+        if self._orders is not None:
+            self._orders.put({"do": what, **more})
+
+    def answer(
+        self, reply: Reply | None, seconds: float = ANSWERING, hear: Callable[[Any], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Wait for the answer to an order; `hear` takes what is said before it."""
         if reply is not None:
             try:
-                self._wait(reply, seconds)
+                reply.limit = min(reply.limit, reply.begun + seconds)
+                self._wait(reply, hear)
             finally:
                 self._forget(reply)
         if reply is None or not reply.frame:
@@ -234,16 +227,21 @@ class ProcessEngine:
             raise ReceiverError(*reply.frame["error"])
         return reply.frame
 
-    def _wait(self, reply: Reply, seconds: float) -> None:
-        """Wait until the answer has come or the process has ended; raise if neither is to be expected any more."""
+    def _wait(self, reply: Reply, hear: Callable[[Any], None]) -> None:
+        """Wait until the answer came or the process has ended; raise if neither is to be expected any more."""
         silent = 0
-        while not reply.came.wait(_LOOK):
+        while True:
+            with contextlib.suppress(queue.Empty):
+                said = reply.said.get(timeout=_LOOK)
+                if said is None:
+                    return
+                hear(said)
             now = time.monotonic()
             # Two looks: after a sleep of this process what was said meanwhile has to be read first.
             silent = silent + 1 if now - max(self._heard, reply.begun) > _SILENT else 0
             if silent > 1:
                 raise self._end_standstill(reply.what)
-            if now > reply.begun + seconds:
+            if now > reply.limit:
                 why = f"the receiver's process lives, but has not answered for {now - reply.begun:.0f} s ({reply.what})"
                 raise ReceiverError(why, "look at the disk that we receive on")
 
@@ -289,7 +287,7 @@ class ProcessEngine:
             self._ended = True
             waiting = list(self._replies.values())
         for reply in waiting:
-            reply.came.set()
+            reply.said.put(None)
         if unexpected or self._stood_still or process.returncode:  # killed, and so it could not tidy up
             with contextlib.suppress(OSError):
                 sweep_parts(self._settings.folder, self._settings.token)
@@ -311,9 +309,11 @@ class ProcessEngine:
         if "reply" in frame:
             with self._lock:
                 reply = self._replies.get(frame["reply"])
-            if reply is not None:
+            if reply is not None and "meanwhile" in frame:
+                reply.said.put(frame["meanwhile"])
+            elif reply is not None:
                 reply.frame = frame
-                reply.came.set()
+                reply.said.put(None)
 
     # --- its end
 
@@ -385,14 +385,3 @@ class ProcessEngine:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-
-
-def _write_to(writer: Writer) -> Callable[[list[dict[str, Any]]], None]:
-    """Return what writes orders; an end of the process is seen by whoever listens to it."""
-
-    def write(frames: list[dict[str, Any]]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for frame in frames:
-                writer.write(frame)
-
-    return write

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal
-from dicomover.receiver.engine.outbox import Outbox
+from dicomover.node import Node, Timeouts
+from dicomover.query.classes import Pair
+from dicomover.receiver.engine.outbox import SETTLING, Outbox
+from dicomover.receiver.scp.retriever import Retriever
 from dicomover.receiver.scp.service import Service
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
@@ -28,7 +32,7 @@ class ThreadEngine:
                 tell(item)
 
         self._outbox = Outbox(deliver, "dicomover-arrivals")
-        self._service = Service(settings, self._outbox.put, tls)
+        self._service = Service(settings, self._outbox.put, tls, settle=partial(self._outbox.settle, SETTLING))
 
     @property
     def port(self) -> int:
@@ -49,6 +53,10 @@ class ThreadEngine:
         """Listen from now on."""
         self._service.start()
         self._outbox.start()
+
+    def retriever(self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]) -> Retriever:
+        """Return an association for C-GET that is still to be opened."""
+        return Retriever(self._service, node, ae_title, timeouts, contexts)
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names."""

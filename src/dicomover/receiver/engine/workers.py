@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission, Refusal, Refused
+from dicomover.node import Node, Timeouts
+from dicomover.query.classes import Pair
 from dicomover.receiver.engine.frames import pack_admission
-from dicomover.receiver.engine.outbox import Delivery
-from dicomover.receiver.engine.process import ANSWERING, SYNCING, ProcessEngine, Together
+from dicomover.receiver.engine.outbox import Delivery, Together
+from dicomover.receiver.engine.process import ANSWERING, SYNCING, ProcessEngine
+from dicomover.receiver.engine.remote import RemoteRetriever
 from dicomover.receiver.scp.service import listen
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
@@ -38,6 +42,7 @@ class WorkersEngine:
         self._stopping = False
         self._delivery = Delivery(tell)
         self._engines: list[ProcessEngine] = []
+        self._turns: Iterator[ProcessEngine] = iter(())
         self.failure: ReceiverError | None = None
         self.port = 0
 
@@ -54,13 +59,15 @@ class WorkersEngine:
     def start(self) -> None:
         """Listen, and start the processes."""
         with contextlib.ExitStack() as held:
-            listener = held.enter_context(listen(self._settings.bind, self._settings.port))
-            listener.setblocking(False)
+            number, port = None, 0
+            if self._settings.listens:
+                listener = held.enter_context(listen(self._settings.bind, self._settings.port))
+                listener.setblocking(False)
+                number, port = listener.fileno(), listener.getsockname()[1]
             locks = held.enter_context(tempfile.TemporaryFile(buffering=0))
-            together = Together(
-                self._settings.workers, self._delivery, listener.fileno(), locks.fileno(), self._one_has_ended
-            )
+            together = Together(self._settings.workers, self._delivery, number, locks.fileno(), self._one_has_ended)
             self._engines = [ProcessEngine(self._settings, self._tell, together) for _ in range(together.count)]
+            self._turns = itertools.cycle(self._engines)
             self._delivery.start()
             try:
                 for engine in self._engines:
@@ -70,7 +77,11 @@ class WorkersEngine:
             except ReceiverError:
                 self.stop()
                 raise
-            self.port = listener.getsockname()[1]
+            self.port = port
+
+    def retriever(self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]) -> RemoteRetriever:
+        """Return an association for C-GET that is still to be opened, in the next one of the processes."""
+        return next(self._turns).retriever(node, ae_title, timeouts, contexts)
 
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names; in force in all of them when this returns."""

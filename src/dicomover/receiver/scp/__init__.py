@@ -1,4 +1,4 @@
-"""The Storage SCP: one association after its socket was accepted, one data set from its head to its file.
+"""The Storage SCP: one association, accepted or requested, and one data set from its head to its file.
 
 Never here: processes, and a success before the file is whole and has its name.
 """

@@ -1,4 +1,7 @@
-"""The Storage SCP itself: listens, gives every connection its thread, and cuts those that keep us waiting."""
+"""The Storage SCP itself: listens, gives every connection its thread, and cuts those that keep us waiting.
+
+What comes on associations that we request ourselves is filed by it too.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from dicomover.disk import Share, create_file, make_folders
 from dicomover.errors import ConfigurationError, ReceiverError
@@ -37,9 +41,17 @@ __all__ = ["STANDARD_PORT", "Service"]
 
 STANDARD_PORT = 11112  # registered with IANA as "dicom"
 _FREE_OF_CHARGE = 0.05  # seconds of the processor before an association from a known address gives way
+_LOOK = 0.01  # seconds between two looks whether those have ended who were told to
 _TICK = 0.5  # between two looks at the deadlines, while there are connections
 
 logger = logging.getLogger("dicomover.receiver")
+
+
+class Requested(Protocol):
+    """An association that we have requested ourselves; its thread is somebody else's."""
+
+    def kill(self) -> None:
+        """End what is going on at once."""
 
 
 class Service:
@@ -61,6 +73,7 @@ class Service:
         tls: ssl.SSLContext | None = None,  # in the place of what the settings say
         beat: Callable[[float, float], None] | None = None,  # both of them, as one begins, and twice a second
         shared: Shared | None = None,  # with other processes, the listening socket above all
+        settle: Callable[[], None] = lambda: None,  # waits until what was told has been heard
     ) -> None:
         self.settings = settings
         self.admissions = Admissions()
@@ -71,18 +84,20 @@ class Service:
         self._secure_door: SecureDoor | None = None
         self._beat = beat
         self._shared = shared
+        self.settle = settle
         self._places = Places(settings.max_associations, shared)
         self._ration = Ration(settings.workers)
         self._door = Doorkeeper(settings.addresses, tell)
         self._lock = threading.Lock()
         self._associations: dict[IncomingAssociation, threading.Thread] = {}
+        self._retrievers: set[Requested] = set()  # that have a connection
         self._stopping = False
         self._listener: socket.socket | None = None
         self._waker: Waker | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen from now on.
+        """Listen from now on, if it is to.
 
         Raises ReceiverError if the folder cannot be used, the port cannot be had, or a file for TLS is not there.
         """
@@ -107,14 +122,17 @@ class Service:
                 f"folder {settings.folder!r}: {error.strerror}", "free some space, or choose another folder"
             ) from error
         self.storage = Storage(settings, filing, self.admissions, self._tell, self._places.known)
-        self._listener = listen(settings.bind, settings.port) if self._shared is None else self._shared.listener
-        self._listener.setblocking(False)
+        if settings.listens:
+            shared = self._shared.listener if self._shared is not None else None
+            self._listener = shared or listen(settings.bind, settings.port)
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
         forks.inherit(self)
-        self.port = self._listener.getsockname()[1]
         self._waker = Waker()
         self._thread = threading.Thread(target=self._accept_all, name="dicomover-listener", daemon=True)
         self._thread.start()
-        logger.info("listening as %s on port %d", settings.ae_title, self.port)
+        if settings.listens:
+            logger.info("listening as %s on port %d", settings.ae_title, self.port)
 
     def sync(self) -> None:
         """Make durable what was filed since the last time."""
@@ -146,14 +164,20 @@ class Service:
 
     def kill(self) -> None:
         """Let nothing in flight finish."""
-        if self._listener is not None:
+        if self._thread is not None:
             self.storage.cut.set()
+        self._end_retrievers()
         for association in self._current():
             association.end(hard=True)
 
+    def _end_retrievers(self) -> None:
+        with self._lock:
+            for retriever in self._retrievers:
+                retriever.kill()
+
     def stop(self) -> None:
         """Close the port, let what is in flight finish, and leave no thread behind."""
-        if self._listener is None or self._thread is None or self._waker is None:
+        if self._thread is None or self._waker is None:
             return
         # In this order: nobody new comes in, what is idle goes, what is in the middle of a message may finish, and only
         # then is it cut, in two steps: its read first, then its write too.
@@ -161,8 +185,10 @@ class Service:
         self._waker.wake()
         self._thread.join()
         self._thread = None
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         self._waker.close()
+        self._end_retrievers()
         for association in self._current():
             association.ending = True
             if not association.busy:
@@ -176,11 +202,14 @@ class Service:
         for association in self._current():
             association.end(hard=True)
         self._join(limits.closing)
+        left = time.monotonic() + limits.closing
+        while self._retrievers and time.monotonic() < left:  # their threads are not ours
+            time.sleep(_LOOK)
         self._door.report()
         self.storage.notices.flush(ending=True)
         self.storage.filing.close()
-        if self._current():
-            logger.warning("%d connections did not end in time", len(self._current()))
+        if count := len(self._current()) + len(self._retrievers):
+            logger.warning("%d connections did not end in time", count)
             sweep_parts(self.storage.filing.root, self.storage.filing.token)
 
     def _join(self, seconds: float) -> None:
@@ -218,6 +247,20 @@ class Service:
         refusal = Refusal(time.monotonic(), why, None, caller.ae_title, what=what, mend=mend, peer=caller.host)
         self.storage.notices.tell(refusal)
 
+    def enter(self, retriever: Requested) -> None:
+        """Take note that a retriever has a connection."""
+        with self._lock:
+            self._retrievers.add(retriever)
+            if self._stopping:
+                retriever.kill()
+        if self._waker is not None:
+            self._waker.wake()
+
+    def leave(self, retriever: Requested) -> None:
+        """Take note that it has none any more."""
+        with self._lock:
+            self._retrievers.discard(retriever)
+
     # --- connections
 
     def _current(self) -> list[IncomingAssociation]:
@@ -225,14 +268,16 @@ class Service:
             return list(self._associations)
 
     def _accept_all(self) -> None:
-        assert self._listener is not None
         assert self._waker is not None
         notices, reported = self.storage.notices, (self.last_activity, self.last_call)
         with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
+            if self._listener is not None:
+                selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._waker.receiving, selectors.EVENT_READ)
             while not self._stopping:
-                for key, _ in selector.select(_TICK if self._associations or notices.owes else None):
+                for key, _ in selector.select(
+                    _TICK if self._associations or self._retrievers or notices.owes else None
+                ):
                     if key.fileobj is self._listener:
                         self._accept()
                     else:
