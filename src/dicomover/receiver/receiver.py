@@ -24,8 +24,8 @@ from dicomover.receiver.engine.remote import RemoteRetriever
 from dicomover.receiver.engine.threads import ThreadEngine
 from dicomover.receiver.engine.workers import WorkersEngine
 from dicomover.receiver.layout import DEFAULT_LAYOUT, Existing
+from dicomover.receiver.scp.ports import STANDARD_PORT
 from dicomover.receiver.scp.retriever import Retriever
-from dicomover.receiver.scp.service import STANDARD_PORT
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.receiver.shared import can_share

@@ -18,7 +18,7 @@ from dicomover.receiver.engine.frames import pack_admission
 from dicomover.receiver.engine.outbox import Delivery, Together
 from dicomover.receiver.engine.process import ANSWERING, SYNCING, ProcessEngine
 from dicomover.receiver.engine.remote import RemoteRetriever
-from dicomover.receiver.scp.service import listen
+from dicomover.receiver.scp.ports import listen
 from dicomover.receiver.scp.store import Fields
 from dicomover.receiver.settings import ReceiverSettings
 

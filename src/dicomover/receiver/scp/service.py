@@ -29,6 +29,7 @@ from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.places import Places, choose_to_go
+from dicomover.receiver.scp.ports import listen
 from dicomover.receiver.scp.ration import Ration
 from dicomover.receiver.scp.store import Caller, Fields, Storage
 from dicomover.receiver.settings import ReceiverSettings
@@ -37,9 +38,8 @@ from dicomover.security.door import SecureDoor
 from dicomover.security.tls import TLSLike
 from dicomover.wire.connection import Waker
 
-__all__ = ["STANDARD_PORT", "Service"]
+__all__ = ["Service"]
 
-STANDARD_PORT = 11112  # registered with IANA as "dicom"
 _FREE_OF_CHARGE = 0.05  # seconds of the processor before an association from a known address gives way
 _LOOK = 0.01  # seconds between two looks whether those have ended who were told to
 _TICK = 0.5  # between two looks at the deadlines, while there are connections
@@ -341,7 +341,7 @@ class Service:
                 association.end(hard=association.cut)
 
 
-# --- the folder and the port
+# --- the folder
 
 
 def _usable(folder: str, share: Share) -> str:
@@ -359,49 +359,3 @@ def _usable(folder: str, share: Share) -> str:
         with contextlib.suppress(OSError):
             os.unlink(probe)  # noqa: PTH108
     return folder
-
-
-def listen(bind: str | None, port: int | None) -> socket.socket:
-    """Return a listening socket; port None is the standard one if it is free, else any."""
-    if port is not None:
-        return _listen(bind, port)
-    try:
-        return _listen(bind, STANDARD_PORT)
-    except ReceiverError as error:
-        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-    listener = _listen(bind, 0)
-    logger.warning(
-        "port %d is taken, so the receiver listens on port %d; the archive must know this port for our AE title",
-        STANDARD_PORT,
-        listener.getsockname()[1],
-    )
-    return listener
-
-
-def _listen(bind: str | None, port: int) -> socket.socket:
-    try:
-        if bind is None:
-            return _listen_everywhere(port)
-        family, _, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=128)
-    except OSError as error:
-        where = f"port {port}" if bind is None else f"address {bind!r} with port {port}"
-        mend = {
-            errno.EADDRINUSE: "another program listens there; stop it, or give another port (0 is any free one)",
-            errno.EACCES: "ports below 1024 are for administrators; give a higher one",
-            errno.EADDRNOTAVAIL: "this machine has no such address; leave bind out to listen on every one",
-        }.get(error.errno or 0, "check the address and the port")
-        # Python's own text for bind() repeats the address; the system's does not.
-        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ReceiverError(f"{where} cannot be listened on ({why})", mend) from error
-
-
-def _listen_everywhere(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, backlog=128, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                raise
-    return socket.create_server(("", port), backlog=128)
