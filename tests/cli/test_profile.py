@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dicomover import TLS, Identity
 from dicomover.cli import cli, main
 from dicomover.cli.arguments import Arguments
 from profiles_kit import MAIN, Home, make_home
@@ -65,6 +66,19 @@ def test_what_is_typed_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.associations, found.model, found.timeouts.connect) == (2, "study", 60)
     assert found.node.ae_title == "OTHER"
     assert given(monkeypatch, "move", "--port", "0", "main").listen == 0
+
+
+def test_tls_of_each_leg_is_its_own(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    """That of `[me]` is how we receive, that of the node how it is spoken to; what is typed wins over either."""
+    ours = TLS(cert=str(home.project / "c.pem"), ca=str(home.project / "ca.pem"))
+    home.own(PROFILE.replace("[nodes", "tls = { cert = 'c.pem', ca = 'ca.pem' }\n[nodes", 1))
+    found = given(monkeypatch, "move", "main")
+    assert (found.node.tls, found.senders()["tls"]) == (None, ours)
+    assert given(monkeypatch, "move", "--receive-in-plain", "main").senders()["tls"] is None
+    home.own(PROFILE + "tls = true\nidentity = { user = 'alice' }\n")
+    found = given(monkeypatch, "move", "main")
+    assert (found.node.tls, found.node.identity, found.senders()["tls"]) == (TLS(), Identity.user("alice"), None)
+    assert given(monkeypatch, "move", "--user", "bob", "main").node.identity == Identity.user("bob")
 
 
 def test_a_host_with_its_port_is_no_name(monkeypatch: pytest.MonkeyPatch) -> None:

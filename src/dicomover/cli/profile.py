@@ -38,7 +38,7 @@ def use_profile(context: click.Context) -> Profile | None:
     known |= {name: given[parameter] for name, parameter in _PARAMETERS.items() if parameter in typed}
     if "listen" in typed:  # which says at a shell that we receive
         known.setdefault("receive", True)
-    if "tls_cert" in typed:
+    if typed & {"tls_cert", "receive_tls_cert", "receive_in_plain"}:
         known["tls"] = True
     if typed & {"patient_root", "study_root"}:
         known["model"] = True
@@ -59,8 +59,6 @@ def _spell(options: Mapping[str, Any]) -> dict[str, Any]:
                 said[parameter] = getattr(value, field.name) or 0
         elif name == "model":
             said[f"{value}_root"] = True
-        elif name == "tls":
-            said |= {"tls_cert": value.cert, "tls_key": value.key, "tls_ca": value.ca}
         elif name == "accept":
             said[name] = (value,) if isinstance(value, str) else tuple(value)
         else:
