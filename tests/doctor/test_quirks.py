@@ -84,6 +84,22 @@ def test_whether_it_obeys_a_cancel(monkeypatch: pytest.MonkeyPatch, ignores: boo
     assert found == quirks, checks
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "result", "quirks"),
+    [
+        (None, "ok", {}),
+        ("associate-without-roles", "ok", {}),
+        ("associate-wants-both-roles", "ok", {"roles": "both"}),
+        ("associate-refuses-roles", "unclear", {}),
+    ],
+)
+def test_roles_in_c_get(behaviour: str | None, result: str, quirks: dict[str, Any]) -> None:
+    """Which roles an archive accepts images in shows when they are proposed; who says nothing may send all the same."""
+    with DemoPacs(studies(2), on_associate=behaviour) as pacs:
+        checks, found = learn(pacs.node)
+    assert (checks["roles in C-GET"].result, found) == (result, quirks)
+
+
 def test_patient_root_alone() -> None:
     """An archive that wants the PatientID is found out where it has no other model."""
     with DemoPacs(studies(3), models=["PATIENT"]) as pacs:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pydicom import Dataset
 
 from dicomover.attributes.reading import read_text, read_uid
+from dicomover.dicomfile import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from dicomover.doctor.archive import Archive, check_association, check_echo, check_find
 from dicomover.doctor.findings import Check, Setup
 from dicomover.errors import AnswerWarning, NodeError
@@ -17,14 +19,21 @@ from dicomover.identifier import Level, Model, find_dataset
 from dicomover.outcome import CANCELLED, SUCCESS
 from dicomover.query.splitting import Split, find_all
 from dicomover.text.sentences import count_of
-from dicomover.wire.association import Association
-from dicomover.wire.services import ECHO, GET, RETRIEVE, SERVICES
+from dicomover.wire.association import RELEASING, Association
+from dicomover.wire.association_pdus import Roles
+from dicomover.wire.connection import Connection
+from dicomover.wire.messages import Context
+from dicomover.wire.negotiation import request_association
+from dicomover.wire.services import ECHO, GET, RETRIEVE, SERVICES, propose_contexts
+from dicomover.wire.transport import connect
 
 __all__ = ["check_services", "examine", "learn_quirks"]
 
 _MOST = 2_000  # answers that are asked for at once
 _FEW = 10  # studies below which nothing shows whether answers are capped
 _ENOUGH = 300  # studies without which a C-CANCEL comes too late to show anything
+_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "7"))  # CT, MR and secondary captures
+_PLAIN = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
 _PATIENCE = 60.0  # seconds for a response, where nobody has set a limit
 
 
@@ -92,6 +101,30 @@ def _patient(setup: Setup) -> Setup:
     return replace(setup, timeouts=replace(setup.timeouts, dimse=_PATIENCE))
 
 
+def _offers_get(setup: Setup) -> bool:
+    return bool(_negotiate(setup, propose_contexts(GET), {}))
+
+
+def _takes_images(setup: Setup, roles: tuple[bool, bool]) -> bool:
+    first = 2 * len(GET) + 1
+    images = (Context(first + 2 * place, uid, _PLAIN) for place, uid in enumerate(_IMAGES))
+    taken = _negotiate(setup, (*propose_contexts(GET), *images), dict.fromkeys(_IMAGES, roles))
+    return any(context.abstract_syntax in _IMAGES for context in taken)
+
+
+def _negotiate(setup: Setup, contexts: Iterable[Context], roles: Roles) -> list[Context]:
+    """Return the contexts that an archive accepts of these; the association ends at once."""
+    limit = time.monotonic() + (setup.timeouts.acse or _PATIENCE)
+    connection = Connection(connect(setup.node, setup.timeouts.connect))
+    try:
+        request_association(connection, setup.node, setup.ae_title, contexts, lambda: limit, roles)
+        taken = list(connection.contexts.values())
+        connection.release(RELEASING)
+        return taken
+    finally:
+        connection.close()
+
+
 class _Trial:
     def __init__(self, setup: Setup, archive: Archive, checks: list[Check]) -> None:
         self._setup, self._archive, self._checks = setup, archive, checks
@@ -118,8 +151,23 @@ class _Trial:
             self._try_lists(everything.uids("StudyInstanceUID"), above)
             self._try_patient(studies[0], above)
             self._try_relational(studies[0], above)
+        self._try_roles()
         self._note("side by side", "skipped", "how many C-MOVEs it serves at once shows only if images move")
         return self._checks, self._quirks
+
+    def _try_roles(self) -> None:
+        """Propose images for a C-GET in the role of the SCP, and where that is not accepted, in both; none comes."""
+        try:
+            if not _offers_get(self._setup):
+                return self._note("roles in C-GET", "skipped", "it offers no C-GET")
+            if _takes_images(self._setup, (False, True)):
+                return self._note("roles in C-GET", "ok", "it accepts that images come to us, in the role of the SCP")
+            if _takes_images(self._setup, (True, True)):
+                found = "it accepts that images come to us only where both roles are proposed"
+                return self._note("roles in C-GET", "ok", found, roles="both")
+        except NodeError as error:
+            return self._note("roles in C-GET", "unclear", error.what)
+        return self._note("roles in C-GET", "unclear", "it offers C-GET, and accepts no CT, MR or SC to come to us")
 
     def _note(self, check: str, result: str, found: str, **quirk: object) -> None:
         self._quirks |= quirk
