@@ -8,11 +8,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pandas as pd
 
-from dicomover.batch.settings import Options, Progress, check_options, check_receiving
+from dicomover.batch.carriers import RetrieverPool
+from dicomover.batch.settings import OPTIONS, Options, Progress, check_options, check_receiving
+from dicomover.batch.ways import Via
 from dicomover.disk import Share, check_share
 from dicomover.doctor import Setup, diagnose, findings_table, move_one_image
 from dicomover.errors import ConfigurationError, ReceiverError
@@ -29,6 +31,7 @@ from dicomover.query.lists import UidLists
 from dicomover.query.roots import fit_query, list_models
 from dicomover.query.splitting import Split, check_split, find_all
 from dicomover.receiver import DEFAULT_LAYOUT, Receiver
+from dicomover.receiver.scp.contexts import parse_accept
 from dicomover.requests.names import name_keys
 from dicomover.requests.parse import parse_query, parse_returned
 from dicomover.security.tls import TLSLike
@@ -53,6 +56,7 @@ class Client:
         ae_title: str = "MOVESCU",
         destination: str | Node | None = None,
         receive: str | os.PathLike[str] | None = None,
+        via: Via = "move",
         port: int | None = None,
         bind: str | None = None,
         workers: int = 1,
@@ -89,6 +93,9 @@ class Client:
             A third party that receives: its AE title, or a `Node` that also says where it listens.
         receive
             A folder: we receive, into it.
+        via
+            How images come when we receive: `move`, by C-MOVE to our port; `get`, by C-GET on our own association,
+            without port and administrator; `auto`, by C-MOVE, and by C-GET where that is at a dead end.
         port
             Where we listen when we receive; the archive has to know it. None takes 11112, or any free port if that is
             taken (and logs a warning); 0 takes any free port, another one each time: open the Mover first (`with` or
@@ -150,6 +157,8 @@ class Client:
         ConfigurationError
             If one of them cannot be meant.
         """
+        given = locals()  # those that a call may say otherwise are named alike
+        self._defaults = cast("Options", {name: given[name] for name in OPTIONS if name in given})
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
         self._destination_node = destination if isinstance(destination, Node) else None
@@ -158,27 +167,13 @@ class Client:
         self.receive = None if receive is None else Path(receive)
         receiving = {"port": port, "bind": bind, "workers": workers, "accept": accept}
         senders = {"addresses": addresses, "calling_ae_titles": calling_ae_titles, "tls": tls}
+        self._syntaxes = parse_accept(accept)
         self._receiving = check_receiving(self.receive, destination, self.ae_title, **receiving, **senders)
         self.share = check_share(share)
-        self._defaults: Options = {
-            "level": level,
-            "model": model,
-            "associations": associations,
-            "timeouts": timeouts,
-            "verify": verify,
-            "recheck": recheck,
-            "max_matches": max_matches,
-            "retry": retry,
-            "window": window,
-            "max_per_minute": max_per_minute,
-            "utilization": utilization,
-            "progress": progress,
-            "show_keys": show_keys,
-        }
         if (who := destination if self.receive is None else self.ae_title) is not None:
             self._defaults["destination"] = who
-        check_options(self._defaults, self._destination_node)
-        self._session = Session(self.node, self.ae_title, self._destination_node)
+        check_options(self._defaults, self._destination_node, receives=self.receive is not None)
+        self._session = Session(self.node, self.ae_title, self._destination_node, via)
         self._receiver: Receiver | None = None
         if self.receive is not None:
             self._receiver = self._session.receiver = Receiver(
@@ -189,6 +184,8 @@ class Client:
                 layout=layout,
                 share=self.share,
             )
+            get_pool = RetrieverPool(self.node, self.ae_title, self._receiver.retriever, self._syntaxes)
+            self._session.get_pool = get_pool
         if isinstance(journal, str) and journal == "auto":
             journal = None if self.receive is None else self.receive / "journal.db"
         self._journal = journal
@@ -236,7 +233,7 @@ class Client:
 
     @property
     def port(self) -> int | None:
-        """Where we listen, while we do; None when a third party receives."""
+        """Where we listen, while we do; None when a third party receives, or all comes by C-GET."""
         return self._session.port
 
     # --- what it asks
@@ -376,6 +373,7 @@ class Client:
             self._defaults.get("destination"),
             self._destination_node,
             is_open=not self._receiving.get("addresses"),
+            via=self._defaults["via"],
             **dict[str, Any](bind=self._receiving.get("bind"), tls=self._receiving.get("tls")),
         )
         with contextlib.ExitStack() as afterwards:
@@ -396,5 +394,7 @@ class Client:
         if self._receiver is not None and overrides.get("destination", self.ae_title) != self.ae_title:
             raise ConfigurationError("this Mover receives itself", "make another one for a third party")
         options: Options = {**self._defaults, **overrides}
-        check_options(options, self._destination_node)
+        check_options(options, self._destination_node, receives=self._receiver is not None)
+        if self._defaults["via"] == "get" and options["via"] == "move":
+            raise ConfigurationError("this Mover opens no port for a C-MOVE", "make another one, with via='auto'")
         return options

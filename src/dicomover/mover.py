@@ -15,6 +15,7 @@ from dicomover.batch.resume import Resumption
 from dicomover.batch.room import check_room, find_free
 from dicomover.batch.run import BatchRun
 from dicomover.batch.settings import BatchSettings, Options, find_destination, make_pace, say_reading
+from dicomover.batch.ways import Via
 from dicomover.client import Client
 from dicomover.cohort import Cohort
 from dicomover.journal import Journal
@@ -256,21 +257,22 @@ class Mover(Client):
         view = choose(options["progress"], on_cancel=None if in_cell else cancel, label=label)
         run = BatchRun.of(
             batch,
-            BatchSettings.of(options, resolve, self._receiving, fits_model=fits_model),
+            BatchSettings.of(options, resolve, self._receiving, self._syntaxes, fits_model=fits_model),
             pool=self._session.pool,
             pace=pace,
             scp=self._receiver,
             destination_pool=self._session.destination_pool if is_asked else None,
+            get_pool=self._session.get_pool if options["via"] != "move" else None,
             resumption=self._resumption(
                 destination, recheck=options["recheck"] or is_asked, check_room=None if force else look_for_room
             ),
         )
-        job = Job(run, view, self._begin, self._session.end_job)
+        job = Job(run, view, partial(self._begin, via=options["via"]), self._session.end_job)
         return job
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job, via: Via) -> None:
         self._last = job
-        self._session.begin_job(job)
+        self._session.begin_job(job, via)
 
     def _read(
         self, requests: RequestsLike | Cohort, keys: Sequence[str], invalid: Invalid, options: Options
@@ -279,7 +281,8 @@ class Mover(Client):
         if isinstance(requests, Cohort):
             return requests.batch(keys), requests.resolver(self.node, options["verify"]), False
         batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
-        return batch, Resolver(self.node, options["verify"], options["max_matches"]), options["model"] == "auto"
+        resolver = Resolver(self.node, options["verify"], options["max_matches"], options["via"] != "move")
+        return batch, resolver, options["model"] == "auto"
 
     def _resumption(
         self,

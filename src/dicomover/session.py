@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol, Self
 
+from dicomover.batch.ways import Via
 from dicomover.errors import NodeUnreachable, ReceiverError
 from dicomover.events import Arrival, Refusal
 from dicomover.node import Node, Timeouts
@@ -33,7 +34,7 @@ class _Listener(Protocol):
     @property
     def port(self) -> int: ...
     def wants_place_of(self, other: Self) -> bool: ...
-    def start(self) -> None: ...
+    def start(self, *, listens: bool = True) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -74,9 +75,11 @@ class Session:
     port over from an earlier session that only has it open; from one whose jobs run it does not.
     """
 
-    def __init__(self, node: Node, ae_title: str, destination: Node | None = None) -> None:
+    def __init__(self, node: Node, ae_title: str, destination: Node | None = None, via: Via = "move") -> None:
         self.pool = Pool(node, ae_title)
         self.destination_pool = None if destination is None else Pool(destination, ae_title)  # if it can be asked
+        self.get_pool: Pool | None = None  # of associations for C-GET, if we receive
+        self.via = via  # how images come, unless a job says otherwise
         self.receiver: _Listener | None = None  # ours, set before the first use; None if a third party receives
         self.begin_anew()
         forks.inherit(self)
@@ -93,14 +96,14 @@ class Session:
     @property
     def port(self) -> int | None:
         """Where we listen, while we do; None when a third party receives."""
-        return self.receiver.port if self.receiver is not None and self._listening else None
+        return (self.receiver.port or None) if self.receiver is not None and self._listening else None
 
     # --- as long as somebody has it open
 
     def open(self) -> None:
         """Listen, if we receive, and keep associations until `close`; raises ReceiverError."""
         if not self._is_open:
-            self._enter(listening=True)
+            self._enter(listening=self.via)
             self._is_open = True
             self.pool.kept_for = ECHO | RETRIEVE
 
@@ -130,7 +133,7 @@ class Session:
     @contextlib.contextmanager
     def use(self, *, listening: bool = False) -> Iterator[None]:
         """Keep associations, and listen if asked to, for as long as this lasts; raises ReceiverError."""
-        self._enter(listening=listening)
+        self._enter(listening="move" if listening else None)
         try:
             yield
         finally:
@@ -153,12 +156,15 @@ class Session:
 
     # --- as long as a job runs
 
-    def begin_job(self, job: _RunningJob) -> None:
-        """Listen for a job and deliver to it, until `end_job`; raises ReceiverError."""
+    def begin_job(self, job: _RunningJob, via: Via | None = None) -> None:
+        """Receive for a job and deliver to it, until `end_job`; raises ReceiverError.
+
+        A port is opened for C-MOVE, and where one can be had with `auto`.
+        """
         with self._jobs_lock:
             self._jobs[job] = False  # before it listens: nothing that arrives may find no job
         try:
-            self._enter(listening=True)
+            self._enter(listening=via or self.via)
         except BaseException:
             self._forget(job)
             raise
@@ -201,26 +207,46 @@ class Session:
                     )
                 other.close()
 
-    def _enter(self, *, listening: bool) -> None:
-        if listening and not self._listening:
-            self._take_over()
+    def _enter(self, *, listening: Via | None = None) -> None:
+        trouble = None
+        if listening in ("move", "auto") and not self._listening:
+            try:
+                self._take_over()
+            except ReceiverError as error:
+                if listening == "move":
+                    raise
+                trouble = error
         with self._life:
             if listening and self.receiver is not None:
                 if self._listening == 0:
                     try:
-                        self.receiver.start()
+                        self._start(self.receiver, "get" if trouble else listening)
                     except KeyboardInterrupt:  # maybe behind its start
                         self.receiver.stop()
                         raise
+                elif listening == "move" and not self.receiver.port:
+                    why = "this Mover listens on no port while a batch runs by C-GET"
+                    raise ReceiverError(why, "wait for the end of that one, or make another Mover")
                 self._listening += 1
                 _listeners.sessions.add(self)
             self._users += 1
+
+    @staticmethod
+    def _start(receiver: _Listener, via: Via) -> None:
+        if via != "get":
+            try:
+                return receiver.start()
+            except ReceiverError as error:
+                if via == "move":
+                    raise
+                logger.warning("%s; so no port is opened, and images come by C-GET", error)
+        return receiver.start(listens=False)
 
     def _leave(self, *, listening: bool) -> None:
         with self._life:
             self._users -= 1
             if self._users == 0:
-                for pool in filter(None, (self.pool, self.destination_pool)):
+                for pool in filter(None, (self.pool, self.destination_pool, self.get_pool)):
                     pool.close()
             if listening and self.receiver is not None:
                 self._listening -= 1

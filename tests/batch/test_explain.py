@@ -236,7 +236,7 @@ def test_the_sentence_cannot_know_the_request() -> None:
     """Neither the function nor its values can carry a key of the request."""
     assert set(inspect.signature(explain).parameters) == {"status", "end", "situation"}
     assert set(Situation.__slots__) == {
-        *("destination", "port", "bind", "expected", "received", "refused", "missing", "sends", "called"),
+        *("destination", "port", "bind", "by_get", "expected", "received", "refused", "missing", "sends", "called"),
         *("foreign", "is_archives", "reasons", "repeated", "strange", "stray", "turned_away", "unclear"),
     }
 

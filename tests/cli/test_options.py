@@ -185,6 +185,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "page": None,
         "as_records": False,
         "associations": 2,
+        "via": "move",
         "workers": 1,
         "max_matches": 100,
         "verify": "counts",

@@ -367,3 +367,43 @@ def test_the_command_ends_with_2(run: Shell, args: list[str], words: str) -> Non
     ran = run("doctor", *(arg.format(closed=free_port()) for arg in args))
     assert ran.code == 2
     assert words in ran.out + ran.err
+
+
+# --- C-GET
+
+
+@pytest.mark.parametrize("how", ["destination-unknown", "busy", "unable", "not-authorized", "wrong-message-id"])
+def test_each_dead_end_of_c_move_has_the_way_out_that_is_there(how: str) -> None:
+    """Where the archive also serves C-GET, that is said beside what an administrator can do; else it is not."""
+    for serves in (True, False):
+        with DemoPacs([made_study("00123")], misbehave={"*": how}, get=serves) as pacs:
+            advice = examine(pacs.node)["C-MOVE"].advice
+        assert ("also serves C-GET: via='get' needs no port and no administrator" in advice) is serves
+
+
+def test_the_way_out_is_not_told_to_whom_it_goes_well() -> None:
+    """A check that did not fail needs none."""
+    with DemoPacs([made_study("00123")]) as pacs:
+        assert not any("C-GET" in item.advice for item in examine(pacs.node).values())
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_by_c_get_no_port_is_examined_and_nothing_is_moved(serves: bool) -> None:
+    """What matters is whether the archive accepts C-GET, and that is seen in what it accepts."""
+    with DemoPacs([made_study("00123")], get=serves) as pacs:
+        setup = Setup(pacs.node, "MOVESCU", SOON, "MOVESCU", via="get")
+        findings = {item.check: item for item in diagnose(setup, itertools.count(1).__next__)}
+        assert [request.kind for request in pacs.requests] == ["C-ECHO", "C-FIND"]
+    assert list(findings) == ["association", "C-ECHO", "C-FIND", "our port", "C-GET"]
+    assert findings["our port"].result == "skipped"
+    assert findings["C-GET"].result == ("ok" if serves else "failed")
+    assert serves or "via='move'" in findings["C-GET"].advice
+
+
+def test_auto_examines_both_ways() -> None:
+    """One check of C-GET more, behind that of C-MOVE."""
+    with DemoPacs([made_study("00123")]) as pacs:
+        setup = Setup(pacs.node, "MOVESCU", SOON, "WORKSTATION", via="auto")
+        findings = diagnose(setup, itertools.count(1).__next__)
+    assert [item.check for item in findings][-2:] == ["C-MOVE", "C-GET"]
+    assert findings[-1].result == "ok"

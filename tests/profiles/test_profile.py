@@ -73,6 +73,14 @@ def test_what_is_given_wins() -> None:
     assert Mover("main")._defaults["max_matches"] == 100
 
 
+def test_the_way_in_which_images_come_is_a_nodes() -> None:
+    """A profile says C-GET for whoever receives, and whoever names a third party has not meant it."""
+    Path("dicomover.toml").write_text('[nodes.main]\nhost = "h"\nport = 104\nvia = "get"\n')
+    assert Mover("main", receive="here")._defaults["via"] == "get"
+    assert Mover("main", receive="here", via="move")._defaults["via"] == "move"
+    assert Mover("main", destination="WORKSTATION")._defaults["via"] == "move"
+
+
 def test_the_page_on_it_shows_one(home: Home) -> None:
     """What the page shows is a profile, and the keys that it names are those that there are."""
     page = (Path(__file__).parents[2] / "docs" / "nodes.md").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ class StorageSCP(Protocol):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Where it listens; 0 if nowhere, and images come by C-GET alone."""
 
     @property
     def failed(self) -> ReceiverError | None:

@@ -1,4 +1,4 @@
-"""The exchange of one C-MOVE, at its pace: with all of its UIDs, or with one after the other where lists are not taken.
+"""The exchange of one C-MOVE or C-GET, at its pace: with all of its UIDs, or one by one where lists are not taken.
 
 On the worker's own thread, over its line.
 """
@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
+from dicomover.batch.carriers import Carrier, join_ends
 from dicomover.batch.run import BatchRun
 from dicomover.batch.verdict import judge_exchange
 from dicomover.batch.work import SharedMove
@@ -20,7 +21,7 @@ from dicomover.outcome import SUCCESS, Counters, Ended
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
 from dicomover.wire.association import Association
-from dicomover.wire.lines import GONE, Line
+from dicomover.wire.lines import GONE
 from dicomover.wire.responses import MoveEnd
 from dicomover.wire.stop import Stop
 
@@ -31,37 +32,38 @@ _PROBES_FOUND = 1  # the same where C-FIND has found the first of them, and it i
 
 
 class Exchange:
-    """Sends C-MOVEs for one worker."""
+    """Sends requests in one way for one worker."""
 
     def __init__(
         self,
         run: BatchRun,  # what the batch's workers share
-        line: Line,  # the worker's own
+        carrier: Carrier,  # the worker's own
         wait: Callable[[Callable[[], Wait | None]], None],  # waits until the pace allows it; raises Stop
         note: Callable[[str | None], None],  # takes what a person should know
     ) -> None:
-        self._settings = run.settings
         self._pool = run.pool
         self._pace = run.pace
         self._controls = run.controls
         self._tally = run.tally
         self._lists = run.lists
-        self._line, self._wait, self._note = line, wait, note
+        self._carrier, self._wait, self._note = carrier, wait, note
 
-    def run(self, move: SharedMove) -> tuple[int, MoveEnd]:
-        """Return how many C-MOVEs were sent, and how it ended; raises Stop if nothing was."""
-        identifier = move.target.identifier
-        if len(identifier.uids(identifier.level)) <= 1:
-            return self._send_surely(move, identifier)
+    def run(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
+        """Ask for what a C-MOVE is to bring, or a part of it; `before` is what the parts before it have come to.
+
+        Return how many requests were sent, and how it ended; raises Stop if nothing was.
+        """
+        if len(part.uids(part.level)) <= 1:
+            return self._send_surely(move, part, before)
         attempts, whole, here = 0, None, move.running.received
         if self._lists.are_taken is not False:
-            attempts, whole = self._send_surely(move, identifier)
+            attempts, whole = self._send_surely(move, part, before)
             if (whole.counters.moved or 0) > 1:
                 self._lists.are_taken = True
-            is_for_nothing = self._came_to_nothing(move, whole) or _is_gone(move, whole, here)
+            is_for_nothing = self._came_to_nothing(move, part, whole) or _is_gone(move, whole, here)
             if self._lists.are_taken or not (is_for_nothing or self._came_to_one(move, whole)):
                 return attempts, whole
-        return self._send_each(move, attempts, whole)
+        return self._send_each(move, part, attempts, whole, before)
 
     def _came_to_one(self, move: SharedMove, end: MoveEnd) -> bool:
         """Tell whether a list has moved one thing and failed in none, as where only its first UID was looked at."""
@@ -71,24 +73,26 @@ class Exchange:
             self._tally.wait(move.running, 1, COUNTING_SECONDS)
         return True
 
-    def _came_to_nothing(self, move: SharedMove, end: MoveEnd) -> bool:
+    def _came_to_nothing(self, move: SharedMove, part: Identifier, end: MoveEnd) -> bool:
         """Tell whether a C-MOVE was answered as if what it names were not there, or not be had."""
         code, counters = end.status_code, end.counters
         if end.ended is not Ended.ANSWERED or code is None or counters.moved or counters.failed:
             return False
         if not (code in (0xA801, 0xA900) or code >> 12 == 0xC or (code == SUCCESS and counters.moved == 0)):
             return False
-        wanted = len(move.target.identifier.uids(move.target.identifier.level))
+        wanted = len(part.uids(part.level))
         if self._tally is not None:  # all may have come: what has is about to be counted
             self._tally.wait(move.running, wanted, COUNTING_SECONDS)
         return move.running.received < wanted  # some may be of another row that asks for them too
 
-    def _send_each(self, move: SharedMove, attempts: int, whole: MoveEnd | None) -> tuple[int, MoveEnd]:
-        """Send a C-MOVE for each UID that has not been brought; no further one if the first ones bring nothing either.
+    def _send_each(
+        self, move: SharedMove, named: Identifier, attempts: int, whole: MoveEnd | None, before: Counters | None
+    ) -> tuple[int, MoveEnd]:
+        """Send a request for each UID that has not been brought; no further one if the first ones bring nothing either.
 
         `whole` is how a list has ended of which it is not known whether that was because it is a list.
         """
-        level, model, keys = move.target.identifier.level, move.target.identifier.model, move.target.identifier.keys()
+        level, model, keys = named.level, named.model, named.keys()
         uids = keys[level.unique_key].split("\\")
         is_anew = move.latest is None and (whole is None or not whole.counters.moved)
         left = [uid for uid in uids if is_anew or uid not in move.running.sop_uids] or uids
@@ -97,20 +101,21 @@ class Exchange:
         for number, uid in enumerate(left):
             part = Identifier.of(level, model, {**keys, level.unique_key: uid})
             try:
-                sent, end = self._send_surely(move, part, counters if attempts else None)
+                so_far = before + counters if before is not None else counters if attempts else None
+                sent, end = self._send_surely(move, part, so_far)
             except Stop:
                 if joint is None and whole is None:
                     raise
                 break  # what came of those that were sent is known
             attempts += sent
             counters += end.counters
-            joint = end if joint is None else _join(joint, end)
+            joint = end if joint is None else join_ends(joint, end)
             if end.ended is not Ended.ANSWERED:
                 whole = None
                 break
             if whole is None:
                 continue
-            is_alike = end.status_code == whole.status_code and self._came_to_nothing(move, end)
+            is_alike = end.status_code == whole.status_code and self._came_to_nothing(move, named, end)
             if not is_alike and (end.status_code == SUCCESS or end.counters.moved):
                 whole, self._lists.are_taken = None, False
                 self._note("the archive takes no lists of UIDs: it is asked for one at a time")
@@ -122,7 +127,7 @@ class Exchange:
         return attempts, whole
 
     def _send_surely(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
-        """Send a C-MOVE; once more if an association that had been idle turns out to be gone."""
+        """Send a request; once more if an association that had been idle turns out to be gone."""
         attempts, here = 0, move.running.received
         end: MoveEnd | None = None
         while True:
@@ -137,11 +142,11 @@ class Exchange:
                 return attempts, end
 
     def _send_once(self, move: SharedMove, part: Identifier, before: Counters | None) -> tuple[MoveEnd, bool]:
-        """Send a C-MOVE at its pace; tell also whether its association had been idle."""
+        """Send a request at its pace; tell also whether its association had been idle."""
         self._wait(self._pace.may_start)
         begun = time.monotonic()
         try:
-            association = self._line.connect_patiently()
+            association = self._carrier.connect()
             was_idle = association.served > 0
             end = self._send(association, move, part, before)
         except BaseException:
@@ -152,7 +157,7 @@ class Exchange:
         return end, was_idle
 
     def _send(self, association: Association, move: SharedMove, part: Identifier, before: Counters | None) -> MoveEnd:
-        """Send it; `before` is what others of the same list have come to."""
+        """Send it; `before` is what others of the same C-MOVE have come to."""
         emit, running = self._controls.emit, move.running
         if before is None:
             emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
@@ -160,10 +165,9 @@ class Exchange:
         if self._tally is not None:
             self._tally.know(association.peer_address)
             self._tally.scp.admit(running.admission(association.peer_address))
-        return association.move(
-            part.dataset(),
-            part.model,
-            self._settings.destination,
+        return self._carrier.ask(
+            association,
+            part,
             running.message_id,
             on_progress=lambda counters: emit(
                 MoveProgressed(time.monotonic(), move.number, counters if before is None else before + counters)
@@ -175,9 +179,3 @@ class Exchange:
 def _is_gone(move: SharedMove, end: MoveEnd, here: int) -> bool:
     """Tell whether the archive hung up on a C-MOVE before anything came of it; `here` is what had come before."""
     return end.lost_by in GONE and end.counters == Counters() and move.running.received == here
-
-
-def _join(before: MoveEnd, end: MoveEnd) -> MoveEnd:
-    """Return how two of the same list have ended, but for what they count: the worse, with the UIDs of both."""
-    is_worse = end.ended is not Ended.ANSWERED or before.status_code == SUCCESS
-    return replace(end if is_worse else before, failed_uids=(*before.failed_uids, *end.failed_uids))

@@ -42,6 +42,7 @@ class Situation:
     called: bool = False  # whether our own receiver had an association meanwhile, whoever opened it
     strange: int = 0  # how many came under what was asked for as another patient's
     is_archives: bool = False  # whether something that our own receiver refused came from the archive itself
+    by_get: bool = False  # whether it was to come by C-GET: then no destination and no port are to blame
 
     @property
     def is_known(self) -> bool:
@@ -134,6 +135,9 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
     if claimed and situation.received == 0 and situation.stray:
         ask = "ask its administrator what it sends, and to which address and port"
         return f"the archive reports {claimed} moved, but nothing that was asked for came; {ask}{_listening(situation)}"
+    if claimed != 0 and situation.by_get:
+        what = "success" if claimed is None else f"{claimed} sent by C-GET"
+        return f"the archive reports {what}, but nothing arrived here; run it again, and ask its administrator"
     if claimed and situation.received == 0:
         here = situation.port is not None
         where = "nothing arrived here" if here else f"{situation.destination!r} has none of it"
@@ -176,6 +180,8 @@ def _numbers(end: MoveEnd, situation: Situation) -> str:
 
 def _advice(end: MoveEnd, situation: Situation) -> str:
     code = end.status_code or 0
+    if situation.by_get and (code in (0xA702, 0xA801, 0x0122, 0x0124) or code >> 12 == 0xC):
+        return _advice_on_get(code, situation)
     is_reached = situation.is_reached or bool(end.counters.moved)
     title = f"the AE title {situation.destination!r}"
     where = "its address and port" if situation.port is None else f"this machine's address and port {situation.port}"
@@ -211,6 +217,14 @@ def _advice(end: MoveEnd, situation: Situation) -> str:
         check = f"check it, then their log{_listening(situation)}"
         return f": some archives say so when {title} is unknown to them or does not answer; {check}"
     return ""
+
+
+def _advice_on_get(code: int, situation: Situation) -> str:
+    if code in (0x0122, 0x0124):
+        return ": ask the archive's administrator to allow C-GET from our AE title"
+    if situation.received or situation.refused:
+        return ""
+    return ": the archive could not send on our own association; its log says why"
 
 
 def _next(status: Status, end: MoveEnd, situation: Situation) -> str:

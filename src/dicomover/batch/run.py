@@ -12,6 +12,7 @@ from dicomover.batch.handing import Handing
 from dicomover.batch.ledger import Ledger
 from dicomover.batch.resume import Resumption
 from dicomover.batch.settings import BatchSettings
+from dicomover.batch.ways import Ways
 from dicomover.batch.work import OpenRow
 from dicomover.events import Event
 from dicomover.policy.pace import Pace
@@ -40,7 +41,9 @@ class BatchRun:
     resumption: Resumption | None  # what earlier runs wrote down; None without a journal
     witness: Witness | None  # asks the destination what it has; None if that is not wanted
     handing: Handing  # hands out what lands, where we receive in the background
-    lists: UidLists  # whether the archive takes lists of UIDs in a C-MOVE
+    ways: Ways  # whether images come by C-MOVE or C-GET
+    get_pool: Pool | None  # associations for C-GET; None where only C-MOVE is meant
+    lists: UidLists  # whether the archive takes lists of UIDs in a C-MOVE or C-GET
 
     @classmethod
     def of(
@@ -52,6 +55,7 @@ class BatchRun:
         pace: Pace,
         scp: StorageSCP | None = None,
         destination_pool: Pool | None = None,
+        get_pool: Pool | None = None,
         resumption: Resumption | None = None,
     ) -> Self:
         """Put one together; no I/O."""
@@ -92,4 +96,6 @@ class BatchRun:
             witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
             handing=handing,
             lists=UidLists(pool.node.quirks.lists),
+            ways=Ways("move" if get_pool is None else settings.via),
+            get_pool=get_pool,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict, get_args
 
+from dicomover.batch.ways import Via
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Level, Model
 from dicomover.node import Node, Timeouts, check_ae_title, check_port
@@ -16,8 +17,10 @@ from dicomover.policy.window import Window
 from dicomover.progress import View
 from dicomover.query.targets import Resolve
 from dicomover.text.face import advise, setting
+from dicomover.wire.services import FIND, GET, RETRIEVE
 
 __all__ = [
+    "OPTIONS",
     "BatchSettings",
     "Options",
     "Progress",
@@ -48,8 +51,13 @@ class Options(TypedDict, total=False):
     utilization: float | None
     progress: Progress
     show_keys: bool
+    via: Via
     wildcards: bool | Sequence[str]
     force: bool
+
+
+OPTIONS = tuple(name for name in Options.__annotations__ if name not in ("destination", "wildcards"))
+"""Those of them that a Mover is told by the same names."""
 
 
 class Reading(TypedDict):
@@ -74,6 +82,8 @@ def say_reading(options: Options) -> Reading:
 def check_options(
     options: Options,
     destination: Node | None = None,  # a Move Destination that can be asked, if there is one
+    *,
+    receives: bool = False,  # whether we receive
 ) -> None:
     """Refuse what cannot be meant; raises ConfigurationError, and TypeError if there is no option of that name."""
     unknown = set(options) - set(Options.__annotations__)
@@ -111,6 +121,15 @@ def check_options(
             f"{setting('verify', 'destination')} asks the destination what has arrived: "
             f"{advise('give destination= as a Node, which says where it listens')}",
             f"if we receive, take {setting('verify', 'instances')}",
+        )
+    via = options.get("via", "move")
+    if via not in get_args(Via):
+        raise ConfigurationError(f"{setting('via', via)} is none of {', '.join(get_args(Via))}", "choose one")
+    if via == "get" and "destination" in options and not receives:
+        raise ConfigurationError(
+            f"{setting('via', 'get')} brings images here, on our own association, and never to "
+            f"{setting('destination', options['destination'])}",
+            f"name a folder with {setting('receive')}, or leave out {setting('via')}",
         )
     if not isinstance(options["timeouts"], Timeouts):
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")
@@ -162,8 +181,9 @@ class BatchSettings:
     """What one batch runs with, read and checked.
 
     `names_missing` allows to ask what is missing, `senders_named` says that only named addresses can send, `bind` is
-    the address that we listen on (None for every one), `fits_model` allows to ask in the model that is offered, and
-    `show_keys` to name rows by their keys.
+    the address that we listen on (None for every one), `fits_model` allows to ask in the model that is offered,
+    `show_keys` to name rows by their keys, and `syntaxes` are those that C-GET asks for, by default all that can be
+    filed.
     """
 
     destination: str
@@ -176,9 +196,24 @@ class BatchSettings:
     bind: str | None = None
     fits_model: bool = False
     show_keys: bool = False
+    via: Via = "move"
+    syntaxes: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> frozenset[str]:
+        """What the workers' associations are opened for."""
+        return RETRIEVE if self.via == "move" else FIND | GET if self.via == "get" else RETRIEVE | GET
 
     @classmethod
-    def of(cls, options: Options, resolve: Resolve, receiving: Mapping[str, Any], *, fits_model: bool) -> Self:
+    def of(
+        cls,
+        options: Options,
+        resolve: Resolve,
+        receiving: Mapping[str, Any],
+        syntaxes: Sequence[str] = (),
+        *,
+        fits_model: bool,
+    ) -> Self:
         """Read all of the options, and what was said of how we receive."""
         return cls(
             destination=find_destination(options),
@@ -191,4 +226,6 @@ class BatchSettings:
             bind=receiving.get("bind"),
             fits_model=fits_model,
             show_keys=options["show_keys"],
+            via=options.get("via", "move"),
+            syntaxes=tuple(syntaxes),
         )

@@ -31,6 +31,8 @@ class Facts:
     bind: str | None = None
     called: bool = False  # whether our receiver had an association since the C-MOVE began, whoever opened it
     gone: int = 0  # how many came into folders that are not there any more
+    by_get: bool = False  # whether it came by C-GET, and so to no port
+    remark: str = ""  # what a person should know of the way in which it came
 
 
 def judge_move(
@@ -83,6 +85,7 @@ def judge_move(
         called=facts.called,
         strange=strange,
         is_archives=running.is_called,
+        by_get=facts.by_get,
     )
     said = [evidence.doubt if is_doubted else explain(status, end, situation) or ""]
     if facts.gone:
@@ -100,6 +103,8 @@ def judge_move(
         )
     if not is_ours and status.complete and target.found and target.identifier.patient and not target.patients:
         said.append("the archive does not say whose it is, and nothing else shows that it is this patient's")
+    if facts.remark:
+        said.append(facts.remark)
     if facts.trouble and not status.complete:
         said.append(facts.trouble)
     error = "; ".join(part for part in said if part) or None

@@ -15,6 +15,7 @@ from dicomover.batch.exchange import Exchange
 from dicomover.batch.ledger import internal_error
 from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption
+from dicomover.batch.retrieval import Retrieval, Sent
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
 from dicomover.batch.verdict import Facts, bound_wait, judge_move
@@ -34,7 +35,6 @@ from dicomover.summary import Result
 from dicomover.text.traces import tell_trace
 from dicomover.wire.lines import Line
 from dicomover.wire.responses import MoveEnd
-from dicomover.wire.services import RETRIEVE
 from dicomover.wire.stop import Stop
 
 __all__ = ["Worker"]
@@ -65,11 +65,16 @@ class Worker:
         self._controls = run.controls
         self._ledger = run.ledger
         self._tally = run.tally
+        self._ways = run.ways
         self._resumption = run.resumption
         self._witness = run.witness
         self._handing = run.handing
-        self._line = Line(run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), RETRIEVE)
-        self._exchange = Exchange(run, self._line, self._wait, self._note)
+        self._line = Line(
+            run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), run.settings.services
+        )
+        self._retrieval = Retrieval(
+            run, self._line, lambda carrier: Exchange(run, carrier, self._wait, self._note).run, self._note
+        )
         self._listing = Listing(self._line.find)
 
     def work(self) -> bool:
@@ -137,12 +142,14 @@ class Worker:
         self._line.connect()
 
     def close(self) -> None:
-        """Give the association back."""
+        """Give the associations back."""
         self._line.close()
+        self._retrieval.close()
 
     def abandon(self) -> None:
         """End what it waits for; from any thread."""
         self._line.abandon()
+        self._retrieval.abandon()
 
     def _is_useful(self) -> bool:
         """Have an association before taking a request, or leave it to the others."""
@@ -169,8 +176,8 @@ class Worker:
                 said = wait.why
                 self._note(said, until=time.monotonic() + wait.seconds)
             if wait.seconds > _HANG_UP_AFTER:
-                self._line.close()
-                self._pool.close()
+                self._line.hang_up()
+                self._retrieval.hang_up()
                 if self._witness is not None:
                     self._witness.close()
             self._controls.pause(wait.nap)
@@ -194,7 +201,8 @@ class Worker:
             if self._settings.fits_model:
                 association = self._line.connect_patiently()
                 by_patient = association.node.quirks.patient_id
-                asked = fit_model(request, list_models(association.offers, by_patient=by_patient))
+                offered = list_models(association.offers, by_patient=by_patient, by_get=self._ways.gets)
+                asked = fit_model(request, offered)
             resolution = self._settings.resolve(asked, self._line.find)
             is_found = bool(resolution.targets)
             if resolution.delay and self._ledger.put_last(row, resolution.delay):
@@ -266,9 +274,15 @@ class Worker:
         self._ledger.conclude(move, verdict, self._name_missing)
         if tried is None or self._controls.stopping:
             return
-        port = None if self._tally is None else self._tally.scp.port
+        by_get = self._ways.gets
+        port = None if self._tally is None or by_get else self._tally.scp.port
         parties = Parties(
-            self._pool.node, self._pool.ae_title, self._settings.destination, self._line.local_address or None, port
+            self._pool.node,
+            self._pool.ae_title,
+            self._settings.destination,
+            self._line.local_address or None,
+            port,
+            by_get=by_get,
         )
         if (why := self._ledger.hopeless(parties)) is not None:
             self._note(why)
@@ -289,9 +303,11 @@ class Worker:
         else:
             running.begun = time.monotonic()
         try:
-            attempts, end = self._exchange.run(move)
+            sent = self._retrieval.run(move)
+            attempts, end = sent.attempts, sent.end
             if self._tally is not None:
                 wanted, quiet = bound_wait(end, move.target)
+                quiet = COUNTING_SECONDS if sent.by_get else quiet  # what came on that association has been told
                 self._tally.wait(running, wanted, quiet, move.target.expected)
                 if running.doubtful:
                     self._tally.settle(running, self._listing.list_his(move.target, running.whose))
@@ -311,7 +327,7 @@ class Worker:
                 repeated = earlier.repeated  # they belong to the counters
             end = replace(end, counters=end.counters.carry(earlier.end.counters))
         evidence = self._evidence(move, end)  # which takes its time: whether somebody has cancelled is known behind it
-        facts = replace(self._facts(running), gone=gone)
+        facts = replace(self._facts(running, sent), gone=gone)
         return judge_move(end, move, attempts, repeated, evidence, facts)
 
     def _ask_for_studies(self, move: SharedMove) -> None:
@@ -323,12 +339,14 @@ class Worker:
             studies = studies_of(identifier, self._line.find, certain=True)
             running.of_patient = frozenset(study.study for study in studies)
 
-    def _facts(self, running: RunningMove) -> Facts:
+    def _facts(self, running: RunningMove, sent: Sent) -> Facts:
         tally = self._tally
         scp = None if tally is None else tally.scp
         return Facts(
             self._settings.destination,
             port=None if scp is None else scp.port,
+            by_get=sent.by_get,
+            remark=sent.remark,
             trouble="" if scp is None or scp.failed is None else str(scp.failed),
             cancelled=self._controls.cancelled,
             sends=self._ledger.has_moved or (tally is not None and tally.is_reached),

@@ -52,7 +52,8 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
             job = mover.job(requests, progress=watch, **told)  # type: ignore[arg-type]
         interrupts = interrupts or Interrupts()
         with mover:
-            where = str(destination or f"{given.aetitle}, here, port {mover.port}, into {folder}")
+            port = "by C-GET" if mover.port is None else f"port {mover.port}"
+            where = str(destination or f"{given.aetitle}, here, {port}, into {folder}")
             with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
                 job.run(interrupt="return")
         table = job.summary()
@@ -136,6 +137,7 @@ def run_doctor(given: Arguments) -> int:
             given,
             destination=destination,
             receive=folder,
+            via=given.via,
             port=given.listen,
             bind=given.bind,
             **given.senders(receives=folder is not None),
@@ -160,7 +162,7 @@ def run_doctor(given: Arguments) -> int:
 
 def _choose_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do; one of them there has to be."""
-    if given.move_dest is None and given.output_dir is None and given.listen is None:
+    if given.move_dest is None and given.output_dir is None and given.listen is None and given.via == "move":
         message = "nobody is named to receive; give -aem AET for another machine, or -od DIR to receive here"
         raise click.UsageError(message)
     return _find_receiver(given)
@@ -169,7 +171,7 @@ def _choose_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
 def _find_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
     """Return the third party that receives, or the folder into which we do."""
     named = given.move_dest
-    if given.output_dir is None and given.listen is None:
+    if given.output_dir is None and given.listen is None and (given.via == "move" or named is not None):
         if named != given.aetitle:
             return named, None
         if not given.quiet:
@@ -187,6 +189,7 @@ def _make_batch_mover(given: Arguments, level: str, destination: str | Node | No
         given,
         destination=destination,
         receive=folder,
+        via=given.via,
         port=given.listen,
         bind=given.bind,
         **given.senders(receives=folder is not None),
@@ -215,7 +218,7 @@ def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | Non
     if given.as_records:
         click.echo(render_json(plan))
     if not given.quiet:
-        click.echo(report.plan_text(plan, show_keys=given.show_keys), err=given.as_records)
+        click.echo(report.plan_text(plan, show_keys=given.show_keys, via=given.via), err=given.as_records)
     return code
 
 

@@ -17,6 +17,7 @@ from dicomover.node import Node, Timeouts
 from dicomover.outcome import Verify
 
 if TYPE_CHECKING:
+    from dicomover.batch.ways import Via
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
     from dicomover.query.splitting import Split
@@ -65,6 +66,7 @@ class Arguments(Secured):
     # who receives, and how
     move_dest: str | Node | None = None
     output_dir: Path | None = None
+    via: Via = "move"
     listen: int | None = None
     bind: str | None = None
     workers: int = 1

@@ -14,7 +14,7 @@ from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
 
-__all__ = ["BATCH", "LIMITS", "LOCKED", "PACE", "RECEIVING", "RECHECK", "SECRET", "VERIFY"]
+__all__ = ["BATCH", "LIMITS", "LOCKED", "PACE", "RECEIVING", "RECHECK", "SECRET", "VERIFY", "VIA"]
 
 BATCH = [
     click.option(
@@ -83,7 +83,16 @@ LIMITS = [
     ),
 ]
 
+VIA = click.option(
+    "--via",
+    type=click.Choice(["move", "get", "auto"]),
+    default="move",
+    help="How images come here: by a C-MOVE to our port, by a C-GET on our own association, which needs no port and no "
+    "administrator, or 'auto': by C-GET where C-MOVE is at a dead end.",
+)
+
 RECEIVING = [
+    VIA,
     click.option(
         "-aem",
         "--move-dest",

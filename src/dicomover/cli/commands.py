@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dicomover.cli.arguments import Arguments
-from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, VERIFY
+from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, VERIFY, VIA
 from dicomover.cli.group import PROFILE, cli
 from dicomover.cli.options import (
     ASSOCIATION,
@@ -221,7 +221,7 @@ def echo(**given: Any) -> int:
     short_help="Find out why nothing arrives.",
     epilog="Exit codes: 0 no check failed, 1 some did, 2 the archive cannot be reached or the input was wrong.",
 )
-@with_options(PEER, EXAMINED)
+@with_options(PEER, EXAMINED, [VIA])
 @click.option(
     "--learn",
     is_flag=True,
@@ -239,6 +239,8 @@ def doctor(learn: bool, **given: Any) -> int:
       dicomover doctor -od downloads --port 11112 ARCHIVE@pacs:104
     And to a workstation?
       dicomover doctor -aem WS7@ws7:104 ARCHIVE@pacs:104
+    Can it send on our own association instead?
+      dicomover doctor --via get ARCHIVE@pacs:104
     What are its quirks?
       dicomover doctor --learn main
     """  # noqa: D301 - click wants the backspace itself

@@ -224,7 +224,7 @@ def _moved(rows: pd.DataFrame) -> str:
 # --- plan and find
 
 
-def plan_text(plan: pd.DataFrame, *, show_keys: bool = False) -> str:
+def plan_text(plan: pd.DataFrame, *, show_keys: bool = False, via: str = "move") -> str:
     """Return a plan for people, the totals last."""
     named, label = _named(plan, show_keys), row_labels(plan.index, show_keys=show_keys)
     known = ["here"] if plan["here"].notna().any() else []
@@ -246,6 +246,7 @@ def plan_text(plan: pd.DataFrame, *, show_keys: bool = False) -> str:
         words += f" {int(expected.sum()):,} instances"
     skipped = int((plan["decision"] == "skip").sum())
     words += f", {skipped:,} complete according to the journal" if skipped else ""
+    words += {"move": "", "get": ", by C-GET", "auto": ", by C-MOVE or C-GET"}[via]
     words += f"; nothing was moved\n{_tell_cost(needed, minutes, free)}".rstrip()
     return f"{listing(headings, cells, width=terminal_width())}\n\n{words}"
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from dicomover.doctor.archive import Archive, check_association, check_echo, check_find, check_move
+from dicomover.doctor.archive import (
+    Archive,
+    advise_get,
+    check_association,
+    check_echo,
+    check_find,
+    check_get,
+    check_move,
+)
 from dicomover.doctor.destination import check_destination
 from dicomover.doctor.findings import COLUMNS, NOBODY, Check, Setup, findings_table
 from dicomover.doctor.image import move_one_image
@@ -21,8 +29,9 @@ _PATIENCE = 60.0  # seconds for a response, where nobody has set a limit
 def diagnose(setup: Setup, next_message_id: Callable[[], int]) -> list[Check]:
     """Examine the way from us to the archive and from the archive to the destination; nothing moves.
 
-    It returns always the same five checks, in the order of the way; what a failure makes impossible is skipped. Then
-    one for each cause for which our own receiver has refused something meanwhile.
+    It returns always the same five checks, in the order of the way; what a failure makes impossible is skipped. By
+    C-GET the last one is of that, and with `auto` it is one more. Then one for each cause for which our own receiver
+    has refused something meanwhile.
     """
     if setup.timeouts.dimse is None:  # a batch may wait for a tape; what is asked here is on none
         setup = replace(setup, timeouts=replace(setup.timeouts, dimse=_PATIENCE))
@@ -37,12 +46,15 @@ def _checks(setup: Setup, archive: Archive) -> Iterator[Check]:
             yield Check("C-ECHO", "skipped", gone)
             yield Check("C-FIND", "skipped", gone)
             yield check_destination(setup)
-            yield Check("C-MOVE", "skipped", gone)
+            yield Check("C-GET" if setup.via == "get" else "C-MOVE", "skipped", gone)
             return
         yield check_echo(archive)
         yield check_find(setup, archive)
-        yield check_destination(setup)
-        yield check_move(setup, archive)
+        yield advise_get(archive, check_destination(setup))
+        if setup.via != "get":
+            yield advise_get(archive, check_move(setup, archive))
+        if setup.via != "move":
+            yield check_get(setup, archive)
         yield from setup.witness.checks()
     finally:
         archive.release()

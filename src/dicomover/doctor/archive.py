@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydicom.uid import generate_uid
 
@@ -22,9 +23,10 @@ from dicomover.outcome import SUCCESS, Ended, describe
 from dicomover.text.face import advise, setting
 from dicomover.wire.association import Association
 from dicomover.wire.responses import MoveEnd
+from dicomover.wire.services import ECHO, GET, RETRIEVE
 from dicomover.wire.transport import speaks_tls
 
-__all__ = ["Archive", "check_association", "check_echo", "check_find", "check_move"]
+__all__ = ["Archive", "advise_get", "check_association", "check_echo", "check_find", "check_get", "check_move"]
 
 _SHORT_OF_RESOURCES = range(0xA700, 0xA800)
 _NOT_ALLOWED = (0x0122, 0x0124, 0x0211)
@@ -42,9 +44,16 @@ class Archive:
         """Return an open association and the number of the next message."""
         if self._association is None or not self._association.is_usable():
             self.release()
-            self._association = Association(self._setup.node, self._setup.ae_title, self._setup.timeouts)
+            setup = self._setup
+            self._association = Association(setup.node, setup.ae_title, setup.timeouts, ECHO | RETRIEVE | GET)
             self._association.open()
         return self._association, self._next_message_id()
+
+    @property
+    def get_models(self) -> list[Model]:
+        """The models in which it has accepted C-GET; none while there is no association."""
+        accepts = None if self._association is None else self._association.accepts
+        return [model for model in Model if accepts is not None and accepts(model.get_sop_class)]
 
     def release(self) -> None:
         """Release the association, if there is one."""
@@ -199,6 +208,26 @@ def check_move(setup: Setup, archive: Archive) -> Check:
     except NodeError as error:
         return Check("C-MOVE", "failed", error.what, "look at the archive's log")
     return _judged_move(setup, end, control)
+
+
+def check_get(setup: Setup, archive: Archive) -> Check:
+    """Examine whether it serves C-GET, as far as what it accepts can show."""
+    try:
+        archive.associated()
+    except NodeError as error:
+        return Check("C-GET", "failed", error.what, "look at the archive's log")
+    if models := archive.get_models:
+        return Check("C-GET", "ok", f"the archive serves C-GET ({', '.join(model.title for model in models)})")
+    advice = f"ask the archive's administrator to allow it for our AE title, or take {setting('via', 'move')}"
+    return Check("C-GET", "failed", f"{setup.node} does not offer C-GET to {setup.ae_title!r}", advice)
+
+
+def advise_get(archive: Archive, check: Check) -> Check:
+    """Add the way out of a dead end, if the archive has it."""
+    if check.result in ("ok", "skipped") or not archive.get_models:
+        return check
+    way = f"this archive also serves C-GET: {setting('via', 'get')} needs no port and no administrator"
+    return replace(check, advice="; ".join(filter(None, [check.advice, way])))
 
 
 def _is_open_to_doubt(end: MoveEnd) -> bool:

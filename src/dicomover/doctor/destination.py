@@ -21,6 +21,8 @@ __all__ = ["check_destination", "find_own_address"]
 
 def check_destination(setup: Setup) -> Check:
     """Examine who should receive."""
+    if setup.via == "get" and setup.trouble is None:
+        return Check("our port", "skipped", "images come by C-GET on our own association: no port is needed")
     if setup.trouble is not None:
         return Check("our port", "failed", setup.trouble.what, setup.trouble.mend)
     if setup.port is not None:

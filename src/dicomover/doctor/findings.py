@@ -75,6 +75,7 @@ class Setup:
     bind: str | None = None  # the address that we listen on; None is every one
     is_open: bool = True  # whether anybody may connect to us
     tls: TLSLike | None = None  # how we receive, if not in plain
+    via: Literal["move", "get", "auto"] = "move"  # how images are to come
     trouble: ReceiverError | None = None  # why we cannot listen or write although we should receive; None if we can
     witness: Witness = field(default_factory=Witness)  # what our receiver reports meanwhile
 

@@ -25,6 +25,7 @@ class Parties:
     # this machine's address, and where we listen; no port if a third party receives
     address: str | None = None
     port: int | None = None
+    by_get: bool = False  # whether images come by C-GET, which needs no destination
 
 
 _LEAST = 3  # so many in a row, with nothing moved in between, make it certain
@@ -55,7 +56,7 @@ def find_hopeless_cause(
     administrator: AE title 'MOVESCU', address 10.9.9.9, port 11112
     """
     cause = _read_cause(tries[-1]) if tries else None
-    if cause is None:
+    if cause is None or (parties.by_get and cause not in ("calling", "called")):
         return None
     run = 0
     for tried in reversed(tries):

@@ -82,6 +82,7 @@ NODE: Keys = {
         "confirm": "switch",
         "in_plain": "switch",
     },
+    "via": "text",
     "associations": "whole number",
     "max_per_minute": "number",
     "window": "text",

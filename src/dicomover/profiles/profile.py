@@ -54,6 +54,8 @@ class Profile:
         for one, other in (("receive", "destination"), ("destination", "receive")):
             if given.get(one) is not None:
                 said.pop(other, None)
+        if {**said, **given}.get("destination") is not None:
+            said.pop("via", None)
         if {**said, **given}.get("receive") is None:
             said = {name: value for name, value in said.items() if name not in _RECEIVING}
         return said

@@ -5,13 +5,13 @@ C-GET needs a presentation context for each pair of them, with at most 128 on an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pydicom._uid_dict import UID_dictionary
 
 from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
-__all__ = ["COMMON", "MOST_PAIRS", "Pair", "classes_of", "fit_pairs", "pair_up"]
+__all__ = ["COMMON", "MOST_PAIRS", "Pair", "classes_of", "fit_pairs", "name_class", "pair_up", "sort_pairs"]
 
 Pair = tuple[str, str]
 """A SOP Class and a transfer syntax."""
@@ -150,6 +150,17 @@ def fit_pairs(classes: Iterable[str], accept: Collection[str] = ()) -> tuple[Pai
         ranked.append((rank[pair[0]], pair))
     kept = {pair for _, pair in sorted(ranked, key=lambda item: item[0])[:MOST_PAIRS]}
     return tuple(pair for pair in pairs if pair in kept)
+
+
+def sort_pairs(pairs: Iterable[Pair], accept: Sequence[str] = ()) -> list[Pair]:
+    """Return pairs by class, and of each in the order in which they are preferred: some archives take the first."""
+    rank = {syntax: place for place, syntax in enumerate(accept or (*_PLAIN, *_PIXELS, *_VIDEO, *_SELDOM))}
+    return sorted(pairs, key=lambda pair: (pair[0], rank.get(pair[1], len(rank))))
+
+
+def name_class(uid: str) -> str:
+    """Return the name of a SOP Class, or its UID where it has none that is known."""
+    return str(UID_dictionary[uid][0]) if uid in UID_dictionary else uid
 
 
 def _syntaxes_of(uid: str) -> tuple[str, ...]:

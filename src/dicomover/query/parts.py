@@ -27,6 +27,12 @@ class Part:
     identifier: Identifier
     classes: tuple[str, ...]  # that it may bring
 
+    def covers(self, other: Part) -> bool:
+        """Tell whether it asks for what another one does, with the classes of that."""
+        ours, theirs = self.identifier, other.identifier
+        is_above = ours.study in ("", theirs.study) and ours.series in ("", theirs.series)
+        return is_above and set(other.classes) <= set(self.classes)
+
 
 def naming_classes(find: Find) -> Find:
     """Return what finds in the same way, and asks for the SOP Classes of studies too."""

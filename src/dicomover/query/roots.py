@@ -16,6 +16,7 @@ def list_models(
     offers: Callable[[str], None],  # raises ContextRejected if the archive does not offer a SOP Class
     *,
     to_move: bool = True,
+    by_get: bool = False,  # whether images are to come by C-GET instead
     by_patient: bool = False,  # whether the archive needs the PatientID: then Patient Root alone, if it is offered
 ) -> frozenset[Model]:
     """Return the models in which an archive offers C-FIND, and C-MOVE unless nothing is to move."""
@@ -24,7 +25,7 @@ def list_models(
         with contextlib.suppress(ContextRejected):
             offers(model.find_sop_class)
             if to_move:
-                offers(model.move_sop_class)
+                offers(model.get_sop_class if by_get else model.move_sop_class)
             found.add(model)
     return frozenset({Model.PATIENT} if by_patient and Model.PATIENT in found else found)
 

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -214,8 +215,8 @@ class Receiver:
         is_same = (ours.folder, ours.ae_title) == (theirs.folder, theirs.ae_title)
         return is_same and (theirs.port is None or other.port == STANDARD_PORT)
 
-    def start(self) -> None:
-        """Listen; when this returns, peers can connect.
+    def start(self, *, listens: bool = True) -> None:
+        """Listen, unless it is not to; when this returns, peers can connect.
 
         Raises ReceiverError if the port cannot be had, or the folder cannot be written.
         """
@@ -227,7 +228,7 @@ class Receiver:
         with self._lock:
             if self._engine is not None:
                 raise ReceiverError(f"the receiver on port {self._engine.port} runs already", "stop it first")
-            engine = self._new_engine()
+            engine = self._new_engine(replace(self._settings, listens=self._settings.listens and listens))
             try:
                 engine.start()
             except ReceiverError:
@@ -239,14 +240,14 @@ class Receiver:
             self._last_activity = self._last_call = time.monotonic()
         atexit.register(self.stop)
 
-    def _new_engine(self) -> _Engine:
-        if self._settings.workers > 1:
-            return WorkersEngine(self._settings, self._tell)
+    def _new_engine(self, settings: ReceiverSettings) -> _Engine:
+        if settings.workers > 1:
+            return WorkersEngine(settings, self._tell)
         if self._own_process and find_interpreter():
-            return ProcessEngine(self._settings, self._tell)
+            return ProcessEngine(settings, self._tell)
         if self._own_process:
             logger.info("this program embeds Python: we receive on threads of it; for a process, %s", NAME_ANOTHER)
-        return ThreadEngine(self._settings, self._tell, self._context)
+        return ThreadEngine(settings, self._tell, self._context)
 
     @property
     def port(self) -> int:

@@ -52,6 +52,7 @@ OPTIONS = {
     "tls": "--tls",
     "utilization": "--utilization",
     "verify": "--verify",
+    "via": "--via",
     "wildcards": "--wildcards",
     "window": "--window",
     "workers": "--workers",

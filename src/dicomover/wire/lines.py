@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydicom import Dataset
 
@@ -58,7 +58,7 @@ class Pool:
     def begin_anew(self) -> None:
         """Have no associations, and Message IDs of our own; after a fork the others are the parent's."""
         # Beside what it is taken for, every new association is opened for these: it will be used again.
-        self.kept_for: frozenset[str] = frozenset()
+        self.kept_for: frozenset[Any] = frozenset()
         self._idle: list[Association] = []
         self._opening: list[Association] = []
         self._lock = threading.Lock()
@@ -77,7 +77,10 @@ class Pool:
         with self._lock:
             return next(self._numbers)
 
-    def take(self, timeouts: Timeouts, services: frozenset[str]) -> Association:
+    def _make(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
+        return Association(self.node, self.ae_title, timeouts, services)
+
+    def take(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
         """Return an open association that was idle, or a new one that is still to be opened.
 
         An idle one that was not opened for these services is released: it may stand in the way of the new one.
@@ -86,7 +89,7 @@ class Pool:
             with self._lock:
                 association = self._idle.pop() if self._idle else None
             if association is None:
-                return Association(self.node, self.ae_title, timeouts, services | self.kept_for)
+                return self._make(timeouts, services | self.kept_for)
             if association.is_usable() and services <= association.services:
                 association.timeouts = timeouts
                 return association
@@ -144,7 +147,7 @@ class Line:
         timeouts: Timeouts,
         controls: Controls,  # of whoever asks: a cancel reaches the association that is lent out
         pauses: Sequence[float] = (),  # before further attempts at an association, after the first short ones
-        services: frozenset[str] = FIND,  # that its associations are opened for
+        services: frozenset[Any] = FIND,  # that its associations are opened for, as the pool has them
     ) -> None:
         self._pauses = (*_RECONNECT_AFTER, *pauses)
         self._pool = pool
@@ -168,6 +171,11 @@ class Line:
         if association is not None:
             self._controls.unregister(association)  # first: once in the pool it may be another thread's
             self._pool.give(association)
+
+    def hang_up(self) -> None:
+        """Have no association with the peer, and let nobody else keep an idle one: it may be in the way of another."""
+        self.close()
+        self._pool.close()
 
     def abandon(self) -> None:
         """End what it waits for, and let it wait for nothing more; from any thread."""

@@ -1,0 +1,292 @@
+"""Images by C-GET: the same rows and the same files as by C-MOVE, without a port, whatever the archive does."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from batch_kit import seen
+from behaviours import BEHAVIOURS, Behaviour
+from dicomover import Mover, Timeouts, errors
+from dicomover.query import parts
+from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
+from peers import ONCE, wait_until
+
+STUDIES = {
+    "00123": made_study("00123", instances=4, patient="P-1"),
+    "00007": made_study("00007", series=2, instances=2, patient="P-7", modality=("CT", "MR")),
+    "MIXED": made_study("MIXED", series=4, instances=2, patient="P-9", modality=("CT", "MR", "US", "SR")),
+}
+SOON = Timeouts(connect=5, acse=0.5, stall=1)
+
+
+@pytest.fixture
+def pacs() -> Iterator[DemoPacs]:
+    """Run an archive that knows nobody to send to."""
+    with DemoPacs(list(STUDIES.values())) as archive:
+        yield archive
+
+
+def getting(pacs: DemoPacs, folder: Path, **options: object) -> Mover:
+    """Return a Mover that receives by C-GET and shows nothing."""
+    options = {"via": "get", "progress": "none", **ONCE, **options}
+    return Mover(pacs.node, receive=folder, **options)  # type: ignore[arg-type]
+
+
+def data_sets(folder: Path) -> dict[str, bytes]:
+    """Return the data set of each file by its name."""
+    return {path.stem: data_set_of_file(path.read_bytes()) for path in folder.rglob("*.dcm")}
+
+
+def test_the_same_comes_as_by_c_move_without_a_port(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Rows and data sets are the same in both ways, and by C-GET nothing listens and nobody is called."""
+    requests = [{"AccessionNumber": accession} for accession in STUDIES]
+    with getting(pacs, tmp_path / "get") as mover:
+        assert mover.port is None
+        by_get = mover.move(requests)
+    assert not seen(pacs, "C-MOVE")
+    with getting(pacs, tmp_path / "move", via="move", port=0) as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        by_move = mover.move(requests)
+    timed = ["started", "seconds"]
+    pd.testing.assert_frame_equal(by_get.drop(columns=timed), by_move.drop(columns=timed))
+    assert by_get["status"].tolist() == ["success"] * len(STUDIES)
+    assert data_sets(tmp_path / "get") == data_sets(tmp_path / "move")
+    assert len(data_sets(tmp_path / "get")) == sum(map(len, map(list, (s.instances() for s in STUDIES.values()))))
+
+
+@pytest.mark.parametrize(("first", "second"), [("get", "move"), ("move", "get")])
+def test_a_rerun_by_the_other_way_skips(pacs: DemoPacs, tmp_path: Path, first: str, second: str) -> None:
+    """What is here is known by instance, in whichever way it came."""
+    for via, status in ((first, "success"), (second, "skipped")):
+        with getting(pacs, tmp_path, via=via, port=0) as mover:
+            pacs.destinations["MOVESCU"] = mover.port or 9
+            assert mover.move({"AccessionNumber": "00123"})["status"].tolist() == [status]
+
+
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY", "SERIES", "IMAGE"])
+def test_each_level_comes(pacs: DemoPacs, tmp_path: Path, level: str) -> None:
+    """A patient, a study, a series and a list of images come alike."""
+    study = pacs.study("00007")
+    series = study.series[0]
+    keys = {
+        "PatientID": study.patient_id,
+        "StudyInstanceUID": study.study_instance_uid,
+        "SeriesInstanceUID": series.series_instance_uid,
+        "SOPInstanceUID": [image.sop_instance_uid for image in series.instances],
+    }
+    depth = ["PATIENT", "STUDY", "SERIES", "IMAGE"].index(level) + 1
+    (row,) = getting(pacs, tmp_path).move(dict(list(keys.items())[:depth]), level=level).to_dict("records")
+    assert (row["status"], row["received"]) == ("success", 4 if depth < 3 else 2)
+
+
+def test_an_association_is_kept_for_the_next_row(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Two rows of one kind take one association for look-ups and one for images, and so do two batches of a Mover."""
+    rows = [{"AccessionNumber": "00123"}, {"AccessionNumber": "00007"}]
+    with getting(pacs, tmp_path, associations=1, journal=None) as mover:
+        mover.move(rows[:1] * 2)
+        mover.move(rows[:1])
+        assert len(pacs.associations) == 2
+
+
+def test_classes_that_do_not_fit_into_one_association_are_asked_for_by_series(
+    pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each series has its classes on an association, and the row is one; what its modality does not tell comes last."""
+    for module in ("query.parts", "query.classes", "batch.carriers"):
+        monkeypatch.setattr(f"dicomover.{module}.MOST_PAIRS", 20)
+    (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "MIXED"}).to_dict("records")
+    assert (row["status"], row["received"], row["completed"], row["attempts"]) == ("success", 8, 8, 5)
+    assert [request.level for request in seen(pacs, "C-GET")] == [*["SERIES"] * 4, "IMAGE"]
+
+
+def test_a_class_that_nobody_thought_of_is_asked_for_again(
+    pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What did not come for want of a presentation context comes by image over another association, and counts once."""
+    monkeypatch.setattr(parts, "classes_of", lambda _: ("1.2.840.10008.5.1.4.1.1.4",))
+    monkeypatch.setattr(parts, "read_classes", lambda _: ())
+    monkeypatch.setattr("dicomover.query.resolve.read_classes", lambda _: ())
+    (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "00007"}).to_dict("records")
+    assert (row["status"], row["received"], row["completed"], row["failed"]) == ("success", 4, 4, 0), row["error"]
+    assert (row["status_code"], row["attempts"]) == ("0x0000", 2)
+    assert pd.isna(row["failed_uids"])
+
+
+ACCESSIONS = {item.name: f"{'Ä' if item.letters else 'B'}{number:04d}" for number, item in enumerate(BEHAVIOURS)}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoPacs, Mover]]:
+    """Make an archive with a study for each misbehaviour, and a Mover that gets them."""
+    studies = [made_study(accession, series=2, instances=3) for accession in ACCESSIONS.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.1,) * 20)
+        with DemoPacs(studies) as pacs, getting(pacs, tmp_path_factory.mktemp("get"), associations=1) as mover:
+            yield pacs, mover
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
+def test_whatever_the_archive_does_the_row_is_true(
+    behaviour: Behaviour, scene: tuple[DemoPacs, Mover], tmp_path: Path
+) -> None:
+    """A row by C-GET ends in time, is a success only with all files, counts what lies there, and blames no port."""
+    if behaviour.name.startswith("associate"):
+        study = made_study("B1", series=2, instances=3)
+        with DemoPacs([study], on_associate=behaviour.name) as pacs, contextlib.suppress(errors.NodeError):
+            summary = getting(pacs, tmp_path).move({"AccessionNumber": "B1"}, timeouts=Timeouts(acse=0.5))
+            check(summary, study, behaviour, tmp_path)
+        return
+    pacs, mover = scene
+    study = pacs.study(ACCESSIONS[behaviour.name])
+    pacs.misbehave[study.accession_number] = [
+        Misbehaviour(name, **knobs)  # type: ignore[arg-type]
+        for name, knobs in {behaviour.name: behaviour.knobs, **behaviour.also}.items()
+    ]
+    job = mover.start({"AccessionNumber": study.accession_number}, timeouts=Timeouts(stall=behaviour.stall))
+    if behaviour.cancelled:
+        uid = study.study_instance_uid
+        wait_until(lambda: job.done or any(store.study_instance_uid == uid for store in list(pacs.stores)))
+        job.cancel()
+    assert job.wait(30), "the batch did not end"
+    if behaviour.name == "restart":
+        wait_until(lambda: answers(mover))
+    assert mover.receive is not None
+    check(job.summary(), study, behaviour, mover.receive)
+
+
+def answers(mover: Mover) -> bool:
+    """Tell whether the archive answers."""
+    try:
+        mover.echo()
+    except errors.NodeError:
+        return False
+    return True
+
+
+def check(summary: pd.DataFrame, study: Study, behaviour: Behaviour, folder: Path) -> None:
+    """Hold the one row of a summary against the files of its study."""
+    (row,) = summary.to_dict("records")
+    paths = [path for path in folder.rglob("*.dcm") if study.study_instance_uid in path.parts]
+    files = {path.stem: data_set_of_file(path.read_bytes()) for path in paths}
+    if row["status"] in ("success", "warning"):
+        whole = {item.sop_instance_uid: item.data_set_bytes() for item in study.instances()}
+        assert behaviour.changed or files.items() >= whole.items(), row["error"]
+        assert len(paths) >= len(whole)
+    else:
+        assert isinstance(row["error"], str)
+    assert pd.isna(row["received"]) or row["received"] <= len(paths)
+    said = str(row["error"]).replace("(Move Destination unknown)", "")
+    assert not re.search(r"\b(port|destination|C-MOVE)\b", said), said
+
+
+@pytest.mark.parametrize("how", ["ignores-cancel", "silence", "endless-pending", "silence-in-store"])
+def test_a_cancel_and_a_close_have_their_bounds(tmp_path: Path, how: str) -> None:
+    """Seven seconds for a cancel and ten to close, whatever the archive does on our association."""
+    with DemoPacs([made_study("00123", instances=6)], misbehave={"*": how}) as pacs:
+        mover = getting(pacs, tmp_path).open()
+        job = mover.start({"AccessionNumber": "00123"})
+        wait_until(lambda: any(list(pacs.requests)) and any(list(seen(pacs, "C-GET"))))
+        begun = time.monotonic()
+        job.cancel()
+        assert job.wait(7.5)
+        assert job.summary()["status"].tolist() in (["cancelled"], ["success"])
+        assert time.monotonic() - begun < 7
+        begun = time.monotonic()
+        mover.close()
+        assert time.monotonic() - begun < 10
+
+
+def test_auto_goes_on_by_c_get_where_it_is_not_known(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A801 turns the row and the rest of the batch, each row says so, and no second C-MOVE is sent."""
+    rows = [{"AccessionNumber": accession} for accession in STUDIES]
+    summary = getting(pacs, tmp_path, via="auto", port=0, associations=1).move(rows)
+    assert summary["status"].tolist() == ["success"] * len(rows)
+    assert summary["error"].str.startswith("by C-GET: the archive does not know our AE title").all()
+    assert summary["attempts"].tolist() == [2, 1, 1]
+    assert len(seen(pacs, "C-MOVE")) == 1
+
+
+def test_auto_is_c_move_where_that_works(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Nothing is asked for by C-GET, and no row has a remark."""
+    with getting(pacs, tmp_path, via="auto", port=0) as mover:
+        pacs.destinations["MOVESCU"] = mover.port
+        summary = mover.move([{"AccessionNumber": accession} for accession in STUDIES])
+    assert summary["status"].tolist() == ["success"] * len(STUDIES)
+    assert summary["error"].isna().all()
+    assert not seen(pacs, "C-GET")
+
+
+@pytest.mark.parametrize("where", ["closed", "elsewhere"])
+def test_auto_turns_where_nothing_reaches_our_port(pacs: DemoPacs, tmp_path: Path, where: str) -> None:
+    """An archive that cannot reach us, or that sends to somebody else, is asked to send on our own association."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as shut:
+        closed = shut.getsockname()[1]
+    pacs.destinations["MOVESCU"] = closed if where == "closed" else pacs.workstation.port
+    (row,) = getting(pacs, tmp_path, via="auto", port=0).move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["received"]) == ("success", 4), row["error"]
+    assert row["error"] == "by C-GET: nothing that the archive sent has reached our port"
+
+
+def test_auto_goes_without_a_port_where_none_can_be_had(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A port that is taken is an error by C-MOVE, and none with auto."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(errors.ReceiverError):
+            getting(pacs, tmp_path, via="move", port=port, bind="127.0.0.1").move({"AccessionNumber": "00123"})
+        with getting(pacs, tmp_path, via="auto", port=port, bind="127.0.0.1") as mover:
+            assert mover.port is None
+            (row,) = mover.move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["error"]) == ("success", "by C-GET: no port can be had here")
+    assert not seen(pacs, "C-MOVE")
+
+
+def test_auto_says_what_it_is_where_c_get_is_not_served(tmp_path: Path) -> None:
+    """Where the archive serves none, the dead end of the C-MOVE is what the row says."""
+    with DemoPacs([made_study("00123")], get=False) as pacs:
+        (row,) = getting(pacs, tmp_path, via="auto", port=0).move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["status_code"]) == ("failure", "0xA801")
+    assert "add the AE title 'MOVESCU'" in row["error"]
+
+
+def test_a_row_by_c_get_alone_says_that_it_is_not_served(tmp_path: Path) -> None:
+    """What is not offered is named, and nobody is asked to open a port."""
+    with DemoPacs([made_study("00123")], get=False) as pacs:
+        (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "00123"}).to_dict("records")
+    assert row["status"] == "failure"
+    assert "does not offer C-GET" in row["error"]
+
+
+def test_an_archive_with_one_association_at_a_time_is_asked_in_turns(tmp_path: Path) -> None:
+    """The association for look-ups gives way to that for images, and that to the next look-up."""
+    with DemoPacs([made_study("00123"), made_study("7")], max_associations=1) as pacs:
+        rows = [{"AccessionNumber": "00123"}, {"AccessionNumber": "7"}]
+        summary = getting(pacs, tmp_path, associations=1).move(rows)
+    assert summary["status"].tolist() == ["success"] * 2, summary["error"].tolist()
+
+
+def test_who_receives_elsewhere_cannot_get(pacs: DemoPacs, tmp_path: Path) -> None:
+    """C-GET brings images to us and nobody else, and that is said before anything is sent."""
+    with pytest.raises(errors.ConfigurationError, match="name a folder with receive="):
+        Mover(pacs.node, destination="WORKSTATION", via="get")
+    with pytest.raises(errors.ConfigurationError, match="receive="):
+        Mover(pacs.node, destination="WORKSTATION").move({"AccessionNumber": "00123"}, via="get")
+    with pytest.raises(errors.ConfigurationError, match="none of move, get, auto"):
+        Mover(pacs.node, receive=tmp_path, via="pull")  # type: ignore[arg-type]
+    with pytest.raises(errors.ConfigurationError, match="via='auto'"):
+        getting(pacs, tmp_path).move({"AccessionNumber": "00123"}, via="move")
+    assert not pacs.requests
+
+
+def test_a_call_may_say_the_way(pacs: DemoPacs, tmp_path: Path) -> None:
+    """What a call says goes before what the Mover says."""
+    mover = getting(pacs, tmp_path, via="move")
+    assert mover.move({"AccessionNumber": "00123"}, via="get")["status"].tolist() == ["success"]
+    assert not seen(pacs, "C-MOVE")
