@@ -160,3 +160,21 @@ def test_who_else_may_read(home: Home) -> None:
     assert read(path).is_private
     path.chmod(0o640)
     assert read(path).is_private is (os.name != "posix")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX")
+def test_what_somebody_else_can_say_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another user has put into the current folder, or anybody may write, names no archive unless one says so."""
+    path = home.own(MAIN)
+    path.chmod(0o646)
+    with pytest.raises(ConfigurationError, match="anybody can write"):
+        read(path)
+    path.chmod(0o664)
+    assert read(path).table
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    if path.stat().st_uid == 0:
+        os.chown(path, 4711, -1)
+    with pytest.raises(ConfigurationError, match="another user's"):
+        read(path)
+    monkeypatch.setenv("DICOMOVER_CONFIG", str(path))
+    assert read(path).table

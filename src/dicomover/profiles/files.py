@@ -68,8 +68,20 @@ def read(path: Path) -> Source:
     if file is None:
         raise ConfigurationError(f"{path} is no file", "put the profiles into a file of that name")
     with file:
-        mode = os.fstat(file.fileno()).st_mode
+        status = os.fstat(file.fileno())
+        mode = status.st_mode
+        if os.name == "posix" and not os.environ.get(VARIABLE):
+            _refuse_anothers(path, {status.st_uid, path.lstat().st_uid}, mode)
         return Source(path, parse(file.read(_MOST + 1), path), "", os.name != "posix" or not mode & 0o077)
+
+
+def _refuse_anothers(path: Path, owners: set[int], mode: int) -> None:
+    """Raise ConfigurationError for a file that says where patients' numbers go in somebody else's words."""
+    anyway = f"or name it in {VARIABLE}, if you trust it"
+    if owners - {os.geteuid(), 0}:
+        raise ConfigurationError(f"{path} is another user's", f"work elsewhere, copy it, {anyway}")
+    if mode & 0o002:
+        raise ConfigurationError(f"anybody can write {path}", f"chmod o-w, {anyway}")
 
 
 def parse(raw: bytes, path: Path) -> dict[str, Any]:
