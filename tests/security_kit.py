@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dicomover import TLS
 
-__all__ = ["Authority", "Files", "listening"]
+__all__ = ["Authority", "ExtendedKeyUsageOID", "Files", "listening"]
 
 
 class Files(NamedTuple):
@@ -35,13 +35,13 @@ class Files(NamedTuple):
 class Authority:
     """An authority that signs certificates; its own one is at `cert`."""
 
-    def __init__(self, folder: Path, name: str = "Made-up Hospital CA") -> None:
+    def __init__(self, folder: Path, name: str = "Made-up Hospital CA", days: tuple[int, int] = (-10, 10)) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         self._numbers = itertools.count()
-        self.cert, _ = self._write("ca", self._sign(self._name, self._key, (), (-10, 10), is_ca=True), self._key, None)
+        self.cert, _ = self._write("ca", self._sign(self._name, self._key, (), days, is_ca=True), self._key, None)
 
     def issue(
         self,
@@ -51,10 +51,12 @@ class Authority:
         days: tuple[int, int] = (-1, 1),
         password: str | None = None,
         by_itself: bool = False,
+        purpose: x509.ObjectIdentifier | None = None,
     ) -> Files:
         """Sign a certificate for somebody, valid from so many days from now to so many."""
         key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._sign(_name(name), key, names, days, by=(key, _name(name)) if by_itself else None)
+        by = (key, _name(name)) if by_itself else None
+        signed = self._sign(_name(name), key, names, days, by=by, purpose=purpose)
         return self._write(f"{name}-{next(self._numbers)}", signed, key, password)
 
     def tls(self, whose: str, names: Sequence[str] = ("127.0.0.1", "localhost"), **others: Any) -> TLS:
@@ -71,6 +73,7 @@ class Authority:
         *,
         is_ca: bool = False,
         by: tuple[ec.EllipticCurvePrivateKey, x509.Name] | None = None,
+        purpose: x509.ObjectIdentifier | None = None,
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         signer, issuer = by or (self._key, self._name)
@@ -86,6 +89,8 @@ class Authority:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(each) for each in names]), False)
+        if purpose is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), False)
         return builder.sign(signer, hashes.SHA256())
 
     def _write(self, stem: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey, password: str | None) -> Files:

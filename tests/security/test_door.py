@@ -14,7 +14,7 @@ import pytest
 from dicomover import TLS, ConfigurationError
 from dicomover.security.door import SecureDoor, Unsecured
 from dicomover.security.tls import client_context
-from security_kit import Authority
+from security_kit import Authority, ExtendedKeyUsageOID
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,7 @@ def test_why_somebody_is_not_let_in(authority: Authority, tmp_path: Path) -> Non
     ours = authority.issue("ours")
     stranger = Authority(tmp_path, "Another CA").issue("ARCHIVE")
     old = authority.issue("ARCHIVE", days=(-3, -2))
+    server = authority.issue("ARCHIVE", purpose=ExtendedKeyUsageOID.SERVER_AUTH)
     door = SecureDoor(TLS(ca=authority.cert, cert=ours.cert, key=ours.key, peers=["OTHER"]))
 
     def shows(files: Any) -> TLS:
@@ -82,6 +83,7 @@ def test_why_somebody_is_not_let_in(authority: Authority, tmp_path: Path) -> Non
     for tls, settings, why, mend in (
         (TLS(ca=authority.cert), {}, none, "give it one of an authority"),
         (shows(stranger), {}, "its certificate is signed by an authority that is not among", "trust that: ca="),
+        (shows(server), {}, "its certificate is not made for who calls", "for both, serverAuth and clientAuth"),
         (shows(old), {}, "its certificate, or one above it, has expired)", "the archive's administrator renew it"),
         (authority.tls("ARCHIVE"), {}, f"{names}, and none of those that may send", "add a name of it to peers="),
         (TLS(ca=stranger.cert), old_only, "it does not accept our certificate: unknown ca", "trust our certificate"),

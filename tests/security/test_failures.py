@@ -62,7 +62,7 @@ def test_names_are_bounded() -> None:
 def test_a_certificate_that_could_not_be_read() -> None:
     """Without it there is still a cause."""
     for code, why in (
-        (10, "has expired"),
+        (10, "or one above it, has expired"),
         (9, "not valid yet"),
         (62, "no name at all"),
         (20, "by an authority that is"),

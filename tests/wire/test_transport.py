@@ -21,7 +21,7 @@ from dicomover.node import Node, Timeouts
 from dicomover.security import TLS
 from dicomover.wire.association import Association
 from dicomover.wire.transport import connect
-from security_kit import Authority, Files, listening
+from security_kit import Authority, ExtendedKeyUsageOID, Files, listening
 from wire_kit import NEVER, in_a_thread
 
 
@@ -327,6 +327,9 @@ def test_whom_we_trust(authority: Authority, tmp_path: Path) -> None:
     for tls in (TLS(ca=elsewhere.cert, name="archive.example"), own):
         with listening(read_all, serving(elsewhere)) as port:
             connect(Node("127.0.0.1", port, tls=tls), 10).close()
+    common_name = authority.issue("localhost", ())  # and no other, as old ones have it
+    with listening(read_all, serving(common_name)) as port:
+        connect(Node("localhost", port, tls=TLS(ca=authority.cert)), 10).close()
     by_itself = authority.issue("archive", by_itself=True)
     with listening(read_all, serving(by_itself)) as port:
         connect(Node("127.0.0.1", port, tls=TLS(ca=by_itself.cert)), 10).close()
@@ -340,6 +343,8 @@ DAYS = r"\d{4}-\d\d-\d\d"
     [
         ("expired", rf"has expired \(it ended on {DAYS}\)", rf"administrator renew it; by our clock today is {DAYS}"),
         ("too early", rf"is not valid yet \(it begins on {DAYS}\)", "see whether the clocks are right on both sides"),
+        ("expired above", "the certificate of an authority above its own has expired", "administrator renew it"),
+        ("made for callers", "is not made for who is called", "one made for both, serverAuth and clientAuth"),
         ("wrong name", "is for 'pacs.example', '10.9.8.7', 'archive', and not for '127.0.0.1'", r"say name='pacs"),
         ("itself", "certificate .*'archive'.* is signed by itself, and not among those in '.*ca", "and trust it: ca="),
         ("stranger", "is signed by 'Another CA', which is not among those in '.*ca.pem'", "certificate of its auth"),
@@ -348,7 +353,7 @@ DAYS = r"\d{4}-\d\d-\d\d"
         ("wants ours, 1.2", "it refuses us: handshake failure", "it may want a certificate of ours"),
         ("distrusts ours", "it does not accept our certificate: unknown ca", "ask its administrator to trust"),
         ("distrusts ours, 1.2", "it does not accept our certificate: unknown ca", "ask its administrator to trust"),
-        ("finds ours expired", "it does not accept our certificate: certificate expired", "see that it is valid"),
+        ("finds ours expired", "it does not accept our certificate: certificate expired", "made for both sides"),
         ("other ciphers", "it refuses us: handshake failure", "PS3.15 section B.12; .* give an ssl.SSLContext of"),
         ("speaks plain DICOM", "it does not answer in TLS: ", "a peer that speaks plain DICOM needs none"),
         ("speaks HTTP", "it does not answer in TLS: ", "a peer that speaks plain DICOM needs none"),
@@ -359,7 +364,10 @@ def test_why_tls_does_not_come_about(authority: Authority, tmp_path: Path, how: 
     days = {"expired": (-3, -2), "too early": (2, 3)}.get(how, (-1, 1))
     names = ("pacs.example", "10.9.8.7") if how == "wrong name" else ("127.0.0.1",)
     signer = Authority(tmp_path / "another", "Another CA") if how == "stranger" else authority
-    files = signer.issue("archive", names, days=days, by_itself=how == "itself")
+    if how == "expired above":
+        signer = authority = Authority(tmp_path / "old", days=(-10, -5))
+    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if how == "made for callers" else None
+    files = signer.issue("archive", names, days=days, by_itself=how == "itself", purpose=purpose)
     settings: dict[str, Any] = {}
     tls = TLS(ca=authority.cert)
     if how.endswith("1.2") or how == "other ciphers":

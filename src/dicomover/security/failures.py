@@ -17,7 +17,7 @@ __all__ = ["Certificate", "Failure", "Peer", "explain_failure", "is_refusal", "n
 Certificate = Mapping[str, Any]
 """As `ssl.SSLSocket.getpeercert` has it; empty if it could not be had."""
 
-_EXPIRED, _NOT_YET, _SELF_SIGNED, _WRONG_NAMES = 10, 9, 18, (62, 64)
+_EXPIRED, _NOT_YET, _SELF_SIGNED, _OTHER_PURPOSE, _WRONG_NAMES = 10, 9, 18, 26, (62, 64)
 _UNKNOWN_AUTHORITY, _TOO_WEAK = (2, 19, 20, 21), (66, 67, 68)
 """What OpenSSL finds wrong with a certificate (X509_V_ERR_...)."""
 _PLAIN = ("wrong version number", "record layer failure", "http request", "packet length too long", "unknown protocol")
@@ -115,12 +115,8 @@ def _older() -> str:
 def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Failure:
     code, certificate = error.verify_code, peer.certificate
     who = "the archive's" if not peer.host else "its"
-    if code == _EXPIRED:
-        why = f"its certificate, or one above it, has expired{_day(' (it ended on {})', certificate, 'notAfter')}"
-        return Failure(why, f"let {who} administrator renew it; by our clock today is {_today()}")
-    if code == _NOT_YET:
-        why = f"its certificate is not valid yet{_day(' (it begins on {})', certificate, 'notBefore')}"
-        return Failure(why, f"see whether the clocks are right on both sides; by ours today is {_today()}")
+    if code in (_EXPIRED, _NOT_YET):
+        return _explain_days(certificate, who, has_ended=code == _EXPIRED)
     if code in _WRONG_NAMES:
         expected = peer.tls.name if isinstance(peer.tls, TLS) and peer.tls.name else peer.host
         names = names_in(certificate)
@@ -141,11 +137,29 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> Fai
         why = f"its certificate is signed by {signer} is not among {trusted}"
         mend = f"ask {who} administrator for the certificate of its authority, and trust that: {setting('ca')}"
         return Failure(why, f"{mend}; or it does not send those in between")
+    if code == _OTHER_PURPOSE:
+        what = "who is called" if peer.host else "who calls"
+        why = f"its certificate is not made for {what}: {error.verify_message}"
+        return Failure(why, f"let {who} administrator have one made for both, serverAuth and clientAuth")
     if code in _TOO_WEAK:
         return Failure(f"its certificate is too weak: {error.verify_message}", f"let {who} administrator renew it")
     return Failure(
         f"we do not trust its certificate: {error.verify_message}", f"ask {who} administrator for another one"
     )
+
+
+def _explain_days(certificate: Certificate, who: str, *, has_ended: bool) -> Failure:
+    """Say which certificate is not valid today; a caller's cannot be had once it is refused."""
+    mend = f"let {who} administrator renew it" if has_ended else "see whether the clocks are right on both sides"
+    mend += f"; by our clock today is {_day(time.time())}"
+    said = "has expired" if has_ended else "is not valid yet"
+    limit = certificate.get("notAfter" if has_ended else "notBefore")
+    if limit is None:
+        return Failure(f"its certificate, or one above it, {said}", mend)
+    moment = ssl.cert_time_to_seconds(limit)
+    if (moment < time.time()) is not has_ended:  # it is valid itself
+        return Failure(f"the certificate of an authority above its own {said}", mend)
+    return Failure(f"its certificate {said} ({'it ended' if has_ended else 'it begins'} on {_day(moment)})", mend)
 
 
 def _shown() -> str:
@@ -159,9 +173,7 @@ def _explain_alert(alert: str, peer: Peer) -> Failure:
         why = f"it wants a certificate of ours, and has got none: {alert}"
         return Failure(why, f"name one that it trusts: {_shown()}")
     if any(word in alert for word in _OF_CERTIFICATES):
-        mend = (
-            "ask its administrator to trust our certificate, or the authority that has signed it; see that it is valid"
-        )
+        mend = "ask its administrator to trust our certificate, or its authority; is it valid, and made for both sides?"
         return Failure(f"it does not accept our certificate: {alert}", mend)
     if any(word in alert for word in _OF_VERSIONS):
         mend = _older() if shows else f"it may want a certificate of ours, {_shown()}; else {_older()}"
@@ -187,11 +199,5 @@ def _list(names: Iterable[str]) -> str:
     return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
-def _day(said: str, certificate: Certificate, which: str) -> str:
-    if which not in certificate:  # a caller's cannot be had once it is refused
-        return ""
-    return said.format(time.strftime("%Y-%m-%d", time.gmtime(ssl.cert_time_to_seconds(certificate[which]))))
-
-
-def _today() -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime())
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
