@@ -9,14 +9,16 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from cli_kit import Shell
-from dicomover import TLS, AssociationRejected, Identity, Mover, Node, NodeError
-from dicomover.cli.conformance import CALLING, STORED, make_statement, storage_classes, transfer_syntaxes
+from dicomover import TLS, AssociationRejected, Identity, Mover, Node, NodeError, Quirks, Timeouts
+from dicomover.cli.conformance import ACTIVITIES, CALLING, STORED, make_statement, storage_classes, transfer_syntaxes
+from dicomover.query.classes import pair_up
 from dicomover.receiver import Receiver
 from dicomover.receiver.scp import store
 from dicomover.security.tls import client_context
@@ -44,8 +46,8 @@ def table(heading: str, head: str) -> list[list[str]]:
 # --- what we ask for
 
 
-def requested(activity: Callable[[Mover], object]) -> tuple[AssociationRequest, bytes]:
-    """Return the association request that a Mover sends, which is rejected."""
+def requested(activity: Callable[[Node], object]) -> tuple[AssociationRequest, bytes]:
+    """Return the association request that an activity sends, which is rejected."""
     found: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
@@ -62,7 +64,7 @@ def requested(activity: Callable[[Mover], object]) -> tuple[AssociationRequest, 
         thread.start()
         node = Node("127.0.0.1", server.getsockname()[1], ae_title="ARCHIVE")
         with pytest.raises(NodeError):
-            activity(Mover(node, destination="WORKSTATION", progress="none", **ONCE))  # type: ignore[arg-type]
+            activity(node)
         thread.join(20)
     return parse_request(memoryview(found[0])), found[0]
 
@@ -70,14 +72,16 @@ def requested(activity: Callable[[Mover], object]) -> tuple[AssociationRequest, 
 @pytest.mark.parametrize(
     ("activity", "act"),
     [
-        ("echo", Mover.echo),
+        ("echo", lambda mover: mover.echo()),
         ("find", lambda mover: mover.find({"PatientID": "1"})),
         ("move", lambda mover: mover.move({"StudyInstanceUID": "1.2.3"})),
+        ("move, via C-GET", lambda mover: mover.move({"StudyInstanceUID": "1.2.3"})),
     ],
 )
-def test_what_is_proposed(activity: str, act: Callable[[Mover], object]) -> None:
+def test_what_is_proposed(activity: str, act: Callable[[Mover], object], tmp_path: Path) -> None:
     """Each presentation context, its transfer syntaxes in their order, the roles, and who we say that we are."""
-    request, raw = requested(act)
+    how: dict[str, Any] = {"receive": tmp_path, "via": "get"} if "GET" in activity else {"destination": "WORKSTATION"}
+    request, raw = requested(lambda node: act(Mover(node, progress="none", **how, **ONCE)))
     rows = table(f"Presentation contexts for `{activity}`", "id")
     proposed = [(str(item.id), item.abstract_syntax, list(item.transfer_syntaxes)) for item in request.contexts]
     assert proposed == [(row[0], UID.findall(row[1])[-1], UID.findall(row[2])) for row in rows]
@@ -100,13 +104,44 @@ def _sub_items(raw: bytes) -> Iterator[tuple[int, bytes]]:
         raw = raw[4 + length :]
 
 
+@pytest.mark.parametrize("roles", ["scp", "both"])
+def test_what_is_proposed_for_the_images_of_a_c_get(tmp_path: Path, roles: Any) -> None:
+    """A context for each pair, after those of C-GET, and the role for each SOP Class."""
+    groups = {row[0]: UID.findall(row[1]) for row in table("### 5.1", "group")}
+    annex = {row[1]: row[2] for row in table("## 7. Annex", "SOP Class")}
+    assert {uid: groups[group] for uid, group in annex.items()} == {
+        uid: [syntax for _, syntax in pair_up([uid])] for uid in storage_classes()
+    }
+    classes = [next(uid for uid, its in annex.items() if its == group) for group in groups]
+    pairs = [(uid, syntax) for uid in classes for syntax in groups[annex[uid]]]
+
+    def get(node: Node) -> None:
+        asking = replace(node, quirks=Quirks(roles=roles))
+        retriever = receiver.retriever(asking, "MOVESCU", Timeouts(), pairs)
+        try:
+            retriever.open()
+        finally:
+            retriever.release()
+
+    receiver = Receiver(tmp_path, ae_title="MOVESCU", on_event=lambda _: None, own_process=False, listens=False)
+    receiver.start()
+    try:
+        request, _ = requested(get)
+    finally:
+        receiver.stop()
+    services, images = request.contexts[:2], request.contexts[2:]
+    assert [item.abstract_syntax for item in services] == [
+        UID.findall(row[1])[-1] for row in table("contexts for `move, via C-GET`", "id") if "C-GET" in row[1]
+    ]
+    assert [(item.abstract_syntax, *item.transfer_syntaxes) for item in images] == pairs
+    assert request.roles == dict.fromkeys(classes, (roles == "both", True))
+
+
 def test_the_services_of_the_overview_are_those_that_are_proposed() -> None:
     """No more and no less: what any activity proposes, and C-STORE and C-ECHO as those that are accepted."""
     rows = table("### Network services", "service")
     asked = {uid for row in rows for uid in UID.findall(row[1])}
-    proposed = {
-        UID.findall(row[1])[-1] for name in ("echo", "find", "move") for row in table(f"contexts for `{name}`", "id")
-    }
+    proposed = {UID.findall(row[1])[-1] for name in ACTIVITIES for row in table(f"contexts for `{name}`", "id")}
     assert asked == proposed
     assert [row[0] for row in rows if row[3] == "yes"] == ["C-ECHO", "C-STORE"]
 

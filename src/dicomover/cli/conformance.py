@@ -19,15 +19,23 @@ from dicomover.node import Timeouts
 from dicomover.outcome import CODES, Counters, Status, describe, judge
 from dicomover.policy.retry import Tried, classify
 from dicomover.query.answers import returned_keys
+from dicomover.query.classes import MOST_PAIRS, pair_up
 from dicomover.receiver.scp import store
 from dicomover.receiver.scp.contexts import is_storage, is_supported_transfer_syntax, name_of
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.wire.connection import MAX_PDU
-from dicomover.wire.services import ECHO, FIND, RETRIEVE, SERVICES, propose_contexts
+from dicomover.wire.services import ECHO, FIND, GET, RETRIEVE, SERVICES, propose_contexts
 
-__all__ = ["ACTIVITIES", "CALLING", "STORED", "make_statement", "storage_classes", "transfer_syntaxes"]
+__all__ = [
+    "ACTIVITIES",
+    "CALLING",
+    "STORED",
+    "make_statement",
+    "storage_classes",
+    "transfer_syntaxes",
+]
 
-ACTIVITIES = {"echo": ECHO, "find": FIND, "move": RETRIEVE}
+ACTIVITIES = {"echo": ECHO, "find": FIND, "move": RETRIEVE, "move, via C-GET": FIND | GET}
 """Which services each activity proposes on its association."""
 
 CALLING = {
@@ -53,6 +61,9 @@ STORED = {
 _TRIED = {"never": "not tried again", "once": "tried once more", "transient": "tried again, after growing pauses"}
 
 
+_GROUPS = ("data", "images", "frames")  # from the one with the fewest transfer syntaxes on
+
+
 def make_statement() -> str:
     """Return the statement as Markdown, without its title.
 
@@ -75,6 +86,16 @@ def transfer_syntaxes() -> list[str]:
     return [uid for uid in known if is_supported_transfer_syntax(uid)]
 
 
+def _transfer_groups() -> dict[str, tuple[str, ...]]:
+    """Return the transfer syntaxes in which a C-GET asks for the storage SOP Classes of each group."""
+    every = sorted({_asked_in(uid) for uid in storage_classes()}, key=len)
+    return dict(zip(_GROUPS, every, strict=True))
+
+
+def _asked_in(uid: str) -> tuple[str, ...]:
+    return tuple(syntax for _, syntax in pair_up([uid]))
+
+
 # --- the parts
 
 
@@ -88,6 +109,7 @@ def _overview() -> Iterator[str]:
     yield "### Network services"
     services = [(SERVICES[uid], uid, "yes", "yes" if uid in ECHO else "no") for uid in SERVICES if uid in _asked()]
     yield _table(["service", "SOP Class UID", "SCU", "SCP"], [*services, ("C-STORE", "see the annex", "no", "yes")])
+    yield "C-STORE is served on associations that we accept, and in a C-GET on one that we request."
     yield "### Media services"
     yield "None. What is received is filed as PS3.10 files; no DICOMDIR is made."
     yield "### Transfer syntaxes of what is received"
@@ -122,12 +144,12 @@ def _model() -> Iterator[str]:
     yield "## 3. Implementation model"
     yield (
         "There are two Application Entities, with one AE title (MOVESCU by default). The first asks: it verifies an "
-        "archive (C-ECHO), looks up what requests come to (C-FIND) and has it moved (C-MOVE). The second receives what "
-        "was asked for, if the destination is not a third party; it listens while somebody wants to receive, on TCP "
-        "port 11112 unless another one is said."
+        "archive (C-ECHO), looks up what requests come to (C-FIND) and has it moved (C-MOVE, or C-GET by `via=`). The "
+        "second receives what was asked for, if the destination is not a third party; for C-MOVEs it listens while "
+        "somebody wants to receive, on TCP port 11112 unless another one is said."
     )
     yield (
-        "Before a C-MOVE is sent, the receiver is told which studies, series and instances may come. A C-MOVE that "
+        "Before a C-MOVE or C-GET is sent, the receiver is told which studies, series and instances may come. One that "
         "fails in a way that may pass is sent again, with pauses; see 4.2. On an interrupt a C-CANCEL is sent."
     )
 
@@ -154,7 +176,7 @@ def _services() -> Iterator[str]:
             ("any other", "an error: a refusal is never taken for an empty answer"),
         ],
     )
-    yield "### 4.2 Retrieve (C-MOVE)"
+    yield "### 4.2 Retrieve (C-MOVE, C-GET)"
     yield (
         "The identifier has the Query/Retrieve Level and unique keys, and nothing else; at level IMAGE it may name a "
         "list of UIDs. Priority is medium. What became of a request is told from the final status, the counters, and "
@@ -162,8 +184,8 @@ def _services() -> Iterator[str]:
     )
     yield _table(["final status of C-MOVE", "nothing moved", "something moved", "and then"], map(_outcome, _ranges()))
     yield (
-        "A success that moved less than C-FIND promised is `partial`. An association that is lost is `lost`, and tried "
-        "again on another one."
+        "The same holds for a C-GET, which has no Move Destination and never ends with 0xA801. A success that moved "
+        "less than C-FIND promised is `partial`. An association that is lost is `lost`, and tried again on another one."
     )
     yield "### 4.3 Storage (C-STORE)"
     yield (
@@ -204,6 +226,16 @@ def _details() -> Iterator[str]:
                 for context in propose_contexts(wanted)
             ),
         )
+    yield (
+        "The images of a C-GET come on a further association: after the two contexts of C-GET there is one for each "
+        f"pair of a storage SOP Class and a transfer syntax, {MOST_PAIRS} at most; what does not fit is asked for on "
+        "another one. The SOP Classes are those that C-FIND names, or that go with a modality; the annex has the group "
+        "of each. The role of the SCP is proposed for each (SCU 0, SCP 1), or both where a node is said to want that:"
+    )
+    yield _table(
+        ["group", "transfer syntaxes"],
+        ((group, ", ".join(f"{name_of(uid)} ({uid})" for uid in uids)) for group, uids in _transfer_groups().items()),
+    )
     yield "### 5.2 Associations that we accept"
     yield _table(
         ["parameter", "value"],
@@ -263,8 +295,11 @@ def _security() -> Iterator[str]:
 def _annex() -> Iterator[str]:
     yield "## 7. Annex: storage SOP Classes"
     retired = {uid for uid, entry in UID_dictionary.items() if entry[3]}
-    rows = ((name_of(uid), uid, "retired" if uid in retired else "") for uid in storage_classes())
-    yield _table(["SOP Class", "UID", ""], rows)
+    group_of = {uids: group for group, uids in _transfer_groups().items()}
+    rows = (
+        (name_of(uid), uid, group_of[_asked_in(uid)], "retired" if uid in retired else "") for uid in storage_classes()
+    )
+    yield _table(["SOP Class", "UID", "group in a C-GET", ""], rows)
 
 
 # --- behind them
