@@ -15,10 +15,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from dicomover.dicomfile import HeadError
 from dicomover.images.headers import Wanted, read_header
 from dicomover.processes.interpreter import find_interpreter, python_command
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Paths = Sequence[str] | npt.NDArray[np.object_]
 
 __all__ = ["NO_DICOM", "read_headers"]
 
@@ -35,7 +42,7 @@ Columns = list[list[str | None]]
 
 def read_headers(
     root: str,  # the folder that the paths begin at
-    paths: Sequence[str],  # n paths
+    paths: Paths,  # n paths
     names: Sequence[str],  # k names of attributes
 ) -> Iterator[Columns]:
     """Read what is wanted of files, and yield it by parts, in order: the texts of a million files take gigabytes.
@@ -45,13 +52,13 @@ def read_headers(
     list of 2 + k columns of as many texts
         The transfer syntax; why the file could not be read, `NO_DICOM` if it is no DICOM file; and the values.
     """
-    chunks = [list(paths[at : at + _CHUNK]) for at in range(0, len(paths), _CHUNK)]
+    chunks = [paths[at : at + _CHUNK] for at in range(0, len(paths), _CHUNK)]  # of an array no copies
     processes = min(os.cpu_count() or 1, len(paths) // _WORTH + 1) if find_interpreter() else 1
     wanted = Wanted(names)
     if processes == 1:
         yield from (_read_chunk(root, chunk, wanted) for chunk in chunks)
         return
-    waiting: SimpleQueue[tuple[int, list[str]]] = SimpleQueue()
+    waiting: SimpleQueue[tuple[int, Paths]] = SimpleQueue()
     answers: SimpleQueue[tuple[int, Columns | None]] = SimpleQueue()
     room = threading.Semaphore(_AHEAD * processes)  # of what is read and not taken yet
     for job in enumerate(chunks):
@@ -72,7 +79,7 @@ def read_headers(
             room.release(processes)
 
 
-def _read_chunk(root: str, paths: Sequence[str], wanted: Wanted) -> Columns:
+def _read_chunk(root: str, paths: Paths, wanted: Wanted) -> Columns:
     rows: list[list[str | None]] = []
     nothing: list[str | None] = [None] * len(wanted.attributes)
     for path in paths:
@@ -92,7 +99,7 @@ def _read_chunk(root: str, paths: Sequence[str], wanted: Wanted) -> Columns:
 def _ask_child(
     root: str,
     names: Sequence[str],
-    waiting: SimpleQueue[tuple[int, list[str]]],
+    waiting: SimpleQueue[tuple[int, Paths]],
     answers: SimpleQueue[tuple[int, Columns | None]],
     room: threading.Semaphore,
 ) -> None:
@@ -114,7 +121,7 @@ def _ask_child(
             found = None
             with contextlib.suppress(OSError, ValueError):
                 if child is not None and child.poll() is None:
-                    _write(child.stdin, chunk)
+                    _write(child.stdin, list(chunk))
                     found = json.loads(child.stdout.readline())  # type: ignore[union-attr]
             answers.put((number, found))
             room.acquire()
@@ -123,7 +130,7 @@ def _ask_child(
                 child.stdin.close()  # type: ignore[union-attr]
 
 
-def _take(waiting: SimpleQueue[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+def _take(waiting: SimpleQueue[tuple[int, Paths]]) -> Iterator[tuple[int, Paths]]:
     try:
         while True:
             yield waiting.get_nowait()

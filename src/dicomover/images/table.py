@@ -38,7 +38,7 @@ USUAL = (
 _OURS = ("path", "size", "TransferSyntaxUID", "error")
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
-_AT_ONCE = 4_000  # rows
+_AT_ONCE = 2_000  # rows
 _PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
 
 
@@ -172,23 +172,27 @@ def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.int
 def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Read what is not known; by parts, so that of a million files no more than the columns is ever in memory."""
     dtypes = dict.fromkeys(_OURS[2:], "string") | {name: dtype_of(name) for name in names}
-    parts: dict[str, list[Any]] = {name: [] for name in dtypes}
-    sizes: list[int] = []
-    for columns in _gather(read_headers(root, list(new["path"]), names)):
-        sizes.append(len(columns[0]))
+    nothing: dict[str, Any] = {
+        dtype: _convert([None], dtype).take(np.zeros(len(new), dtype=np.intp)) for dtype in set(dtypes.values())
+    }
+    made = {name: nothing[dtype] for name, dtype in dtypes.items()}  # one for all: most keywords are in no file
+    pieces: dict[str, list[Any]] = {}
+    at = 0
+    for columns in _gather(read_headers(root, new["path"].to_numpy(dtype=object), names)):
+        end = at + len(columns[0])
         for (name, dtype), texts in zip(dtypes.items(), columns, strict=True):
-            parts[name].append(_convert(texts, dtype) if any(text is not None for text in texts) else None)
-    none = np.zeros(len(new), dtype=np.intp)
-    nothing: dict[str, Any] = {dtype: _convert([None], dtype).take(none) for dtype in set(dtypes.values())}
-    made: dict[str, Any] = {}
-    for name, dtype in dtypes.items():
-        if not any(part is not None for part in parts[name]):
-            made[name] = nothing[dtype]  # one for all: most keywords are in no file of a folder
-            continue
-        filled = [
-            nothing[dtype][:size] if part is None else part for part, size in zip(parts.pop(name), sizes, strict=True)
-        ]
-        made[name] = pd.concat([pd.Series(part, copy=False) for part in filled], ignore_index=True).array
+            if name not in pieces and not any(text is not None for text in texts):
+                continue
+            if dtype == "string":
+                before = pieces.setdefault(name, [nothing[dtype][:at]])
+                before.append(_convert(texts, dtype))
+                continue
+            if made[name] is nothing[dtype]:
+                made[name] = nothing[dtype].copy()
+            made[name][at:end] = _convert(texts, dtype)  # in place: small arrays would leave holes in memory
+        at = end
+    for name in list(pieces):
+        made[name] = pd.concat([pd.Series(part, copy=False) for part in pieces.pop(name)], ignore_index=True).array
     return pd.DataFrame({**{key: new[key].array for key in _KEYS}, **made}, copy=False)
 
 
