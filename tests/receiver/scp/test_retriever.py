@@ -26,6 +26,7 @@ from retrieving_kit import (
     IN_IMPLICIT,
     PAIRS,
     PENDING,
+    STORING,
     WARNING,
     get,
     give,
@@ -90,22 +91,32 @@ def test_only_what_was_asked_for(start: Start) -> None:
         assert len(run.files()) == 1
 
 
-def test_encapsulated_pixels_in_an_uncompressed_context(start_one: Start) -> None:
-    """Compressed pixels that come as uncompressed ones are refused and told, whatever else is in order."""
+@pytest.mark.parametrize("agreed", [EXPLICIT, J2K])
+def test_pixels_that_are_not_what_their_context_says(agreed: str, start_one: Start) -> None:
+    """Compressed pixels that come as uncompressed ones, or the other way round, are refused and told: no file lies."""
     items = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\x04\0\0\0\xff\x4f\xff\x51\xfe\xff\xdd\xe0\0\0\0\0"
-    lie = data_set("1.2.3.1", pixels=b"")[:-12] + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + items
+    compressed = data_set("1.2.3.1", pixels=b"")[:-12] + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + items
+    plain = data_set("1.2.3.1")
     statuses = []
 
-    def script(connection: Connection, request: Message) -> None:
-        statuses.append(store(connection, "1.2.3.1", lie))
-        statuses.append(store(connection, "1.2.3.2"))
-        answer(connection, request, FINAL, **counts(2))
+    def serve(connection: Connection) -> None:
+        request = parse_request(connection.read_pdu()[1])
+        connection.contexts = {each.id: each for each in request.contexts}
+        connection.send(encode_accept(request, {1: EXPLICIT, STORING: agreed}, 1 << 16))
+        message = connection.read_message()
+        statuses.extend([store(connection, "1.2.3.1", data) for data in (compressed, plain)])
+        answer(connection, message, FINAL, **counts(2))
+        connection.read_message()
 
-    with start_one() as run, peer(script) as node, retriever(run, node) as one:
+    with start_one() as run, listening(serve) as node, retriever(run, node, pairs=[(CT, agreed)]) as one:
         get(one)
-        assert statuses == [CANNOT_UNDERSTAND, 0]
-        assert "its pixel data are compressed" in run.refusals[0].why
-        assert len(run.files()) == 1
+        assert statuses == ([CANNOT_UNDERSTAND, 0] if agreed == EXPLICIT else [0, CANNOT_UNDERSTAND])
+        (refusal,) = run.refusals
+        assert f"its pixel data are {'' if agreed == EXPLICIT else 'not '}compressed" in refusal.why
+        assert "C-MOVE" in refusal.mend
+        (arrival,) = run.arrivals
+        assert arrival.transfer_syntax_uid == agreed
+        assert body_of(arrival.path) == (plain if agreed == EXPLICIT else compressed)
 
 
 def test_the_context_says_how_it_is_encoded(start_one: Start) -> None:

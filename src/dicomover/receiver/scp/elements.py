@@ -37,6 +37,7 @@ class ElementWalk:
     """
 
     __slots__ = (
+        "_compresses",
         "_encoding",
         "_implicit",
         "_native",
@@ -54,12 +55,14 @@ class ElementWalk:
         offset: int = 0,  # where, in the first piece, a top-level element begins
         # tags that were read before and may not come again: readers differ in which of two they take
         read: frozenset[int] = frozenset(),
+        is_chosen: bool = False,  # whether the sender had several syntaxes to choose from, and may have mistaken them
     ) -> None:
         self._encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
         self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
         self._read = read
         self._read_groups = max(read, default=0) >> 16  # none of them is in a higher one
         self._native = NATIVE.get(transfer_syntax, "")
+        self._compresses = is_chosen and not self._native
         # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
         self._offset = offset
         self._rest = b""
@@ -119,6 +122,8 @@ class ElementWalk:
             if length == _UNDEFINED:
                 self._open(data, offset, vr)
                 length = 0
+            elif self._compresses and length and group << 16 | element == _PIXEL_DATA:
+                raise HeadError("its pixel data are not compressed, though that was agreed on")
             offset += start + length
         return offset
 

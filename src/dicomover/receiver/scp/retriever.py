@@ -81,7 +81,7 @@ class Retriever(Association):
         host = ""
         with contextlib.suppress(OSError):  # it has gone already
             host = str(sock.getpeername()[0]).removeprefix("::ffff:")
-        caller = Caller(self.node.ae_title, host)
+        caller = Caller(self.node.ae_title, host, is_asked=True)
         connection = RequestedConnection(
             sock, self._waker, self._host.storage, caller, self._heed, self._stop.give_up_at, self._close
         )

@@ -66,6 +66,7 @@ _ALWAYS = (_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _S
 
 _BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
 _TOO_LONG = "it may be right all the same: let the archive send it in another transfer syntax, or take another program"
+_MISTAKEN = "let it come by C-MOVE: some archives mistake the transfer syntaxes of what they send by C-GET"
 _MENDS = {
     PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
     OUT_OF_RESOURCES: "free some space on the disk that we receive on, then run it again",
@@ -78,10 +79,14 @@ Fields = dict[str, Any]
 
 
 class Caller(NamedTuple):
-    """Who sends: the AE title that it calls itself by, empty if it is none, and the address it comes from."""
+    """Who sends: the AE title that it calls itself by, empty if it is none, and the address it comes from.
+
+    `is_asked` of what comes on an association that we have requested.
+    """
 
     ae_title: str
     host: str
+    is_asked: bool = False
 
 
 class Storage:
@@ -192,7 +197,8 @@ class IncomingInstance:
         except HeadTooLong as error:
             self._refuse(CANNOT_UNDERSTAND, f"the data set is not read to its end: {error}", _TOO_LONG)
         except HeadError as error:
-            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}")
+            mend = _MISTAKEN if self._caller.is_asked else ""
+            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}", mend)
         except NoRoom:
             why = "too many data sets with a long head came at the same time"
             self._refuse(OUT_OF_RESOURCES, why, "let the archive send fewer at a time")
@@ -214,7 +220,7 @@ class IncomingInstance:
                 self._walk = DeflatedWalk(head, self._storage.cut, self._storage.wanted)
                 self._walk.take(b"", last)
             else:
-                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted)
+                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted, self._caller.is_asked)
                 self._walk.take(data, last)
             # Readers go by the first element: to Explicit VR if its length spells one, to a command set in group 0000.
             begins_oddly = bytes(data[:2]) == b"\0\0" or (
