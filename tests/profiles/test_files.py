@@ -147,6 +147,20 @@ def test_which_files(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert list_files() == [tmp_path / "other.toml"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="homes of POSIX")
+def test_a_home_that_nobody_has(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a container's user without an entry: what is meant from there is named, and all else goes on."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}[0])
+    assert read(home.user(MAIN)).table
+    for path in ("~/images", "~nobody-has-this-name/images"):
+        with pytest.raises(ConfigurationError, match="write the whole path"):
+            read(home.user(MAIN)).find(path)
+    monkeypatch.setenv("DICOMOVER_CONFIG", "~/nodes.toml")
+    with pytest.raises(ConfigurationError, match="nobody's home folder"):
+        list_files()
+
+
 def test_where_the_user_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the folder that the system has for settings, which XDG_CONFIG_HOME names where there is that."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

@@ -90,6 +90,16 @@ def test_the_page_on_it_shows_one(home: Home) -> None:
     assert told >= (set(NODE) | set(ME)) - {"quirks", "me"}
 
 
+def test_who_receives_is_said_once(home: Home) -> None:
+    """Where one place says that we receive, and one above it that somebody else does, that one wins."""
+    home.user("[me]\nreceive = 'in'\nport = 1\n" + MAIN + "via = 'get'\nme = { destination = 'WS7' }\n")
+    assert (Mover("main").receive, Mover("main")._defaults["destination"]) == (None, "WS7")
+    assert Mover("main", receive="here", via="move").receive == Path("here")
+    home.own("[me]\ndestination = 'WS8'\n")
+    home.user("[me]\nreceive = 'in'\n" + MAIN)
+    assert Mover("main")._defaults["destination"] == "WS8"
+
+
 def test_a_text_and_a_node_stay_what_they_are(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file is looked at for them, be it broken."""
     home.user("broken")
@@ -122,6 +132,15 @@ def test_a_file_that_is_named_is_the_only_one(home: Home, monkeypatch: pytest.Mo
     assert load_profile("only").node.port == 104
     with pytest.raises(ConfigurationError, match="there is no node 'main'"):
         Mover("main")
+
+
+def test_paths_stay_when_the_folder_changes(monkeypatch: pytest.MonkeyPatch, home: Home, tmp_path: Path) -> None:
+    """A file that is named from the current folder, and what it names, are where they were then."""
+    home.own('[me]\nreceive = "images"\n' + MAIN)
+    monkeypatch.setenv("DICOMOVER_CONFIG", "dicomover.toml")
+    mover = Mover("main")
+    monkeypatch.chdir(tmp_path)
+    assert mover.receive == home.project / "images"
 
 
 def test_a_name_that_nobody_has(home: Home) -> None:

@@ -37,7 +37,7 @@ class Source:
 
     def find(self, path: str) -> Path:
         """Return a path that the file names: below the file's own folder, unless it is a whole one."""
-        return self.path.parent / Path(path).expanduser()
+        return self.path.parent / _expand(path)
 
 
 def user_file() -> Path:
@@ -50,7 +50,7 @@ def user_file() -> Path:
 def list_files() -> list[Path]:
     """Return the files that profiles are looked for in; a later one wins."""
     named = os.environ.get(VARIABLE, "")
-    return [Path(named).expanduser()] if named else [user_file(), Path(PROJECT).absolute()]
+    return [_expand(named).absolute()] if named else [user_file(), Path(PROJECT).absolute()]
 
 
 def read(path: Path) -> Source:
@@ -104,6 +104,14 @@ def parse(raw: bytes, path: Path) -> dict[str, Any]:
         del raw  # a secret may stand in it, and a traceback shows what a frame holds
         raise ConfigurationError(said, mend)
     return found
+
+
+def _expand(path: str) -> Path:
+    """Return a path with the home folder in the place of `~`; raises ConfigurationError where there is none."""
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib raises an error of its own for nobody's home
+    if expanded.startswith("~"):
+        raise ConfigurationError(f"nobody's home folder is known for {path!r}", "write the whole path")
+    return Path(expanded)
 
 
 def _is_seen(path: Path) -> bool:

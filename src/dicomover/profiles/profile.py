@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from dicomover.profiles.keys import ME, NODE, check, suggest
 from dicomover.profiles.secured import check_private, read_identity, read_tls
 
 __all__ = ["Profile", "is_name", "list_profiles", "load_profile", "with_profile"]
+
+logger = logging.getLogger("dicomover.profiles")
 
 _NAME = re.compile(r"\w[\w-]{0,63}")
 _TOP = ("me", "nodes")
@@ -50,15 +53,20 @@ class Profile:
 
         Whoever says who receives has said that the other one does not; and how we receive is said only if we do.
         """
-        said = {name: value for name, value in self.options.items() if name not in given}
-        for one, other in (("receive", "destination"), ("destination", "receive")):
-            if given.get(one) is not None:
-                said.pop(other, None)
-        if {**said, **given}.get("destination") is not None:
-            said.pop("via", None)
-        if {**said, **given}.get("receive") is None:
-            said = {name: value for name, value in said.items() if name not in _RECEIVING}
-        return said
+        whole = _lay_over(self.options, given)
+        left_out = set(given)
+        if whole.get("destination") is not None:
+            left_out.add("via")
+        if whole.get("receive") is None:
+            left_out.update(_RECEIVING)
+        return {name: value for name, value in whole.items() if name not in left_out}
+
+
+def _lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said in two places, of which one wins; who receives is said once."""
+    other = {"receive": "destination", "destination": "receive"}
+    ruled_out = {other[name] for name in other if above.get(name) is not None}
+    return {**{name: value for name, value in below.items() if name not in ruled_out}, **above}
 
 
 def is_name(text: object) -> bool:
@@ -85,6 +93,7 @@ def load_profile(name: str) -> Profile:
         near = suggest(name, found) if found else "write AET@host:port, or put it there by dicomover nodes add"
         raise ConfigurationError(f"there is no node {name!r} in {looked}", near)
     table, source = found[name]
+    logger.info("the node %s is that of %s", name, source.path)
     return _make(name, table, _me(sources), source)
 
 
@@ -136,7 +145,7 @@ def _me(sources: list[Source]) -> dict[str, Any]:
     """Return what is said of us, by the names of a Mover's parameters."""
     said: dict[str, Any] = {}
     for source in sources:
-        said |= _read_options(source.table.get("me", {}), source, "[me]")
+        said = _lay_over(said, _read_options(source.table.get("me", {}), source, "[me]"))
     return said
 
 
@@ -161,11 +170,8 @@ def _make(name: str, table: Mapping[str, Any], me: Mapping[str, Any], source: So
         given["identity"] = read_identity(table["identity"], source) if "identity" in table else None
         node = Node(table["host"], table["port"], quirks=Quirks(**table.get("quirks", {})), **given)
     own = {key: value for key, value in table.items() if key not in _OF_NODE}
-    options = {
-        **me,
-        **_read_options(table.get("me", {}), source, f"[nodes.{name}.me]"),
-        **_read_options(own, source, f"[nodes.{name}]"),
-    }
+    options = _lay_over(me, _read_options(table.get("me", {}), source, f"[nodes.{name}.me]"))
+    options |= _read_options(own, source, f"[nodes.{name}]")
     return Profile(name, node, options, source.path)
 
 
