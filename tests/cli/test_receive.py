@@ -24,9 +24,11 @@ from dicomover.cli import receive as receive_module
 from dicomover.cli.receive import Sender, Senders
 from dicomover.errors import AssociationLost, AssociationRejected
 from dicomover.events import Arrival, Refusal, Refused
+from dicomover.security.tls import client_context
 from dicomover.testing import made_study
 from peers import need, write_files
 from receiver_kit import Peer, body_of, command, data_set, pdu, pdv
+from security_kit import Authority
 
 
 @pytest.fixture
@@ -293,6 +295,25 @@ def one(sop: str = "1.2.3.1.1.1", data: bytes | None = None, status: int = 0, ca
             peer.release()
 
     return act
+
+
+def test_by_tls_it_takes_from_whom_it_is_told(receive: Any, tmp_path: Path) -> None:
+    """Only a caller whose certificate has one of the names is let in; the first line says so."""
+    authority = Authority(tmp_path / "ca")
+    ours, archive = authority.tls("ME"), client_context(authority.tls("ARCHIVE"))
+
+    def act(port: int) -> None:
+        with pytest.raises(AssociationLost):
+            Peer(port, called="MOVESCU")
+        with Peer(port, called="MOVESCU", tls=archive) as peer:
+            assert peer.store("1.2.3.1.1.1") == 0
+            peer.release()
+
+    files = ("--tls-ca", ours.ca, "--tls-cert", ours.cert, "--tls-key", ours.key)
+    ran = receive(act, *files, "--tls-peer", "ARCHIVE", "--tls-peer", "OTHER")
+    assert ran.code == 0
+    assert "anybody by TLS as ARCHIVE or OTHER may send, into" in ran.err
+    assert "Received 1 instance" in ran.err
 
 
 def test_it_says_where_it_listens_and_who_may_send(receive: Any, tmp_path: Path) -> None:

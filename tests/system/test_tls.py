@@ -50,6 +50,17 @@ def test_both_legs(pacs: DemoPacs, authority: Authority, tmp_path: Path) -> None
     assert len(list(tmp_path.rglob("*.dcm"))) == 3
 
 
+def test_by_c_get_no_way_back_is_needed(authority: Authority, tmp_path: Path) -> None:
+    """The images come on our own association, from the receiver's process: by TLS, with the user whom we name."""
+    alice = Identity.password("alice", Secret.text("made-up-secret"))
+    study = made_study("00123", instances=3)
+    with DemoPacs([study], tls=authority.tls("DEMO"), identity={"alice": "made-up-secret"}) as pacs:
+        node = by_tls(pacs, authority.tls("MOVESCU"), identity=alice)
+        with Mover(node, receive=tmp_path, via="get", progress="none", retry="none") as mover:
+            row = mover.move(ONE).iloc[0]
+    assert (row["status"], row["received"]) == ("success", 3), row["error"]
+
+
 def test_why_nothing_comes_back_is_in_the_row(pacs: DemoPacs, authority: Authority, tmp_path: Path) -> None:
     """What our receiver turned away is told in its words, whichever side could not trust the other."""
     ours = authority.tls("MOVESCU")

@@ -55,6 +55,8 @@ def run_receive(interrupts: Interrupts | None, given: Arguments) -> int:
             try:
                 who = " and ".join(allowed) or "anybody"
                 who += f" at {' and '.join(given.addresses)}" if given.addresses else ""
+                who += " by TLS" if given.tls_cert else ""
+                who += f" as {' or '.join(given.tls_peer)}" if given.tls_peer else ""
                 tell(f"{given.aetitle}, port {receiver.port}: {who} may send, into {folder}; Ctrl-C ends it")
                 _serve(receiver, senders, tell)
             except KeyboardInterrupt:  # a second signal
