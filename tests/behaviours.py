@@ -435,6 +435,7 @@ BEHAVIOURS = (
     ),
     _turned_away("stores-whole-files", "could not be read"),
     _turned_away("stores-hidden-compression", "its pixel data are compressed"),
+    _turned_away("stores-false-compression", "its pixel data are not compressed"),
     _turned_away("stores-cut-pixels", "the data set ends inside an element"),
     _turned_away("stores-noise", "could not be read"),
     _turned_away("stores-without-study", "it has no StudyInstanceUID"),

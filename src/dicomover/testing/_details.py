@@ -5,7 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLosslessSV1
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+)
 
 from dicomover.testing import _twists as twists
 from dicomover.testing._raw import BytesTwist, MessageTwist
@@ -259,6 +265,10 @@ DETAILS: dict[str, tuple[str, Script]] = {
     "stores-hidden-compression": (
         "the pixel data are encapsulated although the transfer syntax is uncompressed",
         _stored(instance=twists.encapsulate_pixels),
+    ),
+    "stores-false-compression": (
+        "only JPEG 2000 is offered to the destination, and the pixel data are not compressed",
+        _stored(transfer_syntax=str(JPEG2000Lossless)),
     ),
     "stores-cut-pixels": ("each data set ends in the middle of its pixel data", _stored(instance=twists.cut_pixels)),
     "stores-noise": ("bytes that are no element follow each data set", _stored(instance=twists.add_noise)),

@@ -116,6 +116,28 @@ def test_compressed_pixels_where_none_were_agreed_on(syntax: str) -> None:
         ElementWalk(syntax).take(raw, last=True)
 
 
+def take_in_pieces(walk: ElementWalk, raw: bytes, size: int) -> None:
+    """Let a data set pass in pieces of so many bytes."""
+    for begin in range(0, len(raw), size):
+        walk.take(raw[begin : begin + size], last=begin + size >= len(raw))
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5"])
+def test_plain_pixels_where_compressed_ones_were_agreed_on(syntax: str) -> None:
+    """Pixel data that are not encapsulated in a compressed transfer syntax make such a file too, however they come."""
+    head = struct.pack("<HH2s2xL", 0x7FE0, 0x0010, b"OW", 64)
+    for size in (1, 7, 12, 15, 64, 76):
+        with pytest.raises(HeadError, match="pixel data are not compressed, though"):
+            take_in_pieces(ElementWalk(syntax), head + bytes(64), size)
+
+
+@pytest.mark.parametrize("value", [b"", struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 2])
+def test_pixels_that_are_empty_or_encapsulated_with_a_length(value: bytes) -> None:
+    """What has no pixels, or has them in items although the element has a length, can be read."""
+    head = struct.pack("<HH2s2xL", 0x7FE0, 0x0010, b"OB", len(value))
+    ElementWalk("1.2.840.10008.1.2.4.90").take(head + value, last=True)
+
+
 @pytest.mark.parametrize(
     ("vr", "head"),
     [

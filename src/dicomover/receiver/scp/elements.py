@@ -22,6 +22,8 @@ __all__ = ["ElementWalk"]
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_BEGINS = b"\xfe\xff\x00\xe0"
+_COMPRESSED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")  # all of JPEG and video, and RLE
 _HEADER = 12  # bytes of the longest header
 _DEEPEST = 1_000_000  # sequences and items in one another
 _WAITED_FOR = 1 << 14  # bytes of an item that are waited for, to look into it
@@ -37,7 +39,7 @@ class ElementWalk:
     """
 
     __slots__ = (
-        "_compresses",
+        "_compressed",
         "_encoding",
         "_implicit",
         "_native",
@@ -55,14 +57,13 @@ class ElementWalk:
         offset: int = 0,  # where, in the first piece, a top-level element begins
         # tags that were read before and may not come again: readers differ in which of two they take
         read: frozenset[int] = frozenset(),
-        is_chosen: bool = False,  # whether the sender had several syntaxes to choose from, and may have mistaken them
     ) -> None:
         self._encoding = BIG_ENDIAN if transfer_syntax == EXPLICIT_BIG_ENDIAN else LITTLE_ENDIAN
         self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
         self._read = read
         self._read_groups = max(read, default=0) >> 16  # none of them is in a higher one
         self._native = NATIVE.get(transfer_syntax, "")
-        self._compresses = is_chosen and not self._native
+        self._compressed = transfer_syntax.startswith(_COMPRESSED)
         # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
         self._offset = offset
         self._rest = b""
@@ -122,8 +123,12 @@ class ElementWalk:
             if length == _UNDEFINED:
                 self._open(data, offset, vr)
                 length = 0
-            elif self._compresses and length and group << 16 | element == _PIXEL_DATA:
-                raise HeadError("its pixel data are not compressed, though that was agreed on")
+            elif self._compressed and length and group << 16 | element == _PIXEL_DATA:
+                begin = bytes(data[offset + start : offset + start + 4])
+                if len(begin) < 4:
+                    break
+                if begin != _ITEM_BEGINS:
+                    raise HeadError("its pixel data are not compressed, though that was agreed on")
             offset += start + length
         return offset
 

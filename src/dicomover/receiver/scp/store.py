@@ -220,7 +220,7 @@ class IncomingInstance:
                 self._walk = DeflatedWalk(head, self._storage.cut, self._storage.wanted)
                 self._walk.take(b"", last)
             else:
-                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted, self._caller.is_asked)
+                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted)
                 self._walk.take(data, last)
             # Readers go by the first element: to Explicit VR if its length spells one, to a command set in group 0000.
             begins_oddly = bytes(data[:2]) == b"\0\0" or (
