@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover import ConfigurationError, Mover, Quirks
+from dicomover.batch.ways import Via
 from dicomover.profiles.keys import ME, NODE, QUIRKS, check
 
 _VALUES = st.recursive(
@@ -28,6 +29,7 @@ def test_keys_are_what_they_are_called_elsewhere() -> None:
     assert set(ME) <= parameters
     assert set(NODE) - {"host", "name", "quirks", "identity", "me"} <= parameters
     assert set(QUIRKS) == {each.name for each in fields(Quirks)}
+    assert NODE["via"] == set(get_args(Via))
 
 
 @given(st.dictionaries(st.sampled_from([*NODE, "hosts"]), _VALUES, max_size=4))

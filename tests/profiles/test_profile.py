@@ -120,6 +120,8 @@ def test_the_project_wins(home: Home) -> None:
     assert profile.options["port"] == 4711
     assert profile.path == home.project / "dicomover.toml"
     assert [each.name for each in list_profiles()] == ["main", "other"]
+    home.user(MAIN + "tls = true\nidentity = { user = 'alice' }\n")
+    assert load_profile("main").node.identity is None
 
 
 def test_a_file_that_is_named_is_the_only_one(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -175,6 +177,11 @@ def test_a_name_that_nobody_has(home: Home) -> None:
         (MAIN.replace("port = 104\n", ""), "[nodes.main] has no port"),
         (MAIN + "window = 'always'\n", "[nodes.main] window: "),
         (MAIN + "retry = 'never'\n", "[nodes.main] retry: "),
+        (MAIN + "via = 'gett'\n", "[nodes.main] via is another text than is meant; did you mean 'get'?"),
+        (MAIN + "verify = true\n", "[nodes.main] verify is true or false, where one of counts, destination, "),
+        (MAIN + "model = 'root'\n", "[nodes.main] model is another text than is meant"),
+        (MAIN + "quirks = { roles = 'scu' }\n", "[nodes.main.quirks] roles is another text than is meant"),
+        ("[me]\nshare = 'world'\n", "[me] share is another text than is meant"),
         (MAIN + "associations = '2'\n", "[nodes.main] associations is a text"),
         (MAIN + "[nodes.main.timeouts]\nstall = -1\n", "[nodes.main] timeouts: timeout stall=-1"),
         (MAIN + "[nodes.main.me]\naddresses = [1]\n", "addresses is a list, where a list of texts is meant"),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from dicomover.disk import Share
 from dicomover.errors import ConfigurationError
+from dicomover.node import Roles
+from dicomover.outcome import Verify
 
 __all__ = ["ME", "NODE", "QUIRKS", "Keys", "check", "suggest"]
 
 Keys = Mapping[str, Any]
-"""What each key is: words of `_KINDS`, or the keys of a table; `tls` is either."""
+"""What each key is: a word of `_KINDS`, a set of texts of which it is one, the keys of a table; or any of several."""
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "text": str,
@@ -48,7 +51,7 @@ QUIRKS: Keys = {
     "patient_id": "switch",
     "find_cap": "whole number",
     "cancels": "switch",
-    "roles": "text",
+    "roles": frozenset(get_args(Roles)),
     "relational": "switch",
     "outstanding": "whole number",
 }
@@ -64,7 +67,7 @@ ME: Keys = {
     "calling_ae_titles": "list of texts",
     "accept": ("text", "list of texts"),
     "layout": "text",
-    "share": "text",
+    "share": frozenset(get_args(Share)),
     "tls": _TLS,
 }
 
@@ -82,14 +85,14 @@ NODE: Keys = {
         "confirm": "switch",
         "in_plain": "switch",
     },
-    "via": "text",
+    "via": frozenset({"move", "get", "auto"}),
     "associations": "whole number",
     "max_per_minute": "number",
     "window": "text",
     "utilization": "number",
     "retry": ("text", "whole number"),
-    "verify": "text",
-    "model": "text",
+    "verify": frozenset(get_args(Verify)),
+    "model": frozenset({"patient", "study", "auto"}),
     "timeouts": _SECONDS,
     "quirks": QUIRKS,
     "me": ME,
@@ -108,6 +111,9 @@ def check(table: object, keys: Keys, where: str) -> None:
         inner = next((kind for kind in kinds if isinstance(kind, Mapping)), None)
         if inner is not None and (isinstance(value, dict) or len(kinds) == 1):
             check(value, inner, f"{where[:-1]}.{name}]")
+        elif isinstance(kinds[0], frozenset) and isinstance(value, str):
+            if value not in kinds[0]:
+                raise ConfigurationError(f"{where} {name} is another text than is meant", suggest(value, kinds[0]))
         elif not any(isinstance(kind, str) and _is_a(value, kind) for kind in kinds):
             wanted = " or ".join("a table" if isinstance(kind, Mapping) else _named(kind) for kind in kinds)
             raise ConfigurationError(f"{where} {name} is {_word(value)}, where {wanted} is meant", "mend it")
@@ -139,7 +145,9 @@ def _is_a(value: object, kind: str) -> bool:
     return isinstance(value, _KINDS[kind])
 
 
-def _named(kind: str) -> str:
+def _named(kind: str | frozenset[str]) -> str:
+    if isinstance(kind, frozenset):
+        return f"one of {', '.join(sorted(kind))}"
     return {"switch": "true or false", "path": "a path, a text"}.get(kind, f"a {kind}")
 
 

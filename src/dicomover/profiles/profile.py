@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from dicomover.errors import ConfigurationError
-from dicomover.identifier import Model
 from dicomover.node import Node, Quirks, Timeouts, check_ae_title, check_port
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
@@ -33,7 +32,6 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "port": functools.partial(check_port, lowest=0),
     "window": Window.parse,
     "retry": Retry.parse,
-    "model": lambda model: model == "auto" or Model.parse(model),
 }
 
 _Given = ParamSpec("_Given")
