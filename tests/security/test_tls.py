@@ -94,6 +94,16 @@ def test_files_that_are_not_what_they_should_be(authority: Authority, tmp_path: 
         server_context(TLS(ca=authority.cert))
 
 
+def test_a_home_is_found_when_it_is_needed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that begins with ~ is one of whoever uses it, on whichever machine."""
+    files = authority.issue("ours")
+    monkeypatch.setenv("HOME", str(files.cert.parent))
+    monkeypatch.setenv("USERPROFILE", str(files.cert.parent))
+    tls = TLS(ca="~/ca.pem", cert=f"~/{files.cert.name}", key=f"~/{files.key.name}")
+    assert client_context(tls).get_ca_certs()
+    assert repr(tls).startswith("TLS(ca='~/ca.pem'")
+
+
 def test_a_key_with_a_password(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is opened by its password; without it, or by another one, nobody is asked at a terminal."""
     files = authority.issue("locked", password="made-up-secret")
@@ -103,11 +113,13 @@ def test_a_key_with_a_password(authority: Authority, monkeypatch: pytest.MonkeyP
         return TLS(cert=files.cert, key=files.key, password=password)
 
     server_context(tls(Secret.env("MADE_UP_PASSWORD")))
-    with pytest.raises(ConfigurationError, match=r"is encrypted; say where its password is kept: password="):
+    with pytest.raises(
+        ConfigurationError, match=r"^the key in .*is encrypted; say where its password is kept: password="
+    ):
         client_context(tls(None))
     with pytest.raises(ConfigurationError, match=r"is another one; see what Secret.text\(...\) holds"):
         client_context(tls(Secret.text("another")))
-    with pytest.raises(ConfigurationError, match="there is nothing there"):
+    with pytest.raises(ConfigurationError, match=r"^Secret.env.*: there is nothing there"):
         client_context(tls(Secret.env("MADE_UP_MISSING")))
     with pytest.raises(ConfigurationError, match="is none"):
         client_context(tls(Secret.text("long" * 1000)))

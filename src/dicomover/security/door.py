@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from dataclasses import replace
+from pathlib import Path
 
 from dicomover.errors import ConfigurationError
 from dicomover.security.failures import Certificate, Peer, explain_failure, names_in, read_certificate
@@ -27,7 +28,7 @@ def see_own_certificate(tls: TLS) -> Certificate:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(os.fspath(tls.cert or ""))
+    client.load_verify_locations(Path(tls.cert or "").expanduser())
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = server.wrap_bio(to_server, to_client, server_side=True)
     caller = client.wrap_bio(to_client, to_server)

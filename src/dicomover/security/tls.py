@@ -118,7 +118,7 @@ def client_context(tls: TLSLike) -> ssl.SSLContext:
     if tls.ca is None:
         context.load_default_certs()
     else:
-        _trust(context, os.fspath(tls.ca))
+        _trust(context, _path(tls.ca))
     if tls.cert is not None:
         _show(context, tls)
     return context
@@ -135,7 +135,7 @@ def server_context(tls: TLSLike) -> ssl.SSLContext:
     context = _new_context(ssl.PROTOCOL_TLS_SERVER)
     _show(context, tls)
     if tls.ca is not None:
-        _trust(context, os.fspath(tls.ca))
+        _trust(context, _path(tls.ca))
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -144,9 +144,14 @@ def _new_context(protocol: int) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION
     # What we are given is trusted as it is, be it an authority, one below it, or the very certificate of the archive.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    return str(Path(path).expanduser())
 
 
 def _trust(context: ssl.SSLContext, path: str) -> None:
@@ -161,8 +166,8 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
 
 def _show(context: ssl.SSLContext, tls: TLS) -> None:
     """Load our certificate and its key."""
-    cert = os.fspath(tls.cert or "")
-    key = os.fspath(tls.key or cert)
+    cert = _path(tls.cert or "")
+    key = _path(tls.key or cert)
     _see(cert, b"CERTIFICATE-----", "certificate")
     _see(key, b"PRIVATE KEY-----", "private key")
     asked = []
@@ -193,6 +198,8 @@ def _show(context: ssl.SSLContext, tls: TLS) -> None:
                 _NO_PEM,
             )
         raise ConfigurationError(what, mend) from error
+    except ConfigurationError:  # of the password, said already
+        raise
     except ValueError as error:  # a password longer than OpenSSL takes
         raise ConfigurationError(f"the password of the key in {key!r} is none ({error})") from error
 
