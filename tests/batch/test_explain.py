@@ -245,3 +245,16 @@ def test_the_sentence_cannot_know_the_request() -> None:
 def test_describe_is_the_code_with_words(code: int) -> None:
     """A status is said as a number and in words."""
     assert re.fullmatch(rf"0x{code:04X} \([^)]+\)", describe(code))
+
+
+@pytest.mark.parametrize("code", [0xA702, 0xC000, 0x0122, 0x0124])
+def test_by_c_get_nobody_blames_a_destination(code: int) -> None:
+    """There is none, and no port that could be shut."""
+    situation = Situation("MOVESCU", 0, 4, 0, by_get=True)
+    for counters in (Counters(), Counters(0, 4, 0)):
+        said = explain(Status.FAILURE, MoveEnd(Ended.ANSWERED, code, counters), situation) or ""
+        assert not re.search(r"\b(MOVESCU|port|firewall|C-MOVE)\b", said), said
+    for claimed in (Counters(4, 0, 0), Counters()):
+        said = explain(Status.EMPTY, MoveEnd(Ended.ANSWERED, 0, claimed), situation) or ""
+        assert "nothing arrived here" in said
+        assert "MOVESCU" not in said

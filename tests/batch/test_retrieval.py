@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +18,10 @@ import pytest
 
 from batch_kit import seen
 from behaviours import BEHAVIOURS, Behaviour
-from dicomover import Mover, Timeouts, errors
+from dicomover import Mover, Quirks, Timeouts, errors
 from dicomover.query import parts
 from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
+from dicomover.wire.association import Association
 from peers import ONCE, wait_until
 
 STUDIES = {
@@ -290,3 +295,72 @@ def test_a_call_may_say_the_way(pacs: DemoPacs, tmp_path: Path) -> None:
     mover = getting(pacs, tmp_path, via="move")
     assert mover.move({"AccessionNumber": "00123"}, via="get")["status"].tolist() == ["success"]
     assert not seen(pacs, "C-MOVE")
+
+
+def test_auto_gets_where_no_c_move_is_offered(pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that accepts no context of C-MOVE is asked by C-GET from the beginning."""
+    accepts = Association.accepts
+    monkeypatch.setattr(Association, "accepts", lambda self, uid: not uid.endswith(".2") and accepts(self, uid))
+    (row,) = getting(pacs, tmp_path, via="auto", port=0).move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["error"]) == ("success", "by C-GET: the archive offers no C-MOVE")
+    assert not seen(pacs, "C-MOVE")
+
+
+def test_what_the_archive_does_not_accept_is_named(tmp_path: Path) -> None:
+    """The row says which class could not come, and how some archives want to be asked."""
+    with DemoPacs([made_study("B1", instances=3)], on_associate="associate-refuses-roles") as pacs:
+        (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "B1"}).to_dict("records")
+    assert (row["status"], row["failed"]) == ("failure", 3)
+    assert "the archive did not accept CT Image Storage by C-GET" in row["error"]
+    assert "Quirks(roles='both')" in row["error"]
+
+
+def test_both_roles_are_what_some_archives_want(tmp_path: Path) -> None:
+    """With the quirk of the node all of it comes."""
+    with DemoPacs([made_study("B1", instances=3)], on_associate="associate-wants-both-roles") as pacs:
+        node = replace(pacs.node, quirks=Quirks(roles="both"))
+        mover = Mover(node, receive=tmp_path, via="get", progress="none", **ONCE)
+        assert mover.move({"AccessionNumber": "B1"})["status"].tolist() == ["success"]
+
+
+def test_only_what_is_accepted_is_proposed(pacs: DemoPacs, tmp_path: Path) -> None:
+    """`accept=` names the transfer syntaxes, by C-GET as by C-MOVE: what the archive has in another one fails."""
+    mover = getting(pacs, tmp_path, accept=["ImplicitVRLittleEndian"])
+    (row,) = mover.move({"AccessionNumber": "00123"}).to_dict("records")
+    assert (row["status"], row["received"], row["failed"]) == ("failure", 0, 4)
+    mover = getting(pacs, tmp_path, accept=["ExplicitVRLittleEndian"])
+    assert mover.move({"AccessionNumber": "00123"})["status"].tolist() == ["success"]
+
+
+def test_a_report_says_the_way(pacs: DemoPacs, tmp_path: Path) -> None:
+    """Who received is named without a port."""
+    job = getting(pacs, tmp_path).job({"AccessionNumber": "00123"}).run()
+    assert "MOVESCU, by C-GET, which is the machine" in str(job.report())
+
+
+def test_what_runs_by_c_get_alone_leaves_no_place_for_a_c_move(pacs: DemoPacs, tmp_path: Path) -> None:
+    """While a batch by C-GET runs without a port, one by C-MOVE on the same Mover says what to do."""
+    pacs.misbehave["*"] = Misbehaviour("slow", seconds=0.3)
+    mover = getting(pacs, tmp_path, via="auto", port=0)
+    job = mover.start({"AccessionNumber": "00123"}, via="get")
+    with pytest.raises(errors.ReceiverError, match="another Mover"):
+        mover.move({"AccessionNumber": "00007"}, via="move")
+    assert job.wait(30)
+    assert job.summary()["status"].tolist() == ["success"]
+
+
+def test_an_interrupt_ends_a_batch_by_c_get(tmp_path: Path) -> None:
+    """Ctrl-C has its bound, and the summary says what was cancelled."""
+    with DemoPacs([made_study("00123", instances=6)], misbehave={"*": "silence-in-store"}) as pacs:
+        mover = getting(pacs, tmp_path)
+
+        def press() -> None:
+            wait_until(lambda: bool(seen(pacs, "C-GET")))
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=press, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(errors.Interrupted) as caught:
+            mover.move({"AccessionNumber": "00123"})
+        assert time.monotonic() - begun < 8
+        assert caught.value.summary["status"].tolist() == ["cancelled"]

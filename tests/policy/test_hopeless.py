@@ -114,3 +114,11 @@ def test_a_rejection_may_be_the_users(rejection: tuple[int, int, int]) -> None:
     said = find_hopeless_cause([tried], Parties(node, "MOVESCU", "MOVESCU"))
     assert said is not None
     assert said.endswith("; or it does not accept user 'alice', whom we have named")
+
+
+@pytest.mark.parametrize("tried", [UNKNOWN, ORTHANC, ELSEWHERE])
+def test_by_c_get_no_destination_is_to_blame(tried: Tried) -> None:
+    """There is none to be registered; that the archive does not know us is told all the same."""
+    by_get = replace(PARTIES, by_get=True, port=None)
+    assert find_hopeless_cause([tried] * 20, by_get) is None
+    assert find_hopeless_cause([rejected(1, 1, 3)], by_get) is not None

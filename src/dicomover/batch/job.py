@@ -60,7 +60,8 @@ class Job:
         self._on_begin = on_begin
         self._on_end = on_end
         self._handing = run.handing
-        self._timeline, self._port = Timeline(), 0
+        self._timeline = Timeline()
+        self._port: int | None = None
         self._begun = False
         self._ended = threading.Event()  # no worker is left, and that has been shown
         self._ending = Ending(run, self._give_back, self._ended)
@@ -339,7 +340,7 @@ class Job:
             raise
         count = min(self._settings.associations, len(self._batch.requests))
         try:
-            self._port = 0 if self._tally is None else self._tally.scp.port
+            self._port = None if self._tally is None else self._tally.scp.port
             self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
             for position in self._batch.problems:
                 self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))

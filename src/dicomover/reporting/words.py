@@ -59,10 +59,13 @@ class Run:
     timeline: pd.DataFrame | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, timeline: Timeline, node: Node, ae_title: str, destination: str, port: int, *, over: bool) -> Run:
-        """Return what a job knows; `port` is where it listens itself, 0 if it does not."""
-        if port:
-            destination += f", port {port}, which is the machine that this report comes from"
+    def of(
+        cls, timeline: Timeline, node: Node, ae_title: str, destination: str, port: int | None, *, over: bool
+    ) -> Run:
+        """Return what a job knows; `port` is where it listens: 0 if all comes by C-GET, None if others receive."""
+        if port is not None:
+            where = f"port {port}" if port else "by C-GET"
+            destination += f", {where}, which is the machine that this report comes from"
         return cls(str(node), ae_title, destination, timeline.began, timeline.seconds, over, timeline.table())
 
 
