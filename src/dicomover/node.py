@@ -12,7 +12,17 @@ from dicomover.security.identity import Identity
 from dicomover.security.tls import TLSLike, check_tls
 from dicomover.text.face import setting
 
-__all__ = ["Node", "NodeLike", "Quirks", "Roles", "Timeouts", "check_ae_title", "check_port", "strip_brackets"]
+__all__ = [
+    "Node",
+    "NodeLike",
+    "Quirks",
+    "Roles",
+    "Timeouts",
+    "check_ae_title",
+    "check_port",
+    "name_node",
+    "strip_brackets",
+]
 
 Roles = Literal["scp", "both"]
 
@@ -277,3 +287,8 @@ class Node:
 
 
 NodeLike = Node | str
+
+
+def name_node(node: NodeLike | None) -> object:
+    """Return who a node is for a journal; a text, which is an AE title, is that itself."""
+    return node.known_as if isinstance(node, Node) else node

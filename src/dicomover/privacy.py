@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
@@ -17,7 +17,6 @@ from dicomover.attributes.uid import is_uid
 from dicomover.disk import DamagedRecord
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import Request
-from dicomover.node import Node
 from dicomover.text.face import advise
 
 if TYPE_CHECKING:
@@ -30,12 +29,15 @@ __all__ = [
     "Keeper",
     "Plain",
     "Privacy",
+    "Who",
     "check_privacy",
     "make_keeper",
     "open_keeper",
 ]
 
 Privacy = Literal["plain", "hashed"]
+Who = Sequence[object]
+"""The archive that is asked, and who receives, each as `Node.known_as` has it."""
 
 _SHORTEST_SECRET = 16  # characters; whoever has the file may try as many secrets as they like
 _ROUNDS = 200_000  # of PBKDF2, about a tenth of a second
@@ -51,9 +53,7 @@ class Asked:
     text: str = field(repr=False)  # what is kept of it, as JSON; with hashed keys nothing but UIDs can be read from it
 
 
-def _normalize(
-    request: Request, archive: Node | str, destination: Node | str | None
-) -> tuple[list[object], dict[str, str]]:
+def _normalize(request: Request, who: Who) -> tuple[list[object], dict[str, str]]:
     """Return what a request asks for, whatever its order, label and model: where, and its keys.
 
     One that a lockfile pins down asks for something else than the same one that the archive is to look up.
@@ -62,7 +62,6 @@ def _normalize(
     for keyword, value in sorted(request.keys.items()):
         is_list = "\\" in value and _is_uid(keyword)
         keys[keyword] = "\\".join(sorted(set(value.split("\\")))) if is_list else value
-    who = (each.known_as if isinstance(each, Node) else each for each in (archive, destination))
     return [*who, str(request.level), *([request.pin] if request.pin else [])], keys
 
 
@@ -89,9 +88,9 @@ class Plain:
 
     privacy: Privacy = "plain"
 
-    def asked(self, request: Request, archive: Node | str, destination: Node | str | None) -> Asked:
+    def asked(self, request: Request, who: Who) -> Asked:
         """Name a request."""
-        place, keys = _normalize(request, archive, destination)
+        place, keys = _normalize(request, who)
         return Asked(hashlib.sha256(_json(place, keys)).hexdigest()[:32], _text(place, keys))
 
     def value(self, keyword: str, value: str) -> str:  # noqa: ARG002 - as `Hashed` does
@@ -130,9 +129,9 @@ class Hashed:
         self._cipher = _make_cipher(seal)
         self.kept = {"privacy": "hashed", "cipher": _CIPHER, "salt": salt.hex(), "check": check.hex()}
 
-    def asked(self, request: Request, archive: Node | str, destination: Node | str | None) -> Asked:
+    def asked(self, request: Request, who: Who) -> Asked:
         """Name a request."""
-        place, keys = _normalize(request, archive, destination)
+        place, keys = _normalize(request, who)
         kept = {keyword: self.value(keyword, value) for keyword, value in keys.items()}
         return Asked(self.digest(place, keys), _text(place, kept))
 

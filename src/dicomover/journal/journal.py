@@ -21,9 +21,9 @@ from dicomover.journal.holdings import Holding, Holdings
 from dicomover.journal.leases import LONGEST, NOBODY, Leases, Owner, read_steady_clock
 from dicomover.journal.manifest import File
 from dicomover.journal.rows import COLUMNS, Entry, pack_row, unpack_row
-from dicomover.journal.scopes import Place, Scope, places_of
+from dicomover.journal.scopes import Place, Scope
 from dicomover.journal.takeover import begin
-from dicomover.node import Node
+from dicomover.node import Node, name_node
 from dicomover.outcome import Status
 from dicomover.privacy import Asked, DamagedRecord, Keeper, Plain, Privacy, check_privacy
 from dicomover.summary import Result
@@ -182,14 +182,13 @@ class Journal:
             The third party that receives, likewise, or its AE title as this archive knows it; None if we do.
         """
         self._check_open()
-        return self._keeper.asked(request, archive, destination)
+        return self._keeper.asked(request, (name_node(archive), name_node(destination)))
 
     def places(self, archive: Node | str, destination: Node | str | None = None) -> tuple[Place, ...]:
-        """Name where images come from and go to; as `asked` does, and as an earlier version did, if the file has that.
-
-        What is known by the second name may be another archive's.
-        """
-        return places_of(archive, destination, has_former=self._has_former)
+        """Name where images come from and go to; if the file has that, also as an earlier version did: less surely."""
+        now = Place.of(name_node(archive), name_node(destination))
+        former = Place.of(*(each.ae_title if isinstance(each, Node) else each for each in (archive, destination)))
+        return (now, former) if self._has_former and now != former else (now,)
 
     def scope(self, identifier: Identifier, patients: Iterable[str]) -> Scope:
         """Name what an identifier asks for, of these patients; of anybody's if none are named."""

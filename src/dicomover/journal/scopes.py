@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from dicomover.disk import DamagedRecord, inflate
 from dicomover.identifier import Identifier, Level
-from dicomover.node import Node
 
-__all__ = ["Place", "Scope", "bind", "pack_scopes", "places_of", "unpack_scopes"]
+__all__ = ["Place", "Scope", "bind", "pack_scopes", "unpack_scopes"]
 
 
 class Place(NamedTuple):
@@ -30,14 +29,6 @@ class Place(NamedTuple):
         """Give the two their number."""
         name = json.dumps([archive, destination])
         return cls(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True), name)
-
-
-def places_of(archive: Node | str, destination: Node | str | None, *, has_former: bool) -> tuple[Place, ...]:
-    """Name where images come from and go to; and as an earlier version did, if something of that is there."""
-    both = (archive, destination)
-    now = Place.of(*(each.known_as if isinstance(each, Node) else each for each in both))
-    former = Place.of(*(each.ae_title if isinstance(each, Node) else each for each in both))
-    return (now, former) if has_former and now != former else (now,)
 
 
 class Scope(NamedTuple):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from dicomover.errors import ConfigurationError
 from dicomover.events import Refusal, Refused
-from dicomover.node import strip_brackets
 
 __all__ = ["Doorkeeper", "check_network"]
 
@@ -34,7 +33,7 @@ def check_network(text: str) -> str:
     if not isinstance(text, str):
         raise ConfigurationError(f"peer address {text!r} is no text", "write it as '10.1.2.3' or '10.1.2.0/24'")
     try:
-        return str(ipaddress.ip_network(strip_brackets(text)))
+        return str(ipaddress.ip_network(text.removeprefix("[").removesuffix("]")))
     except ValueError:
         pass
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from dicomover.events import Event
 from dicomover.outcome import Status
 from dicomover.summary import Result
-from dicomover.wire.association import Association
 
 __all__ = ["Controls", "Stop"]
 
@@ -21,6 +21,13 @@ class Stop(Exception):
         self.result = Result(status, error=why, unsent=True)
 
 
+class _Ending(Protocol):
+    """As much of an association as a stop has to do with; both may be called from any thread."""
+
+    def cancel(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Controls:
     """Stops a batch, and knows its workers and their associations. Every method may be called from any thread."""
 
@@ -30,7 +37,7 @@ class Controls:
         self._lock = threading.Lock()
         self._halt = threading.Event()
         self._impossible: str | None = None
-        self._associations: set[Association] = set()
+        self._associations: set[_Ending] = set()
         self._workers = 0
 
     # --- workers
@@ -67,14 +74,14 @@ class Controls:
 
     # --- associations
 
-    def register(self, association: Association) -> None:
+    def register(self, association: _Ending) -> None:
         """Let a cancel reach this association."""
         with self._lock:
             self._associations.add(association)
             if self.cancelled:
                 association.cancel()
 
-    def unregister(self, association: Association) -> None:
+    def unregister(self, association: _Ending) -> None:
         """Its worker has no more use for it."""
         with self._lock:
             self._associations.discard(association)
