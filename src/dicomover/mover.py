@@ -99,7 +99,10 @@ class Mover(Client):
         resumption = self._resumption(options.get("destination", ""), recheck=options["recheck"], only_old=True)
         with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
-            planned = make_plan(batch, line, resolve, answers, max_age, resumption, fits_model=fits_model)
+            looks_here = self.receive is not None and self._journal is not None
+            planned = make_plan(
+                batch, line, resolve, answers, max_age, resumption, fits_model=fits_model, looks_here=looks_here
+            )
         table = tabulate_plan(batch, planned, associations=options["associations"])
         if self.receive is not None:
             table.attrs["free_bytes"] = find_free(self.receive)
@@ -251,7 +254,8 @@ class Mover(Client):
 
         def plan(resumption: Resumption) -> list[Planned]:
             with self._session.lend_line(options["timeouts"]) as line:
-                return make_plan(batch, line, resolve, self._answers, 600.0, resumption, fits_model=fits_model)
+                how = {"fits_model": fits_model, "looks_here": True}
+                return make_plan(batch, line, resolve, self._answers, 600.0, resumption, **how)
 
         label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
         view = choose(options["progress"], on_cancel=None if in_cell else cancel, label=label)

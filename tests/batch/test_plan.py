@@ -247,6 +247,24 @@ def test_a_row_that_stands_twice_is_counted_once(pacs: DemoPacs) -> None:
     assert plan.expected.tolist() == [4, 4, 2, 6, 5]
 
 
+def test_a_part_of_what_an_earlier_row_moves_is_a_duplicate(pacs: DemoPacs, tmp_path: Path) -> None:
+    """A series, or an image, of a study that moves before it is here by then; the other way round the rest moves."""
+    study = STUDIES[0]
+    series, image = study.series[0], study.series[0].instances[0]
+    whole = {"StudyInstanceUID": study.study_instance_uid}
+    part = {**whole, "SeriesInstanceUID": series.series_instance_uid}
+    rows = [part, whole, part, {**part, "SOPInstanceUID": image.sop_instance_uid}]
+    with receiving(pacs, tmp_path, associations=1) as mover:
+        plan = mover.plan(rows)
+        assert plan.decision.tolist() == ["move", "move", "duplicate", "duplicate"]
+        assert mover.move(rows).status.isin(["success", "skipped"]).all()
+        assert len({store.sop_instance_uid for store in pacs.stores}) == len(list(pacs.stores)) == 4, (
+            "nothing came twice"
+        )
+    third = Mover(pacs.node, destination="WORKSTATION").plan(rows)
+    assert third.decision.tolist() == ["move", "move", "duplicate", "move"]
+
+
 # --- as a table
 
 

@@ -86,6 +86,30 @@ def test_what_is_no_plain_table_is_not_read(tmp_path: Path, kind: str, forgery: 
     assert read_cache(tmp_path, []) is None
 
 
+@pytest.mark.parametrize("how", [{}, {"use_dictionary": False, "compression": "zstd"}], ids=["dictionary", "zstd"])
+def test_what_unpacks_to_far_more_than_it_takes_is_not_unpacked(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, how: dict[str, object]
+) -> None:
+    """A long text that a Parquet file has once for all rows, or packed to nothing: it is read anew, without a look."""
+    if kind != "parquet":
+        pytest.skip("SQLite packs nothing")
+    long = pd.concat([TABLE.iloc[:1].assign(Modality="A" * 10_000)] * 3_000)
+    long.to_parquet(tmp_path / cache._PARQUET, index=False, **how)  # type: ignore[call-overload]
+    assert (tmp_path / cache._PARQUET).stat().st_size < 100_000
+    monkeypatch.setattr(pd, "read_parquet", lambda _: pytest.fail("it was unpacked"))
+    assert read_cache(tmp_path, []) is None
+
+
+def test_rows_without_a_value_are_bounded_too(tmp_path: Path, kind: str) -> None:
+    """A million rows of nothing take no room in a file, and do in memory."""
+    if kind != "parquet":
+        pytest.skip("SQLite has a bound of its own")
+    pd.DataFrame(index=range(1_000_000), columns=[f"column {n}" for n in range(20)], dtype="Int64").to_parquet(
+        tmp_path / cache._PARQUET, index=False, use_dictionary=False
+    )
+    assert read_cache(tmp_path, []) is None
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     """Nothing is kept, and nothing raised."""
     write_cache(tmp_path / "nowhere", TABLE)

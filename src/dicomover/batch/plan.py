@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -79,6 +80,7 @@ def make_plan(
     resumption: Resumption | None,  # knows what the journal says; None without one
     *,
     fits_model: bool = False,  # whether a model that the archive does not offer may be exchanged for the other one
+    looks_here: bool = False,  # whether what an earlier row brings is found here when the turn of the next one comes
 ) -> list[Planned]:
     """Look up every request of a batch; raises NodeError if the archive cannot be reached at all.
 
@@ -109,12 +111,22 @@ def make_plan(
         if resumption is not None:  # first: what an earlier row leaves out, since it is here, is no duplicate of it
             line.connect()
             left = _ask_journal(item, item.resolution, request, resumption, listing)
-        if item.decision in _WOULD_MOVE and wanted <= asked:
+        is_asked = partial(_is_brought, by=asked, looks_here=looks_here)
+        if item.decision in _WOULD_MOVE and all(map(is_asked, wanted)):
             item.decision = "duplicate"
         elif item.decision in _WOULD_MOVE:
-            _estimate(item, [target for target in left if target.found and target.shared not in asked], costs)
+            _estimate(item, [target for target in left if target.found and not is_asked(target.shared)], costs)
             asked |= wanted
+            if looks_here:  # of an image nobody may say whose it is, and then it is whoever's is here
+                asked |= {each.of_patient("") for each in wanted}
     return planned
+
+
+def _is_brought(identifier: Identifier, *, by: Collection[Identifier], looks_here: bool) -> bool:
+    """Tell whether a C-MOVE brings nothing but what an earlier one does: the same, its series, or its study."""
+    series = replace(identifier, level=Level.SERIES, instance="")
+    study = replace(series, level=Level.STUDY, series="")
+    return identifier in by or (looks_here and identifier.level is not Level.PATIENT and (series in by or study in by))
 
 
 def _estimate(planned: Planned, targets: Sequence[Target], costs: Costs) -> None:

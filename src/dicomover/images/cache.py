@@ -23,6 +23,8 @@ __all__ = ["read_cache", "write_cache"]
 logger = logging.getLogger("dicomover.images")
 
 _LEAST = 16  # bytes that a row takes: pages that lead to each other come to no more of them
+_MOST_VALUES, _MOST_TIMES = 16, 64  # that a byte of a Parquet file comes to, and bytes; of ours 2, and 20 at most
+_PLAIN = frozenset(("PLAIN", "RLE", "BIT_PACKED", "SNAPPY"))
 _PARQUET, _SQLITE = ".dicomover-index.parquet", ".dicomover-index.db"
 
 
@@ -30,7 +32,7 @@ def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
     """Return the table that was kept, None if there is none, or not with these columns."""
     try:
         if _has_pyarrow() and (folder / _PARQUET).is_file():
-            table = pd.read_parquet(folder / _PARQUET)
+            table = _read_parquet(folder / _PARQUET)
         elif (folder / _SQLITE).is_file():
             # It is only ever replaced as a whole: what else lies beside it by SQLite's names is none of it.
             address = f"{(folder / _SQLITE).absolute().as_uri()}?mode=ro&immutable=1"
@@ -46,6 +48,27 @@ def read_cache(folder: Path, names: Sequence[str]) -> pd.DataFrame | None:
         logger.warning("the index of headers cannot be read (%s) and is made anew", type(error).__name__)
         return None
     return table if {"path", "size", "changed", *names} <= set(table.columns) else None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Return what is kept; raises ValueError where a file may unpack to far more than it takes.
+
+    In a dictionary one long text may stand for each of a million rows; ours has none, and is packed by Snappy alone,
+    which cannot pack more than some twenty bytes into one.
+    """
+    from pyarrow import parquet
+
+    about, size = parquet.read_metadata(path), path.stat().st_size
+    columns = [
+        about.row_group(group).column(at) for group in range(about.num_row_groups) for at in range(about.num_columns)
+    ]
+    if (
+        about.num_rows * about.num_columns > _MOST_VALUES * size
+        or sum(column.total_uncompressed_size for column in columns) > _MOST_TIMES * size
+        or not all({*column.encodings, column.compression} <= _PLAIN for column in columns)
+    ):
+        raise ValueError
+    return pd.read_parquet(path)
 
 
 def _refuse_computed(database: sqlite3.Connection) -> None:
@@ -65,7 +88,7 @@ def write_cache(folder: Path, table: pd.DataFrame) -> None:
     try:
         with replace_file(folder / name) as part:
             if _has_pyarrow():
-                table.to_parquet(part, index=False)
+                table.to_parquet(part, index=False, compression="snappy", use_dictionary=False)
                 return
             with contextlib.closing(sqlite3.connect(part)) as database, database:
                 table.to_sql("headers", database, index=False)
