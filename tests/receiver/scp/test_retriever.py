@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dicomover.errors import AssociationLost, AssociationRejected, ContextRejected, LostBy, NodeUnreachable
+from dicomover.errors import (
+    AssociationLost,
+    AssociationRejected,
+    ConfigurationError,
+    ContextRejected,
+    LostBy,
+    NodeUnreachable,
+)
+from dicomover.events import Admission
 from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Node, Quirks, Timeouts
 from dicomover.outcome import Counters, Ended
 from dicomover.query.classes import MOST_PAIRS
 from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, DOES_NOT_MATCH, NOT_AUTHORISED
+from dicomover.security.identity import Identity
+from dicomover.security.secret import Secret
+from dicomover.testing import DemoPacs, made_study
 from dicomover.wire import command_set as cs
 from dicomover.wire.connection import Connection
 from dicomover.wire.identifiers import encode_identifier
@@ -34,6 +47,7 @@ from retrieving_kit import (
     retriever,
     store,
 )
+from security_kit import Authority
 from wire_kit import answer, counts, listening, peer
 
 MR, J2K = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.4.90"
@@ -381,6 +395,18 @@ def test_a_cancel(course: str, start_one: Start) -> None:
         assert not one.is_usable()
 
 
+def test_a_hurry_that_comes_first(start_one: Start) -> None:
+    """Whoever is in a hurry before the association is being opened is heard."""
+    with start_one() as run, listening(lambda connection: connection.read_pdu() and time.sleep(3)) as node:
+        one = run.receiver.retriever(node, "TESTER", Timeouts(acse=30), PAIRS)
+        one.hurry(0.3)
+        begun = time.monotonic()
+        with pytest.raises(AssociationLost):
+            one.open()
+        assert time.monotonic() - begun < 3
+        one.release()
+
+
 @pytest.mark.parametrize("when", ["before it is opened", "while it opens", "while it gets", "while it waits"])
 def test_a_kill(when: str, start_one: Start) -> None:
     """A kill from another thread ends whatever goes on, at once."""
@@ -465,3 +491,55 @@ def test_a_peer_that_leaves_while_idle(start_one: Start) -> None:
         assert left.wait(5)
         wait_for(lambda: not one.is_usable())
         assert not one.is_open
+
+
+def test_a_receiver_stops_at_once_while_nothing_is_asked(start_one: Start) -> None:
+    """An association that is kept for later holds up no receiver that ends, and is none afterwards."""
+    with start_one(ends_broken=True) as run, peer(give(1)) as node, retriever(run, node) as one:
+        get(one)
+        begun = time.monotonic()
+        run.receiver.stop()
+        assert time.monotonic() - begun < 1.9
+        assert not one.is_usable()
+
+
+# --- by TLS, and in somebody's name
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the hospital's authority."""
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def test_by_tls_in_a_users_name(
+    start: Start, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The receiver's process speaks TLS with our certificate and names the user, by secrets kept where they are."""
+    monkeypatch.setenv("MADE_UP", "made-up-secret")
+    identity = Identity.password("alice", Secret.env("MADE_UP"))
+    study = made_study("00123", instances=3)
+    users = {"alice": "made-up-secret"}
+    with start(restrict=True) as run, DemoPacs([study], tls=authority.tls("DEMO"), identity=users) as pacs:
+        run.receiver.admit(Admission(1, study_uids=frozenset({study.study_instance_uid})))
+        node = replace(pacs.node, tls=authority.tls("TESTER"), identity=identity)
+        with retriever(run, node, pairs=[(CT, EXPLICIT), (MR, EXPLICIT)]) as one:
+            keys = {"StudyInstanceUID": study.study_instance_uid}
+            end = one.get(query_dataset(Level.STUDY, keys), Model.STUDY, 9)
+            assert (end.status_code, len(run.arrivals)) == (FINAL, 3)
+            assert one.is_usable()
+        stranger = Authority(tmp_path_factory.mktemp("another"), "Another CA").tls("TESTER")
+        for spoilt, kind in (
+            (replace(node, tls=stranger), NodeUnreachable),
+            (replace(node, identity=Identity.password("alice", Secret.env("NOT_THERE"))), ConfigurationError),
+            (replace(node, identity=None), AssociationRejected),
+        ):
+            with pytest.raises(kind), retriever(run, spoilt):
+                pass
+
+
+def test_a_context_of_ones_own(start_one: Start) -> None:
+    """An `ssl.SSLContext` cannot be given to the receiver's process, and that is said; on threads it is used."""
+    node = Node("127.0.0.1", free_port(), ae_title="NOBODY", tls=ssl.create_default_context())
+    with start_one() as run, pytest.raises((ConfigurationError, NodeUnreachable)), retriever(run, node):
+        pass

@@ -76,6 +76,7 @@ class RemoteRetriever:
         self._lock = threading.Lock()  # of what is said of the end
         self._is_known = False  # in the process
         self._end_at = math.inf  # until when the owner waits
+        self._hurried_until: float | None = None
         self._reply: Reply | None = None
         forks.inherit(self)
 
@@ -90,6 +91,8 @@ class RemoteRetriever:
             self._is_known = True
             if self.is_stopping:
                 self._engine.tell("retriever kill", retriever=self._number)
+            elif self._hurried_until is not None:
+                self._tell_hurry(self._hurried_until)
         answer = self._answer(reply)
         self.accepted = frozenset((sop_class, syntax) for sop_class, syntax in answer["accepted"])
         self.local_address, self.peer_address = answer["addresses"]
@@ -152,8 +155,13 @@ class RemoteRetriever:
     def hurry(self, seconds: float) -> None:
         """Let it open within so many seconds from now or not at all, from any thread."""
         with self._lock:
+            self._hurried_until = time.monotonic() + seconds
             if self._is_known:
-                self._engine.tell("retriever hurry", retriever=self._number, seconds=seconds)
+                self._tell_hurry(self._hurried_until)
+
+    def _tell_hurry(self, until: float) -> None:
+        seconds = max(until - time.monotonic(), 0.0)
+        self._engine.tell("retriever hurry", retriever=self._number, seconds=seconds)
 
     def release(self, seconds: float = RELEASING) -> None:
         """Release the association, or abort it if the peer does not answer; by its owner, never raises."""

@@ -64,6 +64,7 @@ class Retriever(Association):
         self.accepted: frozenset[Pair] = frozenset()  # what the archive may send
         self._host = host
         self._pairs = tuple(dict.fromkeys(contexts))
+        self.is_busy = False  # while it asks, and something may be on its way to a file
         self._last_arrival = 0.0
 
     def open(self) -> None:
@@ -115,6 +116,10 @@ class Retriever(Association):
         def last() -> float:
             return self._last_arrival if last_arrival is None else max(self._last_arrival, last_arrival())
 
-        end = self._retrieve(context, {"CommandField": cs.C_GET_RQ}, identifier, message_id, on_progress, last)
+        self.is_busy = True
+        try:
+            end = self._retrieve(context, {"CommandField": cs.C_GET_RQ}, identifier, message_id, on_progress, last)
+        finally:
+            self.is_busy = False
         self._host.settle()
         return end

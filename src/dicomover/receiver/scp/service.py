@@ -50,6 +50,8 @@ logger = logging.getLogger("dicomover.receiver")
 class Requested(Protocol):
     """An association that we have requested ourselves; its thread is somebody else's."""
 
+    is_busy: bool  # while it asks, and something may be on its way to a file
+
     def kill(self) -> None:
         """End what is going on at once."""
 
@@ -157,6 +159,10 @@ class Service:
         for move in moves:
             self.admissions.dismiss(move)
 
+    def _asking(self) -> list[Requested]:
+        with self._lock:
+            return [retriever for retriever in self._retrievers if retriever.is_busy]
+
     def begin_anew(self) -> None:
         """In a forked child: let go of the port, which is the parent's."""
         if self._listener is not None:
@@ -203,12 +209,12 @@ class Service:
             association.end(hard=True)
         self._join(limits.closing)
         left = time.monotonic() + limits.closing
-        while self._retrievers and time.monotonic() < left:  # their threads are not ours
+        while self._asking() and time.monotonic() < left:
             time.sleep(_LOOK)
         self._door.report()
         self.storage.notices.flush(ending=True)
         self.storage.filing.close()
-        if count := len(self._current()) + len(self._retrievers):
+        if count := len(self._current()) + len(self._asking()):
             logger.warning("%d connections did not end in time", count)
             sweep_parts(self.storage.filing.root, self.storage.filing.token)
 
