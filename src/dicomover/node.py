@@ -135,9 +135,11 @@ class Quirks:
     roles
         What we offer to be in a C-GET: the `scp` of the images alone, as the Standard has it, or `both`.
     relational
-        It answers relational queries and retrievals: at a level without the unique keys of those above.
+        It answers relational queries and retrievals: at a level without the unique keys of those above. That is kept
+        in mind and not made use of: what we ask stays hierarchical.
     outstanding
-        How many C-MOVEs may wait for their answers on one association; 1 if it does not serve them side by side.
+        How many C-MOVEs may wait for their answers on one association; 1 if it does not serve them side by side. That
+        is kept in mind and not made use of: each waits for the one before.
 
     Raises
     ------

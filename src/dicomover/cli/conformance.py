@@ -53,7 +53,8 @@ STORED = {
     store.NOT_AUTHORISED: "nobody has asked for it",
     store.OUT_OF_RESOURCES: "the disk is full, or would be",
     store.DOES_NOT_MATCH: "the command and the data set do not name the same instance",
-    store.CANNOT_UNDERSTAND: "its data set is cut short or broken, or names its patient or a UID twice",
+    store.CANNOT_UNDERSTAND: "its data set is cut short or broken, names its patient or a UID twice, or has other "
+    "pixels than its transfer syntax says",
     0x0211: "another DIMSE service than C-STORE and C-ECHO",
 }
 """What each status says with which our Storage SCP answers."""
