@@ -113,10 +113,10 @@ def _row(row: Row) -> str:
 def archives() -> str:
     """Return a table of the archives that one cohort is moved out of in the tests, and what to know of each."""
     lines = [
-        "| archive | C-MOVE | the same bytes | the same hash |",
-        "| --- | --- | --- | --- |",
+        "| archive | C-MOVE | C-GET | the same bytes | the same hash |",
+        "| --- | --- | --- | --- | --- |",
         *(
-            f"| {known.software} | {_way(known, 'move')} "
+            f"| {known.software} | {_way(known, 'move')} | {_way(known, 'get')} "
             f"| {'no: ' + known.alters if known.alters else 'yes'} | {'yes' if known.locks else 'no'} |"
             for known in ARCHIVES
         ),

@@ -29,20 +29,22 @@ class Known:
 
 _BOTH: frozenset[Way] = frozenset({"move", "get"})
 _ONE_SYNTAX = (
-    "It proposes one presentation context for each SOP Class, and converts nothing: by C-MOVE compressed images fail, "
-    "or, if it is started with the option for their transfer syntax (`-xv`), the uncompressed ones do."
+    "It converts nothing, and uses one presentation context for each SOP Class. So compressed images fail, or, if it "
+    "is started with the option for their transfer syntax (`-xv`), the uncompressed ones do; by C-GET it uses the "
+    'first one that we propose: with `+xv` and `accept="1.2.840.10008.1.2.4.90"` what is in JPEG 2000 comes.'
 )
+_COMPRESSED: Mapping[Way, tuple[str, ...]] = {"move": ("B2077",), "get": ("B2077",)}
 _NO_CANCEL = "It ignores a C-CANCEL: `Quirks(cancels=False)`."
 
 ARCHIVES = (
-    Known("DCMTK", "dcmqrscp of DCMTK 3.6.7 (Debian 12)", partial={"move": ("B2077",)}, notes=(_ONE_SYNTAX,)),
+    Known("DCMTK", "dcmqrscp of DCMTK 3.6.7 (Debian 12)", partial=_COMPRESSED, notes=(_ONE_SYNTAX,)),
     Known(
         "DCMTK-3.7",
         "dcmqrscp of DCMTK 3.7.0 (Debian sid)",
         "sid",
         is_newer=True,
         secures=_BOTH,
-        partial={"move": ("B2077",)},
+        partial=_COMPRESSED,
         notes=(_ONE_SYNTAX,),
     ),
     Known(
@@ -62,8 +64,8 @@ ARCHIVES = (
         secures=_BOTH,
         partial={"move": ("B2077",)},
         notes=(
-            "It keeps the association of the first image for all of a study. If that one is uncompressed and another "
-            "one is not, it tries to decompress it, and ends with 0xC000 where it cannot.",
+            "By C-MOVE it keeps the association of the first image for all of a study. If that one is uncompressed and "
+            "another one is not, it tries to decompress it, and ends with 0xC000 where it cannot. By C-GET all come.",
         ),
     ),
     Known(
@@ -111,9 +113,12 @@ ARCHIVES = (
         "pydcm",
         "pydcm 0.5.0, an engine in C++",
         "python",
+        partial={"get": ("B2077",)},
         learned={"lists": False},
         notes=(
             _NO_CANCEL,
+            "By C-GET it uses the first presentation context of a SOP Class, whatever its transfer syntax: compressed "
+            "images come under a wrong label, and are refused with the reason.",
             "It loses UIDs of a list: `Quirks(lists=False)`.",
             "It sends no pending responses, and an unknown study is 0xA702.",
         ),

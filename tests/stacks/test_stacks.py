@@ -123,3 +123,10 @@ def test_by_c_move(scene: Scene, tmp_path: Path) -> None:
     with scene.mover(receive=tmp_path, port=scene.archive.ports[HERE], tls=scene.tls) as mover:
         summary = mover.move(REQUESTS)
     check(scene, "move", tmp_path, summary["status"].tolist())
+
+
+def test_by_c_get(scene: Scene, tmp_path: Path) -> None:
+    """By C-GET, without a port, each row ends as it has to, and each data set has the same SHA-256."""
+    with scene.mover(receive=tmp_path, via="get") as mover:
+        summary = mover.move(REQUESTS)
+    check(scene, "get", tmp_path, summary["status"].tolist())
