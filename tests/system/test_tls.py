@@ -61,6 +61,18 @@ def test_by_c_get_no_way_back_is_needed(authority: Authority, tmp_path: Path) ->
     assert (row["status"], row["received"]) == ("success", 3), row["error"]
 
 
+def test_a_c_get_by_a_context_of_ones_own(pacs: DemoPacs, authority: Authority, tmp_path: Path) -> None:
+    """A context cannot be told to the receiver's process: the row says that, and what to write."""
+    tls = ssl.create_default_context(cafile=str(authority.cert))
+    tls.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    tls.load_cert_chain(*authority.issue("MOVESCU"))
+    with Mover(replace(pacs.node, tls=tls), receive=tmp_path, via="get", progress="none", retry="none") as mover:
+        row = mover.move(ONE).iloc[0]
+    assert row["status"] == "failure"
+    assert "ssl.SSLContext cannot be given to the receiver's process" in row["error"]
+    assert "write tls=TLS(" in row["error"]
+
+
 def test_why_nothing_comes_back_is_in_the_row(pacs: DemoPacs, authority: Authority, tmp_path: Path) -> None:
     """What our receiver turned away is told in its words, whichever side could not trust the other."""
     ours = authority.tls("MOVESCU")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from dicomover.batch.ways import Ways
-from dicomover.errors import NodeError
+from dicomover.errors import ConfigurationError, NodeError
 from dicomover.identifier import Identifier, Model
 from dicomover.node import Node, Timeouts
 from dicomover.outcome import SUCCESS, Counters, Ended
@@ -148,7 +148,7 @@ class ByGet:
             return self._line.connect_patiently()
         try:
             self._line.connect_soon(_SOON)
-        except NodeError:
+        except (NodeError, ConfigurationError):  # such as a certificate that is not there any more
             self._finds.hang_up()
             association = self._line.connect_patiently()
             self._ways.takes_turns = True
