@@ -144,7 +144,7 @@ def test_an_archive_that_hangs_up_on_our_receiver(tmp_path: Path, monkeypatch: p
     def fail(*_: object, **__: object) -> None:
         raise AssociationLost("the disk of the archive is gone", by=LostBy.CLOSED)
 
-    monkeypatch.setattr("dicomover.testing._storing.StoringConnection.send_message", fail)
+    monkeypatch.setattr("dicomover.testing._storing.DestinationConnection.send_message", fail)
     with DemoPacs(STUDIES) as pacs:
         if not comes:
             pacs.misbehave["*"] = "out-of-resources"
