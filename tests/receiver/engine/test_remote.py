@@ -95,17 +95,20 @@ def test_what_a_listener_of_progress_raises(tmp_path: Path) -> None:
 
 
 def test_a_fork_lets_go_of_it(tmp_path: Path) -> None:
-    """In a forked child the association is none; in the parent it goes on."""
+    """In a forked child the association is none, and nobody waits for it; in the parent it goes on."""
     with running(tmp_path, True) as run, peer(give(1)) as node, retriever(run, node) as one:
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                os.write(writing, b"%d%d" % (one.is_open, one.is_usable()))
+                begun = time.monotonic()
+                one.kill()
+                one.release()
+                os.write(writing, b"%d%d%d" % (one.is_open, one.is_usable(), time.monotonic() > begun + 2))
             finally:
                 os._exit(0)
         os.waitpid(pid, 0)
-        assert os.read(reading, 2) == b"00"
+        assert os.read(reading, 9) == b"000"
         os.close(reading)
         os.close(writing)
         assert get(one).counters.completed == 1

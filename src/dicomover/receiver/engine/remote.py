@@ -82,7 +82,9 @@ class RemoteRetriever:
 
     def begin_anew(self) -> None:
         """In a forked child: it is the parent's."""
-        self.is_open, self.is_stopping = False, True
+        self._lock = threading.Lock()
+        self.is_open = self._is_known = False
+        self.is_stopping = True
 
     def open(self) -> None:
         """Connect and negotiate; raises a NodeError if the association does not come about."""
