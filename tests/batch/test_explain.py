@@ -258,3 +258,13 @@ def test_by_c_get_nobody_blames_a_destination(code: int) -> None:
         said = explain(Status.EMPTY, MoveEnd(Ended.ANSWERED, 0, claimed), situation) or ""
         assert "nothing arrived here" in said
         assert "MOVESCU" not in said
+
+
+@pytest.mark.parametrize("code", [0x0000, 0xA702, 0xA801, 0xC000])
+@pytest.mark.parametrize("what", [{}, {"stray": {0x0124: 3}}, {"unclear": {0xC000: 3}}, {"foreign": 3}])
+def test_no_port_is_to_blame_where_images_come_by_c_get(code: int, what: dict[str, object]) -> None:
+    """Whatever came instead of what was asked for on our own association, no port and no address are named."""
+    situation = replace(HERE, received=0, by_get=True, **what)  # type: ignore[arg-type]
+    sentence = said(code, Counters(4, 0, 0), situation)
+    assert sentence is not None
+    assert not {"11112", "port", "address"} & set(sentence.split())

@@ -133,7 +133,8 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
     if claimed and situation.received == 0 and (situation.refused or situation.unclear):
         return f"the archive reports {claimed} moved, but we took none of it"
     if claimed and situation.received == 0 and situation.stray:
-        ask = "ask its administrator what it sends, and to which address and port"
+        where = "" if situation.by_get else ", and to which address and port"
+        ask = f"ask its administrator what it sends{where}"
         return f"the archive reports {claimed} moved, but nothing that was asked for came; {ask}{_listening(situation)}"
     if claimed != 0 and situation.by_get:
         what = "success" if claimed is None else f"{claimed} sent by C-GET"
@@ -155,7 +156,7 @@ def _empty(end: MoveEnd, situation: Situation) -> str:
 
 def _listening(situation: Situation) -> str:
     """Say where we listen, where nothing has come."""
-    if situation.port is None or situation.received:
+    if situation.port is None or situation.received or situation.by_get:
         return ""
     where = "every address of this machine" if situation.bind is None else situation.bind
     return f" (we listen on port {situation.port} of {where})"
