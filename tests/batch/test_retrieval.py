@@ -19,6 +19,7 @@ import pytest
 from batch_kit import seen
 from behaviours import BEHAVIOURS, Behaviour
 from dicomover import Mover, Quirks, Timeouts, errors
+from dicomover.batch import retrieval
 from dicomover.query import parts
 from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
 from dicomover.wire.association import Association
@@ -313,6 +314,16 @@ def test_what_the_archive_does_not_accept_is_named(tmp_path: Path) -> None:
     assert (row["status"], row["failed"]) == ("failure", 3)
     assert "the archive did not accept CT Image Storage by C-GET" in row["error"]
     assert "Quirks(roles='both')" in row["error"]
+
+
+def test_what_we_refuse_ourselves_is_blamed_on_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where our own receiver took none of it, no class and no transfer syntax of the archive's is named."""
+    monkeypatch.setattr(retrieval.Retrieval, "_explain", lambda *_: "another cause")
+    with DemoPacs([made_study("B1", instances=3)], misbehave={"B1": "stores-cut-pixels"}) as pacs:
+        (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "B1"}).to_dict("records")
+    assert (row["status"], row["failed"]) == ("failure", 3)
+    assert "we refused 3" in row["error"]
+    assert "another cause" not in row["error"]
 
 
 def test_both_roles_are_what_some_archives_want(tmp_path: Path) -> None:

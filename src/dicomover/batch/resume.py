@@ -381,9 +381,7 @@ def _root_of(folder: Path) -> tuple[int, int] | None:
 
 def _take_back(result: Result) -> None:
     """Let a row not say of files that they are here when their whole folder is not."""
-    why = (
-        "the folder that we receive into is gone or another one since the batch began: unmounted, renamed or removed; "
-    )
+    why = "the folder that we receive into is gone or another one since the batch began: unmounted, renamed or removed"
     result.status, result.received, result.bytes = Status.LOST, 0, 0
     result.error = "; ".join(filter(None, (result.error, f"{why}; put it back, and run it again")))
 

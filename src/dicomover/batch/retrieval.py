@@ -152,7 +152,8 @@ class Retrieval:
             attempts += sent
             end = self._join(move, end, more, sum(len(part.identifier.uids(Level.IMAGE)) for part in further))
             missing = self._list_missing(move, target, get) if self._lacks(move, end) else []
-        if missing and end.ended is Ended.ANSWERED and end.counters.failed:
+        refused = move.running.refused.total()  # by us, and then no class and no syntax is to blame
+        if missing and end.ended is Ended.ANSWERED and (end.counters.failed or 0) > refused:
             remark = self._explain(sorted({uid for part in missing for uid in part.classes}), get)
         return Sent(attempts, end, by_get=True, remark=remark)
 
