@@ -34,10 +34,13 @@ Begin = Callable[[Path, Sequence[Study], Secured | None], Archive]
 def start(known: Known, folder: Path, studies: Sequence[Study], secured: Secured | None = None) -> Archive:
     """Run an archive with these studies; skip the test if it could not be had, fail it where CI should have it."""
     if known.part and (known.part in install.absent() or not (install.HOME / known.part).exists()):
-        reason = install.absent().get(known.part)
-        if reason is None and os.environ.get("CI") and not known.is_newer:
-            pytest.fail(f"{known.name}: nobody ran tests/stacks/install.py")
-        pytest.skip(f"{known.name}: {reason or 'not installed; python tests/stacks/install.py brings it'}")
+        reason = install.absent().get(known.part, "")
+        # CI reaches PyPI, or it would not run; npm, and a Python that is new enough, it may not have.
+        is_excused = known.is_newer or (reason and known.part == "dcmjs") or reason.startswith("no Python")
+        told = f"{known.name}: {reason or 'not installed; python tests/stacks/install.py brings it'}"
+        if os.environ.get("CI") and not is_excused:
+            pytest.fail(told)
+        pytest.skip(told)
     folder.mkdir(parents=True, exist_ok=True)
     return _BEGIN[known.name](folder, studies, secured)
 
