@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dicomover.events import (
@@ -193,3 +195,13 @@ def test_clock_stops_at_the_end() -> None:
     """After the end the elapsed time stands still."""
     assert begun().elapsed(7.0) == 7.0
     assert fold(begun(), BatchEnded(5.0)).elapsed(100.0) == 5.0
+
+
+def test_a_state_changes_only_in_the_fields_that_it_has() -> None:
+    """The copy has the changes, the original has none of them, and a field that there is not is refused by name."""
+    state = begun()
+    later = state.but(requests=7, pause="resting")
+    assert later == replace(state, requests=7, pause="resting")
+    assert state == begun()
+    with pytest.raises(TypeError, match="request_s"):
+        state.but(request_s=7)

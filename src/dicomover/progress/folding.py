@@ -42,7 +42,7 @@ def fold(state: State, event: Event) -> State:
         case BatchStarted():
             return State(started_at=event.at, requests=event.requests, active_at=event.at, samples=(Sample(event.at),))
         case RequestStarted():
-            return replace(_taken_up(state, event), active_at=_later(state.active_at, event.at))
+            return _taken_up(state, event).but(active_at=_later(state.active_at, event.at))
         case MoveStarted():
             return _move_started(state, event)
         case MoveProgressed():
@@ -56,24 +56,23 @@ def fold(state: State, event: Event) -> State:
         case Noted():
             return _noted(state, event)
         case BatchEnded():
-            return replace(state, ended_at=event.at, running={}, moves={}, moves_of={}, deferred=Later())
+            return state.but(ended_at=event.at, running={}, moves={}, moves_of={}, deferred=Later())
 
 
 def _taken_up(state: State, event: RequestStarted | MoveStarted) -> State:
     """Note that a request is worked on, now or again; whatever the batch was told to wait for is over."""
-    deferred = state.deferred.get(event.request)
+    deferred = state.deferred.requests.get(event.request)
     if deferred is not None:
-        state = replace(
-            state,
+        state = state.but(
             deferred=state.deferred.without(event.request),
             moves={**state.moves, **deferred.moves},
             moves_of={**state.moves_of, event.request: tuple(deferred.moves)} if deferred.moves else state.moves_of,
             active_at=_later(state.active_at, event.at),
         )
     if state.paused_until is not None:
-        state = replace(state, paused_until=None, active_at=_later(state.active_at, event.at))
+        state = state.but(paused_until=None, active_at=_later(state.active_at, event.at))
     if event.request not in state.running:
-        state = replace(state, running={**state.running, event.request: event.at})
+        state = state.but(running={**state.running, event.request: event.at})
     return state
 
 
@@ -83,9 +82,8 @@ def _move_started(state: State, event: MoveStarted) -> State:
     move = state.moves.get(event.move)
     if move is not None:  # another attempt
         again = replace(move, begun_at=event.at, begun_with=move.moved, begun_bytes=move.bytes)
-        return replace(state, moves={**state.moves, event.move: again})
-    return replace(
-        state,
+        return state.but(moves={**state.moves, event.move: again})
+    return state.but(
         expected=state.expected + (event.expected or 0),
         unpromised=state.unpromised + (event.expected is None),
         moves={**state.moves, event.move: Move(expected=event.expected, begun_at=event.at)},
@@ -127,18 +125,18 @@ def _request_deferred(state: State, event: RequestDeferred) -> State:
     state, moves = _let_go(state, event.request)
     if event.until is None and not moves:
         return state  # another request's C-MOVE is its own: nothing is to be known of it until it ends
-    return replace(state, deferred=state.deferred.adding(event.request, Deferred(event.until, moves)))
+    return state.but(deferred=state.deferred.adding(event.request, Deferred(event.until, moves)))
 
 
 def _request_ended(state: State, event: RequestEnded) -> State:
-    asked = event.request in state.deferred or bool(state.moves_of.get(event.request))
-    if event.request in state.deferred:
-        state = replace(state, deferred=state.deferred.without(event.request))
+    is_later = event.request in state.deferred.requests
+    asked = is_later or bool(state.moves_of.get(event.request))
+    if is_later:
+        state = state.but(deferred=state.deferred.without(event.request))
     if event.request in state.running:
         state, _ = _let_go(state, event.request)
     changes: dict[str, Any] = {} if event.status.complete else _with_reason(state, event)
-    return replace(
-        state,
+    return state.but(
         counts={**state.counts, event.status: state.counts.get(event.status, 0) + 1},
         unasked=state.unasked + (event.status in _CUT_SHORT and not asked),
         active_at=_later(state.active_at, event.at),
@@ -151,7 +149,7 @@ def _let_go(state: State, request: int) -> tuple[State, dict[int, Move]]:
     running, moves, moves_of = dict(state.running), dict(state.moves), dict(state.moves_of)
     del running[request]
     own = {number: moves.pop(number) for number in moves_of.pop(request, ())}
-    return replace(state, running=running, moves=moves, moves_of=moves_of), own
+    return state.but(running=running, moves=moves, moves_of=moves_of), own
 
 
 def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
@@ -169,8 +167,8 @@ def _with_reason(state: State, event: RequestEnded) -> dict[str, Any]:
 
 def _noted(state: State, event: Noted) -> State:
     text = _plain(event.text)
-    state = replace(state, notes=(*state.notes, text)[-NOTES:], noted=state.noted + 1, noted_at=event.at)
-    return state if event.until is None else replace(state, pause=text, paused_until=event.until)
+    state = state.but(notes=(*state.notes, text)[-NOTES:], noted=state.noted + 1, noted_at=event.at)
+    return state if event.until is None else state.but(pause=text, paused_until=event.until)
 
 
 def _moved(state: State, at: float, **changes: Any) -> State:
@@ -184,8 +182,8 @@ def _moved(state: State, at: float, **changes: Any) -> State:
             young.append(Sample(state.moved_at, *counts))  # the silence began with these counts
             old, young = ([*old, *young], []) if state.moved_at <= at - WINDOW else (old, young)
         samples = (*old[-1:], *young, Sample(at, *counts))
-    return replace(
-        state, samples=samples, moved_at=_later(state.moved_at, at), active_at=_later(state.active_at, at), **changes
+    return state.but(
+        samples=samples, moved_at=_later(state.moved_at, at), active_at=_later(state.active_at, at), **changes
     )
 
 

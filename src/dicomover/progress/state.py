@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from dicomover.outcome import Counters, Status
 from dicomover.text.sentences import merge
@@ -157,7 +158,7 @@ class Rate:
     bytes: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for `but`
 class State:
     """What is known of a batch. Made by `fold`, read by the texts and the views."""
 
@@ -204,6 +205,14 @@ class State:
     paused_until: float | None = None
     # the largest part of the batch that was shown as done: no bar goes back when more turns out to be asked for
     reached: float = 0.0
+
+    def but(self, **changes: Any) -> Self:
+        """Return it with some changes: what `dataclasses.replace` does, for a tenth of the time with so many fields."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **changes)
+        if len(new.__dict__) != len(self.__dict__):
+            raise TypeError(f"a state has no such fields: {', '.join(changes.keys() - self.__dict__.keys())}")
+        return new
 
     @property
     def done(self) -> int:
