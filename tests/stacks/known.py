@@ -103,8 +103,9 @@ ARCHIVES = (
         locks=False,
         notes=(
             "It listens by TLS, and calls a destination in plain only.",
-            "Where several match, it answers one of them, so many times: ask for one study at a time, such as by its "
-            "accession number, and never by patient or date. A lock says that it is `cut-short`.",
+            "Where several match, it answers one of them, so many times or with the counts of all: `find` asks in "
+            "parts by StudyDate or warns, and a row that several studies match fails and says so. Ask for one study at "
+            "a time, such as by its accession number. A lock by study says that it is `cut-short`.",
             "A list of UIDs finds and moves nothing, and ends with 0x0000: `Quirks(lists=False)`.",
             "It takes images over one association at a time only.",
         ),

@@ -33,6 +33,7 @@ from dicomover.query.patients import (
     patients_of,
     select_of_patient,
 )
+from dicomover.query.repeats import hides_others
 from dicomover.query.targets import Resolution, Target, TooManyMatches
 from dicomover.text.sentences import count_of
 
@@ -182,6 +183,12 @@ def resolve(
                 if bound is None or not len(by_uid) < bound <= len(asked):
                     break
                 # The limit was used up by answers that do not match or come twice: the right one may come after them.
+            ask_alone = partial(find, level, request.model, returned=returned, limit=None)
+            if hides_others(found, level, {**above, **keys}, ask_alone):
+                raise QueryRefused(
+                    f"{archive} told one {level.singular} in the place of others, so not all that match are known",
+                    mend=f"ask for each by its {level.unique_key}, or more narrowly",
+                )
             if dropped:
                 kept = set(map(id, found))
                 stray += [answer for answer in asked if id(answer) not in kept]

@@ -3,7 +3,8 @@
 Archives cap in four ways. Some answer so many and say success (many products); some end with 0xFE00 although nobody
 has cancelled (older Orthancs); some refuse with 0xA700 and answer nothing (dcm4chee); some hang up. The
 last three show themselves. The first shows itself by a count that is round, or was met before, and by nothing else; so
-such a count is held against its two halves, which costs two queries if it was chance.
+such a count is held against its two halves, which costs two queries if it was chance. An archive that tells one match
+in the place of others (`query/repeats.py`) is asked in parts too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dicomover.errors import (
 )
 from dicomover.identifier import UNIQUE_KEYS, Level
 from dicomover.query.matching import agrees, is_round, select
+from dicomover.query.repeats import hides_others
 from dicomover.query.span import Span
 from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
@@ -100,6 +102,7 @@ class _Search:
         self._by_time: list[Span] = []  # days that had to be asked by StudyTime, where studies without one do not match
         self._queries, self._spent = 0, False
         self._left_out = 0  # answers that do not match
+        self._hides = False  # whether the last answers told one match in the place of others
 
     def run(self) -> list[Dataset]:
         span = Span.parse(self._keys.get("StudyDate", "")) if self._split != "none" else None
@@ -134,8 +137,9 @@ class _Search:
                 raise
             raise QueryRefused(error, error.status, mend=f"if too much matches, {_ADVICE}") from error
         self._keep(kept)
-        if self._split != "none" and self._looks_capped(came):
-            self._doubts.append(f"{self._just(came)}; {_ADVICE}, or say {setting('split', 'none')} if that is all")
+        if self._hides or (self._split != "none" and self._looks_capped(came)):
+            or_so = "" if self._hides else f", or say {setting('split', 'none')} if that is all"
+            self._doubts.append(f"{self._just(came)}; {_ADVICE}{or_so}")
 
     def _part(self, span: Span) -> set[object]:
         """Ask for a part, and for its halves if that may have been too much; return what was found."""
@@ -162,16 +166,17 @@ class _Search:
             if halves[0].is_within_a_day > span.is_within_a_day:
                 self._by_time.append(span)
             return self._part(halves[0]) | self._part(halves[1])
-        if not self._looks_capped(came):
+        hides = self._hides
+        if not hides and not self._looks_capped(came):
             return self._keep(kept)
         if outside or halves is None:
             why = "it does not keep to what is asked for" if outside else "ask with further keys"
             self._doubt(span, f"{self._just(came)}, and smaller parts cannot be asked for: {why}")
             return self._keep(kept)
-        logger.info("%d answers for %s look like a cap; asking in parts", came, self._name(span))
+        logger.info("%d answers for %s cannot be all; asking in parts", came, self._name(span))
         inside = self._part(halves[0]) | self._part(halves[1])
         whole = self._keep(kept)
-        if inside - whole:
+        if inside - whole and not hides:
             self._caps.add(came)
         if inside != whole and halves[0].is_within_a_day > span.is_within_a_day:
             self._by_time.append(span)
@@ -184,12 +189,13 @@ class _Search:
         self._queries += 1
         answers = self._ask(keys, left)
         kept, dropped = select(answers, matched, self._archive)
-        if left is not None and dropped and len(answers) >= left:
-            # The limit was used up by answers that do not match: those that do may come after them.
+        if left is not None and len(self._names(kept)) < left <= len(answers):
+            # The limit was used up by answers that do not match or come twice: the right ones may come after them.
             self._queries += 1
             answers, left = self._ask(keys, None), None
             kept, dropped = select(answers, matched, self._archive)
         self._left_out += dropped
+        self._hides = hides_others(kept, self._level, matched, lambda alone: self._ask(alone, None))
         outside = dropped > 0 and any(
             agrees(answer, keyword, matched[keyword]) is False
             for answer in answers
@@ -210,6 +216,8 @@ class _Search:
         return self._level in (Level.PATIENT, Level.STUDY) and is_round(came)
 
     def _just(self, came: int) -> str:
+        if self._hides:
+            return f"it told one {self._level.singular} in the place of others that match too"
         return f"exactly {came:,} {self._level.plural} came, which looks like the most that it answers at once"
 
     def _doubt(self, span: Span, why: str) -> set[object]:
@@ -217,10 +225,16 @@ class _Search:
         return set()
 
     def _keep(self, answers: list[Dataset]) -> set[object]:
-        names = [_identity(answer, self._level) for answer in answers]
-        for name, answer in zip(names, answers, strict=True):
+        named = self._names(answers)
+        for name, answer in named.items():
             self._found.setdefault(name, answer)
-        return set(names)
+        return set(named)
+
+    def _names(self, answers: list[Dataset]) -> dict[object, Dataset]:
+        named: dict[object, Dataset] = {}
+        for answer in answers:
+            named.setdefault(_identity(answer, self._level), answer)
+        return named
 
 
 def _says_too_much(error: NodeError) -> bool:
