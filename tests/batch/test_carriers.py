@@ -99,6 +99,15 @@ def test_what_does_not_fit_beside_what_was_is_alone(made: list[Fake], monkeypatc
     assert [fake.pairs for fake in made] == [[CT], [MR]]
 
 
+def test_what_is_wanted_alone_has_nothing_beside_it(made: list[Fake]) -> None:
+    """Neither what was wanted before nor what lies idle will do, and afterwards it is one of others."""
+    get = carrier(made, Finds(), Ways("get"))
+    for pairs, alone in (([CT, MR], False), ([MR], True), ([MR], True), ([MR], False), ([CT], False)):
+        get.want(pairs, alone=alone)
+        get.connect()
+    assert [fake.pairs for fake in made] == [[CT, MR], [MR], [CT, MR]]
+
+
 def test_the_preferred_transfer_syntax_is_proposed_first(made: list[Fake]) -> None:
     """Some archives take the first one: Explicit before Implicit VR."""
     get = carrier(made, Finds(), Ways("get"))

@@ -22,8 +22,11 @@ from dicomover import Mover, Quirks, Timeouts, errors
 from dicomover.batch import retrieval
 from dicomover.query import parts
 from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
+from dicomover.testing._storing import StoreAssociation
+from dicomover.testing._studies import Instance
 from dicomover.wire.association import Association
 from peers import ONCE, wait_until
+from stacks.cohort import make_studies
 
 STUDIES = {
     "00123": made_study("00123", instances=4, patient="P-1"),
@@ -324,6 +327,63 @@ def test_what_we_refuse_ourselves_is_blamed_on_nothing_else(tmp_path: Path, monk
     assert (row["status"], row["failed"]) == ("failure", 3)
     assert "we refused 3" in row["error"]
     assert "another cause" not in row["error"]
+
+
+@pytest.fixture
+def compressed(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DemoPacs, list[bool]]]:
+    """Run an archive with three images in JPEG 2000 and a report, that uses one context for each SOP Class.
+
+    Put True into the list, and it sends them in that one whatever they are; else what is not in it fails.
+    """
+    how: list[bool] = []
+
+    def context_for(self: StoreAssociation, instance: Instance) -> int | None:
+        held = instance.transfer_syntax_uid
+        mine = [
+            (syntax, id_) for (sop_class, syntax), id_ in self._accepted.items() if sop_class == instance.sop_class_uid
+        ]
+        return next((id_ for syntax, id_ in mine[:1] if syntax == held or how), None)
+
+    monkeypatch.setattr(StoreAssociation, "_context_for", context_for)
+    with DemoPacs([study for study in make_studies() if study.accession_number == "B2077"]) as pacs:
+        yield pacs, how
+
+
+def test_what_is_not_in_the_first_transfer_syntax_is_asked_for_without_it(
+    compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
+) -> None:
+    """Of an archive that uses the first context of a class all comes, counts once, and the row says how."""
+    pacs, _ = compressed
+    with getting(pacs, tmp_path, associations=1, journal=None) as mover:
+        for _ in range(2):  # as before, once such contexts have been asked for
+            (row,) = mover.move({"AccessionNumber": "B2077"}, recheck=True).to_dict("records")
+            told = (row["status"], row["received"], row["completed"], row["failed"], row["status_code"])
+            assert told == ("success", 4, 4, 0, "0x0000"), row["error"]
+            assert row["error"].startswith("3 came by a C-GET of their own: the archive uses one transfer syntax")
+            assert (row["attempts"], pd.isna(row["failed_uids"])) == (2, True)
+            for path in tmp_path.rglob("*.dcm"):
+                path.unlink()
+    assert [request.level for request in seen(pacs, "C-GET")] == ["STUDY", "IMAGE"] * 2
+
+
+def test_the_others_come_too_where_the_compressed_ones_are_preferred(
+    compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
+) -> None:
+    """The order of `accept=` decides what is tried first, and not what comes."""
+    accept = ["1.2.840.10008.1.2.4.90", "ExplicitVRLittleEndian"]
+    (row,) = getting(compressed[0], tmp_path, accept=accept).move({"AccessionNumber": "B2077"}).to_dict("records")
+    assert (row["status"], row["received"]) == ("success", 4), row["error"]
+
+
+def test_who_sends_under_a_wrong_label_is_not_asked_to_do_so_under_another_one(
+    compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
+) -> None:
+    """What we refuse stays out: nothing shows that what is compressed is so in the way that was agreed on."""
+    pacs, how = compressed
+    how.append(True)
+    (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "B2077"}).to_dict("records")
+    assert (row["status"], row["received"], row["attempts"]) == ("partial", 1, 1), row["error"]
+    assert "its pixel data are compressed" in row["error"]
 
 
 def test_both_roles_are_what_some_archives_want(tmp_path: Path) -> None:

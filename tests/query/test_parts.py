@@ -96,14 +96,17 @@ def test_what_does_not_fit_is_asked_for_by_series() -> None:
 
 
 def test_what_is_missing_is_named_by_image_and_class() -> None:
-    """What is here is left out, and what the archive names no class of."""
-    archive = Archive({"1.1": ("CT", [CT, KO, CT, CT]), "1.2": ("MR", [MR, ""])})
+    """What is here is left out; what the archive names no class of is named by those of its series' modality."""
+    archive = Archive({"1.1": ("MR", [CT, KO, CT, CT]), "1.2": ("MR", [MR, ""])})
     parts = divide_missing(Target(STUDY), {"1.1.1"}, archive.find)
     assert [(part.identifier.instance, part.classes) for part in parts] == [
         ("1.1.2", (KO,)),
         ("1.1.3\\1.1.4", (CT,)),
         ("1.2.1", (MR,)),
+        ("1.2.2", classes_of(["MR"])),
     ]
+    known = divide_missing(Target(STUDY, sop_classes=(CT, MR)), {"1.1.1"}, archive.find)
+    assert known[-1].classes == (MR,)
     assert all(part.identifier.level is Level.IMAGE for part in parts)
     assert divide_missing(Target(STUDY), {"1.1.1"}, Archive({}, refuses=list(Level)).find) == []
 

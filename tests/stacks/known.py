@@ -30,10 +30,10 @@ class Known:
 _BOTH: frozenset[Way] = frozenset({"move", "get"})
 _ONE_SYNTAX = (
     "It converts nothing, and uses one presentation context for each SOP Class. So compressed images fail, or, if it "
-    "is started with the option for their transfer syntax (`-xv`), the uncompressed ones do; by C-GET it uses the "
-    'first one that we propose: with `+xv` and `accept="1.2.840.10008.1.2.4.90"` what is in JPEG 2000 comes.'
+    "is started with the option for their transfer syntax (`-xv`), the uncompressed ones do. By C-GET it uses the "
+    "first one that we propose, and the compressed images come by a second C-GET, if it accepts theirs (`+xv`)."
 )
-_COMPRESSED: Mapping[Way, tuple[str, ...]] = {"move": ("B2077",), "get": ("B2077",)}
+_COMPRESSED: Mapping[Way, tuple[str, ...]] = {"move": ("B2077",)}
 _NO_CANCEL = "It ignores a C-CANCEL: `Quirks(cancels=False)`."
 
 ARCHIVES = (

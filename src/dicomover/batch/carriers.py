@@ -106,17 +106,24 @@ class RetrieverPool(Pool):
         return association
 
 
+class _Alone(frozenset[Any]):
+    """Pairs beside which no others will do."""
+
+    def __le__(self, other: object) -> bool:
+        return self == other
+
+
 class RetrievingLine(Line):
     """A line whose association is exchanged for another one where it has not the contexts that are wanted."""
 
-    def want(self, pairs: Iterable[Pair]) -> None:
-        """Have these pairs, beside those of before if all of them fit, from the next connection on."""
-        wanted = frozenset(pairs)
+    def want(self, pairs: Iterable[Pair], *, alone: bool = False) -> None:
+        """Have these pairs, beside those of before if all of them fit and may be there, from the next connection on."""
+        wanted: frozenset[Any] = _Alone(pairs) if alone else frozenset(pairs)
         if wanted <= self._services:
             return
         self.close()
-        both = wanted | cast("frozenset[Pair]", self._services)
-        self._services = both if len(both) <= MOST_PAIRS else wanted
+        both = wanted | self._services
+        self._services = both if len(both) <= MOST_PAIRS and not alone else wanted
 
 
 class ByGet:

@@ -17,7 +17,7 @@ from dicomover.batch.work import SharedMove
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import SUCCESS, Counters, Ended, describe
-from dicomover.query.classes import fit_pairs, name_class
+from dicomover.query.classes import MOST_PAIRS, Pair, fit_pairs, name_class, pass_over_first
 from dicomover.query.lists import UidLists
 from dicomover.query.parts import Part, divide, divide_missing
 from dicomover.query.targets import Target
@@ -148,14 +148,47 @@ class Retrieval:
         further = [part for part in missing if not any(each.covers(part) for each in parts)]
         remark = ""
         if further:
-            sent, more = self._send_parts(move, get, further, end.counters)
+            sent, end, missing = self._ask_again(move, target, get, further, end)
             attempts += sent
-            end = self._join(move, end, more, sum(len(part.identifier.uids(Level.IMAGE)) for part in further))
-            missing = self._list_missing(move, target, get) if self._lacks(move, end) else []
-        refused = move.running.refused.total()  # by us, and then no class and no syntax is to blame
-        if missing and end.ended is Ended.ANSWERED and (end.counters.failed or 0) > refused:
-            remark = self._explain(sorted({uid for part in missing for uid in part.classes}), get)
+        here, refused = move.running.received, self._count_refused(move, end)
+        others = [part for part in missing if self._list_others(part, get)]
+        # Never where something was refused: who sends under a wrong label would do so under another one, and a file
+        # that is in JPEG and called JPEG 2000 is taken.
+        if others and not refused and end.ended is Ended.ANSWERED and not self._controls.stopping:
+            sent, end, missing = self._ask_again(move, target, get, others, end, alone=True)
+            attempts += sent
+            if came := move.running.received - here:
+                remark = f"{came} came by a C-GET of their own: the archive uses one transfer syntax for each SOP Class"
+        # For what we refused ourselves no class and no syntax is to blame.
+        if missing and end.ended is Ended.ANSWERED and (end.counters.failed or 0) > move.running.refused.total():
+            remark = "; ".join(filter(None, [remark, self._explain(missing, get)]))
         return Sent(attempts, end, by_get=True, remark=remark)
+
+    def _ask_again(
+        self, move: SharedMove, target: Target, get: ByGet, parts: list[Part], end: MoveEnd, *, alone: bool = False
+    ) -> tuple[int, MoveEnd, list[Part]]:
+        """Ask for images that have not come; return how often, how it has ended with them, and what has not come yet.
+
+        With all that is to be proposed for their classes, or `alone` with what an archive passes over that uses one.
+        """
+        here = move.running.received
+        attempts, more = self._send_parts(move, get, parts, end.counters, alone=alone)
+        is_lost = more is not None and more.ended not in (Ended.ANSWERED, Ended.CANCELLED)
+        if not (alone and is_lost and move.running.received == here):  # or it was no better than what it was for
+            end = self._join(move, end, more, sum(len(part.identifier.uids(Level.IMAGE)) for part in parts))
+        return attempts, end, self._list_missing(move, target, get) if self._lacks(move, end) else []
+
+    def _count_refused(self, move: SharedMove, end: MoveEnd) -> int:
+        """Count what we refused, once what our receiver may be about to tell has been told."""
+        assert self._tally is not None
+        running, counters = move.running, end.counters
+        self._tally.wait(running, (counters.moved or 0) + (counters.failed or 0), COUNTING_SECONDS)
+        return running.refused.total()
+
+    def _list_others(self, part: Part, get: ByGet) -> list[Pair]:
+        """Return with what a part may still come, of what the archive has accepted, if it uses the first alone."""
+        accepted = [[pair for pair in get.accepted if pair[0] == uid] for uid in part.classes]
+        return [pair for pairs in accepted for pair in pass_over_first(pairs, self._accept)][:MOST_PAIRS]
 
     def _fit(self, identifier: Identifier) -> Identifier:
         """Return what to ask for in a model in which the archive offers C-GET; raises ContextRejected if in none."""
@@ -168,12 +201,12 @@ class Retrieval:
         return Identifier.of(identifier.level, other, identifier.keys())
 
     def _send_parts(
-        self, move: SharedMove, get: ByGet, parts: list[Part], before: Counters | None
+        self, move: SharedMove, get: ByGet, parts: list[Part], before: Counters | None, *, alone: bool = False
     ) -> tuple[int, MoveEnd | None]:
         """Send a C-GET for each part, until one is broken off; `before` is what came before them."""
         attempts, counters, joint = 0, Counters(), None
         for part in parts:
-            get.want(fit_pairs(part.classes, self._accept))
+            get.want(self._list_others(part, get) if alone else fit_pairs(part.classes, self._accept), alone=alone)
             so_far = before + counters if before is not None else counters if attempts else None
             try:
                 sent, end = self._by_get(move, part.identifier, so_far)
@@ -218,10 +251,10 @@ class Retrieval:
             return replace(joint, ended=Ended.ANSWERED, status_code=status, lost_by=None, why="")
         return joint
 
-    def _explain(self, classes: list[str], get: ByGet) -> str:
+    def _explain(self, missing: list[Part], get: ByGet) -> str:
         """Say what of the classes of that which did not come the archive has not accepted."""
         said = []
-        for uid in classes[:_NAMED]:
+        for uid in sorted({part.classes[0] for part in missing if len(part.classes) == 1})[:_NAMED]:
             accepted = sum(each == uid for each, _ in get.accepted)
             if not accepted:
                 said.append(f"the archive did not accept {name_class(uid)} by C-GET")

@@ -9,9 +9,19 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pydicom._uid_dict import UID_dictionary
 
-from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, NATIVE
 
-__all__ = ["COMMON", "MOST_PAIRS", "Pair", "classes_of", "fit_pairs", "name_class", "pair_up", "sort_pairs"]
+__all__ = [
+    "COMMON",
+    "MOST_PAIRS",
+    "Pair",
+    "classes_of",
+    "fit_pairs",
+    "name_class",
+    "pair_up",
+    "pass_over_first",
+    "sort_pairs",
+]
 
 Pair = tuple[str, str]
 """A SOP Class and a transfer syntax."""
@@ -156,6 +166,21 @@ def sort_pairs(pairs: Iterable[Pair], accept: Sequence[str] = ()) -> list[Pair]:
     """Return pairs by class, and of each in the order in which they are preferred: some archives take the first."""
     rank = {syntax: place for place, syntax in enumerate(accept or (*_PLAIN, *_PIXELS, *_VIDEO, *_SELDOM))}
     return sorted(pairs, key=lambda pair: (pair[0], rank.get(pair[1], len(rank))))
+
+
+def pass_over_first(pairs: Iterable[Pair], accept: Sequence[str] = ()) -> list[Pair]:
+    """Return of the pairs of one class the compressed ones, if the first is not; the others, if it is.
+
+    Some archives use the first one alone that they have accepted, and send nothing that is not in it.
+
+    Examples
+    --------
+    >>> ct, jpeg, native = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.1"
+    >>> pass_over_first([(ct, jpeg), (ct, native)]) == [(ct, jpeg)]
+    True
+    """
+    ranked = sort_pairs(pairs, accept)
+    return [pair for pair in ranked if (pair[1] in NATIVE) is not (ranked[0][1] in NATIVE)]
 
 
 def name_class(uid: str) -> str:

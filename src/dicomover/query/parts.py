@@ -68,9 +68,9 @@ def divide(target: Target, find: Find, accept: Collection[str] = ()) -> list[Par
 
 
 def divide_missing(target: Target, here: Collection[str], find: Find) -> list[Part]:
-    """Return by image, series and class what the archive lists behind a target and is not here.
+    """Return by image, series and class what the archive lists behind a target and is not here; raises NodeError.
 
-    What it names no class of is left out, and all of it where it lists nothing. Raises NodeError.
+    Where it names no class of images, they are of those of their series' modality. Nothing where it lists nothing.
     """
     identifier = target.identifier
     is_low = identifier.level in (Level.SERIES, Level.IMAGE)
@@ -78,12 +78,14 @@ def divide_missing(target: Target, here: Collection[str], find: Find) -> list[Pa
     for series in [identifier] if is_low else [each for each, _ in _list_series(identifier, find)]:
         missing: dict[str, list[str]] = {}
         for uid, sop_class in _list_classes(series, find).items():
-            if uid not in here and sop_class:
+            if uid not in here:
                 missing.setdefault(sop_class, []).append(uid)
         for sop_class, uids in missing.items():
+            classes = (sop_class,) if sop_class else _guess(series, find)
+            classes = tuple(uid for uid in classes if uid in target.sop_classes) or classes
             for start in range(0, len(uids), UIDS_AT_ONCE):
                 keys = {**series.keys(), "SOPInstanceUID": "\\".join(uids[start : start + UIDS_AT_ONCE])}
-                parts.append(Part(Identifier.of(Level.IMAGE, series.model, keys), (sop_class,)))
+                parts.append(Part(Identifier.of(Level.IMAGE, series.model, keys), classes))
     return parts
 
 
@@ -114,6 +116,11 @@ def _ask_images(identifier: Identifier, find: Find) -> tuple[str, ...]:
     """Ask for the classes of images; where the archive does not say, by the modality of their series."""
     if classes := tuple(dict.fromkeys(filter(None, _list_classes(identifier, find).values()))):
         return classes
+    return _guess(identifier, find)
+
+
+def _guess(identifier: Identifier, find: Find) -> tuple[str, ...]:
+    """Return the classes that images may have by the modality of their series."""
     keys = {key: value for key, value in identifier.keys().items() if key != "SOPInstanceUID"}
     answers = _answers(find, Level.SERIES, Identifier.of(Level.SERIES, identifier.model, keys), ["Modality"])
     return classes_of(name for answer in answers for name in read_texts(answer, "Modality") or ()) or COMMON
