@@ -420,18 +420,30 @@ def test_what_runs_by_c_get_alone_leaves_no_place_for_a_c_move(pacs: DemoPacs, t
     assert job.summary()["status"].tolist() == ["success"]
 
 
-def test_an_interrupt_ends_a_batch_by_c_get(tmp_path: Path) -> None:
-    """Ctrl-C has its bound, and the summary says what was cancelled."""
-    with DemoPacs([made_study("00123", instances=6)], misbehave={"*": "silence-in-store"}) as pacs:
-        mover = getting(pacs, tmp_path)
+@pytest.mark.parametrize(
+    ("how", "kinds", "bound"),
+    [
+        ("silence-in-store", ["C-GET"], 7),
+        ("silence", ["C-GET"], 7),
+        ("ignores-cancel", ["C-GET"], 7),
+        ("ignores-cancel", ["C-GET", "C-CANCEL"], 2),
+    ],
+)
+def test_an_interrupt_ends_a_batch_by_c_get(tmp_path: Path, how: str, kinds: list[str], bound: float) -> None:
+    """Ctrl-C has its bound, a second one a shorter one, and the summary says what was cancelled."""
+    deaf = Misbehaviour("ignores-cancel", seconds=0.1) if how == "ignores-cancel" else how
+    pressed: list[float] = []
+    with DemoPacs([made_study("00123", instances=200)], misbehave={"*": deaf}) as pacs:
 
         def press() -> None:
-            wait_until(lambda: bool(seen(pacs, "C-GET")))
-            os.kill(os.getpid(), signal.SIGINT)
+            for kind in kinds:
+                wait_until(lambda kind=kind: bool(seen(pacs, kind)))  # type: ignore[misc]
+                pressed.append(time.monotonic())
+                os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=press, daemon=True).start()
-        begun = time.monotonic()
         with pytest.raises(errors.Interrupted) as caught:
-            mover.move({"AccessionNumber": "00123"})
-        assert time.monotonic() - begun < 8
+            getting(pacs, tmp_path).move({"AccessionNumber": "00123"})
+        assert len(pressed) == len(kinds)
+        assert time.monotonic() - pressed[-1] < bound
         assert caught.value.summary["status"].tolist() == ["cancelled"]
