@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from dicomover.outcome import Counters, Status
@@ -77,14 +78,18 @@ class Deferred:
         return sum(move.part for move in self.moves.values()) / max(1, len(self.moves))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Later(Mapping[int, Deferred]):
     """The requests that nobody works on for now, and what each drawing reads of them, however many they are."""
 
     requests: Mapping[int, Deferred] = field(default_factory=dict)  # the requests
     parts: float = 0.0  # how much of them is done, in requests
     attempts: int = 0  # how many of them are tried again
-    next_attempt: float | None = None  # when the next of those is; None if none is
+
+    @cached_property
+    def next_attempt(self) -> float | None:
+        """When the next of those is; None if none is. Looked for by who reads it, as many come and go between two."""
+        return min((each.until for each in self.requests.values() if each.until is not None), default=None)
 
     def __getitem__(self, request: int) -> Deferred:
         return self.requests[request]
@@ -97,24 +102,18 @@ class Later(Mapping[int, Deferred]):
 
     def adding(self, request: int, deferred: Deferred) -> Later:
         """Return these and one more."""
-        until = (deferred.until,) if deferred.until is not None else ()
-        known = (self.next_attempt,) if self.next_attempt is not None else ()
         return Later(
             {**self.requests, request: deferred},
             self.parts + deferred.part,
-            self.attempts + len(until),
-            min((*known, *until), default=None),
+            self.attempts + (deferred.until is not None),
         )
 
     def without(self, request: int) -> Later:
         """Return these without one of them."""
         rest = dict(self.requests)
         gone = rest.pop(request)
-        following = self.next_attempt
-        if gone.until is not None and gone.until == following:
-            following = min((other.until for other in rest.values() if other.until is not None), default=None)
         parts = max(0.0, self.parts - gone.part) if rest else 0.0
-        return Later(rest, parts, self.attempts - (gone.until is not None), following)
+        return Later(rest, parts, self.attempts - (gone.until is not None))
 
 
 @dataclass(frozen=True, slots=True)
