@@ -388,6 +388,17 @@ def test_a_patient_whose_studies_nobody_knows() -> None:
     assert move.unclear == {0x0124: 1}
 
 
+@pytest.mark.parametrize("what", [Refused.CONNECTION, Refused.CONTEXT, Refused.ASSOCIATION])
+def test_a_connection_that_is_not_dicom_is_no_call_of_the_archive(what: Refused) -> None:
+    """From the archive's address, what has not become an association shows nothing of the archive, but is told."""
+    move = running()
+    tally = tally_of(move)
+    tally.know("10.1.2.3")
+    tally.add_refusal(Refusal(1.0, "it speaks HTTP", what=what, peer="10.1.2.3"))
+    assert move.is_called is (what is not Refused.CONNECTION)
+    assert move.turned_away[True, what, "it speaks HTTP", ""] == 1
+
+
 def test_associations_that_were_turned_away_are_kept_in_bounds() -> None:
     """Why, how often, and how to mend it; not of a thousand kinds, and not that the receiver has ended."""
     move = running()

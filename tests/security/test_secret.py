@@ -7,12 +7,14 @@ import os
 import pickle
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
-from dicomover import ConfigurationError, Secret
+from dicomover import TLS, ConfigurationError, Secret
+from dicomover.security.tls import client_context, server_context
 
 SAID = "made-up-secret"
 
@@ -122,3 +124,35 @@ def test_a_name_that_names_nothing() -> None:
     """An empty name is refused at once."""
     with pytest.raises(ConfigurationError, match="names nothing"):
         Secret.env("")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "shell's pipe"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: Secret.file(path).read(),
+        lambda path: client_context(TLS(ca=path)),
+        lambda path: server_context(TLS(cert=path)),
+    ],
+)
+def test_a_pipe_is_not_waited_for(kind: str, read: Callable[[str], object], tmp_path: Path) -> None:
+    """A named pipe that nobody writes into, a folder, a device and a shell's `<(...)` are refused at once, by name."""
+    path = {"folder": str(tmp_path), "device": "/dev/zero"}.get(kind, str(tmp_path / "pipe"))
+    ends = os.pipe() if kind == "shell's pipe" else ()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif ends:
+        path = f"/dev/fd/{ends[0]}"
+    try:
+        with pytest.raises(ConfigurationError, match=r"no file, but a pipe.*; put it into a file"):
+            read(path)
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def test_a_path_that_can_be_none() -> None:
+    """A NUL in a path is said like a file that is not there."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Secret.file("a\0b").read()

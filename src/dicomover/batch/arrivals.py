@@ -201,7 +201,8 @@ class Tally:
         if refusal.what is Refused.EVERYTHING:
             return
         is_archives = self._is_archives(refusal)
-        move.is_called |= is_archives
+        # An address is shared: a scan or a browser on the archive's machine is not its call, but may be told first.
+        move.is_called |= is_archives and refusal.what is not Refused.CONNECTION
         kind = (is_archives, refusal.what, refusal.why, refusal.mend)
         if kind in move.turned_away or len(move.turned_away) < _MOST_KINDS * (1 + is_archives):
             move.turned_away[kind] += refusal.count

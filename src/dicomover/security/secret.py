@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
 from dicomover.errors import ConfigurationError
 
-__all__ = ["Secret", "check_secret"]
+__all__ = ["Secret", "check_secret", "open_kept"]
 
 _Kind = Literal["env", "file", "keyring", "text"]
 _MOST = 65535  # bytes: no field of a user identity holds more (PS3.7 Table D.3-14)
@@ -110,15 +111,29 @@ class Secret:
 
 def _read_file(path: Path) -> bytes:
     """Return what a file holds without the end of its line; refuse one of ours that everybody can read."""
-    try:
-        with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            raw = file.read(_MOST + 3)
-    except OSError as error:
-        raise ConfigurationError(f"the secret in {str(path)!r} cannot be read ({error.strerror})") from error
+    with open_kept(str(path), "secret") as file:
+        about = os.fstat(file.fileno())
+        raw = file.read(_MOST + 3)
     if hasattr(os, "geteuid") and about.st_uid == os.geteuid() and about.st_mode & stat.S_IROTH:
+        del raw  # a traceback shows what a frame holds
         raise ConfigurationError(f"everybody can read the secret in {str(path)!r}", f"chmod 600 {path}")
     return raw.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def open_kept(path: str, what: str) -> BufferedReader:
+    """Open a file; raises ConfigurationError, which says what was to be in it, if it cannot be read or is none.
+
+    It is looked at before it is opened, since a pipe would make us wait for who writes into it.
+    """
+    try:
+        kept = Path(path)
+        kept.stat()  # is_file() would not say why
+        if kept.is_file():
+            return kept.open("rb")
+        why, mend = "no file, but a pipe, a folder or a device", "put it into a file, which is read anew each time"
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        why, mend = str(error.strerror if isinstance(error, OSError) else error), "check its path"
+    raise ConfigurationError(f"the {what} in {path!r} cannot be read ({why})", mend)
 
 
 def _ask_keyring(service: str, user: str) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomover.errors import ConfigurationError
-from dicomover.security.secret import Secret, check_secret
+from dicomover.security.secret import Secret, check_secret, open_kept
 from dicomover.text.face import setting
 
 __all__ = ["TLS", "TLSLike", "check_tls", "client_context", "server_context"]
@@ -206,20 +206,10 @@ def _show(context: ssl.SSLContext, tls: TLS) -> None:
 
 def _see(path: str, mark: bytes, what: str) -> None:
     """See that a file can be read and holds what it should; OpenSSL does not say which file it means."""
-    try:
-        holds = _holds(path, mark)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the {what} in {path!r} cannot be read ({error.strerror})", "check its path"
-        ) from error
+    with open_kept(path, what) as file:
+        holds = mark in file.read(_MOST)  # what it holds is left in no frame that a traceback shows
     if not holds:
         raise ConfigurationError(f"there is no {what} in {path!r}", _NO_PEM)
-
-
-def _holds(path: str, mark: bytes) -> bool:
-    """Tell whether a file holds something; what it holds is left in no frame that a traceback shows."""
-    with Path(path).open("rb") as file:
-        return mark in file.read(_MOST)
 
 
 def _reason(error: ssl.SSLError) -> str:
