@@ -375,6 +375,24 @@ def test_the_others_come_too_where_the_compressed_ones_are_preferred(
     assert (row["status"], row["received"]) == ("success", 4), row["error"]
 
 
+def test_a_second_request_that_is_lost_makes_nothing_worse(
+    compressed: tuple[DemoPacs, list[bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that hangs up on it has still failed in three images of four, and is blamed for no more."""
+    usual = StoreAssociation._context_for
+
+    def hang_up(self: StoreAssociation, instance: Instance) -> int | None:
+        if "1.2.840.10008.1.2.1" not in {syntax for _, syntax in self._accepted}:
+            self.connection.close()
+        return usual(self, instance)
+
+    monkeypatch.setattr(StoreAssociation, "_context_for", hang_up)
+    (row,) = getting(compressed[0], tmp_path).move({"AccessionNumber": "B2077"}).to_dict("records")
+    told = (row["status"], row["status_code"], row["received"], row["failed"])
+    assert told == ("partial", "0xB000", 1, 3), row["error"]
+    assert [request.level for request in seen(compressed[0], "C-GET")][:2] == ["STUDY", "IMAGE"]
+
+
 def test_who_sends_under_a_wrong_label_is_not_asked_to_do_so_under_another_one(
     compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
 ) -> None:

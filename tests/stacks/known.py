@@ -119,7 +119,8 @@ ARCHIVES = (
         notes=(
             _NO_CANCEL,
             "By C-GET it uses the first presentation context of a SOP Class, whatever its transfer syntax: compressed "
-            "images come under a wrong label, and are refused with the reason.",
+            "images come under a wrong label, are refused with the reason, and not asked for again: nothing would show "
+            "that they are in the syntax that they would be called by then.",
             "It loses UIDs of a list: `Quirks(lists=False)`.",
             "It sends no pending responses, and an unknown study is 0xA702.",
         ),
