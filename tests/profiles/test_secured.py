@@ -108,3 +108,32 @@ def test_a_file_with_a_secret_that_others_can_read(home: Home, text: str) -> Non
     load_profile("main")
     home.user(MAIN + "[nodes.main.tls]\npassword = { env = 'A' }\ncert = 'c'\n").chmod(0o644)
     load_profile("main")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tls = true\nidentity = { user = 'a', password = { file = '~/.netrc' } }\n",
+        "tls = true\nidentity = { jwt = { env = 'TOKEN' } }\n",
+        "tls = true\nidentity = { saml = { keyring = 'mail', user = 'a' } }\n",
+        f"tls = true\nidentity = {{ user = 'a', password = '{MADE_UP}' }}\n",
+        "tls = { cert = 'c', password = { env = 'P' } }\n",
+        "[me.tls]\ncert = 'c'\npassword = { env = 'P' }\n",
+    ],
+)
+def test_a_projects_file_names_no_secret(home: Home, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """It is refused, with where it belongs: the user's own file, or one that the user has named."""
+    path = home.own(MAIN + text)
+    for ask in (list_profiles, lambda: load_profile("main")):
+        with pytest.raises(ConfigurationError, match=r"a project's file could.*; put the node into your own") as caught:
+            ask()
+        assert MADE_UP not in str(caught.value)
+    monkeypatch.setenv("DICOMOVER_CONFIG", str(path))
+    load_profile("main")
+
+
+def test_a_projects_file_names_a_user(home: Home) -> None:
+    """Who somebody is there, and a node that is named like a secret, are none."""
+    home.own(f"{MAIN}tls = true\nidentity = {{ user = 'alice' }}\n" + MAIN.replace("main", "password"))
+    assert load_profile("main").node.identity == Identity.user("alice")
+    assert load_profile("password").node.port == 104

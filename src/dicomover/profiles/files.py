@@ -35,6 +35,11 @@ class Source:
     absent: str = ""  # why there is nothing; empty if the file was read
     is_private: bool = True  # False if others than its owner may read it
 
+    @property
+    def is_project(self) -> bool:
+        """Whether it came with the current folder, and was not named by anybody: others may have written it."""
+        return self.path.name == PROJECT and not os.environ.get(VARIABLE)
+
     def find(self, path: str) -> Path:
         """Return a path that the file names: below the file's own folder, unless it is a whole one."""
         return self.path.parent / _expand(path)

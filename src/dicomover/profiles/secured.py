@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dicomover.errors import ConfigurationError
-from dicomover.profiles.files import Source
+from dicomover.profiles.files import VARIABLE, Source, user_file
 from dicomover.security import TLS, Identity, Secret
 
 __all__ = ["check_private", "read_identity", "read_tls"]
@@ -15,22 +15,30 @@ _PROOFS = ("password", "saml", "jwt")
 
 
 def check_private(source: Source) -> None:
-    """Refuse a file in which a secret stands and that others can read; raises ConfigurationError, without it."""
-    if source.is_private:
-        return
-    for where, key in _secrets(source.table):
-        raise ConfigurationError(
-            f"{source.path}: [{where}] {key} is a secret, and others can read the file",
-            f'chmod 600 {source.path}, or say where it is kept: {key} = {{ env = "NAME" }}',
-        )
+    """Refuse a file in which a secret stands and that others can read, or one of a project that names any secret.
+
+    Raises ConfigurationError, without the secret.
+    """
+    for where, key, is_text in _secrets(source.table):
+        if source.is_project:
+            raise ConfigurationError(
+                f"{source.path}: [{where}] {key} names a secret, which a project's file could send to anybody",
+                f"put the node into your own {user_file()}, or name this file in {VARIABLE}, if you trust it",
+            )
+        if is_text and not source.is_private:
+            raise ConfigurationError(
+                f"{source.path}: [{where}] {key} is a secret, and others can read the file",
+                f'chmod 600 {source.path}, or say where it is kept: {key} = {{ env = "NAME" }}',
+            )
 
 
-def _secrets(table: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str]]:
+def _secrets(table: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str, bool]]:
+    """Yield in which table a secret is said, under which key, and whether it stands there itself."""
     for name, value in table.items():
-        if isinstance(value, dict):
+        if name in _PROOFS and where != "nodes":  # where it would be a node's name
+            yield where, name, isinstance(value, str)
+        elif isinstance(value, dict):
             yield from _secrets(value, f"{where}.{name}" if where else name)
-        elif name in _PROOFS and isinstance(value, str):
-            yield where, name
 
 
 def read_tls(said: bool | Mapping[str, Any], source: Source) -> TLS | None:
