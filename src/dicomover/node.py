@@ -134,12 +134,6 @@ class Quirks:
         Whether it obeys a C-CANCEL. False hangs up soon after one was sent, where else its answer is waited for.
     roles
         What we offer to be in a C-GET: the `scp` of the images alone, as the Standard has it, or `both`.
-    relational
-        It answers relational queries and retrievals: at a level without the unique keys of those above. That is kept
-        in mind and not made use of: what we ask stays hierarchical.
-    outstanding
-        How many C-MOVEs may wait for their answers on one association; 1 if it does not serve them side by side. That
-        is kept in mind and not made use of: each waits for the one before.
 
     Raises
     ------
@@ -157,21 +151,16 @@ class Quirks:
     find_cap: int | None = None
     cancels: bool | None = None
     roles: Roles = "scp"
-    relational: bool = False
-    outstanding: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("lists", "patient_id", "cancels", "relational"):
+        for name in ("lists", "patient_id", "cancels"):
             value, may_be_unknown = getattr(self, name), name in ("lists", "cancels")
             if not isinstance(value, bool) and not (may_be_unknown and value is None):
                 choice = "True, False or None, if nobody knows" if may_be_unknown else "True or False"
                 raise ConfigurationError(f"quirk {name}={value!r} is neither True nor False", f"say {choice}")
-        for name in ("find_cap", "outstanding"):
-            value = getattr(self, name)
-            if name == "find_cap" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"quirk {name}={value!r} is not a whole number above 0", "give one")
+        cap = self.find_cap
+        if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
+            raise ConfigurationError(f"quirk find_cap={cap!r} is not a whole number above 0", "give one")
         if self.roles not in get_args(Roles):
             raise ConfigurationError(f"quirk roles={self.roles!r} is neither 'scp' nor 'both'", "choose one")
 

@@ -85,7 +85,7 @@ ARCHIVES = (
         "dcm4che 3.3.7, its network stack",
         "dcm4che",
         secures=_BOTH,
-        notes=("It serves several C-MOVEs side by side on one association: `Quirks(outstanding=4)`.",),
+        notes=("It would serve several C-MOVEs side by side on one association; it is asked for one at a time.",),
     ),
     Known(
         "dcmjs-dimse",

@@ -52,8 +52,6 @@ QUIRKS: Keys = {
     "find_cap": "whole number",
     "cancels": "switch",
     "roles": frozenset(get_args(Roles)),
-    "relational": "switch",
-    "outstanding": "whole number",
 }
 
 ME: Keys = {
