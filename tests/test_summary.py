@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dicomover import ConfigurationError
+from dicomover import ConfigurationError, report
 from dicomover.outcome import Counters, Status
 from dicomover.summary import SCHEMA, SUMMARY_COLUMNS, Result, build, exit_code, failures, missing, short
 from generated import summary_columns
@@ -235,6 +235,16 @@ def test_missing_is_what_is_not_complete(tmp_path) -> None:
     summary.to_csv(tmp_path / "s.csv", index=False)
     assert len(missing(pd.read_csv(tmp_path / "s.csv"))) == len(rows)
     assert missing(summary.iloc[:0]).columns.tolist() == summary.columns.tolist()
+
+
+def test_half_a_character_is_shown() -> None:
+    """A key that no text can hold, for which its row is invalid, stands in what is shown all the same."""
+    summary = build(
+        [Result(Status.INVALID, error="odd")], pd.DataFrame({"PatientID": pd.Series(["a\ud800"], dtype=object)})
+    )
+    assert short(summary)["key"].tolist() == ["a\\ud800"]
+    for show_keys in (False, True):
+        assert "invalid" in str(report(summary, show_keys=show_keys))
 
 
 def test_short_has_the_key_that_tells_most() -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Column",
     "Instance",
     "Result",
+    "as_text",
     "build",
     "exit_code",
     "failures",
@@ -265,10 +266,19 @@ def short(summary: pd.DataFrame) -> pd.DataFrame:
     keys = pd.Series(pd.NA, index=summary.index, dtype="string")
     for name in ("AccessionNumber", *reversed(UNIQUE_KEYS)):
         if name in summary.columns:
-            texts = summary[name].astype("string")
+            texts = as_text(summary[name])
             keys = keys.fillna(texts.mask(texts == ""))
     came = "received" if summary["received"].notna().any() else "completed"
     return WholeTable(summary.assign(key=keys)[["key", "status", "expected", came, "error"]])
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    r"""Return a column as text; half a character, which is why a row is invalid, is written as in `\ud800`."""
+    try:
+        return column.astype("string")
+    except UnicodeEncodeError:
+        whole = column.map(lambda value: str(value).encode("utf-8", "backslashreplace").decode(), na_action="ignore")
+        return whole.astype("string")
 
 
 def exit_code(summary: pd.DataFrame) -> int:

@@ -112,3 +112,10 @@ def test_each_option_is_checked(name: str, value: object) -> None:
         check_options({**GOOD, name: value})  # type: ignore[typeddict-item]
     assert str(value) in str(caught.value) or not value
     assert caught.value.mend
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "a\ud800b"])
+def test_a_folder_that_can_be_none(folder: str) -> None:
+    """What no path can hold is refused when the mover is made, and not shown."""
+    with pytest.raises(ConfigurationError, match=r"receive= is no path of a folder; take odd characters out of it"):
+        Mover("ARCHIVE@127.0.0.1:104", receive=folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict, get_args
@@ -152,9 +154,17 @@ def check_receiving(
             f"{setting('destination', destination)} and {setting('receive')} cannot both be",
             f"when we receive, the Move Destination is our own AE title {ae_title!r}",
         )
+    if folder is not None and not _is_path(str(folder)):
+        raise ConfigurationError(f"{setting('receive')} is no path of a folder", "take odd characters out of it")
     if "port" in said:
         check_port(said["port"], lowest=0)
     return said
+
+
+def _is_path(text: str) -> bool:
+    with contextlib.suppress(UnicodeEncodeError):
+        return b"\0" not in os.fsencode(text)
+    return False
 
 
 def find_destination(options: Options) -> str:

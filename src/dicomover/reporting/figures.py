@@ -12,7 +12,7 @@ from pydicom.datadict import keyword_dict
 from dicomover.errors import ConfigurationError
 from dicomover.identifier import KEY
 from dicomover.outcome import Status
-from dicomover.summary import SCHEMA
+from dicomover.summary import SCHEMA, as_text
 from dicomover.text.face import advise
 from dicomover.text.sentences import kind_of, merge
 
@@ -66,11 +66,11 @@ def read_summary(summary: pd.DataFrame) -> pd.DataFrame:
         if column.dtype in ("Int64", "Float64"):
             ours[column.name] = _read_numbers(values, whole=column.dtype == "Int64")
         elif column.name == "started":
-            texts = values.astype("string")
+            texts = as_text(values)
             times = values if pd.api.types.is_datetime64_any_dtype(values) else texts.where(texts.str.match(_DATE))
             ours[column.name] = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601")
         else:
-            texts = values.astype("string")
+            texts = as_text(values)
             ours[column.name] = texts.mask(texts == "" if column.name != "status" else ~texts.isin(_ORDER))
     read = summary.assign(**ours)
     read[REPEATS] = _repeats(read)
@@ -92,7 +92,7 @@ def _repeats(summary: pd.DataFrame) -> pd.Series[bool]:
     """
     ours = {column.name for column in SCHEMA}
     places = [n for n, name in enumerate(map(str, summary.columns)) if name not in ours and _may_be_key(name)]
-    texts = {place: summary.iloc[:, place].astype("string").fillna("").str.strip().array for place in places}
+    texts = {place: as_text(summary.iloc[:, place]).fillna("").str.strip().array for place in places}
     keys = pd.DataFrame(texts, index=range(len(summary)))
     order = moved(summary).reset_index(drop=True).fillna(-1).sort_values(ascending=False, kind="stable").index
     again = keys.loc[order].duplicated().sort_index() & (keys != "").any(axis="columns")

@@ -19,6 +19,7 @@ from dicomover.progress.state import Rate
 from dicomover.progress.text import duration, size, speed
 from dicomover.progress.timeline import Timeline
 from dicomover.reporting import figures
+from dicomover.summary import as_text
 from dicomover.text import listing
 from dicomover.text.cells import is_missing
 from dicomover.text.sentences import count_of
@@ -93,7 +94,7 @@ class Names:
     def keys(self, positions: Sequence[int]) -> pd.DataFrame:
         """Return the keys of some rows as text: those that are UIDs, and the others where that was asked for."""
         rows = self._summary.iloc[list(positions)]
-        texts = {name: rows[name].astype("string").fillna("").tolist() for name in IDENTIFYING if name in rows.columns}
+        texts = {name: as_text(rows[name]).fillna("").tolist() for name in IDENTIFYING if name in rows.columns}
         if not self.show_keys:
             uids = {name: [text if names_nobody(text) else "" for text in those] for name, those in texts.items()}
             texts = {name: known for name, known in uids.items() if any(known)}
