@@ -106,13 +106,15 @@ class RequestedConnection(Connection):
         self._closed = closed
         self._lost: NodeError | None = None
         self._look_at = 0.0
+        self._over_at = math.inf  # until when the request may go on, as of the latest look
         syntaxes: dict[int, str] = {}  # of the contexts, once they are negotiated
         self._dialogue = _Dialogue(storage, caller, syntaxes, self._reply, heed, caller.host)
         self._syntaxes = syntaxes
         self._intake = Intake(self._dialogue, self.max_pdu, storage.settings.limits, time.monotonic())
 
     def _reply(self, raw: bytes) -> None:
-        self.send(raw, self._storage.settings.limits.pdu, self._give_up)
+        left = max(self._over_at - time.monotonic(), _LOOK)  # a peer that reads nothing has no more time than others
+        self.send(raw, min(self._storage.settings.limits.pdu, left), self._give_up)
 
     def read_message(self, until: Until = wait_forever, expect: Callable[[Command], Due] = expect_announced) -> Message:
         """Return the next response; what was stored before it has been filed and answered, or refused.
@@ -180,7 +182,8 @@ class RequestedConnection(Connection):
         if now >= self._look_at:
             self._look_at = now + _LOOK
             moment = until()
-            if moment is not None and moment <= now:
+            self._over_at = math.inf if moment is None else moment
+            if self._over_at <= now:
                 raise self.give_up("no end came in time", LostBy.TIMEOUT)
         if kind := intake.take(received, now):
             raise self.end_by(kind)
