@@ -222,7 +222,7 @@ def test_hashed_keys(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
         (["verify", "{csv}"], "is no lockfile"),
         (["verify", "{lock}", "--seal"], "name it with --folder DIR"),
         (["verify", "{lock}", "--output", "x.xyz"], "name a .csv, .json or .parquet file"),
-        (["verify", "{lock}", "host"], "PORT is missing"),
+        (["verify", "{lock}", "host.example.org"], "PORT is missing"),
         (["lock", "host", "104"], "nothing is asked for"),
         (["move", "--lock", "nope.json", "-aem", "X", "host", "104"], "nope.json: No such file"),
     ],

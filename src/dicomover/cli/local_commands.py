@@ -196,7 +196,9 @@ def nodes(**given: Any) -> int:
     return run_nodes(**given)
 
 
-@cli.command(short_help="Print the DICOM conformance statement.")
+@cli.command(
+    short_help="Print the DICOM conformance statement.", epilog="Exit codes: 0 done, 2 the file cannot be written."
+)
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it to a file instead."
 )

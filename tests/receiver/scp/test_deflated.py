@@ -126,6 +126,7 @@ def test_a_long_head_is_read_as_it_would_be_plain(tmp_path: Path) -> None:
     with running(tmp_path, False) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
         assert peer.store("1.2", deflate(data)) == 0
         assert peer.store("1.3", deflate(element(0x00091010, "UN", bytes(1 << 23)) + data_set("1.3"))) == 0xC000
+        run.wait(2)
         assert "it may be right all the same" in run.refusals[0].mend
         peer.release()
 
