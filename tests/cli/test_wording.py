@@ -43,7 +43,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Shell:
         (["move", "--address", "10.1.2.3", "-k", "PatientID=1"], None, "--address is for receiving"),
         (["move", "--calling-aet", "A", "-k", "PatientID=1"], None, "--calling-aet is for receiving"),
         (["move", "--tls-key", os.devnull, "-k", "PatientID=1"], None, "name that too: --tls-cert"),
-        (["move", "--tls-cert", os.devnull, "-k", "PatientID=1"], None, "there is no certificate in '/dev/null'"),
+        (
+            ["move", "--tls-cert", os.devnull, "-k", "PatientID=1"],
+            None,
+            "the certificate in '/dev/null' cannot be read",
+        ),
         (["move", "--tls-ca", "missing.pem", "-k", "PatientID=1"], None, "the certificate in 'missing.pem' cannot be"),
         (["move", "--tls-peer", "ARCHIVE", "-k", "PatientID=1"], None, "are for receiving; name a folder with -od"),
         (
