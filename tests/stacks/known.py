@@ -21,6 +21,7 @@ class Known:
     is_newer: bool = False  # of a newer Debian suite, and not run unless asked for
     secures: frozenset[Way] = frozenset()  # the ways on which it speaks TLS
     partial: Mapping[Way, tuple[str, ...]] = field(default_factory=dict)  # rows that end so, by their key
+    loses: bool = False  # of some 1,000 images one, by a fault of its own: what is lost is asked for again
     locks: bool = True  # what it says of the levels below a study adds up
     alters: str = ""  # how it writes each data set anew; the pixels stay
     learned: Mapping[str, object] = field(default_factory=dict)  # the quirks that the doctor finds out
@@ -73,11 +74,14 @@ ARCHIVES = (
         "qrscp of pynetdicom 3.0.4",
         "python",
         secures=_BOTH,
+        loses=True,
         learned={"lists": False},
         notes=(
             "TLS is not among its options: here a few lines start it with contexts of its library.",
             "It answers a C-FIND with one match for each image, and refuses lists of UIDs: `Quirks(lists=False)`.",
             "A destination that is down is 0xA801 too, as if it were unknown.",
+            "Now and then it takes its own association with a destination for closed, and an image is failed or a "
+            "C-MOVE without an end: `retry` brings what is missing.",
         ),
     ),
     Known(

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
-from dicomover import TLS, Mover, Node, Timeouts
+from dicomover import TLS, Mover, Node, Retry, Timeouts
 from dicomover.doctor import Setup
 from dicomover.doctor.quirks import learn_quirks
 from dicomover.testing import DemoPacs
@@ -37,8 +37,9 @@ class Scene:
     tls: TLS | None
 
     def mover(self, **how: Any) -> Mover:
-        """Return a Mover for it."""
-        return Mover(self.node, ae_title=HERE, progress="none", **{**ONCE, **how})
+        """Return a Mover for it, which sees its every attempt, unless it loses images itself."""
+        retry = {"retry": Retry(first_wait=0.1)} if self.known.loses else ONCE
+        return Mover(self.node, ae_title=HERE, progress="none", **{**retry, **how})
 
 
 def _cases() -> list[Any]:
