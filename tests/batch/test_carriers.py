@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from dicomover.batch.carriers import ByGet, RetrieverPool, RetrievingLine, join_ends
+from dicomover.batch.carriers import ByGet, RetrieverPool, RetrievingLine
 from dicomover.batch.ways import Ways
 from dicomover.errors import AssociationRejected
 from dicomover.node import Node, Timeouts
-from dicomover.outcome import Counters, Ended
-from dicomover.wire.responses import MoveEnd
 from dicomover.wire.stop import Controls
 
 CT, MR = ("1.2", "1.2.840.10008.1.2.1"), ("1.4", "1.2.840.10008.1.2.1")
@@ -138,13 +136,3 @@ def test_two_are_side_by_side_where_they_may_be(made: list[Fake]) -> None:
     get.connect()
     get.make_room()
     assert (finds.hung_up, ways.takes_turns, made[0].is_open) == (0, False, True)
-
-
-def test_of_two_ends_the_worse_one_stands() -> None:
-    """A success does not hide what was before or comes after it, and the UIDs that failed are those of both."""
-    well = MoveEnd(Ended.ANSWERED, 0, Counters(1))
-    ill = MoveEnd(Ended.ANSWERED, 0xB000, Counters(1), ("1",))
-    lost = MoveEnd(Ended.LOST)
-    assert join_ends(well, ill).status_code == join_ends(ill, well).status_code == 0xB000
-    assert join_ends(ill, lost).ended is Ended.LOST
-    assert join_ends(ill, lost).failed_uids == ("1",)

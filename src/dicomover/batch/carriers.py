@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, Unpack, cast
 
 from dicomover.batch.ways import Ways
 from dicomover.errors import ConfigurationError, NodeError
 from dicomover.identifier import Identifier, Model
 from dicomover.node import Node, Timeouts
-from dicomover.outcome import SUCCESS, Counters, Ended
+from dicomover.outcome import Counters
 from dicomover.query.classes import MOST_PAIRS, Pair, sort_pairs
 from dicomover.wire.association import Association
 from dicomover.wire.lines import Line, Pool
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["ByGet", "ByMove", "Carrier", "Retriever", "RetrieverPool", "RetrievingLine", "join_ends"]
+__all__ = ["ByGet", "ByMove", "Carrier", "Opened", "Retriever", "RetrieverPool", "RetrievingLine", "Watch"]
 
 _SOON = 5.0  # seconds for a second association, until it is known whether the archive has two with us
+
+
+class Watch(TypedDict):
+    """What is told of a request, and asked about it, while its responses are read."""
+
+    on_progress: Callable[[Counters], None]
+    last_arrival: Callable[[], float] | None
+
+
+class Opened(Protocol):
+    """An association, as far as both ways look at it."""
+
+    served: int
+
+    @property
+    def peer_address(self) -> str:
+        """Whose images are on their way once it was asked."""
 
 
 class Carrier(Protocol):
     """One of the two ways to the archive: what a request goes over, and what it is."""
 
-    def connect(self) -> Association:
+    def connect(self) -> Opened:
         """Return what the next request goes over, open; raises Stop if there is none to be had."""
 
-    def ask(
-        self,
-        association: Association,
-        part: Identifier,
-        message_id: int,
-        *,
-        on_progress: Callable[[Counters], None],
-        last_arrival: Callable[[], float] | None,
-    ) -> MoveEnd:
-        """Send a request and read to its end; see `Association.move`."""
+    def ask(self, opened: Any, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
+        """Send a request over what `connect` returned and read to its end; see `Association.move`."""
 
 
 class ByMove:
@@ -46,44 +54,19 @@ class ByMove:
         self._destination = destination
         self.connect = line.connect_patiently
 
-    def ask(
-        self,
-        association: Association,
-        part: Identifier,
-        message_id: int,
-        *,
-        on_progress: Callable[[Counters], None],
-        last_arrival: Callable[[], float] | None,
-    ) -> MoveEnd:
+    def ask(self, opened: Association, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
         """Send it."""
-        return association.move(
-            part.dataset(),
-            part.model,
-            self._destination,
-            message_id,
-            on_progress=on_progress,
-            last_arrival=last_arrival,
-        )
+        return opened.move(part.dataset(), part.model, self._destination, message_id, **watch)
 
 
-class Retriever(Protocol):
+class Retriever(Opened, Protocol):
     """An association on which images come, otherwise as `Association`; see `Receiver.retriever`."""
-
-    served: int
 
     @property
     def accepted(self) -> frozenset[Pair]:
         """What the archive has accepted, with the roles."""
 
-    def get(
-        self,
-        identifier: Any,
-        model: Model,
-        message_id: int,
-        *,
-        on_progress: Callable[[Counters], None] = lambda _: None,
-        last_arrival: Callable[[], float] | None = None,
-    ) -> MoveEnd:
+    def get(self, identifier: Any, model: Model, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
         """Send a C-GET and read to its end; what the peer does never raises."""
 
 
@@ -101,16 +84,9 @@ class RetrieverPool(Pool):
 
     def _make(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
         pairs = sort_pairs(services, self._accept)
-        association = cast("Association", self._make_retriever(self.node, self.ae_title, timeouts, pairs))
+        association: Association = self._make_retriever(self.node, self.ae_title, timeouts, pairs)
         association.services = services
         return association
-
-
-class _Alone(frozenset[Any]):
-    """Pairs beside which no others will do."""
-
-    def __le__(self, other: object) -> bool:
-        return self == other
 
 
 class RetrievingLine(Line):
@@ -118,8 +94,8 @@ class RetrievingLine(Line):
 
     def want(self, pairs: Iterable[Pair], *, alone: bool = False) -> None:
         """Have these pairs, beside those of before if all of them fit and may be there, from the next connection on."""
-        wanted: frozenset[Any] = _Alone(pairs) if alone else frozenset(pairs)
-        if wanted <= self._services:
+        wanted, self._alone = frozenset(pairs), alone
+        if self._services == wanted or (self._services > wanted and not alone):
             return
         self.close()
         both = wanted | self._services
@@ -139,16 +115,16 @@ class ByGet:
         self.accepted: frozenset[Pair] = frozenset()  # of all associations since `want`
         self.want, self.close, self.hang_up, self.abandon = line.want, line.close, line.hang_up, line.abandon
 
-    def connect(self) -> Association:
+    def connect(self) -> Retriever:
         """Return an association with what is wanted; hang up the one for C-FIND where the archive has no two with us.
 
         Raises Stop if there is none to be had.
         """
         if self._ways.takes_turns:
             self._finds.hang_up()
-        association = self._connect()
-        self.accepted |= cast("Retriever", association).accepted
-        return association
+        retriever = cast("Retriever", self._connect())  # its pool makes no other
+        self.accepted |= retriever.accepted
+        return retriever
 
     def _connect(self) -> Association:
         if self._ways.takes_turns is not None:
@@ -168,22 +144,6 @@ class ByGet:
         if self._ways.takes_turns:
             self.hang_up()
 
-    def ask(
-        self,
-        association: Association,
-        part: Identifier,
-        message_id: int,
-        *,
-        on_progress: Callable[[Counters], None],
-        last_arrival: Callable[[], float] | None,
-    ) -> MoveEnd:
+    def ask(self, opened: Retriever, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
         """Send it."""
-        return cast("Retriever", association).get(
-            part.dataset(), part.model, message_id, on_progress=on_progress, last_arrival=last_arrival
-        )
-
-
-def join_ends(before: MoveEnd, end: MoveEnd) -> MoveEnd:
-    """Return how two of the same C-MOVE have ended, but for what they count: the worse, with the UIDs of both."""
-    is_worse = end.ended is not Ended.ANSWERED or before.status_code == SUCCESS
-    return replace(end if is_worse else before, failed_uids=(*before.failed_uids, *end.failed_uids))
+        return opened.get(part.dataset(), part.model, message_id, **watch)

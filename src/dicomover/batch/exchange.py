@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
-from dicomover.batch.carriers import Carrier, join_ends
+from dicomover.batch.carriers import Carrier, Opened
+from dicomover.batch.ends import Parts
 from dicomover.batch.run import BatchRun
 from dicomover.batch.verdict import judge_exchange
 from dicomover.batch.work import SharedMove
@@ -20,7 +20,6 @@ from dicomover.identifier import Identifier
 from dicomover.outcome import SUCCESS, Counters, Ended
 from dicomover.policy.pace import Wait
 from dicomover.policy.retry import Tried
-from dicomover.wire.association import Association
 from dicomover.wire.lines import GONE
 from dicomover.wire.responses import MoveEnd
 from dicomover.wire.stop import Stop
@@ -96,20 +95,17 @@ class Exchange:
         uids = keys[level.unique_key].split("\\")
         is_anew = move.latest is None and (whole is None or not whole.counters.moved)
         left = [uid for uid in uids if is_anew or uid not in move.running.sop_uids] or uids
-        counters = Counters(completed=len(uids) - len(left)) if len(left) < len(uids) else Counters()
-        joint: MoveEnd | None = None
+        here = Counters(completed=len(uids) - len(left)) if len(left) < len(uids) else Counters()
+        parts = Parts(before, attempts, here)
         for number, uid in enumerate(left):
             part = Identifier.of(level, model, {**keys, level.unique_key: uid})
             try:
-                so_far = before + counters if before is not None else counters if attempts else None
-                sent, end = self._send_surely(move, part, so_far)
+                sent, end = self._send_surely(move, part, parts.so_far)
             except Stop:
-                if joint is None and whole is None:
+                if parts.end is None and whole is None:
                     raise
                 break  # what came of those that were sent is known
-            attempts += sent
-            counters += end.counters
-            joint = end if joint is None else join_ends(joint, end)
+            parts.add(sent, end)
             if end.ended is not Ended.ANSWERED:
                 whole = None
                 break
@@ -121,10 +117,10 @@ class Exchange:
                 self._note("the archive takes no lists of UIDs: it is asked for one at a time")
             elif number + 1 >= (_PROBES_FOUND if move.target.found and end.status_code != SUCCESS else _PROBES):
                 break
-        if joint is not None and (whole is None or whole.ended is not Ended.ANSWERED):
-            whole = replace(joint, counters=counters)
+        if parts.end is not None and (whole is None or whole.ended is not Ended.ANSWERED):
+            whole = parts.end
         assert whole is not None
-        return attempts, whole
+        return parts.attempts, whole
 
     def _send_surely(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
         """Send a request; once more if an association that had been idle turns out to be gone."""
@@ -156,7 +152,7 @@ class Exchange:
         self._note(self._pace.ended(tried, time.monotonic() - begun))
         return end, was_idle
 
-    def _send(self, association: Association, move: SharedMove, part: Identifier, before: Counters | None) -> MoveEnd:
+    def _send(self, association: Opened, move: SharedMove, part: Identifier, before: Counters | None) -> MoveEnd:
         """Send it; `before` is what others of the same C-MOVE have come to."""
         emit, running = self._controls.emit, move.running
         if before is None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
-from dicomover.batch.carriers import ByGet, ByMove, Carrier, RetrievingLine, join_ends
+from dicomover.batch.carriers import ByGet, ByMove, Carrier, RetrievingLine
+from dicomover.batch.ends import Parts, join_ends
 from dicomover.batch.run import BatchRun
 from dicomover.batch.verdict import bound_wait
 from dicomover.batch.ways import find_dead_end
@@ -204,22 +205,19 @@ class Retrieval:
         self, move: SharedMove, get: ByGet, parts: list[Part], before: Counters | None, *, alone: bool = False
     ) -> tuple[int, MoveEnd | None]:
         """Send a C-GET for each part, until one is broken off; `before` is what came before them."""
-        attempts, counters, joint = 0, Counters(), None
+        sent = Parts(before)
         for part in parts:
             get.want(self._list_others(part, get) if alone else fit_pairs(part.classes, self._accept), alone=alone)
-            so_far = before + counters if before is not None else counters if attempts else None
             try:
-                sent, end = self._by_get(move, part.identifier, so_far)
+                attempts, end = self._by_get(move, part.identifier, sent.so_far)
             except Stop:
-                if joint is None and before is None:
+                if sent.end is None and before is None:
                     raise
                 break  # what came of those that were sent is known
-            attempts += sent
-            counters += end.counters
-            joint = end if joint is None else join_ends(joint, end)
+            sent.add(attempts, end)
             if end.ended is not Ended.ANSWERED:
                 break
-        return attempts, None if joint is None else replace(joint, counters=counters)
+        return sent.attempts, sent.end
 
     def _lacks(self, move: SharedMove, end: MoveEnd) -> bool:
         """Tell whether something may be missing, once what is on its way has been counted."""

@@ -80,17 +80,19 @@ class Pool:
     def _make(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
         return Association(self.node, self.ae_title, timeouts, services)
 
-    def take(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
+    def take(self, timeouts: Timeouts, services: frozenset[Any], *, alone: bool = False) -> Association:
         """Return an open association that was idle, or a new one that is still to be opened.
 
-        An idle one that was not opened for these services is released: it may stand in the way of the new one.
+        An idle one that was not opened for these services, or `alone` for others too, is released: it may stand in the
+        way of the new one.
         """
         while True:
             with self._lock:
                 association = self._idle.pop() if self._idle else None
             if association is None:
                 return self._make(timeouts, services | self.kept_for)
-            if association.is_usable() and services <= association.services:
+            kept = association.services
+            if association.is_usable() and (services == kept if alone else services <= kept):
                 association.timeouts = timeouts
                 return association
             association.release()
@@ -153,6 +155,7 @@ class Line:
         self._pool = pool
         self._timeouts = timeouts
         self._services = services
+        self._alone = False  # whether an association will do that was opened for these alone
         self._controls = controls
         self._association: Association | None = None
         self._abandoned = False
@@ -199,7 +202,7 @@ class Line:
         self.close()
         try:
             while True:
-                self._association = self._pool.take(self._timeouts, self._services)
+                self._association = self._pool.take(self._timeouts, self._services, alone=self._alone)
                 self._controls.register(self._association)  # before it opens: a cancel ends that too
                 if self._abandoned:
                     self._association.kill()
