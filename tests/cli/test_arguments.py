@@ -6,6 +6,7 @@ import pytest
 
 from cli_kit import Shell
 from dicomover.cli.arguments import Arguments, read_node
+from dicomover.mover import Mover
 from dicomover.node import Node, Timeouts
 
 
@@ -75,3 +76,12 @@ def test_the_model_is_chosen_by_the_library_unless_it_is_named() -> None:
         "patient",
         "study",
     ]
+
+
+def test_a_mover_is_made_of_what_a_command_was_given() -> None:
+    """The archive and our own name are those of the command, unless another archive is named."""
+    given = Arguments(peer="ARCHIVE@host:104", aetitle="OURS")
+    assert repr(Mover(given.node, **given.client)) == "Mover('ARCHIVE@host:104', ae_title='OURS', destination=None)"
+    there = Node("other", 105, ae_title="THEIRS")
+    assert Mover(there, **given.client, **given.receiver("WS7", None)).node == there
+    assert Mover(given.node, **given.client, **given.lookup("SERIES")).node == given.node

@@ -14,7 +14,6 @@ import pandas as pd
 from dicomover.cli import report
 from dicomover.cli.arguments import DOWNLOADS, Arguments
 from dicomover.cli.keys import keys_of, level_among
-from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_page_file, check_table_file, render_json, save_file, save_table
 from dicomover.cli.request_input import name_keys, read_asked, warn_of_columns
 from dicomover.cli.screen import Interrupts, Watch, on_interrupt, say
@@ -87,7 +86,7 @@ def run_plan(given: Arguments) -> int:
     with given.show_log():
         requests, level = read_asked(given)
         check_table_file(given.output, "--output", keep=given.csv_file)
-        return _show_plan(given, make_asker(given, level), requests, given.output)
+        return _show_plan(given, Mover(given.node, **given.client, **given.lookup(level)), requests, given.output)
 
 
 def run_find(given: Arguments) -> int:
@@ -99,7 +98,7 @@ def run_find(given: Arguments) -> int:
             message = "no key is given; write, say, -k StudyDate=20240101-, or -k 'PatientID=*' to ask for everything"
             raise click.UsageError(message)
         check_table_file(given.output, "--output")
-        mover = make_mover(given)
+        mover = Mover(given.node, **given.client)
 
         with name_keys(given), mover:
             asked_level = level_of_find(keys, level)
@@ -120,7 +119,7 @@ def run_find(given: Arguments) -> int:
 def run_echo(given: Arguments) -> int:
     """Say whether the archive answers."""
     with given.show_log():
-        mover = make_mover(given)
+        mover = Mover(given.node, **given.client)
         seconds = mover.echo()
         if not given.quiet:
             click.echo(f"{mover.node} answered the C-ECHO of {mover.ae_title} in {seconds:.3f} s")
@@ -133,15 +132,7 @@ def run_doctor(given: Arguments) -> int:
         destination, folder = _find_receiver(given)
         if folder is not None and given.output_dir is None:
             folder = Path(scratch)  # nothing is said of a folder, and nothing arrives
-        mover = make_mover(
-            given,
-            destination=destination,
-            receive=folder,
-            via=given.via,
-            port=given.listen,
-            bind=given.bind,
-            **given.senders(receives=folder is not None),
-        )
+        mover = Mover(given.node, **given.client, **given.receiver(destination, folder))
         with contextlib.ExitStack() as open_meanwhile:
             with contextlib.suppress(ReceiverError):  # which is one of the findings
                 open_meanwhile.enter_context(mover)
@@ -185,22 +176,16 @@ def _find_receiver(given: Arguments) -> tuple[str | Node | None, Path | None]:
 
 
 def _make_batch_mover(given: Arguments, level: str, destination: str | Node | None, folder: Path | None) -> Mover:
-    return make_mover(
-        given,
-        destination=destination,
-        receive=folder,
-        via=given.via,
-        port=given.listen,
-        bind=given.bind,
-        **given.senders(receives=folder is not None),
-        level=level,
-        model=given.model,
+    return Mover(
+        given.node,
+        **given.client,
+        **given.receiver(destination, folder),
+        **given.lookup(level),
         associations=given.associations,
         workers=given.workers,
         accept=given.accept_or_default,
         verify=given.verify,
         recheck=given.recheck,
-        max_matches=given.max_matches or None,
         journal=None if given.no_journal else given.journal or "auto",
         retry=given.retry,
         window=given.window,

@@ -120,6 +120,21 @@ class Arguments(Secured):
         """The transfer syntaxes that are accepted; one word may stand for several."""
         return self.accept[0] if len(self.accept) == 1 else self.accept or "as-stored"
 
+    @property
+    def client(self) -> dict[str, Any]:
+        """Who we are and how long we wait, as a Mover takes it."""
+        named = {"ae_title": self.aetitle, "timeouts": self.timeouts}
+        return {**named, "show_keys": self.show_keys, "share": self.share}
+
+    def lookup(self, level: str) -> dict[str, Any]:
+        """Return how a batch is looked up at a level, as a Mover takes it."""
+        return {"level": level, "model": self.model, "max_matches": self.max_matches or None}
+
+    def receiver(self, destination: str | Node | None, folder: Path | None) -> dict[str, Any]:
+        """Return who receives and how, as a Mover takes it."""
+        named = {"destination": destination, "receive": folder, "via": self.via}
+        return {**named, "port": self.listen, "bind": self.bind, **self.senders(receives=folder is not None)}
+
     def senders(self, *, receives: bool = True) -> dict[str, Any]:
         """Return who may send to us."""
         tls = self.read_receiving(receives=receives)

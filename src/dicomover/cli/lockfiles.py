@@ -8,10 +8,10 @@ import click
 import pandas as pd
 
 from dicomover.cli.arguments import Arguments
-from dicomover.cli.movers import make_asker, make_mover
 from dicomover.cli.output_files import check_table_file, render_json, save_table
 from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read_input, read_secret
 from dicomover.cohort import Cohort, Kind, LockState
+from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.text.listing import facts, fit, listing, terminal_width
 from dicomover.text.sentences import count_of
@@ -29,7 +29,7 @@ def run_lock(given: Arguments) -> int:
         path = given.output
         assert path is not None
         with name_keys(given), blame_file(path):
-            cohort = make_asker(given, level).lock(
+            cohort = Mover(given.node, **given.client, **given.lookup(level)).lock(
                 requests,
                 path,
                 privacy="plain" if secret is None else "hashed",
@@ -57,7 +57,7 @@ def run_verify(given: Arguments) -> int:
         cohort = load_cohort(path, given.secret_file)
         parts = {}
         if given.peer is not None or folder is None:
-            mover = make_mover(given, _choose_node(given, cohort))
+            mover = Mover(_choose_node(given, cohort), **given.client)
             parts["archive"] = mover.verify(cohort, look_again=not given.locked_only)
         if folder is not None:
             with blame_file(folder):
