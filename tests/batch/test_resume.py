@@ -589,6 +589,84 @@ def test_a_request_that_another_run_holds_for_ever(site: Site, monkeypatch: pyte
     assert job.summary()["error"][0].startswith("not sent")
 
 
+def test_two_runs_on_two_series_of_one_study(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another run moves of a study holds up no other series of it, but the study and its patient."""
+    monkeypatch.setattr(worker_module, "_HELD_AGAIN_AFTER", 0.05)
+    study = site.pacs.study("B")
+    first, second = (
+        {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
+        for series in study.series
+    )
+    requests = [second, {"StudyInstanceUID": study.study_instance_uid}]
+    site.pacs.misbehave["B"] = Misbehaviour("slow", seconds=2)
+    with (
+        site.mover(ae_title="ONE") as one,
+        site.mover(ae_title="OTHER") as other,
+        site.mover(ae_title="THIRD", level="PATIENT") as third,
+    ):
+        site.pacs.destinations |= {each.ae_title: each.port or 0 for each in (one, other, third)}
+        holding = one.start([first])
+        wait_until(site.moves)
+        site.pacs.misbehave.clear()
+        jobs = other.start(requests), third.start([{"PatientID": study.patient_id}])
+        wait_until(lambda: jobs[0].summary()["status"].eq("success").tolist() == [True, False])
+        assert not jobs[0].wait(0.3)
+        assert jobs[1].summary()["status"].isna().all()
+        holding.cancel()
+        assert all(job.wait(30) for job in (holding, *jobs))
+    assert statuses(jobs[0].summary()) in (["success", "success"], ["success", "skipped"])
+    assert statuses(jobs[1].summary()) in (["success"], ["skipped"])
+
+
+# --- rows that overlap
+
+
+def test_a_part_of_what_moves_waits_and_takes_no_association(site: Site) -> None:
+    """A series whose study is moving is decided by what came of it, and other rows move meanwhile."""
+    study = site.pacs.study("B")
+    part = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": study.series[1].series_instance_uid}
+    site.pacs.misbehave["B"] = Misbehaviour("slow", seconds=0.05)
+    with site.mover(associations=2) as mover:
+        site.pacs.destinations[mover.ae_title] = mover.port or 0
+        job = mover.start([{"StudyInstanceUID": study.study_instance_uid}, part, *batch("A", "C")])
+        assert job.wait(30)
+    assert statuses(job.summary()) == ["success", "skipped", "success", "success"]
+    moves = [move.keys["StudyInstanceUID"] for move in site.moves()]
+    assert moves.count(study.study_instance_uid) == 1
+    assert len(site.pacs.stores) == len({store.sop_instance_uid for store in site.pacs.stores}) == 17
+
+
+@pytest.mark.parametrize("misbehaviour", ["some-failed", "abort", "busy"])
+def test_a_part_of_what_did_not_come_is_asked_for(site: Site, misbehaviour: str) -> None:
+    """Where the row before it brought some or nothing, a row asks for what is missing of its own."""
+    study = site.pacs.study("B")
+    keys = {"StudyInstanceUID": study.study_instance_uid}
+    parts = [{**keys, "SeriesInstanceUID": series.series_instance_uid} for series in study.series]
+    site.pacs.misbehave["B"] = Misbehaviour(misbehaviour, times=1)
+    with site.mover(associations=3) as mover:
+        site.pacs.destinations[mover.ae_title] = mover.port or 0
+        summary = mover.move([keys, *parts])
+    assert statuses(summary)[1:] in (["success", "success"], ["skipped", "success"], ["success", "skipped"])
+    assert summary["received"].tolist()[1:] == [5, 5]
+
+
+def test_a_row_that_waits_for_another_is_cancelled_with_it(site: Site) -> None:
+    """A cancel ends what waits behind another row too, as never sent."""
+    study = site.pacs.study("B")
+    keys = {"StudyInstanceUID": study.study_instance_uid}
+    part = {**keys, "SeriesInstanceUID": study.series[0].series_instance_uid}
+    site.pacs.misbehave["B"] = Misbehaviour("slow", seconds=2)
+    with site.mover(associations=2) as mover:
+        site.pacs.destinations[mover.ae_title] = mover.port or 0
+        job = mover.start([keys, part])
+        wait_until(site.moves)
+        assert not job.wait(0.2)
+        job.cancel()
+        assert job.wait(20)
+    assert statuses(job.summary()) == ["cancelled", "cancelled"]
+    assert len(site.moves()) == 1
+
+
 # --- a third party
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pydicom
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from dicomover import Mover
@@ -17,7 +17,7 @@ from dicomover.batch.stock import list_missing_targets
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.query.targets import Target
 from dicomover.receiver import Receiver
-from dicomover.testing import DemoPacs, Study, data_set_of_file, made_study
+from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
 from peers import ONCE, files_in
 
 STUDIES = (
@@ -150,6 +150,42 @@ def test_nothing_that_is_here_moves_and_nothing_that_is_missing_is_skipped(
             here = {sop_of(path): data_set_of_file(path.read_bytes()) for path in after}
             for sop in frozenset().union(*(ask.sops for ask in wanted)):
                 assert here[sop] == whole[sop], "complete, and not there as it was sent"
+
+
+@settings(
+    deadline=None,
+    max_examples=int(os.environ.get("DICOMOVER_COMPOSED", "10")),
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+    derandomize="DICOMOVER_COMPOSED" not in os.environ,
+)
+@given(
+    rounds=st.lists(st.lists(st.integers(0, len(ASKS) - 1), min_size=2, max_size=9), min_size=1, max_size=2),
+    associations=st.integers(2, 4),
+    level=st.sampled_from(["auto", "auto", "auto", "PATIENT"]),
+)
+@example(rounds=[[3, 5, 6, 7, 2]], associations=2, level="auto")
+@example(rounds=[[5, 3, 0, 6]], associations=4, level="auto")
+def test_what_overlaps_comes_once_over_several_associations(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[list[int]], associations: int, level: str
+) -> None:
+    """Rows of which one is a part of another, or that share images, run at the same time: each image comes once."""
+    folder = tmp_path_factory.mktemp("overlaps") / "cohort"
+    came: list[str] = []
+    with DemoPacs(STUDIES, misbehave={"*": Misbehaviour("slow", seconds=0.004)}) as pacs:
+        for numbers in rounds:
+            wanted = [ASKS[number] for number in numbers if ASKS[number].level == level]
+            with Mover(
+                pacs.node, receive=folder, port=0, progress="none", associations=associations, level=level, **ONCE
+            ) as mover:
+                pacs.destinations[mover.ae_title] = mover.port or 0
+                summary = mover.move([ask.keys for ask in wanted])
+            came += [store.sop_instance_uid for store in pacs.stores]
+            pacs.forget()
+            assert summary["status"].isin(["success", "skipped"]).all()
+            assert summary["received"].tolist() == [len(ask.sops) for ask in wanted]
+    asked = frozenset().union(*(ASKS[each].sops for numbers in rounds for each in numbers if ASKS[each].level == level))
+    assert sorted(came) == sorted(asked)
 
 
 def sop_of(path: Path) -> str:

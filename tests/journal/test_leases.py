@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from dicomover.identifier import Level, Model, Request
-from dicomover.journal import Journal
+from dicomover.journal import BELOW, Journal
 from dicomover.journal.leases import NOBODY, Owner
 from dicomover.outcome import Status
 from dicomover.summary import Result
@@ -251,6 +251,19 @@ def test_a_journal_without_the_steady_clock_is_taken_over(path: Path) -> None:
         journal._connection.execute("ALTER TABLE owners DROP COLUMN steady")
         with Journal(path) as later:
             assert later.claim(["a", "b"]) == {"b"}
+
+
+def test_to_claim_a_whole_is_to_claim_its_parts(path: Path) -> None:
+    """A study is held against its series and images and they against it; two of its series hold up nobody."""
+    study, series, image, beside = (BELOW.join(parts) for parts in (["1"], ["1", "2"], ["1", "2", "3"], ["1", "22"]))
+    with Journal(path) as first, Journal(path) as second:
+        assert first.claim([series]) == {series}
+        assert second.claim([study, series, image, beside, "11"]) == {beside, "11"}
+        assert set(second.holders([study, series, image, beside, "11"])) == {study, series, image}
+        assert first.claim([study]) == set()
+        first.release()
+        assert second.claim([study, image]) == {study, image}
+        assert first.claim([series]) == set()
 
 
 def test_recording_and_releasing_give_a_claim_back(path: Path) -> None:

@@ -42,8 +42,8 @@ class Ledger:
     What holds at any moment outside of its lock:
 
     - A row is in one place only: not begun (`_todo`), with the worker that took it, waiting for C-MOVEs
-      (`SharedMove.waiting`), waiting for its time (`_later`), or over; a C-MOVE is with the worker that claimed it, in
-      `_later`, or has its verdict.
+      (`SharedMove.waiting`), for its time (`_later`) or for another row (`_behind`, then `_free`), or over; a C-MOVE is
+      with the worker that claimed it, in `_later`, or has its verdict.
     - `OpenRow.over` is set under the lock, by the one who then ends the row without it: each row ends exactly once.
     - A row waits for a C-MOVE only while that has no verdict. `_settle` gives the verdict and takes the waiting rows
       away in one step; in two, a row that `claim` ties to the C-MOVE in between would wait for ever.
@@ -67,6 +67,8 @@ class Ledger:
         self._record = record
         self._later: list[tuple[float, int, OpenRow | SharedMove]] = []
         self._last: list[tuple[int, int, OpenRow]] = []
+        self._behind: dict[int, list[OpenRow]] = {}
+        self._free: deque[OpenRow] = deque()
         self._order = itertools.count()
         self._recent: deque[Tried] = deque(maxlen=100)
         self._moved_once = False
@@ -86,6 +88,8 @@ class Ledger:
         None if there is nothing left. What others have under way may still come back: they will see to it.
         """
         with self._lock:
+            if self._free:
+                return self._free.popleft()
             if self._later and self._later[0][0] <= now:
                 return heapq.heappop(self._later)[2]
             request = next(self._todo, None)
@@ -99,7 +103,7 @@ class Ledger:
     def is_used_up(self) -> bool:
         """Tell whether there is nothing left to begin, now or later."""
         with self._lock:
-            return self._left == 0 and not self._later and not self._last
+            return self._left == 0 and not self._later and not self._last and not self._free
 
     def abandon_retries(self) -> None:
         """Let what waits for another attempt end as the last attempt left it."""
@@ -180,6 +184,15 @@ class Ledger:
         with self._lock:
             heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), row))
 
+    def put_behind(self, row: OpenRow, other: int) -> None:
+        """Come back to a row when another one, which is moving some of it, is over; at once if it is.
+
+        Nobody waits meanwhile: whoever ends the other one finds this one free.
+        """
+        with self._lock:
+            is_over = self._results[other].status is not None
+            (self._free if is_over else self._behind.setdefault(other, [])).append(row)
+
     @property
     def has_moved(self) -> bool:
         """Whether something of this batch has moved: the archive does send there."""
@@ -253,6 +266,7 @@ class Ledger:
                     if move.open_rows == 0:
                         move.forget()
                 row.resolution, row.taken, row.kept = None, None, NOTHING_KEPT
+                self._free += self._behind.pop(row.request.position, ())
                 is_late = self._is_closed  # it stood still for too long: it has no say any more
                 if not is_late:
                     self._results[row.request.position] = result

@@ -10,17 +10,19 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from dicomover.batch.claims import Claims
 from dicomover.batch.stock import ALL, ALL_AGAIN, Lists, Part, Stock
 from dicomover.batch.work import NOTHING_KEPT, Kept, OpenRow, SharedMove, Taken
 from dicomover.disk import Below
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
 from dicomover.journal import (
+    BELOW,
     Asked,
     Cost,
     Costs,
@@ -74,7 +76,7 @@ class Resumption:
         # What this batch has begun is not decided again when it has moved: rows of the same share it, and end alike.
         self._begun: set[str] = set()
         self._parts: dict[Identifier, Part] = {}
-        self._held: dict[str, set[int]] = {}  # the rows that need a claim
+        self._claims = Claims()
         self._written: set[int] = set()  # C-MOVEs of which what came is in the journal
 
     @property
@@ -120,11 +122,11 @@ class Resumption:
         asked = self._asked(request)
         with self._lock:
             if asked.key in self._begun and not self.recheck:  # the same is asked for twice in this batch
-                self._hold(request.position, [asked.key])
+                self._hold(request.position, {asked.key: None})
                 return Taken(asked)
             if not self.recheck and (taken := self._decided(asked, request)).skip is not None:
                 return taken  # whoever holds it, it is complete; a claim would cost ten times as much as this look
-            if holder := self._hold(request.position, [asked.key]):
+            if holder := self._hold(request.position, {asked.key: None}):
                 return Taken(asked, holder=holder)
             # Read again: the one who had it before may have completed it.
             self._begun.add(asked.key)
@@ -135,13 +137,17 @@ class Resumption:
     ) -> Taken:
         """Leave out what is here, and claim the rest: `left` is what is still to be asked for.
 
-        `trusts` is False where nothing is left out by what the journal says: the destination is to be asked itself.
+        Nothing is claimed, and nothing decided, if a row that it is `behind` is moving some of it. `trusts` is False
+        where nothing is left out by what the journal says: the destination is to be asked itself.
         """
         targets = resolution.targets
         parts = [self._part_before(target, trusts=trusts) for target in targets]
         moving = [target for target, part in zip(targets, parts, strict=True) if part.targets != ()]
+        wanted = {key: target.shared for target in moving for key in self._list_claims(target)}
         with self._lock:
-            if holder := self._hold(request.position, [key for target in moving for key in self._claims(target)]):
+            if (other := self._claims.find_other(request.position, wanted)) is not None:
+                return replace(taken, behind=other)
+            if holder := self._hold(request.position, wanted):
                 return replace(taken, holder=holder)
         parts = [
             self._part_now(target, part, listing, trusts=trusts) for target, part in zip(targets, parts, strict=True)
@@ -154,7 +160,7 @@ class Resumption:
         taken = self._decided(asked, request, look=True)
         is_own = taken.is_own and not self.recheck
         parts = [self._stock.find(target, None if is_own else listing) for target in resolution.targets]
-        keys = [asked.key, *(key for target in resolution.targets for key in self._claims(target))]
+        keys = [asked.key, *(key for target in resolution.targets for key in self._list_claims(target))]
         holder = next(iter(self._journal.holders(keys).values()), "")
         found = self._sum_up(resolution, taken, parts)
         if is_own:
@@ -243,44 +249,42 @@ class Resumption:
 
     # --- claims
 
-    def _claims(self, target: Target) -> list[str]:
-        """Name what is claimed before a target is moved: its studies, or its patient."""
-        identifier = target.identifier
-        studies = identifier.uids(Level.STUDY) if identifier.level is not Level.PATIENT else None
-        whose = self._journal.keep_patients([identifier.patient]) if studies is None else ""
-        return [f"{self._place.number} {uid or whose}" for uid in studies or [""]]
+    def _list_claims(self, target: Target) -> list[str]:
+        """Name what is claimed before a target is moved: it, and what it is of each of its patients."""
+        place, identifier = self._place.number, target.identifier
+        patients = [self._journal.keep_patients([patient]) for patient in target.named_patients]
+        his = [f"{place} P {whose}" for whose in patients]
+        if identifier.level is Level.PATIENT:
+            return his
+        named = (identifier.uids(level) for level in (Level.STUDY, Level.SERIES, Level.IMAGE))
+        paths = [BELOW.join(path) for path in itertools.product(*filter(None, named))]
+        return [f"{place} {path}" for path in paths] + [f"{whose}{BELOW}{path}" for whose in his for path in paths]
 
-    def _hold(self, position: int, keys: Sequence[str]) -> str:
+    def _hold(self, position: int, wanted: Mapping[str, Hashable]) -> str:
         """Claim something for a row; return who else has some of it, and then claim nothing. Called with the lock."""
-        wanted = [key for key in dict.fromkeys(keys) if key not in self._held]
-        mine = self._journal.claim(wanted) if wanted else frozenset()
-        if others := [key for key in wanted if key not in mine]:
+        keys = [key for key in wanted if key not in self._claims]
+        mine = self._journal.claim(keys) if keys else frozenset()
+        if others := [key for key in keys if key not in mine]:
             self._journal.release(mine)
             return next(iter(self._journal.holders(others).values()), "another run")
-        for key in keys:
-            self._held.setdefault(key, set()).add(position)
+        self._claims.add(position, wanted)
         return ""
-
-    def _let_go(self, position: int) -> list[str]:
-        """Return what no other row needs any more. Called with the lock."""
-        free = []
-        for key in [key for key, rows in self._held.items() if position in rows]:
-            self._held[key].discard(position)
-            if not self._held[key]:
-                del self._held[key]
-                free.append(key)
-        return free
 
     # --- after
 
     def record(self, row: OpenRow, result: Result) -> None:
         """Write down what became of a row; what was never sent is only given back."""
-        taken = row.taken
-        if taken is None:
-            return
+        try:
+            if row.taken is not None:
+                self._record(row, row.taken, result)
+        finally:  # whatever happened, it holds up no other row
+            with self._lock:
+                self._claims.let_go(row.request.position)
+
+    def _record(self, row: OpenRow, taken: Taken, result: Result) -> None:
         if taken.is_own and taken.left is None and result.status is Status.SKIPPED:
             with self._lock:
-                self._journal.release(self._let_go(row.request.position))
+                self._journal.release(self._claims.let_go(row.request.position))
             return
         is_sent = not taken.holder and (result.attempts or not result.unsent)
         if self._folder is not None and is_sent and self._root not in (None, _root_of(self._folder)):
@@ -297,7 +301,7 @@ class Resumption:
         try:
             brought, whole = self._take_down(taken, moves, is_all=is_all)
             with self._lock:
-                claims = self._let_go(row.request.position)
+                claims = self._claims.let_go(row.request.position)
                 if kept is None and not brought:
                     self._journal.release(claims)
                     return

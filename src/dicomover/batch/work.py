@@ -54,6 +54,7 @@ class Taken:
     adopted: tuple[tuple[str, File], ...] = field(default=(), repr=False)
     has_grown: bool = False  # whether the archive has more of what is skipped
     holder: str = ""  # who else is moving some of it now; empty if we hold it
+    behind: int | None = None  # the position of a row of this batch that is moving some of it now
 
 
 @dataclass(slots=True)

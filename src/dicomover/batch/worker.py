@@ -22,7 +22,7 @@ from dicomover.batch.verdict import Facts, bound_wait, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused, ReceiverError
 from dicomover.events import Noted, RequestDeferred, RequestStarted
-from dicomover.identifier import Level
+from dicomover.identifier import Level, Request
 from dicomover.journal import JournalError
 from dicomover.outcome import Ended, Status
 from dicomover.policy.hopeless import Parties
@@ -192,21 +192,17 @@ class Worker:
         request = row.request
         self._wait(self._handing.find_room)
         self._wait(self._pace.may_ask)
-        if self._resumption is not None and not self._take(row, self._resumption):
+        resolution, row.resolution = row.resolution, None  # known of one that was behind another
+        if resolution is None and self._resumption is not None and not self._take(row, self._resumption):
             return
         if not row.tries:
             self._controls.emit(RequestStarted(time.monotonic(), request.position))
         try:
-            asked = request
-            if self._settings.fits_model:
-                association = self._line.connect_patiently()
-                by_patient = association.node.quirks.patient_id
-                offered = list_models(association.offers, by_patient=by_patient, by_get=self._ways.gets)
-                asked = fit_model(request, offered)
-            resolution = self._settings.resolve(asked, self._line.find)
+            if resolution is None:
+                resolution = self._look_up(request)
+                if resolution.delay and self._ledger.put_last(row, resolution.delay):
+                    return
             is_found = bool(resolution.targets)
-            if resolution.delay and self._ledger.put_last(row, resolution.delay):
-                return
             if self._resumption is not None and row.taken is not None and (is_found or row.taken.skip is not None):
                 narrowed = self._narrow(row, row.taken, self._resumption, resolution)
                 if narrowed is None:
@@ -233,6 +229,15 @@ class Worker:
                 why = "; ".join(part for part in said if part)
                 self._ledger.end(row, Result(Status.NOT_FOUND, matches=0, error=why))
 
+    def _look_up(self, request: Request) -> Resolution:
+        asked = request
+        if self._settings.fits_model:
+            association = self._line.connect_patiently()
+            by_patient = association.node.quirks.patient_id
+            offered = list_models(association.offers, by_patient=by_patient, by_get=self._ways.gets)
+            asked = fit_model(request, offered)
+        return self._settings.resolve(asked, self._line.find)
+
     def _take(self, row: OpenRow, resumption: Resumption) -> bool:
         """Ask the journal whether this row has to be looked up now."""
         row.taken = resumption.take(row.request)
@@ -247,7 +252,12 @@ class Worker:
 
     def _narrow(self, row: OpenRow, taken: Taken, resumption: Resumption, resolution: Resolution) -> Resolution | None:
         """Leave out what is here, or at a destination that can be asked; None if nothing is to be moved now."""
-        row.taken = resumption.narrow(row.request, resolution, taken, self._listing, trusts=self._witness is None)
+        narrowed = resumption.narrow(row.request, resolution, taken, self._listing, trusts=self._witness is None)
+        if narrowed.behind is not None:
+            row.resolution = resolution
+            self._ledger.put_behind(row, narrowed.behind)
+            return None
+        row.taken = narrowed
         if self._is_held(row, row.taken):
             return None
         skip, row.kept = row.taken.skip, row.taken.kept

@@ -13,12 +13,14 @@ from dicomover.journal.costs import Cost, Costs
 from dicomover.journal.decision import Decision, Missing, decide, is_complete, is_verified, list_missing
 from dicomover.journal.holdings import Holding
 from dicomover.journal.journal import Journal, Sync
+from dicomover.journal.leases import BELOW, list_above
 from dicomover.journal.manifest import File, FileCheck, Manifest, check_files
 from dicomover.journal.rows import Entry
 from dicomover.journal.scopes import Place, Scope
 from dicomover.privacy import Asked, Privacy
 
 __all__ = [
+    "BELOW",
     "Asked",
     "Cost",
     "Costs",
@@ -39,5 +41,6 @@ __all__ = [
     "decide",
     "is_complete",
     "is_verified",
+    "list_above",
     "list_missing",
 ]

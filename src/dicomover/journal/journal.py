@@ -303,7 +303,8 @@ class Journal:
     def claim(self, keys: Iterable[str]) -> frozenset[str]:
         """Claim requests, and return those that are ours now; the others are being worked on elsewhere.
 
-        A claim lasts until the request is recorded or given back, or until `lease` seconds have passed without
+        To hold something is to hold all that stands below it, as `BELOW` divides a key: a study and its series, say. A
+        claim lasts until the request is recorded or given back, or until `lease` seconds have passed without
         `renew`. Claims of an owner that is provably dead, or that have expired, are taken over. Read the entry of a
         request after it was claimed: the one who had it before may have completed it.
         """
@@ -354,7 +355,7 @@ class Journal:
                 self._held.difference_update(given)
 
     def holders(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return who else holds these requests, for a message: `process 4711 on workstation`."""
+        """Return who else holds some of these requests, for a message: `process 4711 on workstation`."""
         with self._reading() as connection:
             return {key: str(owner) for key, owner in self._leases.find_others(connection, keys).items()}
 

@@ -16,11 +16,15 @@ from weakref import WeakValueDictionary
 
 from dicomover.journal.database import select
 
-__all__ = ["LONGEST", "NOBODY", "Leases", "Owner", "read_steady_clock"]
+__all__ = ["BELOW", "LONGEST", "NOBODY", "Leases", "Owner", "list_above", "read_steady_clock"]
 
 LONGEST = 4 * 3600.0
 """Seconds that a claim may last without being renewed."""
 
+BELOW = "\\"
+"""Stands between what is claimed and a part of it; neither a UID nor a PatientID has it."""
+
+_AFTER = chr(ord(BELOW) + 1)
 _SKEW = 3600.0  # seconds that the clock of another machine may be ahead of ours
 
 _open: WeakValueDictionary[str, Leases] = WeakValueDictionary()
@@ -107,6 +111,7 @@ class Leases:
         others = connection.execute(
             "SELECT token, host, place, pid, began, expires, steady FROM owners WHERE token != ?", (self._owner.token,)
         )
+        is_alone = True
         for token, host, place, pid, began, expires, steady in others.fetchall():
             is_ours = steady is not None and bool(self._clock) and _clock_of(place) == self._clock
             left = steady - read_steady_clock() if is_ours else expires - time.time()
@@ -115,7 +120,10 @@ class Leases:
             owner = Owner(token, host, place, pid, began)
             if is_over or self._is_closed(owner) or owner.is_dead():
                 self._remove(connection, token)
-        pairs = ((key, self._owner.token) for key in keys)
+            else:
+                is_alone = False
+        held = {} if is_alone else self.find_others(connection, keys)
+        pairs = ((key, self._owner.token) for key in keys if key not in held)
         connection.executemany("INSERT OR IGNORE INTO leases (key, owner) VALUES (?, ?)", pairs)
         return self.find_mine(connection, keys)
 
@@ -125,10 +133,19 @@ class Leases:
         return frozenset(key for key, owner in rows if owner == self._owner.token)
 
     def find_others(self, connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Owner]:
-        """Return who else holds what."""
-        query = "SELECT key, token, host, place, pid, began FROM leases JOIN owners ON owner = token WHERE key"
-        owners = {key: Owner(*columns) for key, *columns in select(connection, query, keys)}
-        return {key: owner for key, owner in owners.items() if owner.token != self._owner.token}
+        """Return who else holds what, or something above or below it."""
+        query = "SELECT key, token, host, place, pid, began FROM leases JOIN owners ON owner = token WHERE"
+        paths = {key: (key, *list_above(key)) for key in keys}
+        rows = select(connection, f"{query} key", {each for path in paths.values() for each in path})
+        owners = {key: Owner(*columns) for key, *columns in rows if columns[0] != self._owner.token}
+        others: dict[str, Owner] = {}
+        for key, path in paths.items():
+            bounds = (key + BELOW, key + _AFTER, self._owner.token)
+            below = connection.execute(f"{query} key > ? AND key < ? AND token != ? LIMIT 1", bounds).fetchone()
+            owner = next((owners[each] for each in path if each in owners), None)
+            if owner or below:
+                others[key] = owner or Owner(*below[1:])
+        return others
 
     def give_back(self, connection: sqlite3.Connection, keys: Iterable[str]) -> None:
         """Give back what is ours of these."""
@@ -144,6 +161,18 @@ class Leases:
     def _remove(connection: sqlite3.Connection, token: str) -> None:
         connection.execute("DELETE FROM leases WHERE owner = ?", (token,))
         connection.execute("DELETE FROM owners WHERE token = ?", (token,))
+
+
+def list_above(key: str) -> list[str]:
+    """Return what a claim is a part of, from above.
+
+    Examples
+    --------
+    >>> list_above(BELOW.join(["study", "series", "image"])) == ["study", BELOW.join(["study", "series"])]
+    True
+    """
+    parts = key.split(BELOW)
+    return [BELOW.join(parts[:count]) for count in range(1, len(parts))]
 
 
 def read_steady_clock() -> float:
