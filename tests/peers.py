@@ -27,6 +27,7 @@ import pytest
 from pydicom import dcmread
 
 from dicomover import Mover, Node
+from dicomover.errors import NodeError
 from dicomover.testing import Instance, Study, data_set_of_file, made_study, sample_studies
 from dicomover.testing._samples import read_sources
 
@@ -280,6 +281,15 @@ def wait_until(happens: Callable[[], object], seconds: float = 20.0) -> None:
     while not happens():
         assert time.monotonic() < limit, f"did not happen within {seconds} s"
         time.sleep(0.002)
+
+
+def answers(mover: Mover) -> bool:
+    """Tell whether the archive answers."""
+    try:
+        mover.echo()
+    except NodeError:
+        return False
+    return True
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, m
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance
 from dicomover.wire.association import Association
-from peers import ONCE, wait_until
+from peers import ONCE, answers, wait_until
 from stacks.cohort import make_studies
 
 STUDIES = {
@@ -169,15 +169,6 @@ def test_whatever_the_archive_does_the_row_is_true(
         wait_until(lambda: answers(mover))
     assert mover.receive is not None
     check(job.summary(), study, behaviour, mover.receive)
-
-
-def answers(mover: Mover) -> bool:
-    """Tell whether the archive answers."""
-    try:
-        mover.echo()
-    except errors.NodeError:
-        return False
-    return True
 
 
 def check(summary: pd.DataFrame, study: Study, behaviour: Behaviour, folder: Path) -> None:

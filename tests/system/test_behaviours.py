@@ -14,7 +14,7 @@ import pytest
 from behaviours import BEHAVIOURS, INSTANCES, Behaviour, Row
 from dicomover import Mover, Timeouts, errors
 from dicomover.testing import MISBEHAVIOURS, DemoPacs, Misbehaviour, Received, data_set_of_file, made_study
-from peers import ONCE, wait_until
+from peers import ONCE, answers, wait_until
 
 PLACES = ("here", "there")
 ACCESSIONS = {item.name: f"{'Ä' if item.letters else 'B'}{number:04d}" for number, item in enumerate(BEHAVIOURS)}
@@ -109,15 +109,6 @@ def move(scene: Scene, behaviour: Behaviour) -> pd.DataFrame:
         job.cancel()
     assert job.wait(30), "the batch did not end"
     return job.summary()
-
-
-def answers(mover: Mover) -> bool:
-    """Tell whether the archive answers."""
-    try:
-        mover.echo()
-    except errors.NodeError:
-        return False
-    return True
 
 
 def check(summary: pd.DataFrame, row: Row, *, at_least: bool = False) -> None:
