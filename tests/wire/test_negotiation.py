@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE, build_role
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from dicomover import Node
@@ -167,6 +168,34 @@ def test_pynetdicom_agrees_to_our_roles() -> None:
             assert list(connection.contexts) == [3]
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        None,
+        Identity.user("älice", in_plain=True),
+        Identity.password("alice", Secret.text("made-up-secret"), confirm=True, in_plain=True),
+        Identity.jwt(Secret.text("made-up" * 500), in_plain=True),
+    ],
+    ids=["nobody", "user", "password", "jwt"],
+)
+def test_pynetdicom_would_send_the_same(identity: Identity | None) -> None:
+    """Every octet of our request is as pynetdicom encodes what it has read of it."""
+    sent = bytearray()
+
+    def serve(connection: Connection) -> None:
+        sent.extend(connection.read_pdu()[1])
+        connection.send(encode_reject(1, 1, 1))
+
+    with serving(serve) as node, connection_to(node) as connection, pytest.raises(AssociationRejected):
+        request_association(connection, replace(node, identity=identity), "MOVESCU", CONTEXTS, roles=ROLES)
+    raw = PDU_HEAD.pack(ASSOCIATE_RQ, len(sent)) + bytes(sent)
+    read = A_ASSOCIATE_RQ()
+    read.decode(raw)
+    assert (read.called_ae_title, read.calling_ae_title) == ("ARCHIVE", "MOVESCU")
+    assert [item.context_id for item in read.presentation_context] == [1, 3, 5]
+    assert A_ASSOCIATE_RQ(read.to_primitive()).encode() == raw
 
 
 # --- we ask ourselves, and worse

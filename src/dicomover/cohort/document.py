@@ -165,7 +165,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 def list_versions() -> dict[str, str]:
     """Return the versions of Python, of dicomover and of what it depends on."""
     versions = {"python": python_version(), "dicomover": metadata.version("dicomover")}
-    for name in ("numpy", "pandas", "pydicom", "pynetdicom"):
+    for name in ("numpy", "pandas", "pydicom"):
         versions[name] = metadata.version(name)
     return versions
 

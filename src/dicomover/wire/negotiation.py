@@ -1,6 +1,6 @@
 """How an association begins (PS3.8 section 9.3): requested, accepted, rejected, and a rejection in words.
 
-What we send is strict; pynetdicom encodes our request. What peers send is read by `association_pdus`.
+What we send is strict. What peers send is read by `association_pdus`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,9 @@ import logging
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import starmap
 from types import MappingProxyType
 
-from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom.pdu import A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-    UserIdentityNegotiation,
-)
-from pynetdicom.presentation import PresentationContext, build_context
+from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
@@ -58,51 +47,53 @@ _DEFAULT_MAX_PDU = 16384  # for a peer that does not say what it takes
 _UNLIMITED = 1 << 17  # for a peer that takes anything
 
 
-def _user_information(max_pdu: int, roles: Roles) -> list[object]:
-    length = MaximumLengthNotification()
-    length.maximum_length_received = max_pdu
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    return [length, implementation, *starmap(_role_selection, roles.items()), version]
+_REASONS = {
+    (1, 1): "No reason given",
+    (1, 2): "Application context name not supported",
+    (1, 3): "Calling AE title not recognised",
+    (1, 7): "Called AE title not recognised",
+    (2, 1): "No reason given",
+    (2, 2): "Protocol version not supported",
+    (3, 1): "Temporary congestion",
+    (3, 2): "Local limit exceeded",
+}
+"""Source and reason of an A-ASSOCIATE-RJ in words (PS3.8 Table 9-21)."""
 
 
-def _role_selection(sop_class: str, roles: tuple[bool, bool]) -> SCP_SCU_RoleSelectionNegotiation:
-    item = SCP_SCU_RoleSelectionNegotiation()
-    item.sop_class_uid = UID(sop_class)
-    item.scu_role, item.scp_role = roles
-    return item
+def _encode_body(titles: bytes, contexts: bytes, max_pdu: int, roles: Roles, identity: bytes = b"") -> bytes:
+    """Encode what an A-ASSOCIATE-RQ and an A-ASSOCIATE-AC have alike."""
+    user = (
+        encode_item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
+        + encode_item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
+        + encode_roles(roles)
+        + encode_item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii"))
+        + identity
+    )
+    name = encode_item(0x10, APPLICATION_CONTEXT.encode("ascii"))
+    return struct.pack(">Hxx32s32x", 1, titles) + name + contexts + encode_item(0x50, user)
 
 
-def _presentation_context(context: Context) -> PresentationContext:
-    item = build_context(context.abstract_syntax, list(context.transfer_syntaxes))
-    item.context_id = context.id
-    return item
+def _encode_context(context: Context) -> bytes:
+    syntaxes = b"".join(encode_item(0x40, each.encode("ascii")) for each in context.transfer_syntaxes)
+    abstract = encode_item(0x30, context.abstract_syntax.encode("ascii"))
+    return encode_item(0x20, struct.pack(">Bxxx", context.id) + abstract + syntaxes)
 
 
-def _identity_item(identity: Identity) -> UserIdentityNegotiation:
-    item = UserIdentityNegotiation()
-    item.user_identity_type = identity.kind
-    item.positive_response_requested = identity.confirm
-    item.primary_field, item.secondary_field = identity.fields()
-    return item
+def _encode_identity(identity: Identity) -> bytes:
+    """Encode the sub-item in which we name a user (PS3.7 section D.3.3.7.1)."""
+    fields = b"".join(struct.pack(">H", len(field)) + field for field in identity.fields())
+    return encode_item(0x58, bytes((identity.kind, identity.confirm)) + fields)
 
 
 def _encode_request(node: Node, ae_title: str, contexts: Iterable[Context], max_pdu: int, roles: Roles) -> memoryview:
-    """Encode an A-ASSOCIATE-RQ.
+    """Encode an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
 
     A secret may be in it, and frames live on in tracebacks: those that do have a view of it, which does not show it.
     """
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = UID(APPLICATION_CONTEXT)
-    primitive.calling_ae_title = ae_title
-    primitive.called_ae_title = node.ae_title
-    primitive.presentation_context_definition_list = [_presentation_context(item) for item in contexts]
-    primitive.user_information = _user_information(max_pdu, roles)
-    if node.identity is not None:
-        primitive.user_information = [*primitive.user_information, _identity_item(node.identity)]
-    return memoryview(A_ASSOCIATE_RQ(primitive).encode())
+    titles = f"{node.ae_title:16}{ae_title:16}".encode("ascii")
+    identity = b"" if node.identity is None else _encode_identity(node.identity)
+    proposed = b"".join(map(_encode_context, contexts))
+    return memoryview(encode_pdu(ASSOCIATE_RQ, _encode_body(titles, proposed, max_pdu, roles, identity)))
 
 
 def request_association(
@@ -160,12 +151,7 @@ def _is_agreed(sop_class: str, proposed: Roles, answered: Roles) -> bool:
 
 
 def _explain_rejection(node: Node, ae_title: str, result: int, source: int, reason: int) -> AssociationRejected:
-    pdu = A_ASSOCIATE_RJ()
-    pdu.result, pdu.source, pdu.reason_diagnostic = result, source, reason
-    try:
-        words = pdu.reason_str
-    except ValueError:
-        words = f"source {source}, reason {reason}"
+    words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
     mend = {
         (1, 3): f"ask its administrator to add our AE title {ae_title!r} with this machine's address",
         (1, 7): f"either it does not call itself {node.ae_title!r}; ask for its AE title; "
@@ -202,29 +188,18 @@ def encode_accept(
     """Encode an A-ASSOCIATE-AC (PS3.8 section 9.3.3) with the transfer syntax of each accepted context by its id.
 
     The others are refused, as 4 where an empty text stands (no transfer syntax supported), else as 3 (abstract syntax
-    not supported). By hand: an archive that opens an association for each study, with a hundred contexts, would wait
-    for more of pynetdicom's objects than for its images.
+    not supported).
     """
-    items = [encode_item(0x10, APPLICATION_CONTEXT.encode("ascii"))]
+    answered = b""
     for context in request.contexts:
         chosen = accepted.get(context.id)
         shown = chosen or next(iter(context.transfer_syntaxes), ImplicitVRLittleEndian)
         result = 0 if chosen else 3 if chosen is None else 4
-        items.append(
-            encode_item(0x21, struct.pack(">BxBx", context.id, result) + encode_item(0x40, shown.encode("ascii")))
+        answered += encode_item(
+            0x21, struct.pack(">BxBx", context.id, result) + encode_item(0x40, shown.encode("ascii"))
         )
-    items.append(
-        encode_item(
-            0x50,
-            encode_item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu))
-            + encode_item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
-            + encode_roles(roles)
-            + encode_item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
-        )
-    )
     # The AE titles as they came (PS3.8 Table 9-17), whatever they are.
-    body = struct.pack(">Hxx32s32x", 1, request.titles) + b"".join(items)
-    return encode_pdu(ASSOCIATE_AC, body)
+    return encode_pdu(ASSOCIATE_AC, _encode_body(request.titles, answered, max_pdu, roles))
 
 
 def encode_reject(result: int, source: int, reason: int) -> bytes:
