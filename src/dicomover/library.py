@@ -23,7 +23,7 @@ from dicomover.identifier import Request
 from dicomover.journal import Journal
 from dicomover.node import Node, Timeouts
 from dicomover.privacy import Privacy, check_privacy
-from dicomover.requests.parse import Batch, RequestsLike, parse_requests
+from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_requests
 from dicomover.session import Session
 from dicomover.text.traces import forgetting
 
@@ -142,6 +142,7 @@ def lock(
     path: str | os.PathLike[str] | None = "cohort.lock.json",
     *,
     keys: Sequence[str] = (),
+    invalid: Invalid = "raise",
     privacy: Privacy = "plain",
     secret: str | bytes | None = None,
     overwrite: bool = False,
@@ -149,11 +150,12 @@ def lock(
 ) -> Cohort:
     """Look up what the requests come to, down to the instances (C-FIND), and write that into a lockfile.
 
-    Nothing moves. A request that comes to nothing, or to too much, is locked as that: a change can be told later.
+    Nothing moves. A request that comes to nothing, or to too much, is locked as that: a change can be told later. So is
+    a row that cannot be meant with `invalid="record"`; moved, it is a row with the status `invalid`.
 
     Parameters
     ----------
-    requests, keys
+    requests, keys, invalid
         As for `move`.
     path
         The lockfile; None writes none. If it is there and says the same, it stays as it is and is returned.
@@ -193,10 +195,10 @@ def lock(
     """
     options = self._options(overrides)
     check_privacy(privacy, secret)
-    batch = parse_requests(requests, keys=keys, **say_reading(options))
+    batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
     earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
     query = {name: options[name] for name in ("level", "model", "max_matches")}
-    with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch))) as lines:
+    with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch.requests))) as lines:
         cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)
     return cohort if path is None else write_lockfile(cohort, path, earlier, self.share)
 

@@ -241,3 +241,17 @@ def test_lock_takes_patterns_where_they_are_meant(run: Shell, pacs: DemoPacs, tm
     given = ("lock", "--csv", file, "-o", tmp_path / "some.lock.json", *peer(pacs))
     assert "--wildcards" in run(*given).err
     assert run(*given, "--wildcards").code == 0
+
+
+def test_a_bad_row_of_a_batch_is_locked_as_that(run: Shell, pacs: DemoPacs, tmp_path: Path) -> None:
+    """With --invalid record the others are looked up; it is named, and the exit code is that of a move."""
+    path, csv = tmp_path / "c.json", tmp_path / "c.csv"
+    csv.write_text("AccessionNumber\n00123\n12*\n")
+    ran = run("lock", "--csv", csv, "-o", path, *peer(pacs))
+    assert (ran.code, path.exists()) == (2, False)
+    ran = run("lock", "--invalid", "record", "--csv", csv, "-o", path, *peer(pacs))
+    assert (ran.code, ran.err) == (1, "")
+    assert "1 found, 1 invalid" in ran.out
+    assert "AccessionNumber has a wildcard" in ran.out
+    csv.write_text("AccessionNumber\n12*\n")
+    assert run("lock", "--invalid", "record", "--csv", csv, "-o", tmp_path / "d.json", *peer(pacs)).code == 2

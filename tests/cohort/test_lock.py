@@ -11,7 +11,7 @@ import pytest
 
 from cli_kit import wait_until
 from cohort_kit import SECRET
-from dicomover import Cohort, CohortError, ConfigurationError, Mover, NodeError
+from dicomover import Cohort, CohortError, ConfigurationError, Mover, NodeError, RequestError
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 
 
@@ -160,3 +160,32 @@ def test_what_is_another_patients_is_not_locked(level: str) -> None:
     with DemoPacs([study], ignores_patient=True) as pacs:
         rows = Mover(pacs.node).lock([{"PatientID": name, **keys} for name in ("P-1", "NOBODY")], path=None).requests
     assert rows["state"].tolist() == ["found", "not-found"]
+
+
+@pytest.mark.parametrize("hidden", [{}, {"privacy": "hashed", "secret": SECRET}], ids=["plain", "hashed"])
+def test_a_bad_row_stops_no_lock(pacs: DemoPacs, tmp_path: Path, hidden: dict[str, Any]) -> None:
+    """With invalid="record" it is locked as invalid, without its value, and moved, verified and listed as that."""
+    table = pd.DataFrame({"AccessionNumber": ["MILLER*", "00123", None], "age": [1, 2, 3]}, index=["x", "y", "z"])
+    path = tmp_path / "c.json"
+    with Mover(pacs.node, receive=tmp_path / "in", port=0, progress="none") as mover:
+        pacs.destinations["MOVESCU"] = mover.port or 0
+        with pytest.raises(RequestError):
+            mover.lock(table, path, **hidden)
+        mover.lock(table, path, invalid="record", **hidden)
+        cohort = Cohort.load(path, secret=hidden.get("secret"))
+        rows = cohort.requests
+        assert rows["state"].tolist() == ["invalid", "found", "invalid"]
+        assert rows["matches"].isna().tolist() == [True, False, True]
+        assert rows["age"].tolist() == [1, 2, 3]
+        assert "MILLER" not in rows["note"].str.cat()
+        assert "wildcards=True" in rows["note"]["x"]
+        assert rows["note"]["z"] == "AccessionNumber is blank, fill it in, or drop the row"
+        summary = mover.move(cohort)
+        assert summary["status"].astype(str).tolist() == ["invalid", "success", "invalid"]
+        assert summary["error"]["z"] == rows["note"]["z"]
+        assert mover.plan(cohort)["decision"].tolist() == ["invalid", "skip", "invalid"]
+        assert set(mover.files(cohort)["request"]) == {"y"}
+        assert mover.verify(cohort).empty
+        assert mover.verify(cohort, look_again=False).empty
+        assert cohort.check(tmp_path / "in").empty
+        assert mover.lock(table.iloc[[0]], path=None, invalid="record").requests["state"].tolist() == ["invalid"]

@@ -78,9 +78,8 @@ class Ledger:
         self._moves: dict[Identifier, SharedMove] = {}
         self._by_number: dict[int, SharedMove] = {}
         self._results = [Result() for _ in range(len(batch))]
-        for position, problems in batch.problems.items():
-            why = "; ".join(f"{problem.column} {problem.why}, {problem.mend}" for problem in problems)
-            self._results[position] = Result(Status.INVALID, error=why)
+        for position in batch.problems:
+            self._results[position] = Result(Status.INVALID, error=batch.tell_problems(position))
 
     def next_work(self, now: float) -> OpenRow | SharedMove | float | None:
         """Return what to do next: a retry that is due, a new row, or how many seconds to wait for a retry.

@@ -89,8 +89,8 @@ def make_plan(
     list of Planned, length n
     """
     planned = [Planned("invalid") for _ in range(len(batch))]
-    for position, problems in batch.problems.items():
-        planned[position].error = "; ".join(f"{problem.column} {problem.why}" for problem in problems)
+    for position in batch.problems:
+        planned[position].error = batch.tell_problems(position)
     answers.forget(max_age)
     listing = Listing(line.find)
     costs = Costs() if resumption is None else resumption.costs

@@ -35,7 +35,7 @@ BATCH = [
         "--invalid",
         type=click.Choice(["raise", "record"]),
         default="raise",
-        help="What bad rows of a batch do: 'raise' names them all and moves nothing, 'record' moves the others.",
+        help="What bad rows of a batch do: 'raise' names them all and does nothing, 'record' goes on with the others.",
     ),
 ]
 

@@ -97,7 +97,7 @@ def plan(**given: Any) -> int:
     short_help="Write down exactly what requests come to.",
     epilog="Exit codes: 0 everything was found, 1 some was not, 2 nothing was, or the lockfile says otherwise.",
 )
-@with_options(PEER, KEYS, BATCH[:2], MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH, MODEL, LIMITS)
 @click.option(
     "-o",
     "--output",

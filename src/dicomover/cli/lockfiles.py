@@ -32,6 +32,7 @@ def run_lock(given: Arguments) -> int:
             cohort = Mover(given.node, **given.client, **given.lookup(level)).lock(
                 requests,
                 path,
+                invalid=given.invalid,
                 privacy="plain" if secret is None else "hashed",
                 secret=secret,
                 overwrite=given.overwrite,

@@ -11,14 +11,14 @@ from typing import Any, Self
 
 import pandas as pd
 
-from dicomover.cohort.content import Digest, LockedRequest, reveal
+from dicomover.cohort.content import Digest, LockedRequest, LockState, reveal
 from dicomover.cohort.document import Document, read_document, write_document
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.folder import check_table, compare_files
 from dicomover.cohort.frame import join_table, make_table
 from dicomover.cohort.resolver import PinnedResolver
 from dicomover.disk import Share
-from dicomover.errors import CohortError, ConfigurationError
+from dicomover.errors import CohortError, ConfigurationError, Problem
 from dicomover.node import Node
 from dicomover.outcome import Verify
 from dicomover.privacy import DamagedRecord, Hashed, check_privacy, open_keeper
@@ -208,7 +208,7 @@ class Cohort:
     def requests(self) -> pd.DataFrame:
         """One row per request, with its index and columns, then `state`, `matches`, `instances` and `note`.
 
-        The states are `found`, `incomplete`, `cut-short`, `not-found`, `too-many` and `refused`.
+        The states are `found`, `incomplete`, `cut-short`, `not-found`, `too-many`, `refused` and `invalid`.
         """
         given = self.given
         rows = [(str(each.state), each.matches, each.count, each.note or None) for each in self.locked]
@@ -259,8 +259,12 @@ class Cohort:
             raise ConfigurationError(
                 "keys= names columns of a table", "the requests of a cohort have their keys already"
             )
-        requests = tuple(request.request(position) for position, request in enumerate(self.locked))
-        return Batch(requests, self.given, {})
+        bad = {position: each for position, each in enumerate(self.locked) if each.state is LockState.INVALID}
+        requests = tuple(each.request(position) for position, each in enumerate(self.locked) if position not in bad)
+        problems = {
+            position: (Problem(each.label, "", None, each.note, "", position),) for position, each in bad.items()
+        }
+        return Batch(requests, self.given, problems)
 
     def resolver(self, archive: object, verify: Verify = "counts") -> PinnedResolver:
         """Return what says of each request what it was locked to."""

@@ -35,6 +35,7 @@ class LockState(StrEnum):
     NOT_FOUND = "not-found"  # nothing matches
     TOO_MANY = "too-many"  # more matches than `max_matches`; none is named
     REFUSED = "refused"  # the archive would not say
+    INVALID = "invalid"  # the row could not be asked for; nobody was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class LockedRequest:
     @property
     def matches(self) -> int | None:
         """How many studies (series, instances) it came to, by its level; None where that is not known."""
-        if self.state in (LockState.TOO_MANY, LockState.REFUSED):
+        if self.state in (LockState.TOO_MANY, LockState.REFUSED, LockState.INVALID):
             return None
         if self.level is Level.IMAGE:
             return self.count

@@ -62,7 +62,8 @@ FIELDS = (
         "requests[].state",
         "text",
         "`found`; `incomplete`: some UIDs that it names are not there; `cut-short`: the archive counts more instances "
-        "than it names; `not-found`: nothing matches; `too-many`: more than `max_matches`; `refused`: it would not say",
+        "than it names; `not-found`: nothing matches; `too-many`: more than `max_matches`; "
+        "`refused`: it would not say; `invalid`: it could not be asked for",
     ),
     Field("requests[].instances", "number", "how many instances it came to"),
     Field("requests[].studies", "list", "what it came to, in ascending order of the UIDs, as are the lists below"),

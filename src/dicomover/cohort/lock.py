@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dicomover.cohort.cohort import Cohort
-from dicomover.cohort.content import LockedRequest, hide
+from dicomover.cohort.content import LockedRequest, LockState, hide
 from dicomover.cohort.document import Document, list_versions
 from dicomover.cohort.frame import split_table
 from dicomover.cohort.lookup import Contents, look_up
 from dicomover.disk import Share
 from dicomover.errors import CohortError
-from dicomover.identifier import Request
+from dicomover.identifier import Level, Model, Request
 from dicomover.node import Node
 from dicomover.privacy import Hashed, Privacy
 from dicomover.query.lists import UidLists
@@ -34,7 +34,7 @@ _SALT = b"dicomover cohort"
 def lock_requests(
     batch: Batch, lines: Lines, *, archive: Node, query: Mapping[str, Any], privacy: Privacy, secret: str | bytes | None
 ) -> Cohort:
-    """Look up every request of a batch, which has no row that cannot be sent, down to the instances.
+    """Look up every request of a batch, down to the instances; a row that cannot be asked for is locked as that.
 
     `query` has `level`, `model` and `max_matches`, as they were given. Raises NodeError if the archive cannot be
     reached any more.
@@ -43,11 +43,17 @@ def lock_requests(
     frame, labels, rows = split_table(table)
     contents = Contents(UidLists(archive.quirks.lists).wrap(lines.find), archive)
 
-    def locked(item: tuple[Request, Any, Mapping[str, Any]]) -> LockedRequest:
-        request, label, row = item
-        return replace(look_up(request, contents, max_matches=query["max_matches"], given=row), label=label)
+    def locked(request: Request) -> LockedRequest:
+        at = request.position
+        return replace(look_up(request, contents, max_matches=query["max_matches"], given=rows[at]), label=labels[at])
 
-    known = list(lines.map(locked, zip(batch.requests, labels, rows, strict=True)))
+    found = iter(lines.map(locked, batch.requests))
+    known = [
+        LockedRequest(label, Level.STUDY, Model.STUDY, {}, row, LockState.INVALID, note=batch.tell_problems(position))
+        if position in batch.problems
+        else next(found)
+        for position, (label, row) in enumerate(zip(labels, rows, strict=True))
+    ]
     kept: dict[str, str] = {"privacy": privacy}
     keeper = None
     requests = tuple(known)

@@ -43,7 +43,7 @@ def find_drift(cohort: Cohort, lines: Lines, *, archive: Node, look_again: bool 
 
     def changes(item: tuple[int, LockedRequest]) -> list[Change]:
         position, locked = item
-        if not look_again and not locked.studies:
+        if locked.state is LockState.INVALID or (not look_again and not locked.studies):
             return []
         found = locked
         if look_again:

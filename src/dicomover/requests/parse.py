@@ -61,6 +61,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.given)
 
+    def tell_problems(self, position: int) -> str:
+        """Return what is wrong with a row, and how to mend it, without its values."""
+        told = ((f"{problem.column} {problem.why}", problem.mend) for problem in self.problems[position])
+        return "; ".join(", ".join(part.strip() for part in parts if part) for parts in told)
+
 
 def parse_requests(
     requests: RequestsLike,
