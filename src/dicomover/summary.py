@@ -114,6 +114,7 @@ class Result:
     error: str | None = None
     failed_uids: tuple[str, ...] = ()
     missing: tuple[Instance, ...] = ()
+    studies: tuple[str, ...] = ()  # Study Instance UIDs of what it came to, as far as that was looked up
     unsent: bool = False
     settled: Counters | None = None
 
@@ -194,8 +195,9 @@ _FAILURE_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "
 def _troubled(result: Result) -> Iterator[tuple[Instance, str]]:
     """Yield each instance that failed or is missing, once."""
     known = {instance.sop: instance for instance in result.missing}
+    study = result.studies[0] if len(result.studies) == 1 else ""
     for uid in dict.fromkeys(result.failed_uids):
-        yield known.pop(uid, Instance("", "", uid)), "failed"
+        yield known.pop(uid, Instance(study, "", uid)), "failed"
     for instance in known.values():
         yield instance, "missing"
 

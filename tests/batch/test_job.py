@@ -76,6 +76,7 @@ def test_failures(pacs: DemoPacs) -> None:
     assert failures["request"].tolist() == ["b", "b"]
     uids = [item.sop_instance_uid for item in pacs.study("S01").instances()]
     assert failures["SOPInstanceUID"].tolist() == uids[-2:]
+    assert set(failures["StudyInstanceUID"]) == {pacs.study("S01").study_instance_uid}, "the row came to this one only"
     assert set(failures["status_code"]) == {"0xB000"}
     assert quiet(pacs).job(batch(1)).run().failures().columns.tolist() == failures.columns.tolist()
 

@@ -10,6 +10,7 @@ import pytest
 from dicomover import Mover
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import wait_until
+from reporting_kit import Page
 
 STUDIES = [made_study("A", instances=6), made_study("B", instances=4)]
 BATCH = [{"AccessionNumber": name} for name in ("A", "B", "A", "none")]
@@ -67,3 +68,19 @@ def test_while_it_runs() -> None:
         assert "not over yet" in repr(made)
         job.cancel()
         assert job.wait(30)
+
+
+def test_rows_by_accession_number_name_their_studies() -> None:
+    """The page has the studies that each row came to, without its number; of many the first."""
+    many = [made_study("MANY", number=number) for number in range(4, 9)]
+    batch = [*BATCH, {"AccessionNumber": "MANY"}]
+    with DemoPacs([*STUDIES, *many], misbehave={"B": "success-with-failures"}) as pacs:
+        job = Mover(pacs.node, destination="WORKSTATION", progress="none", retry="none").job(batch).run()
+    page = Page(job.report()._repr_html_()).text
+    uids = [study.study_instance_uid for study in STUDIES]
+    assert [page.count(uid) for uid in uids] == [2, 1]
+    assert page.index("Rows that are not complete") < page.index(uids[1]) < page.index("Rows that are complete")
+    assert "… and 2 more" in page
+    assert "MANY" not in page
+    running = Mover(pacs.node, destination="WORKSTATION", progress="none").job(batch).report()
+    assert uids[0] not in running._repr_html_()

@@ -249,10 +249,11 @@ class Job:
         """
         from dicomover.reporting import Report, Run
 
-        destination, pool = self._settings.destination, self._pool
-        run = Run.of(self._timeline, pool.node, pool.ae_title, destination, self._port, over=self.done)
+        destination, pool, results = self._settings.destination, self._pool, self._ledger.results()
+        found = [result.studies for result in results]
+        run = Run.of(self._timeline, pool.node, pool.ae_title, destination, self._port, over=self.done, studies=found)
         shown = self._settings.show_keys if show_keys is None else show_keys
-        return Report(self.summary(), run=run, show_keys=shown)
+        return Report(summary.build(results, self._batch.given), run=run, show_keys=shown)
 
     def failures(self) -> pd.DataFrame:
         """Return one row for each instance that failed or is missing.

@@ -251,6 +251,7 @@ class Ledger:
         row.over = True
         result.started = row.started
         result.seconds = time.monotonic() - row.begun
+        result.studies = () if row.resolution is None else row.resolution.studies
         if self._is_closed:  # its verdict is out, and the journal is closed
             return
         try:

@@ -92,6 +92,12 @@ class Resolution:
     caution: str = ""  # why there may be more than is counted, in one sentence; it is said even if all of it moves
 
     @property
+    def studies(self) -> tuple[str, ...]:
+        """The Study Instance UIDs that it leads to, each once."""
+        named = ((target.studies or {}).values() or (target.identifier.study,) for target in self.targets)
+        return tuple(dict.fromkeys(uid for uids in named for uid in uids if uid))
+
+    @property
     def delay(self) -> int:
         """How late to ask for it: 0 where the archive has all of it at hand."""
         return delay_of([target.availability for target in self.targets])

@@ -84,10 +84,10 @@ def fragment(summary: pd.DataFrame, run: words.Run, names: words.Names, steps: p
         f"<h3>dicomover: {make_html(words.heading(summary, run))}</h3>",
         charts.verdict_bar(verdicts) if verdicts else "",
         _table(facts, "facts wide"),
-        *_troubles(summary, names),
+        *_troubles(summary, run, names),
         *_failed_instances(summary, names),
         *_charts(summary, names, steps),
-        *_complete_rows(summary, names),
+        *_complete_rows(summary, run, names),
         *(f"<p>{make_html(note)}</p>" for note in words.notes(summary, run, names, steps)),
     ]
     return f'<div class="dicomover-report">{"".join(parts)}</div>'
@@ -97,7 +97,7 @@ def _table(frame: pd.DataFrame, classes: str = "") -> str:
     return f'<div class="scroll">{make_table(frame, index=False, classes=classes or None)}</div>'
 
 
-def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
+def _troubles(summary: pd.DataFrame, run: words.Run, names: words.Names) -> list[str]:
     """Return each reason once, and beside it the rows that have it, with what their administrator looks them up by."""
     reasons = figures.reasons(summary)
     if reasons.empty:
@@ -107,7 +107,7 @@ def _troubles(summary: pd.DataFrame, names: words.Names) -> list[str]:
     positions = [position for group in groups for position in group][:MOST_ROWS]
     rows = summary.iloc[positions]
     counted = {"failed": rows["failed"], "warnings": rows["warning"], "attempts": rows["attempts"]}
-    shown = _named(positions, names).assign(
+    shown = _named(positions, run, names).assign(
         **_timed(rows),
         moved=list(map(part_of, figures.numbers_of(figures.moved(rows)), figures.numbers_of(rows["expected"]))),
         **{name: _counts(numbers) for name, numbers in counted.items() if numbers.sum() > 0},
@@ -152,9 +152,13 @@ def _failed_instances(summary: pd.DataFrame, names: words.Names) -> list[str]:
     ]
 
 
-def _named(positions: list[int], names: words.Names) -> pd.DataFrame:
-    """Return the names of rows and, where asked for, their keys."""
+def _named(positions: list[int], run: words.Run, names: words.Names) -> pd.DataFrame:
+    """Return the names of rows, the studies that they came to and, where asked for, their keys."""
     table = names.keys(positions)
+    own = table.get("StudyInstanceUID", [""] * len(positions))
+    studies = [uid or run.tell_studies(position) for uid, position in zip(own, positions, strict=True)]
+    if any(studies):
+        table["StudyInstanceUID"] = studies
     table.insert(0, "row", pd.Series([names(position) for position in positions], dtype=object))
     return table
 
@@ -189,12 +193,12 @@ def _timed(rows: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def _complete_rows(summary: pd.DataFrame, names: words.Names) -> list[str]:
+def _complete_rows(summary: pd.DataFrame, run: words.Run, names: words.Names) -> list[str]:
     places = figures.is_complete(summary).to_numpy().nonzero()[0].tolist()
     if not places:
         return []
     rows = summary.iloc[places[:MOST_ROWS]]
-    table = _named(places[:MOST_ROWS], names).assign(
+    table = _named(places[:MOST_ROWS], run, names).assign(
         status=figures.status_of(rows).tolist(),
         code=rows["status_code"].fillna("").tolist(),
         **_timed(rows),

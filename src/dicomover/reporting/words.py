@@ -58,16 +58,33 @@ class Run:
     over: bool = True  # whether it has ended
     # what moved when: `start`, `seconds`, `moved`, `failed`, `received`, `bytes`
     timeline: pd.DataFrame | None = field(default=None, repr=False)
+    # the Study Instance UIDs that each row came to, by position
+    studies: Sequence[Sequence[str]] = field(default=(), repr=False)
 
     @classmethod
     def of(
-        cls, timeline: Timeline, node: Node, ae_title: str, destination: str, port: int | None, *, over: bool
+        cls,
+        timeline: Timeline,
+        node: Node,
+        ae_title: str,
+        destination: str,
+        port: int | None,
+        *,
+        over: bool,
+        studies: Sequence[Sequence[str]] = (),
     ) -> Run:
         """Return what a job knows; `port` is where it listens: 0 if all comes by C-GET, None if others receive."""
         if port is not None:
             where = f"port {port}" if port else "by C-GET"
             destination += f", {where}, which is the machine that this report comes from"
-        return cls(str(node), ae_title, destination, timeline.began, timeline.seconds, over, timeline.table())
+        began, seconds, table = timeline.began, timeline.seconds, timeline.table()
+        return cls(str(node), ae_title, destination, began, seconds, over, table, studies)
+
+    def tell_studies(self, position: int) -> str:
+        """Return which studies a row came to, the first few of them."""
+        known = self.studies[position] if position < len(self.studies) else ()
+        named = [uid for uid in known if names_nobody(uid)]
+        return ", ".join(named[:_NAMED]) + (f" … and {len(named) - _NAMED:,} more" if len(named) > _NAMED else "")
 
 
 def names_nobody(text: str) -> bool:
