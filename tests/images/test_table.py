@@ -110,9 +110,13 @@ def test_no_such_folder(tmp_path: Path) -> None:
         index(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 2000])
 @pytest.mark.parametrize("parquet", [True, False])
-def test_a_name_that_is_no_text_costs_no_other(folder: Path, parquet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_no_text_costs_no_other(
+    folder: Path, parquet: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file whose name is no UTF-8 has its row each time; the others are not read again for it."""
+    monkeypatch.setattr(module, "_AT_ONCE", at_once)
     if parquet:
         pytest.importorskip("pyarrow")
     monkeypatch.setattr("dicomover.images.cache._has_pyarrow", lambda: parquet)
@@ -121,7 +125,8 @@ def test_a_name_that_is_no_text_costs_no_other(folder: Path, parquet: bool, monk
     for _ in range(2):
         found = index(folder)
         assert os.fspath(folder / "b" / "na\udce9me.dcm") in list(found["path"])
-        assert len(found) == 5
+        assert found["path"].tolist() == sorted(found["path"])
+        assert found["InstanceNumber"].tolist() == [0, 1, 2, 0, 1]
     assert asked[6:] == ["b/na\udce9me.dcm"]
 
 

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dicomover.disk import replace_file
@@ -84,7 +85,8 @@ def _refuse_computed(database: sqlite3.Connection) -> None:
 def write_cache(folder: Path, table: pd.DataFrame) -> None:
     """Keep a table, but for files whose names are no text; a folder that cannot be written to stays without."""
     name = _PARQUET if _has_pyarrow() else _SQLITE
-    table = table[[path.isascii() or _is_text(path) for path in table["path"]]]
+    is_text = np.fromiter((path.isascii() or _is_text(path) for path in table["path"]), bool, len(table))
+    table = table if is_text.all() else table[is_text]
     try:
         with replace_file(folder / name) as part:
             if _has_pyarrow():

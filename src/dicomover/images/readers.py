@@ -22,10 +22,9 @@ from dicomover.images.headers import Wanted, read_header
 from dicomover.processes.interpreter import find_interpreter, python_command
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from pandas.api.extensions import ExtensionArray
 
-    Paths = Sequence[str] | npt.NDArray[np.object_]
+    Paths = Sequence[str] | ExtensionArray
 
 __all__ = ["NO_DICOM", "read_headers"]
 

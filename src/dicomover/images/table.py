@@ -3,7 +3,9 @@ r"""The headers of a folder's files as a table: one row for each image, or for e
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +41,7 @@ _OURS = ("path", "size", "TransferSyntaxUID", "error")
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
 _AT_ONCE = 2_000  # rows
-_PATHS = pd.StringDtype("python")  # a name need not be UTF-8, which PyArrow would refuse
+_PATHS = pd.StringDtype("python")  # where a name is not UTF-8, which PyArrow refuses
 
 
 @forgetting
@@ -104,14 +106,28 @@ def index(
     table, fresh = _put_together(os.fspath(root), found, before, names)
     if cache and fresh:
         write_cache(root, table)  # what is no DICOM file too, so that it is not opened again
-    is_image = table["error"].fillna(" ") != NO_DICOM
-    table = (table if is_image.all() else table[is_image].reset_index(drop=True)).drop(columns="changed")
-    del found, before  # with the names below the folder, which a million files have too
-    paths = table.pop("path").to_numpy(dtype=object, copy=True)
-    for place, path in enumerate(paths):
-        paths[place] = os.path.join(root, path)  # noqa: PTH118 - many
-    table.insert(0, "path", pd.Series(paths, dtype=_PATHS))
+    del found, before, table["changed"]
+    if not table["error"].isna().all():
+        is_image = (table["error"].fillna(" ") != NO_DICOM).to_numpy(dtype=bool)
+        table = table if is_image.all() else _select(table, is_image)
+    above = os.path.join(root, "")  # noqa: PTH118 - with its separator
+    table.insert(0, "path", _hold_paths(above + path for path in table.pop("path")))
     return table if level == "IMAGE" else series_table(table)
+
+
+def _select(table: pd.DataFrame, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Return some rows, column by column, so that no two tables are in memory; it leaves nothing of the first."""
+    rows = np.flatnonzero(wanted)
+    nothing: dict[str, Any] = {}  # one for all columns that say nothing
+    made = {}
+    for name in list(table.columns):
+        column = table.pop(name).array
+        is_empty = column.isna().all()
+        known = nothing.get(str(column.dtype)) if is_empty else None
+        made[name] = column.take(rows) if known is None else known
+        if is_empty:
+            nothing[str(column.dtype)] = made[name]
+    return pd.DataFrame(made, copy=False)
 
 
 def _names(keep: Sequence[str]) -> list[str]:
@@ -125,19 +141,34 @@ def _names(keep: Sequence[str]) -> list[str]:
 
 def _list_files(root: str) -> pd.DataFrame:
     """Return path, size and time of change of each file that may be DICOM."""
-    paths: list[str] = []
-    sizes: list[int] = []
-    changed: list[int] = []
-    above = len(os.path.join(root, ""))  # noqa: PTH118 - with its separator
-    for entry in list_files(root):
-        if not entry.name.startswith(".") and not entry.name.endswith(_LEFT_OUT):
-            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-                stat = entry.stat()
-                paths.append(entry.path[above:])
-                sizes.append(stat.st_size)
-                changed.append(stat.st_mtime_ns)
-    found = pd.DataFrame({"path": pd.array(paths, dtype=_PATHS), "size": sizes, "changed": changed})
-    return found.astype({"size": "int64", "changed": "int64"}).sort_values("path", kind="stable", ignore_index=True)
+    sizes, changed = array("q"), array("q")  # of a million files no numbers that are objects
+
+    def look() -> Iterator[str]:
+        above = len(os.path.join(root, ""))  # noqa: PTH118 - with its separator
+        for entry in list_files(root):
+            if not entry.name.startswith(".") and not entry.name.endswith(_LEFT_OUT):
+                with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                    stat = entry.stat()
+                    sizes.append(stat.st_size)
+                    changed.append(stat.st_mtime_ns)
+                    yield entry.path[above:]
+
+    found = pd.DataFrame({"path": _hold_paths(look())})
+    found["size"], found["changed"] = np.array(sizes), np.array(changed)
+    return found.sort_values("path", kind="stable", ignore_index=True)
+
+
+def _hold_paths(paths: Iterable[str]) -> pd.Series[str]:
+    """Return paths in little memory: as texts, or as objects where a name is none."""
+    left, parts = iter(paths), []
+    while part := list(itertools.islice(left, _AT_ONCE)):
+        try:
+            parts.append(pd.Series(_convert_texts(part)))
+        except UnicodeEncodeError:
+            parts.append(pd.Series(part, dtype=_PATHS))
+    if len({part.dtype for part in parts}) > 1:
+        parts = [part.astype(_PATHS) for part in parts]
+    return pd.concat(parts, ignore_index=True) if parts else pd.Series([], dtype="string")
 
 
 def _put_together(
@@ -146,11 +177,12 @@ def _put_together(
     """Return what is known of each file, and whether that differs from what was known before."""
     if before is None:
         return _read(root, found, names), True
+    before = before.astype({"path": found["path"].dtype})
     places = _find_known(found, before)
     if len(before) == len(found) and (places == np.arange(len(found))).all():
-        return before.astype({"path": _PATHS})[[*_KEYS, *_OURS[2:], *names]], False
+        return before[[*_KEYS, *_OURS[2:], *names]], False
     read = _read(root, found[places < 0], names)
-    kept = before.iloc[places[places >= 0]].astype({"path": _PATHS})
+    kept = before.iloc[places[places >= 0]]
     table = pd.concat([kept, read], ignore_index=True)[list(read.columns)] if len(kept) else read
     return table.sort_values("path", kind="stable", ignore_index=True), bool(len(read)) or len(before) != len(found)
 
@@ -161,12 +193,18 @@ def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.int
     One that could not be read may be readable today, though nothing of it has changed.
     """
     good = (before["error"].fillna(NO_DICOM) == NO_DICOM).to_numpy()
-    if len(found) == len(before) and all((found[key].to_numpy() == before[key].to_numpy()).all() for key in _KEYS):
+    if len(found) == len(before) and all((found[key].array == before[key].array).all() for key in _KEYS):
         return np.where(good, np.arange(len(found)), -1)  # as nearly always
-    known = zip(before["path"], before["size"], before["changed"], strict=True)
-    rows = {key: row for row, key in enumerate(known) if good[row]}
-    now = zip(found["path"], found["size"], found["changed"], strict=True)
-    return np.array([rows.get(key, -1) for key in now], dtype=np.intp)
+    rows = np.flatnonzero(good)
+    named = pd.Index(before["path"].array[rows])
+    if not len(named) or not named.is_unique:  # somebody else has written it
+        return np.full(len(found), -1)
+    at = named.get_indexer(pd.Index(found["path"].array))
+    places = np.where(at >= 0, rows[at], -1)
+    for key in _KEYS[1:]:
+        was, now = before[key].to_numpy(), found[key].to_numpy()
+        places[(places >= 0) & (was[places] != now)] = -1
+    return places
 
 
 def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -178,7 +216,7 @@ def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     made = {name: nothing[dtype] for name, dtype in dtypes.items()}  # one for all: most keywords are in no file
     pieces: dict[str, list[Any]] = {}
     at = 0
-    for columns in _gather(read_headers(root, new["path"].to_numpy(dtype=object), names)):
+    for columns in _gather(read_headers(root, new["path"].array, names)):
         end = at + len(columns[0])
         for (name, dtype), texts in zip(dtypes.items(), columns, strict=True):
             if name not in pieces and not any(text is not None for text in texts):
@@ -208,6 +246,16 @@ def _gather(parts: Iterable[list[list[str | None]]]) -> Iterator[list[list[str |
         yield gathered
 
 
+def _convert_texts(texts: Sequence[str | None]) -> Any:
+    if pd.StringDtype().storage != "pyarrow":
+        return pd.array(texts, dtype="string")
+    import pyarrow as pa
+
+    # PyArrow's own memory would keep up to half of what it had taken while these grew.
+    values = pa.array(texts, pa.large_string(), memory_pool=pa.system_memory_pool())
+    return pd.array(values, dtype="string")
+
+
 def _convert(texts: list[str | None], dtype: str) -> Any:
     if dtype == "string":
         last = None
@@ -216,7 +264,7 @@ def _convert(texts: list[str | None], dtype: str) -> Any:
                 texts[place] = last
             else:
                 last = text
-        return pd.array(texts, dtype="string")
+        return _convert_texts(texts)
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").astype("float64")
     numbers = numbers.where(np.isfinite(numbers))
     if dtype == "Int64":
