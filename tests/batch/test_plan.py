@@ -229,8 +229,35 @@ def test_a_recheck_that_fails_takes_nothing_back(pacs: DemoPacs, tmp_path: Path)
         pacs.misbehave["00123"] = Misbehaviour("find-unable", times=1)
         assert mover.move(REQUESTS[0], recheck=True).status.tolist() == ["failure"]
         pacs.misbehave["00123"] = Misbehaviour("find-no-match", times=1)
-        assert mover.move(REQUESTS[0], recheck=True).status.tolist() == ["skipped"]
-        assert mover.move(REQUESTS[0]).status.tolist() == ["skipped"]
+        row = mover.move(REQUESTS[0], recheck=True).loc[0]
+        assert (row.status, row.received, row.matches) == ("skipped", 4, 0)
+        assert pd.isna(row.expected)
+        assert row.error.startswith("the archive has nothing with these keys any more")
+        row = mover.move(REQUESTS[0]).loc[0]
+        assert (row.status, row.expected) == ("skipped", 4)
+        assert pd.isna(row.error)
+
+
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY"])
+def test_a_recheck_of_what_the_archive_has_no_more(tmp_path: Path, level: str) -> None:
+    """A patient or study that is gone stays skipped while its files are here, and says so; else it is missing."""
+    request = {"PatientID": STUDIES[0].patient_id}
+    if level == "STUDY":
+        request = {"StudyInstanceUID": STUDIES[0].study_instance_uid}
+    with DemoPacs([STUDIES[0]]) as first, receiving(first, tmp_path, level=level) as mover:
+        assert mover.move([request]).status.tolist() == ["success"]
+    with DemoPacs([]) as later, receiving(later, tmp_path, level=level, recheck=True) as mover:
+        plan, row = mover.plan([request]), mover.move([request]).loc[0]
+        assert (row.status, row.received) == ("skipped", 4)
+        assert row.error.startswith("the archive has nothing with these keys any more")
+        assert (plan.decision[0], plan.error[0]) == ("skip", row.error)
+        assert mover.plan([request], recheck=False).decision[0] == "skip", "as a move does, which asks nobody"
+        for path in tmp_path.rglob("*.dcm"):
+            path.unlink()
+        plan, row = mover.plan([request]), mover.move([request]).loc[0]
+        assert plan.decision[0] == "not-found"
+        assert row.status != "skipped"
+        assert pd.isna(row.received) or not row.received
 
 
 # --- the same twice

@@ -104,7 +104,7 @@ def make_plan(
             if item.decision != "refused":
                 answers.put(key, item)
         planned[request.position] = item
-        if item.resolution is None or item.decision not in _WOULD_MOVE:
+        if item.resolution is None or item.decision not in (*_WOULD_MOVE, "not-found"):
             continue
         wanted = {target.shared for target in item.resolution.targets}
         left = item.resolution.targets
@@ -179,6 +179,7 @@ def _ask_journal(
     planned.here = taken.kept.count or (None if taken.skip is None else taken.skip.received)
     if taken.skip is not None:
         planned.decision = "skip"
+        said.append(taken.skip.error)
         more = f"the archive has more of it now; {setting('recheck', True)} moves that too"
         said.append(more if taken.has_grown else None)
     planned.error = "; ".join(filter(None, said)) or None

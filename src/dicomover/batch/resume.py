@@ -41,6 +41,8 @@ from dicomover.summary import Result
 
 __all__ = ["Resumption"]
 
+_NO_MORE = "the archive has nothing with these keys any more: removed, or under other keys; it moved as a whole before"
+
 
 class Resumption:
     """Asks the journal before, and tells it after. Every method may be called from any thread.
@@ -141,6 +143,8 @@ class Resumption:
         where nothing is left out by what the journal says: the destination is to be asked itself.
         """
         targets = resolution.targets
+        if taken.skip is not None and all(target.found is False for target in targets):
+            taken = replace(taken, skip=self._decided(taken.asked, request, look=True).skip)  # it has its files, or not
         parts = [self._part_before(target, trusts=trusts) for target in targets]
         moving = [target for target, part in zip(targets, parts, strict=True) if part.targets != ()]
         wanted = {key: target.shared for target in moving for key in self._list_claims(target)}
@@ -221,21 +225,18 @@ class Resumption:
         files = tuple(file for kept in each for file in kept.files)
         kept = Kept(sum(kept.count for kept in each), sum(kept.bytes for kept in each), files)
         skip = None
-        is_gone = taken.is_own and all(target.found is False for target in left)
-        if trusts and (is_gone or (parts and not left)):
+        if trusts and parts and not left:
             is_ours = self._folder is not None
-            left, skip = (
-                (),
-                taken.skip
-                or Result(
-                    Status.SKIPPED,
-                    matches=resolution.matches,
-                    expected=kept.count if is_ours else resolution.expected,
-                    counters=Counters() if is_ours else Counters(kept.count, 0, 0),
-                    received=kept.count if is_ours else None,
-                    bytes=kept.bytes if is_ours else None,
-                ),
+            skip = taken.skip or Result(
+                Status.SKIPPED,
+                matches=resolution.matches,
+                expected=kept.count if is_ours else resolution.expected,
+                counters=Counters() if is_ours else Counters(kept.count, 0, 0),
+                received=kept.count if is_ours else None,
+                bytes=kept.bytes if is_ours else None,
             )
+        elif trusts and taken.skip is not None and all(target.found is False for target in left):
+            left, skip = (), replace(taken.skip, matches=resolution.matches, expected=None, error=_NO_MORE)
         return Taken(
             taken.asked,
             skip,
