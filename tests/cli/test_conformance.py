@@ -17,6 +17,7 @@ import pytest
 
 from cli_kit import Shell
 from dicomover import TLS, AssociationRejected, Identity, Mover, Node, NodeError, Quirks, Timeouts
+from dicomover.attributes.registry import REGISTERED
 from dicomover.cli.conformance import ACTIVITIES, CALLING, STORED, make_statement, storage_classes, transfer_syntaxes
 from dicomover.query.classes import pair_up
 from dicomover.receiver import Receiver
@@ -197,9 +198,7 @@ def accepted(receiver: Run, pairs: list[tuple[str, str]]) -> set[tuple[str, str]
 
 def test_the_transfer_syntaxes_that_are_accepted(receiver: Run) -> None:
     """Each of the overview, and no other that DICOM has."""
-    from pydicom._uid_dict import UID_dictionary
-
-    known = [uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax"]
+    known = [uid for uid, entry in REGISTERED.items() if entry[1] == "Transfer Syntax"]
     told = [row[1] for row in table("### Transfer syntaxes", "transfer syntax")]
     assert {syntax for _, syntax in accepted(receiver, [(CT, uid) for uid in known])} == set(told)
     assert told == transfer_syntaxes()
@@ -207,9 +206,7 @@ def test_the_transfer_syntaxes_that_are_accepted(receiver: Run) -> None:
 
 def test_the_storage_classes_that_are_accepted(receiver: Run) -> None:
     """Each of the annex, Verification and private ones; of the others that DICOM has, none."""
-    from pydicom._uid_dict import UID_dictionary
-
-    known = [uid for uid, entry in UID_dictionary.items() if "SOP Class" in entry[1]]
+    known = [uid for uid, entry in REGISTERED.items() if "SOP Class" in entry[1]]
     private = ["1.2.3.4.5.6", "1.2.840.10008.5.1.4.1.1.9999"]
     told = {row[1] for row in table("## 7. Annex", "SOP Class")}
     taken = {uid for uid, _ in accepted(receiver, [(uid, IMPLICIT) for uid in [*known, *private]])}

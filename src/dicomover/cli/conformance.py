@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import python_encoding
 
 from dicomover import __version__
 from dicomover.attributes.charset import read_character_sets
+from dicomover.attributes.registry import REGISTERED
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomover.identifier import Level
 from dicomover.node import Timeouts
@@ -78,12 +78,12 @@ def make_statement() -> str:
 
 def storage_classes() -> list[str]:
     """Return the storage SOP Classes of PS3.6 that our Storage SCP accepts, the retired ones among them."""
-    return [uid for uid in UID_dictionary if is_storage(uid)]
+    return [uid for uid in REGISTERED if is_storage(uid)]
 
 
 def transfer_syntaxes() -> list[str]:
     """Return the transfer syntaxes of PS3.6 in which our Storage SCP files what comes."""
-    known = (uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax")
+    known = (uid for uid, entry in REGISTERED.items() if entry[1] == "Transfer Syntax")
     return [uid for uid in known if is_supported_transfer_syntax(uid)]
 
 
@@ -295,7 +295,7 @@ def _security() -> Iterator[str]:
 
 def _annex() -> Iterator[str]:
     yield "## 7. Annex: storage SOP Classes"
-    retired = {uid for uid, entry in UID_dictionary.items() if entry[3]}
+    retired = {uid for uid, entry in REGISTERED.items() if entry[3]}
     group_of = {uids: group for group, uids in _transfer_groups().items()}
     rows = (
         (name_of(uid), uid, group_of[_asked_in(uid)], "retired" if uid in retired else "") for uid in storage_classes()

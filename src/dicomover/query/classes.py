@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from pydicom._uid_dict import UID_dictionary
-
+from dicomover.attributes.registry import REGISTERED
 from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, NATIVE
 
 __all__ = [
@@ -185,11 +184,11 @@ def pass_over_first(pairs: Iterable[Pair], accept: Sequence[str] = ()) -> list[P
 
 def name_class(uid: str) -> str:
     """Return the name of a SOP Class, or its UID where it has none that is known."""
-    return str(UID_dictionary[uid][0]) if uid in UID_dictionary else uid
+    return str(REGISTERED[uid][0]) if uid in REGISTERED else uid
 
 
 def _syntaxes_of(uid: str) -> tuple[str, ...]:
-    name = UID_dictionary[uid][0] if uid in UID_dictionary else "Image"  # a private class may hold anything
+    name = REGISTERED[uid][0] if uid in REGISTERED else "Image"  # a private class may hold anything
     if "Video" in name or "Multi-frame" in name or "Endoscopic" in name:
         return (*_PLAIN, *_PIXELS, *_VIDEO, *_SELDOM)
     if any(word in name for word in ("Image", "Segmentation Storage", "RT Dose", "Parametric Map", "Photography")):

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from pydicom import Dataset
-from pydicom._uid_dict import UID_dictionary
 
+from dicomover.attributes.registry import REGISTERED
 from dicomover.errors import AssociationLost, LostBy, NodeError
 from dicomover.outcome import Counters, describe
 from dicomover.text.visible import make_visible
@@ -85,7 +85,7 @@ def dump_command(command: Mapping[str, int | str], length: int = 0) -> str:
 
 
 def _name(uid: str) -> str:
-    return UID_dictionary[uid][0] if uid in UID_dictionary else uid
+    return REGISTERED[uid][0] if uid in REGISTERED else uid
 
 
 def _show(name: str, command: Mapping[str, int | str]) -> str:
@@ -94,7 +94,7 @@ def _show(name: str, command: Mapping[str, int | str]) -> str:
         return "(not shown)"
     if not isinstance(value, int):
         text = make_visible(value)
-        return f"{text} ({_name(text)})" if text in UID_dictionary else text
+        return f"{text} ({_name(text)})" if text in REGISTERED else text
     words = {
         "CommandField": name_message(command),
         "Priority": _PRIORITIES.get(value, "unknown"),

@@ -6,8 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
-from pydicom._uid_dict import UID_dictionary
-
+from dicomover.attributes.registry import REGISTERED
 from dicomover.attributes.uid import is_uid
 from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from dicomover.errors import ConfigurationError
@@ -52,7 +51,7 @@ def is_storage(uid: str) -> bool:
     >>> is_storage("1.2.840.10008.5.1.4.1.1.2"), is_storage("1.2.840.10008.5.1.4.1.2.2.1")
     (True, False)
     """
-    known = UID_dictionary.get(uid)
+    known = REGISTERED.get(uid)
     if known is not None:
         name, kind = known[0], known[1]
         return kind == "SOP Class" and "Storage" in name and "Commitment" not in name and "Directory" not in name
@@ -95,7 +94,7 @@ def _parse_syntax(text: str) -> str:
     names = [
         "as-stored",
         "uncompressed",
-        *(each[4] for each in UID_dictionary.values() if each[1] == "Transfer Syntax"),
+        *(each[4] for each in REGISTERED.values() if each[1] == "Transfer Syntax"),
     ]
     near = difflib.get_close_matches(str(text), [name for name in names if name], 1)
     mend = f"did you mean {near[0]!r}?" if near else "give 'as-stored', 'uncompressed', or UIDs or keywords"
@@ -105,7 +104,7 @@ def _parse_syntax(text: str) -> str:
 @lru_cache(maxsize=1)
 def _syntaxes() -> dict[str, str]:
     """Return the UIDs of the transfer syntaxes by keyword, in small letters."""
-    return {each[4].casefold(): uid for uid, each in UID_dictionary.items() if each[1] == "Transfer Syntax" and each[4]}
+    return {each[4].casefold(): uid for uid, each in REGISTERED.items() if each[1] == "Transfer Syntax" and each[4]}
 
 
 def accept_contexts(contexts: Iterable[Context], accept: Collection[str] = ()) -> dict[int, str]:
@@ -163,4 +162,4 @@ def explain_refused(contexts: Iterable[Context], accepted: Mapping[int, str]) ->
 
 def name_of(uid: str) -> str:
     """Return the name of a SOP Class or transfer syntax, or the UID where it has none that we know."""
-    return str(UID_dictionary[uid][0]).partition(":")[0].removesuffix(" (Retired)") if uid in UID_dictionary else uid
+    return str(REGISTERED[uid][0]).partition(":")[0].removesuffix(" (Retired)") if uid in REGISTERED else uid
