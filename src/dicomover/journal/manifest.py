@@ -142,7 +142,7 @@ def pack_files(files: Sequence[File], bond: str) -> bytes:
     (True, ())
     """
     first = files[0].mtime_ns if files else 0
-    start = os.path.commonprefix([file.sop for file in files])  # noqa: RUF071 - by letters, and meant so
+    start = _find_beginning([file.sop for file in files])
     content = [
         bond,
         start,
@@ -157,6 +157,13 @@ def pack_files(files: Sequence[File], bond: str) -> bytes:
     if any(_MARK in file.path or (file.sop and file.path.count(file.sop) > 1) for file in files):
         content[3] = [[file.path] for file in files]
     return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 3)
+
+
+def _find_beginning(texts: Sequence[str]) -> str:
+    """Return what all texts begin with, by letters; the first and the last of them in order tell."""
+    first, last = min(texts, default=""), max(texts, default="")
+    differ = (n for n, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
+    return first[: next(differ, len(first))]
 
 
 def _fold(values: list[Any]) -> Any:

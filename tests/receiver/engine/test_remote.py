@@ -94,6 +94,7 @@ def test_what_a_listener_of_progress_raises(tmp_path: Path) -> None:
         assert not one.is_usable()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 and later, where threads run
 def test_a_fork_lets_go_of_it(tmp_path: Path) -> None:
     """In a forked child the association is none, and nobody waits for it; in the parent it goes on."""
     with running(tmp_path, True) as run, peer(give(1)) as node, retriever(run, node) as one:
