@@ -529,3 +529,19 @@ def test_answers_that_never_end_end_every_verb_at_its_limit(
             with contextlib.suppress(NodeError):
                 getattr(mover, verb)(keys)
         assert time.monotonic() - begun < 15
+
+
+def test_every_verb_that_takes_a_batch_takes_a_shard_of_it(mover: Mover) -> None:
+    """`plan`, `move` and `start` are of the same rows; a lockfile is of the whole table."""
+    requests = pd.DataFrame({"AccessionNumber": [f"A{n}" for n in range(1, 6)]}, dtype="string")
+    job = mover.start(requests, shard=(2, 2))
+    assert job.wait(30)
+    parts = [mover.plan(requests, shard="2/2"), mover.move(requests, shard="2/2"), job.summary()]
+    assert {tuple(part.index) for part in parts} == {tuple(parts[0].index)}
+    assert {len(part) + len(mover.move(requests, shard=(1, 2))) for part in parts} == {5}
+    for part in parts[1:]:
+        check_schema(part)
+    with pytest.raises(ConfigurationError, match="counted from 1"):
+        mover.plan(requests, shard=(0, 2))
+    with pytest.raises(ConfigurationError, match="move the cohort in shards"):
+        mover.lock(requests, path=None, shard=(1, 2))

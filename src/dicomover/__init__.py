@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dicomover.outcome import Status
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
-    from dicomover.reporting import report
+    from dicomover.reporting import merge, report
     from dicomover.requests.around import requests_around
     from dicomover.requests.parse import read_requests
     from dicomover.security import TLS, Identity, Secret
@@ -74,7 +74,7 @@ _NAMES = {
     "outcome": "Status",
     "policy.retry": "Retry",
     "policy.window": "Window",
-    "reporting": "report",
+    "reporting": "merge report",
     "requests.around": "requests_around",
     "requests.parse": "read_requests",
     "security": "TLS Identity Secret",
@@ -116,6 +116,7 @@ __all__ = [  # noqa: RUF022 - as sorted() has it
     "Window",
     "contact_sheet",
     "index",
+    "merge",
     "missing",
     "read_requests",
     "report",

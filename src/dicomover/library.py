@@ -193,6 +193,8 @@ def lock(
     0           00123      found          7
     1               4  not-found          0
     """
+    if overrides.get("shard") is not None:
+        raise ConfigurationError("a lockfile is of a whole table", "lock that, and move the cohort in shards")
     options = self._options(overrides)
     check_privacy(privacy, secret)
     batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))

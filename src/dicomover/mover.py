@@ -14,7 +14,15 @@ from dicomover.batch.plan import Answers, Planned, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.room import check_room, find_free
 from dicomover.batch.run import BatchRun
-from dicomover.batch.settings import BatchSettings, Options, find_destination, make_pace, say_reading
+from dicomover.batch.settings import (
+    BatchSettings,
+    Options,
+    check_port_named,
+    find_destination,
+    find_shard,
+    make_pace,
+    say_reading,
+)
 from dicomover.batch.ways import Via
 from dicomover.client import Client
 from dicomover.cohort import Cohort
@@ -24,6 +32,7 @@ from dicomover.progress import choose, row_labels
 from dicomover.query.resolve import Resolver
 from dicomover.query.targets import Resolve
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_requests
+from dicomover.requests.shards import take_shard
 from dicomover.text.traces import forgetting
 
 __all__ = ["Mover"]
@@ -139,7 +148,8 @@ class Mover(Client):
         **overrides
             What this call says otherwise than the Mover, by the same names: any of `Options`. And `wildcards=True`, or
             the columns of a table in whose cells * and ? are meant as in a dict. And `force=True`, to move what may not
-            fit on the disk.
+            fit on the disk. And `shard="2/4"` or `(2, 4)`, to move only the second of four parts of the table, each row
+            with its place in a column of its own, by which `dicomover.merge` joins their summaries.
 
         Returns
         -------
@@ -241,6 +251,8 @@ class Mover(Client):
         self, requests: RequestsLike | Cohort, keys: Sequence[str], invalid: Invalid, said: Options, *, in_cell: bool
     ) -> Job:
         options = self._options(said)
+        if find_shard(options) is not None and self.receive is not None and options["via"] != "get":
+            check_port_named(self._receiving)
         destination, is_asked = find_destination(options), options["verify"] == "destination"
         pace, force = make_pace(options), options.get("force", False)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
@@ -282,9 +294,17 @@ class Mover(Client):
         self, requests: RequestsLike | Cohort, keys: Sequence[str], invalid: Invalid, options: Options
     ) -> tuple[Batch, Resolve, bool]:
         """Return the batch, what says of each request what it comes to, and whether the model may be exchanged."""
+        shard = find_shard(options)
         if isinstance(requests, Cohort):
-            return requests.batch(keys), requests.resolver(self.node, options["verify"]), False
+            batch, rows = requests.batch(keys), None
+            if shard is not None:
+                batch, rows = take_shard(
+                    batch, shard, [[study.uid for study in one.studies] for one in requests.locked]
+                )
+            return batch, requests.resolver(self.node, options["verify"], rows), False
         batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
+        if shard is not None:
+            batch, _ = take_shard(batch, shard)
         resolver = Resolver(self.node, options["verify"], options["max_matches"], options["via"] != "move")
         return batch, resolver, options["model"] == "auto"
 

@@ -18,6 +18,7 @@ from dicomover.text.traces import forgetting, tell_trace
 from dicomover.text.wholetable import WholeTable
 
 __all__ = [
+    "DTYPES",
     "PLAN_COLUMNS",
     "PLAN_SCHEMA",
     "SCHEMA",
@@ -82,6 +83,8 @@ PLAN_SCHEMA = {
 PLAN_COLUMNS = tuple(PLAN_SCHEMA)
 # Text that may be missing shows <NA> like every other column; plain text would show NaN.
 _STATUS = pd.CategoricalDtype(pd.Index([str(status) for status in Status], dtype="string"), ordered=True)
+DTYPES = {column.name: _STATUS if column.name == "status" else column.dtype for column in SCHEMA}
+"""The dtype of each of its columns, as pandas takes it."""
 
 
 class Instance(NamedTuple):
@@ -161,14 +164,13 @@ def build(results: Sequence[Result], given: pd.DataFrame) -> pd.DataFrame:
     The columns of `given`, but for those of an earlier summary, then all of `SCHEMA`, always with the same dtypes.
     """
     ours = {}
-    for column in SCHEMA:
-        dtype = _STATUS if column.name == "status" else column.dtype
+    for name, dtype in DTYPES.items():
         try:
-            values = pd.Series(list(map(_VALUES[column.name], results)), dtype=dtype)
+            values = pd.Series(list(map(_VALUES[name], results)), dtype=dtype)
         except Exception as error:  # noqa: BLE001 - it costs one cell, and never the summary
-            logger.error("a cell of the column %s cannot be shown\n%s", column.name, tell_trace(error))
-            values = pd.Series([_cell(result, column.name, dtype) for result in results], dtype=dtype)
-        ours[column.name] = values.set_axis(given.index)
+            logger.error("a cell of the column %s cannot be shown\n%s", name, tell_trace(error))
+            values = pd.Series([_cell(result, name, dtype) for result in results], dtype=dtype)
+        ours[name] = values.set_axis(given.index)
     kept = given.loc[:, [name not in SUMMARY_COLUMNS for name in given.columns]]
     return pd.concat([kept, pd.DataFrame(ours, index=given.index)], axis="columns", sort=False)
 

@@ -179,6 +179,7 @@ def test_the_defaults_are_those_of_the_table(given: Any) -> None:
         "csv_file": None,
         "invalid": "raise",
         "wildcards": False,
+        "shard": None,
         "lockfile": None,
         "secret_file": None,
         "summary": None,

@@ -18,6 +18,7 @@ from dicomover.policy.retry import Retry, RetryLike
 from dicomover.policy.window import Window
 from dicomover.progress import View
 from dicomover.query.targets import Resolve
+from dicomover.requests.shards import Shard, ShardLike
 from dicomover.text.face import advise, setting
 from dicomover.wire.services import FIND, GET, RETRIEVE
 
@@ -27,8 +28,10 @@ __all__ = [
     "Options",
     "Progress",
     "check_options",
+    "check_port_named",
     "check_receiving",
     "find_destination",
+    "find_shard",
     "make_pace",
     "say_reading",
 ]
@@ -56,9 +59,10 @@ class Options(TypedDict, total=False):
     via: Via
     wildcards: bool | Sequence[str]
     force: bool
+    shard: ShardLike | None
 
 
-OPTIONS = tuple(name for name in Options.__annotations__ if name not in ("destination", "wildcards"))
+OPTIONS = tuple(name for name in Options.__annotations__ if name not in ("destination", "wildcards", "shard"))
 """Those of them that a Mover is told by the same names."""
 
 
@@ -112,6 +116,7 @@ def check_options(
     wildcards = options.get("wildcards", False)
     if not isinstance(wildcards, bool | Sequence):
         raise ConfigurationError(f"{setting('wildcards', wildcards)} is neither a switch nor columns", "say True")
+    find_shard(options)
     if options["verify"] not in get_args(Verify):
         raise ConfigurationError(
             f"{setting('verify', options['verify'])} is none of {', '.join(get_args(Verify))}", "choose one"
@@ -167,6 +172,16 @@ def _is_path(text: str) -> bool:
     return False
 
 
+def check_port_named(receiving: Mapping[str, Any]) -> None:
+    """Refuse to let a shard take any port that is free: on one machine the second would wait where nothing comes."""
+    if "port" not in receiving:
+        raise ConfigurationError(
+            "shards that receive by C-MOVE listen at the same time, each where the archive sends its images",
+            f"name the port of each with {setting('port')}, and its AE title with {setting('ae_title')}; or receive by "
+            f"C-GET, which needs neither: {setting('via', 'get')}",
+        )
+
+
 def find_destination(options: Options) -> str:
     """Return who receives; raise ConfigurationError if nobody is named."""
     if "destination" not in options:
@@ -174,6 +189,12 @@ def find_destination(options: Options) -> str:
             "nobody is named to receive: give destination= (the AE title of a third party) or receive= (a folder)"
         )
     return options["destination"]
+
+
+def find_shard(options: Options) -> Shard | None:
+    """Return which rows of a batch are meant; None if all of them are."""
+    shard = options.get("shard")
+    return None if shard is None else Shard.parse(shard)
 
 
 def make_pace(options: Options) -> Pace:

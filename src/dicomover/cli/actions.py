@@ -21,6 +21,7 @@ from dicomover.errors import ReceiverError
 from dicomover.mover import Mover
 from dicomover.node import Node
 from dicomover.query.drilldown import level_of_find
+from dicomover.requests.shards import find_marks
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS, exit_code
 from dicomover.text.sentences import count_of
 
@@ -42,12 +43,15 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
             raise click.UsageError("--journal and --no-journal cannot both be; leave one out")
         check_table_file(given.summary, "--summary", keep=given.csv_file)
         check_page_file(given.page, "--report")
+        if given.shard is not None and given.summary is not None and given.summary.suffix.lower() == ".json":
+            why = f"{given.summary} cannot be merged with those of the other shards; name a .csv or .parquet file"
+            raise click.BadParameter(why, param_hint="--summary")
         warn_of_columns(given, requests, SUMMARY_COLUMNS)
         destination, folder = _choose_receiver(given)
         mover = _make_batch_mover(given, level, destination, folder)
         watch = Watch(shown=given.progress and not given.quiet, ignore_pending=given.ignore_pending)
         with name_keys(given):
-            told = {"invalid": given.invalid, "wildcards": given.wildcards, "force": given.force}
+            told = {"invalid": given.invalid, "wildcards": given.wildcards, "force": given.force, "shard": given.shard}
             job = mover.job(requests, progress=watch, **told)  # type: ignore[arg-type]
         interrupts = interrupts or Interrupts()
         with mover:
@@ -56,7 +60,8 @@ def run_move(interrupts: Interrupts | None, given: Arguments) -> int:
             with interrupts.cancelling(job, lambda: on_interrupt(watch.state)):
                 job.run(interrupt="return")
         table = job.summary()
-        code = exit_code(table) if interrupts.number is None else interrupts.exit_code
+        code = 0 if _is_of_none(table, given) else exit_code(table)
+        code = code if interrupts.number is None else interrupts.exit_code
         code = save_table(table, given.summary, code, given.share)
         if given.page is not None:
             code = save_file(partial(job.report().write_html, share=given.share), given.page, code)
@@ -197,14 +202,23 @@ def _make_batch_mover(given: Arguments, level: str, destination: str | Node | No
 def _show_plan(given: Arguments, mover: Mover, requests: Any, output: Path | None) -> int:
     warn_of_columns(given, requests, PLAN_COLUMNS)
     with name_keys(given):
-        plan = mover.plan(requests, invalid=given.invalid, wildcards=given.wildcards)
+        plan = mover.plan(requests, invalid=given.invalid, wildcards=given.wildcards, shard=given.shard)
     troubled = plan["decision"].isin(["not-found", "too-many", "refused", "invalid"])
-    code = save_table(plan, output, 2 if troubled.all() else 1 if troubled.any() else 0, given.share)
+    code = 0 if _is_of_none(plan, given) else 2 if troubled.all() else int(troubled.any())
+    code = save_table(plan, output, code, given.share)
     if given.as_records:
         click.echo(render_json(plan))
     if not given.quiet:
         click.echo(report.plan_text(plan, show_keys=given.show_keys, via=given.via), err=given.as_records)
     return code
+
+
+def _is_of_none(table: pd.DataFrame, given: Arguments) -> bool:
+    """Tell, and say, that no row of a batch falls to its shard: all is done, and an array's task has not failed."""
+    is_of_none = any(mark.rows and not mark.size for mark in find_marks(table))
+    if is_of_none and not given.quiet:
+        say(f"No row of the batch falls to shard {given.shard}")
+    return is_of_none
 
 
 def _name_troubled(table: pd.DataFrame, show_keys: bool) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dicomover.policy.retry import Retry
     from dicomover.policy.window import Window
     from dicomover.query.splitting import Split
+    from dicomover.requests.shards import Shard
 
 __all__ = ["DOWNLOADS", "Arguments", "read_node"]
 
@@ -54,6 +55,7 @@ class Arguments(Secured):
     query_file: Path | None = None
     csv_file: Path | None = None
     wildcards: bool = False
+    shard: Shard | None = None
     invalid: Literal["raise", "record"] = "raise"
     lockfile: Path | None = None
     secret_file: Path | None = None

@@ -9,12 +9,12 @@ import click
 
 from dicomover.cli.options import ACCEPT, BIND, SENDERS, WORKERS
 from dicomover.cli.secured import RECEIVED
-from dicomover.cli.types import Parsed, Worded, read_destination
+from dicomover.cli.types import Parsed, Worded, read_destination, read_shard
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
 
-__all__ = ["BATCH", "LIMITS", "LOCKED", "PACE", "RECEIVING", "RECHECK", "SECRET", "VERIFY", "VIA"]
+__all__ = ["BATCH", "LIMITS", "LOCKED", "PACE", "RECEIVING", "RECHECK", "SECRET", "SHARD", "VERIFY", "VIA"]
 
 BATCH = [
     click.option(
@@ -38,6 +38,17 @@ BATCH = [
         help="What bad rows of a batch do: 'raise' names them all and does nothing, 'record' goes on with the others.",
     ),
 ]
+
+SHARD = click.option(
+    "--shard",
+    type=Parsed(read_shard),
+    default=None,
+    metavar="I/N",
+    cls=Worded,
+    show_default="all rows",
+    help="Only the rows of part I of N, split by study and counted from 1, for the tasks of an array: --shard "
+    "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT. dicomover merge joins what --summary writes.",
+)
 
 SECRET = click.option(
     "--secret-file",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dicomover.cli.arguments import Arguments
-from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, VERIFY, VIA
+from dicomover.cli.batch_options import BATCH, LIMITS, LOCKED, PACE, RECEIVING, RECHECK, SECRET, SHARD, VERIFY, VIA
 from dicomover.cli.group import PROFILE, cli
 from dicomover.cli.options import (
     ASSOCIATION,
@@ -36,7 +36,7 @@ _EXIT = (
 
 
 @cli.command(epilog=_EXIT)
-@with_options(PEER, KEYS, BATCH, LOCKED, RECEIVING, MODEL, LIMITS, [VERIFY, RECHECK], PACE)
+@with_options(PEER, KEYS, BATCH, [SHARD], LOCKED, RECEIVING, MODEL, LIMITS, [VERIFY, RECHECK], PACE)
 @click.option(
     "--summary",
     type=click.Path(path_type=Path),
@@ -73,7 +73,7 @@ def move(interrupts: Any, /, **given: Any) -> int:
 
 
 @cli.command(epilog="Exit codes: 0 everything would move, 1 some would not, 2 nothing would or the input was wrong.")
-@with_options(PEER, KEYS, BATCH, LOCKED, MODEL, LIMITS)
+@with_options(PEER, KEYS, BATCH, [SHARD], LOCKED, MODEL, LIMITS)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

@@ -26,7 +26,9 @@ from dicomover.cli.options import (
 )
 from dicomover.cli.types import Parsed, Worded, read_level
 
-__all__ = ["conformance", "demo", "files", "index", "nodes", "receive"]
+__all__ = ["conformance", "demo", "files", "index", "merge", "nodes", "receive"]
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @cli.command(
@@ -141,6 +143,33 @@ def files(row: str, **given: Any) -> int:
     from dicomover.cli.files import run_files
 
     return run_files(Arguments(**given), "SERIES" if row == "SERIES" else "IMAGE")
+
+
+@cli.command(
+    short_help="Join the summaries of shards.",
+    epilog="Exit codes: 0 everything moved, 1 some did not, 2 nothing did or the files are not one whole table.",
+)
+@click.argument("shards", nargs=-1, required=True, metavar="FILE...", type=_FILE)
+@click.option(
+    "--summary", type=_FILE, metavar="FILE", help="Write the whole summary to a .csv, .json or .parquet file."
+)
+@click.option(
+    "--report", "page", type=_FILE, metavar="FILE", help="Write a report to an .html file, as move --report does."
+)
+@click.option("--show-keys", is_flag=True, help="Show what identifies patients in the report.")
+@with_options([SHARE], JSON, VERSION)
+def merge(**given: Any) -> int:
+    """Join the summaries that move --shard --summary has written, one of each shard, and report as for one machine.
+
+    A shard that is missing, rows that are there twice and files of another table are named, and nothing is written.
+
+    \b
+    Example:
+      dicomover merge shards/*.csv --summary done.csv
+    """  # noqa: D301 - click wants the backspace itself
+    from dicomover.cli.merging import run_merge
+
+    return run_merge(**given)
 
 
 @cli.command(short_help="Move a small batch out of a demo archive on this machine.")

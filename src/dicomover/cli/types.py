@@ -10,7 +10,7 @@ import click
 from dicomover.errors import ConfigurationError
 from dicomover.node import Node, check_ae_title
 
-__all__ = ["Parsed", "Worded", "read_destination", "read_level", "read_seconds", "read_split"]
+__all__ = ["Parsed", "Worded", "read_destination", "read_level", "read_seconds", "read_shard", "read_split"]
 
 if TYPE_CHECKING:
     _Type = click.ParamType[Any]
@@ -60,6 +60,13 @@ def read_seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise ConfigurationError(f"{text!r} is negative or no real number", "give seconds, or 0 for no limit")
     return seconds
+
+
+def read_shard(text: str) -> object:
+    """Return one of the parts that a batch is split into, given as `2/4`."""
+    from dicomover.requests.shards import Shard  # as above
+
+    return Shard.parse(text)
 
 
 def read_split(text: str) -> str | int:

@@ -266,9 +266,9 @@ class Cohort:
         }
         return Batch(requests, self.given, problems)
 
-    def resolver(self, archive: object, verify: Verify = "counts") -> PinnedResolver:
-        """Return what says of each request what it was locked to."""
-        return PinnedResolver(archive, self.locked, verify)
+    def resolver(self, archive: object, verify: Verify = "counts", rows: Sequence[int] | None = None) -> PinnedResolver:
+        """Return what says of each request what it was locked to; of these rows, if the batch has no others."""
+        return PinnedResolver(archive, self.locked if rows is None else [self.locked[row] for row in rows], verify)
 
     # --- against the disk
 

@@ -47,6 +47,7 @@ OPTIONS = {
     "retry": "--retry",
     "retry attempts": "",  # the option stands before the message
     "secret": "--secret-file",
+    "shard": "--shard",
     "share": "--share",
     "split": "--split",
     "tls": "--tls",
