@@ -78,6 +78,14 @@ def test_what_an_import_costs(code: str, absent: set[str]) -> None:
     assert not imported_by(code) & absent
 
 
+def test_the_process_that_receives_loads_nothing_that_asks() -> None:
+    """It is started for each Mover that receives: what requests an association comes with the first C-GET."""
+    code = "import dicomover.receiver.engine.child, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    asking = {"dicomover.wire.association", "dicomover.receiver.receiver", "dicomover.receiver.engine.retrievals"}
+    assert not asking & set(done.stdout.split())
+
+
 def test_typed_and_versioned() -> None:
     """The types are for everybody, and the version is that of the installed package."""
     assert (SOURCE / "py.typed").is_file()
