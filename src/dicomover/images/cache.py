@@ -13,6 +13,7 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     In a dictionary one long text may stand for each of a million rows; ours has none, and is packed by Snappy alone,
     which cannot pack more than some twenty bytes into one.
     """
-    from pyarrow import parquet
+    from pyarrow import default_memory_pool, parquet
 
     about, size = parquet.read_metadata(path), path.stat().st_size
     columns = [
@@ -69,7 +70,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         or not all({*column.encodings, column.compression} <= _PLAIN for column in columns)
     ):
         raise ValueError
-    return pd.read_parquet(path)
+    empty: dict[str, Any] = {}  # one for all columns that say nothing
+    read: dict[str, Any] = {}
+    for name in about.schema.names:  # one by one: of a million rows no second table is ever in memory
+        column = pd.read_parquet(path, columns=[name])[name].array
+        read[name] = empty.setdefault(str(column.dtype), column) if column.isna().all() else column
+        default_memory_pool().release_unused()
+    return pd.DataFrame(read, copy=False)
 
 
 def _refuse_computed(database: sqlite3.Connection) -> None:
