@@ -121,6 +121,19 @@ def test_a_lockfile_splits_by_the_studies_that_it_knows(run: Shell, pacs: DemoPa
     assert read_lasting(Path("all.csv"))["received"].tolist() == ["2", "2", "3"]
 
 
+def test_a_lockfile_with_rows_that_cannot_be_sent_is_split_too(run: Shell, pacs: DemoPacs, cohort: Path) -> None:
+    """They are rows of the first shard, and the rows after them keep what was locked for them."""
+    cohort.write_text("AccessionNumber\nA*\nA1\nA2\n")
+    node = [pacs.node.host, pacs.node.port]
+    assert run("lock", "--csv", cohort, "--invalid", "record", "-o", "cohort.lock.json", *node).code == 1
+    told = ["move", "--lock", "cohort.lock.json", "--via", "get", "-od"]
+    assert run(*told, "images/whole", "--summary", "whole.csv", *node).code == 1
+    for n in (1, 2, 3):
+        assert run(*told, f"images/{n}", "--shard", f"{n}/3", "--summary", f"{n}.csv", *node).code in (0, 1, 2)
+    assert run("merge", "1.csv", "2.csv", "3.csv", "--summary", "all.csv").code == 1
+    pd.testing.assert_frame_equal(read_lasting(Path("all.csv")), read_lasting(Path("whole.csv")))
+
+
 def test_what_shards_cannot_share_is_said_before_anything_moves(run: Shell, pacs: DemoPacs, cohort: Path) -> None:
     """A port of anybody's choice, and a summary that cannot be merged, are refused."""
     node = [pacs.node.host, pacs.node.port]

@@ -126,7 +126,7 @@ def find_marks(table: pd.DataFrame) -> list[Mark]:
 def take_shard(
     batch: Batch,
     shard: Shard,
-    studies: Sequence[Iterable[str]] = (),  # the Study Instance UIDs of each request, where a lockfile knows them
+    studies: Sequence[Iterable[str]] = (),  # the Study Instance UIDs of each row, where a lockfile knows them
 ) -> tuple[Batch, list[int]]:
     """Return the rows of one shard, in their order, marked; and their places in the whole batch.
 
@@ -135,7 +135,8 @@ def take_shard(
     if find_marks(batch.given):
         what = f"{setting('shard', str(shard))} cannot be: the table is a shard already"
         raise ConfigurationError(what, f"give the whole table, or leave {setting('shard')} out")
-    numbers = choose_shards(batch.requests, shard.count, studies)
+    known = [studies[request.position] for request in batch.requests] if studies else ()
+    numbers = choose_shards(batch.requests, shard.count, known)
     of = {request.position: number for request, number in zip(batch.requests, numbers, strict=True)}
     rows = [row for row in range(len(batch)) if of.get(row, 1) == shard.number]
     place = {row: position for position, row in enumerate(rows)}
