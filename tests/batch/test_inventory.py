@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dicomover.batch.inventory import Held, list_files, tabulate_files
+import pandas as pd
+
+from dicomover.batch.inventory import Held, list_files, sum_up_series, tabulate_files
 from dicomover.journal import Journal
 from dicomover.node import Node
 from dicomover.requests.parse import parse_requests
@@ -44,3 +46,15 @@ def test_no_files_make_a_table_of_the_same_columns(tmp_path: Path) -> None:
     for level in ("IMAGE", "SERIES"):
         some, none = (tabulate_files(held, tmp_path, None, level) for held in (full, []))  # type: ignore[arg-type]
         assert some.dtypes.to_dict() == none.dtypes.to_dict()
+
+
+def test_the_series_of_images_are_those_of_the_folder(tmp_path: Path) -> None:
+    """A table of images comes to the table of series that the folder would: nothing is looked at twice."""
+    requests = pd.DataFrame(
+        {"StudyInstanceUID": ["1", "1"], "split": ["train", None], "fold": [1, 2]}, index=["a", "b"]
+    )
+    batch = parse_requests(requests)
+    held = [Held(position, file, position == 0) for position in (0, 1) for file in files("1", "2")]
+    images, series = (tabulate_files(held, tmp_path, batch, level) for level in ("IMAGE", "SERIES"))  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(sum_up_series(images), series)
+    assert series["intact"].tolist() == [True, False]

@@ -14,7 +14,7 @@ from dicomover.node import Node
 from dicomover.requests.parse import Batch
 from dicomover.summary import PLAN_COLUMNS, SUMMARY_COLUMNS
 
-__all__ = ["Held", "list_all_files", "list_files", "tabulate_files"]
+__all__ = ["Held", "list_all_files", "list_files", "sum_up_series", "tabulate_files"]
 
 Locked = Callable[[Request], Iterable[tuple[str, frozenset[str]]] | None]
 """Names the studies of a request that a lockfile pins down, each with its SOP Instance UIDs; None if none does."""
@@ -104,7 +104,7 @@ def tabulate_files(
         }
     )
     if level == "SERIES":
-        table = _sum_up_series(table)
+        table = sum_up_series(table)
     position = table.pop("position")
     if batch is None:
         return table
@@ -114,16 +114,24 @@ def tabulate_files(
     return pd.concat([labels, beside.set_axis(table.index), table], axis="columns")
 
 
-def _sum_up_series(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each series of each request: its folder, its images, their bytes."""
-    keys = ["position", "StudyInstanceUID", "SeriesInstanceUID"]
-    groups = table.groupby(keys, sort=False)
+def sum_up_series(images: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each series of each request: its folder, its images, their bytes.
+
+    `images` has a row for each file; what stands before its UIDs says of which request it is.
+    """
+    of_request = list(images.columns[: images.columns.get_loc("StudyInstanceUID")])
+    keys = [*of_request[:1], "StudyInstanceUID", "SeriesInstanceUID"]
+    groups = images.groupby(keys, sort=False, dropna=False)
     found = groups.agg(
         images=("SOPInstanceUID", "nunique"), path=("path", "first"), size=("size", "sum"),
         TransferSyntaxUID=("TransferSyntaxUID", _join), arrived=("arrived", "max"), intact=("intact", "all"),
     ).reset_index()  # fmt: skip
     found["path"] = pd.Series([str(Path(path).parent) for path in found["path"]], dtype=_TEXT)
-    return found.astype({"images": "int64", "TransferSyntaxUID": "string"})
+    found = found.astype({"images": "int64", "TransferSyntaxUID": "string"})
+    beside = [groups[name].first().array for name in of_request[1:]]
+    for place, (name, column) in enumerate(zip(of_request[1:], beside, strict=True), 1):
+        found.insert(place, name, column)
+    return found
 
 
 def _join(texts: pd.Series) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import click
 import pandas as pd
 
+from dicomover.batch.inventory import sum_up_series
 from dicomover.cli.arguments import DOWNLOADS, Arguments
 from dicomover.cli.output_files import check_table_file, render_json, save_table
 from dicomover.cli.request_input import name_keys, read_asked
@@ -55,7 +56,7 @@ def run_files(given: Arguments, level: Literal["IMAGE", "SERIES"]) -> int:
             with warnings.catch_warnings(action="ignore"):  # they have been told
                 if isinstance(requests, Mapping):  # what cannot be meant is an error, and no row without files
                     parse_requests(requests, level=asked_level, show_keys=given.show_keys)
-                table = images if level == "IMAGE" else mover.files(requests, level=level)
+            table = images if level == "IMAGE" else sum_up_series(images)
         code = save_table(table, given.output, 0 if len(images) else 1, given.share)
         if given.as_records:
             click.echo(render_json(table))
