@@ -50,9 +50,8 @@ def test_no_files_make_a_table_of_the_same_columns(tmp_path: Path) -> None:
 
 def test_the_series_of_images_are_those_of_the_folder(tmp_path: Path) -> None:
     """A table of images comes to the table of series that the folder would: nothing is looked at twice."""
-    requests = pd.DataFrame(
-        {"StudyInstanceUID": ["1", "1"], "split": ["train", None], "fold": [1, 2]}, index=["a", "b"]
-    )
+    keys = {"StudyInstanceUID": ["1", "1"], "split": ["train", None], "fold": [1, 2]}
+    requests = pd.DataFrame(keys, index=["a", "b"])
     batch = parse_requests(requests)
     held = [Held(position, file, position == 0) for position in (0, 1) for file in files("1", "2")]
     images, series = (tabulate_files(held, tmp_path, batch, level) for level in ("IMAGE", "SERIES"))  # type: ignore[arg-type]
