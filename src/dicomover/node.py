@@ -217,7 +217,7 @@ class Node:
         host = strip_brackets(self.host.strip()) if isinstance(self.host, str) else ""
         if host.startswith("[") and host.endswith("]"):  # as an address of IPv6 is written before a port
             host = host[1:-1]
-        if not host or re.search(r"[\s/@]", host):
+        if not host or len(host) > 255 or not host.isprintable() or re.search(r"[\s/@]", host):
             raise ConfigurationError(f"host {self.host!r} is not a name or an address", "give, say, 'pacs.example.org'")
         object.__setattr__(self, "host", host)
         object.__setattr__(self, "port", check_port(self.port))

@@ -278,11 +278,15 @@ def short(summary: pd.DataFrame) -> pd.DataFrame:
 
 def as_text(column: pd.Series) -> pd.Series:
     r"""Return a column as text; half a character, which is why a row is invalid, is written as in `\ud800`."""
+    texts = column
     try:
-        return column.astype("string")
+        texts = column.astype("string")
+        if getattr(texts.dtype, "storage", "") != "python":  # which would keep the half
+            return texts
     except UnicodeEncodeError:
-        whole = column.map(lambda value: str(value).encode("utf-8", "backslashreplace").decode(), na_action="ignore")
-        return whole.astype("string")
+        pass
+    whole = texts.map(lambda value: str(value).encode("utf-8", "backslashreplace").decode(), na_action="ignore")
+    return whole.astype("string")
 
 
 def exit_code(summary: pd.DataFrame) -> int:

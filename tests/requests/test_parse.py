@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dicomover.errors import ConfigurationError, RequestError, RequestWarning
+from dicomover.errors import ConfigurationError, DicomoverError, RequestError, RequestWarning
+from dicomover.node import Node
 from dicomover.outcome import Status
 from dicomover.requests.parse import parse_query, parse_requests, parse_returned, read_requests
 from dicomover.summary import Result, build
@@ -599,3 +602,45 @@ def test_the_label_of_a_row_is_nobodys() -> None:
     error = refused([patients.loc[4711234]])
     assert "4711234" not in str(error)
     assert "row 0" in str(error)
+
+
+ODD = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(
+    ["\ud800", "a\0b", "9" * 1_000_000, "x" * 1_000_000]
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(odd=ODD, shown=st.booleans(), invalid=st.sampled_from(["raise", "record"]))
+@pytest.mark.filterwarnings("ignore::dicomover.errors.RequestWarning")
+def test_no_text_anywhere_is_more_than_our_error(odd: str, shown: bool, invalid: str) -> None:
+    """Half a character, a NUL or a megabyte: as a key, value, column, label, AE title or host; each can be shown."""
+    how = {"show_keys": shown, "invalid": invalid}
+    columns = pd.Index([odd, "AccessionNumber"], dtype=object)
+    table = pd.DataFrame([["1", "00123"]], columns=columns, index=pd.Index([odd], dtype=object), dtype=object)
+    for attempt in (
+        lambda: parse_requests([{odd: "1", "AccessionNumber": "2"}, {f"key:{odd}": odd}], **how),
+        lambda: parse_requests({"PatientID": odd, "StudyInstanceUID": [odd]}, **how),
+        lambda: parse_requests(table, **how),
+        lambda: parse_requests(table.assign(AccessionNumber="1 ").rename_axis(odd), **how),
+        lambda: parse_requests(table, keys=[odd], wildcards=[odd], **how),
+        lambda: parse_requests(pd.Series(["1"], name=odd), **how),
+        lambda: parse_query({odd: "1", "PatientName": odd}, show_keys=shown),
+        lambda: parse_returned([odd]),
+        lambda: parse_requests({"AccessionNumber": "1"}, level=odd),
+        lambda: Node(odd, 104),
+        lambda: Node("pacs.example.org", 104, ae_title=odd),
+        lambda: Node.parse(f"ARCHIVE@{odd}:104"),
+    ):
+        try:
+            told = repr(attempt())
+        except DicomoverError as error:
+            told = str(error)
+            assert len(told) < 50_000
+        told.encode()
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "a\0b"])
+def test_no_path_is_no_file(odd: str, tmp_path: Path) -> None:
+    """What no system can look for is not there."""
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        read_requests(tmp_path / odd)

@@ -142,7 +142,7 @@ class Retry:
         """
         if isinstance(value, Retry):
             return value
-        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal() and len(value) < 10):
             return cls(attempts=int(value) if isinstance(value, str) else value)
         named = {"None": cls.none(), "none": cls.none(), "interactive": cls(), "overnight": cls.overnight()}
         if str(value) in named:

@@ -176,7 +176,7 @@ def _load(path: str | os.PathLike[str]) -> bytes:
     try:
         with Path(path).open("rb") as file:
             return _bounded(file.read(_MOST + 1))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:  # a NUL or half a character names no file
         raise NoSuchFileError(path) from error
 
 

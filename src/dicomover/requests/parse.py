@@ -27,6 +27,7 @@ from dicomover.requests.values import Numeric
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise, setting
+from dicomover.text.visible import make_visible
 
 __all__ = [
     "Batch",
@@ -46,6 +47,7 @@ RequestsLike = Mapping[Any, Any] | pd.Series | pd.DataFrame | Iterable[Mapping[A
 Invalid = Literal["raise", "record"]
 
 _NAMES_SHOWN = 10
+_NAME_KEPT = 256  # characters
 _TAKEN = frozenset(Status) - {Status.INVALID}
 _LABELS = frozenset([*IDENTIFYING, *map(tag_for_keyword, IDENTIFYING)])
 
@@ -175,7 +177,7 @@ def _is_column(series: pd.Series) -> bool:
 
 
 def _column(series: pd.Series) -> pd.DataFrame:
-    if not isinstance(series.name, str):
+    if not is_text(series.name):
         mend = "name the key: series.rename('AccessionNumber')"
         raise RequestError([Problem("", "requests", None, "are a column without a name", mend)])
     return series.to_frame()
@@ -189,8 +191,8 @@ def _given_of(rows: Sequence[Entries]) -> pd.DataFrame:
         for key, value in row.entries:
             try:
                 name = name_of(key)
-            except KeyError:
-                name = str(key)
+            except KeyError:  # of a row that is invalid; pandas has no column whose name is half a character
+                name = make_visible(str(key)[:_NAME_KEPT])
             record[name] = "\\".join(map(str, value)) if isinstance(value, list | tuple) else value
         records.append(record)
     columns = list(dict.fromkeys(name for record in records for name in record))
