@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from dicomover import TLS, ConfigurationError, Secret
+from dicomover.receiver.engine.process import ANSWERING
+from dicomover.security import secret as kept
 from dicomover.security.tls import client_context, server_context
 
 SAID = "made-up-secret"
@@ -156,3 +159,16 @@ def test_a_path_that_can_be_none() -> None:
     """A NUL in a path is said like a file that is not there."""
     with pytest.raises(ConfigurationError, match="cannot be read"):
         Secret.file("a\0b").read()
+
+
+def test_a_keyring_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for within a bound, below that of whoever waits for us, and told."""
+    released = threading.Event()
+    monkeypatch.setitem(sys.modules, "keyring", types.SimpleNamespace(get_password=lambda *_: released.wait(30) and ""))
+    assert kept._PATIENCE < ANSWERING
+    monkeypatch.setattr(kept, "_PATIENCE", 0.2)
+    with pytest.raises(
+        ConfigurationError, match=r"keyring has not answered for 0.2 s; unlock it, or keep the secret in"
+    ):
+        Secret.keyring("pacs", "alice").read()
+    released.set()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import queue
 import stat
+import threading
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from dicomover.errors import ConfigurationError
 __all__ = ["Secret", "check_secret", "open_kept"]
 
 _Kind = Literal["env", "file", "keyring", "text"]
+_PATIENCE = 10.0  # seconds for a keyring, which may wait for somebody to unlock it; less than others have for us
 _MOST = 65535  # bytes: no field of a user identity holds more (PS3.7 Table D.3-14)
 
 
@@ -143,13 +146,22 @@ def _ask_keyring(service: str, user: str) -> bytes:
         raise ConfigurationError(
             "a secret of the system's keyring needs the package 'keyring'", "pip install dicomover[keyring]"
         ) from error
+    said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            said.put(keyring.get_password(service, user))
+        except Exception as error:  # noqa: BLE001 - raised by who waits
+            said.put(error)
+
+    threading.Thread(target=ask, name="dicomover keyring", daemon=True).start()
+    mend = "unlock it, or keep the secret in a file or an environment variable"
     try:
-        found: Any = keyring.get_password(service, user)
-    except Exception as error:
-        raise ConfigurationError(
-            f"the system's keyring does not answer ({type(error).__name__})",
-            "unlock it, or keep the secret in a file or an environment variable",
-        ) from error
+        found = said.get(timeout=_PATIENCE)
+    except queue.Empty:
+        raise ConfigurationError(f"the system's keyring has not answered for {_PATIENCE:g} s", mend) from None
+    if isinstance(found, Exception):
+        raise ConfigurationError(f"the system's keyring does not answer ({type(found).__name__})", mend) from found
     return str(found or "").encode()
 
 
