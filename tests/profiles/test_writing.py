@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,30 @@ def test_a_first_node(home: Home) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     add_node(path, "other", Node("::1", 1))
     assert path.read_text().count("\n\n[nodes.other]\n") == 1
+
+
+def test_two_at_once_lose_nothing_of_each_other(home: Home) -> None:
+    """What one writes while another one has read the file and not yet written it stands there in the end."""
+    path = home.config / "nodes.toml"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: add_node(path, f"n{number}", NODE), range(8)))
+        list(pool.map(lambda number: write_quirks(path, f"n{number}", {"find_cap": number + 1}), range(8)))
+    assert [load_profile(f"n{number}").node.quirks.find_cap for number in range(8)] == list(range(1, 9))
+
+
+def test_a_file_that_somebody_keeps_is_not_waited_for(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while it is said who is in the way, and nothing has changed."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr("dicomover.profiles.writing._WAITING", 0.1)
+    path = home.user(COMMENTED)
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(ConfigurationError, match="changed by another process; try again"):
+            write_quirks(path, "main", {"find_cap": 1})
+    finally:
+        os.close(folder)
+    assert path.read_text() == COMMENTED
 
 
 def test_all_else_stays(home: Home) -> None:

@@ -6,10 +6,13 @@ no less; else the file stays as it is, and who asked is told what to write.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import os
 import re
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from dicomover.profiles.files import parse, read
 __all__ = ["add_node", "write_quirks"]
 
 _MARK = "\ufeff"
+_WAITING = 5.0  # seconds for another one that changes the same file
 _HEADER = re.compile(r"\s*\[")
 
 
@@ -28,12 +32,19 @@ def add_node(path: Path, name: str, node: Node) -> None:
     """Add a node at the end of a file, which is made if need be; raises ConfigurationError or OSError."""
     address = {"host": node.host, "port": node.port, "ae_title": node.ae_title}
     table = [f"[nodes.{name}]", *(f"{key} = {_spell(value)}" for key, value in address.items())]
-    lines, end, mark = _lines(path)
-    _write(path, [*lines, *([""] if lines and lines[-1].strip() else []), *table], end, mark, ("nodes", name), address)
+    with _alone(path):
+        lines, end, mark = _lines(path)
+        gap = [""] if lines and lines[-1].strip() else []
+        _write(path, [*lines, *gap, *table], end, mark, ("nodes", name), address)
 
 
 def write_quirks(path: Path, name: str, quirks: Mapping[str, Any]) -> None:
     """Put quirks into the table of a node; what else stands there stays. Raises ConfigurationError or OSError."""
+    with _alone(path):
+        _write_quirks(path, name, quirks)
+
+
+def _write_quirks(path: Path, name: str, quirks: Mapping[str, Any]) -> None:
     lines, end, mark = _lines(path)
     own = next((at for at, line in enumerate(lines) if _is_header(line, "nodes", name, "quirks")), None)
     if own is None:
@@ -48,6 +59,37 @@ def write_quirks(path: Path, name: str, quirks: Mapping[str, Any]) -> None:
     at = _end_of(lines, own)
     lines[at:at] = [f"{key} = {_spell(value)}" for key, value in left.items()]
     _write(path, lines, end, mark, ("nodes", name, "quirks"), quirks)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let nobody else of us change a file between its reading and its writing, where the system has such locks."""
+    folder = path.resolve().parent
+    make_folders(folder, "owner")
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY)  # of the folder: the file is another one afterwards
+    limit = time.monotonic() + _WAITING
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > limit:
+                    raise ConfigurationError(
+                        f"{path} is being changed by another process", "try again when that has ended"
+                    ) from None
+                time.sleep(0.01)
+            except OSError:  # a file system that has none
+                break
+            else:
+                break
+        yield
+    finally:
+        os.close(fd)
 
 
 def _lines(path: Path) -> tuple[list[str], str, str]:
@@ -94,7 +136,6 @@ def _write(
             f"write below [{'.'.join(where)}]: {said}",
         )
     target = path.resolve()  # a link stays one
-    make_folders(target.parent, "owner")
     with replace_file(target) as part_file:
         part_file.write_bytes(raw)
         if target.exists():
