@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from guards import nothing_left_behind, only_loopback
+from guards import no_profiles_of_the_user, nothing_left_behind, only_loopback
 
-__all__ = ["nothing_left_behind", "only_loopback"]
+__all__ = ["no_profiles_of_the_user", "nothing_left_behind", "only_loopback"]

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +44,18 @@ def _is_here(sock: socket.socket, address: Any) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     return host == "localhost"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_profiles_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no test, and no program that one starts, read or write the profiles of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("config")
+        patch.delenv("DICOMOVER_CONFIG", raising=False)
+        patch.setenv("XDG_CONFIG_HOME", str(home))
+        if sys.platform in ("darwin", "win32"):  # which know no such variable
+            patch.setattr("dicomover.profiles.files.user_file", lambda: home / "dicomover" / "nodes.toml")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ import pytest
 
 import guards
 import peers
+from dicomover.profiles import files
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 9), ("pacs.invalid", 104), ("2001:db8::1", 9)])
@@ -43,6 +44,14 @@ def test_what_is_left_behind_is_seen() -> None:
         process.communicate(b"\n", timeout=10)
     assert guards._threads() == threads
     assert guards._children() == children
+
+
+def test_nobody_reads_the_profiles_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Here and in a program that a test starts, they are looked for where no test has written any."""
+    code = "from dicomover.profiles.files import list_files; print(list_files()[0])"
+    ours = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    assert files.list_files()[0].is_relative_to(tmp_path_factory.getbasetemp())
+    assert sys.platform != "linux" or ours == files.list_files()[0]
 
 
 def test_a_missing_peer_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
