@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from dicomover.images.frames import Planes
 
 __all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table"]
 
@@ -139,38 +142,47 @@ def _name_orientation(normal: _Vectors) -> str:
     return ("sagittal", "coronal", "axial")[axis] if abs(normal[axis]) > 0.9 else "oblique"
 
 
-def series_table(images: pd.DataFrame) -> pd.DataFrame:
+def series_table(images: pd.DataFrame, read_planes: Callable[[str], Planes | None] = lambda _: None) -> pd.DataFrame:
     """Make one row of each series.
 
     Parameters
     ----------
     images
         What `index` returns of a folder.
+    read_planes
+        Reads where the frames of a file with several lie; None if it does not say it.
 
     Returns
     -------
     DataFrame
         What its images say alike (`<NA>` where they differ); `files`, `bytes`, and `slices`: images, and frames of
         those that have several; `orientation`, `positions`, `spacing` (mm), `gaps` and `duplicates` as in `Geometry`;
-        `is_volume`, and `irregular`, which says why it is none. Images whose slices lie in sequences (Enhanced
-        objects) are described by `dicomover.volume` alone.
+        `is_volume`, and `irregular`, which says why it is none. Of several frames in a file it is said where each
+        lies by their functional groups (Enhanced objects); without those it is not known, and `<NA>`.
     """
     found = images[images["SeriesInstanceUID"].notna()]
-    rows = [_row_of(group) for _, group in found.groupby("SeriesInstanceUID", sort=False)]
+    rows = [_row_of(group, read_planes) for _, group in found.groupby("SeriesInstanceUID", sort=False)]
     dtypes: dict[str, Any] = {name: images[name].dtype for name in _CONSTANT.split()}
     dtypes |= dict.fromkeys(("files", "bytes", "slices", "positions", "gaps", "duplicates"), "Int64")
     dtypes |= {"orientation": "string", "spacing": "Float64", "is_volume": "boolean", "irregular": "string"}
     return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
 
 
-def _row_of(group: pd.DataFrame) -> dict[str, Any]:
+def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) -> dict[str, Any]:
     constant = {name: _common(group[name]) for name in _CONSTANT.split()}
     frames = group["NumberOfFrames"].fillna(1)
     counts = {"files": len(group), "bytes": int(group["size"].sum()), "slices": int(frames.sum())}
     if (frames > 1).any():
-        return {**constant, **counts, "is_volume": pd.NA, "irregular": "its slices are frames of one file"}
-    positions = np.array([parse_numbers(text, 3) for text in group["ImagePositionPatient"]])
-    orientations = np.array([parse_numbers(text, 6) for text in group["ImageOrientationPatient"]])
+        planes = [read_planes(path) for path in group["path"]]
+        known = [each for each in planes if each is not None]
+        if len(known) < len(planes):
+            return {**constant, **counts, "is_volume": pd.NA, "irregular": "its slices are frames of one file"}
+        positions, orientations, spacings = (np.concatenate(each) for each in zip(*known, strict=True))
+        if np.isfinite(spacings).all() and not np.ptp(spacings, axis=0).any():
+            constant["PixelSpacing"] = "\\".join(f"{step:.12g}" for step in spacings[0])
+    else:
+        positions = np.array([parse_numbers(text, 3) for text in group["ImagePositionPatient"]])
+        orientations = np.array([parse_numbers(text, 6) for text in group["ImageOrientationPatient"]])
     geometry = describe_positions(positions, orientations)
     irregular = geometry.irregular
     for name in ("Rows", "Columns", "PixelSpacing"):

@@ -18,6 +18,7 @@ from dicomover.attributes.attribute import NoKey, attribute_of
 from dicomover.disk import list_files
 from dicomover.errors import ConfigurationError, NoSuchFileError
 from dicomover.images.cache import read_cache, write_cache
+from dicomover.images.frames import read_planes
 from dicomover.images.readers import NO_DICOM, read_headers
 from dicomover.images.series import series_table
 from dicomover.query.answers import dtype_of
@@ -112,7 +113,7 @@ def index(
         table = table if is_image.all() else _select(table, is_image)
     above = os.path.join(root, "")  # noqa: PTH118 - with its separator
     table.insert(0, "path", _hold_paths(above + path for path in table.pop("path")))
-    return table if level == "IMAGE" else series_table(table)
+    return table if level == "IMAGE" else series_table(table, read_planes)
 
 
 def _select(table: pd.DataFrame, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:

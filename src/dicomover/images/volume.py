@@ -22,6 +22,7 @@ from dicomover.dicomfile import HeadError
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
+from dicomover.images.frames import gather_groups, place_of
 from dicomover.images.series import Geometry, describe_positions
 from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
@@ -215,20 +216,12 @@ def _add(slices: _Slices, dataset: Dataset) -> None:
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
         _add_slice(slices, pixels, dataset, dataset, dataset)
         return
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    if len(groups) != frames:
+    groups = gather_groups(dataset, frames)
+    if groups is None:
         raise SeriesError("its frames do not say where they lie", "read them with pydicom, they are no slices")
-    for frame, own in zip(pixels if frames > 1 else pixels[None], groups, strict=True):
-        parts = [
-            (own.get(name) or shared.get(name) or [Dataset()])[0]
-            for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
-        ]
-        where = Dataset()
-        for part in parts:
-            where.update(part)
+    for frame, (own, shared) in zip(pixels if frames > 1 else pixels[None], groups, strict=True):
         name = "PixelValueTransformationSequence"
-        _add_slice(slices, frame, where, (own.get(name) or shared.get(name) or [dataset])[0], dataset)
+        _add_slice(slices, frame, place_of(own, shared), (own.get(name) or shared.get(name) or [dataset])[0], dataset)
 
 
 def _add_slice(slices: _Slices, pixels: npt.NDArray[Any], where: Dataset, scale: Dataset, image: Dataset) -> None:
