@@ -189,3 +189,15 @@ def test_a_decoder_says_nothing_of_a_file(caplog: pytest.LogCaptureFixture) -> N
     with pytest.raises(SeriesError, match="cannot be decoded"):
         volume(get_testdata_file("JPEG-lossy.dcm"))
     assert not caplog.text
+
+
+def test_frames_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes more memory than is free is an error that says how much, before it is decoded."""
+    (path,) = save(tmp_path, [make_enhanced([(0, 0, n) for n in range(5)])])
+    monkeypatch.setattr(dicomover.images.volume, "_free_memory", lambda: 479)
+    with pytest.raises(SeriesError, match=r"its 5 frames take .* GB of memory, and .* GB are free"):
+        volume(path)
+    monkeypatch.setattr(dicomover.images.volume, "_free_memory", lambda: 480)
+    assert volume(path).array.shape == (5, 4, 6)
+    monkeypatch.undo()
+    assert (dicomover.images.volume._free_memory() or 10**9) > 10**6

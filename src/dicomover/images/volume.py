@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -115,20 +116,25 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
     Volume(4 x 32 x 32 of int32, 2.5 x 5 x 5 mm)
     """
     with reading():
-        return _stack([open_image(path) for path in list_paths(series)])
+        return _stack(map(open_image, list_paths(series)))
 
 
-def _stack(datasets: list[Dataset]) -> Volume:
-    uids = {str(dataset.get("SeriesInstanceUID", "")) for dataset in datasets}
+def _stack(datasets: Iterable[Dataset]) -> Volume:
+    uids: set[str] = set()
+    slices = _Slices([], [], [], [])
+    for dataset in datasets:  # one at a time: of each no more is kept than its pixels
+        uids.add(str(dataset.get("SeriesInstanceUID", "")))
+        if len(uids) == 1:
+            _add(slices, dataset)
     if len(uids) != 1:
         raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
-    slices = _Slices([], [], [], [])
-    for dataset in datasets:
-        _add(slices, dataset)
     geometry = describe_positions(np.array(slices.positions), np.array(slices.orientations))
     _refuse_irregular(geometry, slices)
     order = geometry.order
-    array = np.stack([slices.pixels[number] for number in order])
+    array = np.empty((len(order), *slices.pixels[0].shape), np.result_type(*{pixels.dtype for pixels in slices.pixels}))
+    for place, number in enumerate(order):
+        array[place] = slices.pixels[number]
+        slices.pixels[number] = array[place]  # so that no slice is in memory twice for long
     across, down = np.array(slices.orientations[0][:3]), np.array(slices.orientations[0][3:])
     between_rows, between_columns = slices.spacings[0]
     return Volume(
@@ -209,10 +215,28 @@ def _lacks_decoder(syntax: str) -> bool:
         return False
 
 
+def _refuse_too_large(dataset: Dataset, frames: int) -> None:
+    """Raise SeriesError if the pixels of a file, decoded and as values, do not fit into the memory that is free."""
+    sizes = [int(dataset.get(name) or 1) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
+    wanted, free = 2 * frames * math.prod(sizes) // 8, _free_memory()
+    if free is not None and wanted > free:
+        said = f"its {frames:,} frames take {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        raise SeriesError(said, "read them one by one with pydicom.pixels.iter_pixels, or on another machine")
+
+
+def _free_memory() -> int | None:
+    """Return how many bytes of memory can be had; None where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return 1024 * int(Path("/proc/meminfo").read_text("ascii").partition("MemAvailable:")[2].split()[0])
+    return None
+
+
 def _add(slices: _Slices, dataset: Dataset) -> None:
     """Take the slices of a file."""
-    pixels = decode_pixels(dataset)
     frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames > 1:
+        _refuse_too_large(dataset, frames)
+    pixels = decode_pixels(dataset)
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
         _add_slice(slices, pixels, dataset, dataset, dataset)
         return
