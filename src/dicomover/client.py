@@ -57,6 +57,7 @@ class Client:
         destination: str | Node | None = None,
         receive: str | os.PathLike[str] | None = None,
         via: Via = "move",
+        headers_only: bool = False,
         port: int | None = None,
         bind: str | None = None,
         workers: int = 1,
@@ -96,12 +97,13 @@ class Client:
         via
             How images come when we receive: `move`, by C-MOVE to our port; `get`, by C-GET on our own association,
             without port and administrator; `auto`, by C-MOVE, and by C-GET where that is at a dead end.
+        headers_only
+            Keep what stands before the pixels when we receive, and throw those away as they come.
         port
             Where we listen when we receive; the archive has to know it. None takes 11112, or any free port if that is
-            taken (and logs a warning); 0 takes any free port, another one each time: open the Mover first (`with` or
-            `open`), and `port` says which.
+            taken (and logs a warning); 0 takes any free port: open the Mover first, and `port` says which.
         bind
-            The address to listen on; every one by default, since an archive may send from another than it answers on.
+            The address to listen on; every one by default.
         workers
             How many processes share the port when we receive, for an archive that sends on several associations.
         addresses, calling_ae_titles, tls
@@ -127,13 +129,12 @@ class Client:
             `instances` asks which ones, and compares SOP Instance UIDs; `destination` also asks the destination, which
             has to be a `Node`, what it has of them afterwards; `none` does not ask.
         recheck
-            Ask the archive again about requests that are complete according to the journal, which costs a C-FIND each,
-            and move what has grown since; by default they are skipped at once.
+            Ask the archive again about requests that are complete by the journal, and move what has grown since.
         max_matches
             A request that resolves to more studies (series, images) moves nothing; None is no limit.
         retry
-            What is tried again, and when: a `Retry`, `interactive` (the default: three attempts within seconds),
-            `overnight` (ten attempts within an hour), a number of attempts, or `none`. Only what may end otherwise is.
+            What is tried again: a `Retry`, `interactive` (three attempts within seconds), `overnight` (ten attempts
+            within an hour), a number of attempts, or `none`. Only what may end otherwise is.
         window
             When the archive may be asked, such as `mon-fri 19:00-07:00 Europe/Berlin`; any time by default.
         max_per_minute
@@ -142,15 +143,14 @@ class Client:
             The share of the time in which an association may be kept busy, above 0 and at most 1; None is all of it.
         journal
             A file that remembers what became of every request, so that a rerun moves only what is missing; or a
-            `Journal`, which can keep keyed hashes instead of patients' keys. `auto` is `journal.db` in the folder when
-            we receive, and none otherwise; None is none.
+            `Journal`. `auto` is `journal.db` in the folder when we receive, and none otherwise; None is none.
         share
             Who may read images, journal and lockfiles: their `owner` alone, its `group`, or `all`; see `Receiver`.
         progress
             `auto`, `notebook`, `terminal`, `log` or `none`; True is `auto`, False is `none`.
         show_keys
-            Name rows by their labels and query keys, on the screen and so in a saved notebook too, and in the report.
-            By default a row is called by its label, if that is a number, or its position: others may name a patient.
+            Name rows by their labels and query keys, on the screen, in a saved notebook and in the report. By default a
+            row is called by its label, if that is a number, or its position: others may name a patient.
 
         Raises
         ------

@@ -21,17 +21,20 @@ __all__ = [
     "DEFLATED",
     "EXPLICIT_BIG_ENDIAN",
     "EXPLICIT_LITTLE_ENDIAN",
+    "HEADERS_ONLY",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "IMPLICIT_LITTLE_ENDIAN",
     "LITTLE_ENDIAN",
     "NATIVE",
+    "WHOLE",
     "Encoding",
     "Head",
     "HeadError",
     "decode_text",
     "encode_file_meta",
     "has_plain_elements",
+    "is_headers_only",
     "is_known_otherwise",
     "measure_file_meta",
     "read_file_meta",
@@ -52,6 +55,8 @@ NATIVE = {
 IMPLEMENTATION_CLASS_UID = "2.25.164720317393152830247930412345672193408"
 IMPLEMENTATION_VERSION_NAME = "DICOMOVER_0_1"
 
+# What a file says of itself that was asked for without its pixels, and one of those that has lost nothing.
+HEADERS_ONLY, WHOLE = b"headers only", b"all is here "
 _PREAMBLE = bytes(128) + b"DICM"
 _PREAMBLE_SIZE = 132
 _GROUP_LENGTH = struct.Struct("<HH2sHL")
@@ -123,12 +128,20 @@ _IMPLEMENTATION = _encode_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _en
 )
 
 
-def encode_file_meta(sop_class: str, sop_instance: str, transfer_syntax: str, source_ae_title: str = "") -> bytes:
+# Private Information (PS3.10 section 7.1), the last of the file meta information.
+_CREATOR = _encode_element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)
+_MARK = _CREATOR + _EXPLICIT.pack(0x0002, 0x0102, b"OB", 0) + struct.pack("<L", len(HEADERS_ONLY)) + HEADERS_ONLY
+
+
+def encode_file_meta(
+    sop_class: str, sop_instance: str, transfer_syntax: str, source_ae_title: str = "", *, headers_only: bool = False
+) -> bytes:
     """Return everything that stands before the data set in a file of ours (PS3.10 section 7.1).
 
-    `source_ae_title` is left out where it is empty.
+    `source_ae_title` is left out where it is empty. A file that is `headers_only` says so in its last bytes.
     """
     before, behind = _encode_around(sop_class, transfer_syntax, source_ae_title)
+    behind += _MARK * headers_only
     instance = _encode_element(0x0003, b"UI", sop_instance)
     length = len(before) + len(instance) + len(behind)
     return b"".join((_PREAMBLE, _GROUP_LENGTH.pack(0x0002, 0, b"UL", 4, length), before, instance, behind))
@@ -170,6 +183,11 @@ def read_file_meta(data: bytes | memoryview) -> tuple[str, int]:
             syntax = str(data[offset : offset + length], "ascii", "replace").strip("\0 ")
         offset += length
     return (syntax, end) if offset == end <= len(data) else ("", 0)
+
+
+def is_headers_only(data: bytes | memoryview, start: int) -> bool:
+    """Tell whether a file of ours lacks the pixels; `start` is where its data set begins, see `read_file_meta`."""
+    return data[start - len(_MARK) : start] == _MARK
 
 
 def measure_file_meta(data: bytes | bytearray | memoryview, known: int = 0) -> tuple[int, bool]:

@@ -147,6 +147,7 @@ class Admission:
     # says. Patients are merged, and archives add an issuer or write the ID in another case.
     patient_study_uids: frozenset[str] = frozenset()
     archive: str = ""  # the address at which the archive answers us: who calls from there has a place before strangers
+    headers_only: bool = False  # whether the pixels are to be thrown away
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an instance with these values is meant; what is empty here counts as any."""
@@ -183,11 +184,12 @@ class Arrival:
     sha256: str = ""
     requests: tuple[object, ...] = ()  # the labels of the rows that asked for it; empty where nobody has looked that up
     peer: str = ""  # the address that it came from
+    headers_only: bool = False  # True if its pixels were left out, as was asked for
 
     def __repr__(self) -> str:  # no path: the folder may be named after the patient
         from pydicom.uid import UID
 
-        odd = [name for name in ("duplicate", "conflict") if getattr(self, name)]
+        odd = [name for name in ("duplicate", "conflict", "headers_only") if getattr(self, name)]
         return f"<Arrival: {', '.join([f'{self.size:,} bytes', UID(self.transfer_syntax_uid).name, *odd])}>"
 
 

@@ -105,7 +105,7 @@ class Mover(Client):
         """
         options = self._options(overrides)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
-        resumption = self._resumption(options.get("destination", ""), recheck=options["recheck"], only_old=True)
+        resumption = self._resumption(options, recheck=options["recheck"], only_old=True)
         with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
             looks_here = self.receive is not None and self._journal is not None
@@ -253,7 +253,8 @@ class Mover(Client):
         options = self._options(said)
         if find_shard(options) is not None and self.receive is not None and options["via"] != "get":
             check_port_named(self._receiving)
-        destination, is_asked = find_destination(options), options["verify"] == "destination"
+        find_destination(options)
+        is_asked = options["verify"] == "destination"
         pace, force = make_pace(options), options.get("force", False)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
 
@@ -280,7 +281,7 @@ class Mover(Client):
             destination_pool=self._session.destination_pool if is_asked else None,
             get_pool=self._session.get_pool if options["via"] != "move" else None,
             resumption=self._resumption(
-                destination, recheck=options["recheck"] or is_asked, check_room=None if force else look_for_room
+                options, recheck=options["recheck"] or is_asked, check_room=None if force else look_for_room
             ),
         )
         job = Job(run, view, partial(self._begin, via=options["via"]), self._session.end_job)
@@ -310,7 +311,7 @@ class Mover(Client):
 
     def _resumption(
         self,
-        destination: str,
+        options: Options,
         *,
         recheck: bool = False,
         only_old: bool = False,
@@ -324,8 +325,8 @@ class Mover(Client):
         if only_old and not journal.path.exists():
             return None
         if receiver is not None:
-            return Resumption(
-                journal, self.node, None, self.receive, receiver.sync, recheck=recheck, check_room=check_room
-            )
+            resume = partial(Resumption, headers_only=options["headers_only"], recheck=recheck, check_room=check_room)
+            return resume(journal, self.node, None, self.receive, receiver.sync)
+        destination = options.get("destination", "")
         third = node if node is not None and node.ae_title == destination else destination
         return Resumption(journal, self.node, third, None, lambda: None, recheck=recheck)

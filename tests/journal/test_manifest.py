@@ -140,7 +140,7 @@ def test_files_of_other_types_are_damaged(column: int, value: object) -> None:
     content[column] = value
     with contextlib.suppress(DamagedRecord):
         for file in unpack_files(zlib.compress(json.dumps(content).encode()), "P", "1", "1.2"):
-            assert [type(each) for each in file] == [str] * 4 + [int] * 2 + [str] * 2
+            assert [type(each) for each in file] == [str] * 4 + [int] * 2 + [str] * 2 + [bool]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_patients_study_vouches_for_its_images(patient: str, study: str, let_i
     admissions.admit(
         Admission(1, patient_ids=frozenset({"4711"}), patient_study_uids=frozenset({"1.2.1", "1.2.2"})),
     )
-    assert admissions.lets_in(patient, study, "1.3", "1.4") is let_in
+    assert bool(admissions.lets_in(patient, study, "1.3", "1.4")) is let_in
     admissions.dismiss(1)
     assert not admissions.lets_in(patient, study, "1.3", "1.4")
 

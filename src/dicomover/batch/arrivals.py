@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from dicomover.batch.running import RunningMove
@@ -76,6 +77,7 @@ class Tally:
         *,
         # whether nobody but named addresses can send to us, so that a Move Originator is a proof
         trusts_originators: bool = False,
+        headers_only: bool = False,  # whether what comes without its pixels counts
         tell: Callable[[Noted], None] = lambda _: None,  # takes what a person should know
     ) -> None:
         self.scp = scp
@@ -86,6 +88,7 @@ class Tally:
         self._ae_title = ae_title
         self._archive = archive
         self._trusts_originators = trusts_originators
+        self._headers_only = headers_only
         self._tell = tell
         self._addresses: set[str] = set()
         self._advice = f"{setting('addresses')} names who may send"  # in the words of the thread that makes the batch
@@ -99,6 +102,11 @@ class Tally:
         with self._changed:
             self._running[move.number] = move
 
+    def admit(self, move: RunningMove, archive: str) -> None:
+        """Let in what a move may bring, from an archive that answers at this address; raises ReceiverError."""
+        self.know(archive)
+        self.scp.admit(replace(move.admission(archive), headers_only=self._headers_only))
+
     def end(self, move: RunningMove) -> None:
         """Count no more for it."""
         with self._changed:
@@ -109,8 +117,11 @@ class Tally:
         """Count an arrival and return the numbers of the moves that have it now and had it not before.
 
         UIDs decide, and the patient whom the archive names. What disagrees with that patient counts if the Move
-        Originator of a sender who was named vouches for it; else it waits for `settle`.
+        Originator of a sender who was named vouches for it; else it waits for `settle`. What came without its pixels
+        for another batch is nothing here.
         """
+        if arrival.headers_only and not self._headers_only:
+            return []
         with self._changed:
             moves = [move for move in self._running.values() if move.covers(arrival)]
             certain = [move for move in moves if self._is_certain(move, arrival)]

@@ -21,7 +21,7 @@ Locked = Callable[[Request], Iterable[tuple[str, frozenset[str]]] | None]
 
 _TEXT = pd.StringDtype("python")  # a path need not be UTF-8, which PyArrow would refuse
 _UIDS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
-_ALSO_OURS = ("request", "path", "size", "TransferSyntaxUID", "arrived", "intact", "images", "sha256")
+_ALSO_OURS = ("request", "path", "size", "TransferSyntaxUID", "arrived", "intact", "headers_only", "images", "sha256")
 _OURS = frozenset([*_UIDS, *PLAN_COLUMNS, *SUMMARY_COLUMNS, *_ALSO_OURS])
 
 
@@ -101,6 +101,7 @@ def tabulate_files(
             "TransferSyntaxUID": pd.Series([file.syntax or None for file in files], dtype="string"),
             "arrived": pd.to_datetime(pd.Series([file.mtime_ns for file in files], dtype="int64"), unit="ns", utc=True),
             "intact": pd.Series([row.intact for row in rows], dtype="bool"),
+            "headers_only": pd.Series([file.headers_only for file in files], dtype="bool"),
         }
     )
     if level == "SERIES":
@@ -125,6 +126,7 @@ def sum_up_series(images: pd.DataFrame) -> pd.DataFrame:
     found = groups.agg(
         images=("SOPInstanceUID", "nunique"), path=("path", "first"), size=("size", "sum"),
         TransferSyntaxUID=("TransferSyntaxUID", _join), arrived=("arrived", "max"), intact=("intact", "all"),
+        headers_only=("headers_only", "any"),
     ).reset_index()  # fmt: skip
     found["path"] = pd.Series([str(Path(path).parent) for path in found["path"]], dtype=_TEXT)
     found = found.astype({"images": "int64", "TransferSyntaxUID": "string"})

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Self
 
 from dicomover.batch.claims import Claims
-from dicomover.batch.stock import ALL, ALL_AGAIN, Lists, Part, Stock
+from dicomover.batch.stock import ALL, ALL_AGAIN, Lists, Part, Stock, swap_in
 from dicomover.batch.work import NOTHING_KEPT, Kept, OpenRow, SharedMove, Taken
-from dicomover.disk import Below
 from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level, Request
 from dicomover.journal import (
     BELOW,
+    HEADERS_ONLY,
     Asked,
     Cost,
     Costs,
@@ -61,6 +61,7 @@ class Resumption:
         folder: Path | None,  # where the files lie, if we receive
         sync: Callable[[], None],  # makes what has arrived durable
         *,
+        headers_only: bool = False,  # whether a file that lacks the pixels is all that is wanted
         recheck: bool = False,  # whether what is complete is held against the archive once more
         check_room: Callable[[Resumption], None] | None = None,  # raises if what is to come does not fit
     ) -> None:
@@ -69,7 +70,7 @@ class Resumption:
         self._destination = destination
         self._folder = folder
         self._sync = sync
-        self.recheck = recheck
+        self.recheck, self._headers_only = recheck, headers_only
         self._check_room = check_room
         self._root: tuple[int, int] | None = None
         self._place: Place
@@ -93,7 +94,10 @@ class Resumption:
             self._root = _root_of(self._folder)
         self._journal.open()
         places = self._journal.places(self._archive, self._destination)
-        self._place, self._stock = places[0], Stock(self._journal, places, self._folder)
+        self._place, self._stock = (
+            places[0],
+            Stock(self._journal, places, self._folder, headers_only=self._headers_only),
+        )
         if self._check_room is not None:
             self._check_room(self)
 
@@ -104,7 +108,7 @@ class Resumption:
     @property
     def costs(self) -> Costs:
         """What C-MOVEs from this archive have cost so far; it is open."""
-        return self._journal.costs(self._place)
+        return self._journal.costs(self._place).of(headers_only=self._headers_only)
 
     def __enter__(self) -> Self:
         self.open()
@@ -354,7 +358,8 @@ class Resumption:
             if self._folder is None:
                 images, until = settled or 0, time.monotonic()
             if images and 0 < running.begun < until:
-                costs.append((move.target.named_modalities, Cost(images, running.bytes, until - running.begun)))
+                cost = Cost(images, running.bytes, until - running.begun)
+                costs.append((HEADERS_ONLY * self._headers_only + move.target.named_modalities, cost))
         return costs
 
     def _list_files(self, key: str, move: SharedMove) -> Iterable[tuple[str, File]]:
@@ -372,16 +377,15 @@ class Resumption:
         assert self._folder is not None
         study, series, sop = arrival.study_instance_uid, arrival.series_instance_uid, arrival.sop_instance_uid
         check = self._stock.check([Scope(Level.IMAGE, study, series, (sop,), whose)])
-        return _swap_in(arrival, self._folder, check.changed[0].path) if check and check.changed else arrival
+        return swap_in(arrival, self._folder, check.changed[0].path) if check and check.changed else arrival
 
 
 def _root_of(folder: Path) -> tuple[int, int] | None:
     """Return which folder is at a path, whatever its name; None if none is."""
-    try:
+    with contextlib.suppress(OSError):
         seen = folder.stat()
-    except OSError:
-        return None
-    return seen.st_dev, seen.st_ino
+        return seen.st_dev, seen.st_ino
+    return None
 
 
 def _take_back(result: Result) -> None:
@@ -389,12 +393,3 @@ def _take_back(result: Result) -> None:
     why = "the folder that we receive into is gone or another one since the batch began: unmounted, renamed or removed"
     result.status, result.received, result.bytes = Status.LOST, 0, 0
     result.error = "; ".join(filter(None, (result.error, f"{why}; put it back, and run it again")))
-
-
-def _swap_in(arrival: Arrival, folder: Path, path: str) -> Arrival:
-    """Give what has come anew the name of the file that was changed, which is kept beside it under another name."""
-    with Below(folder) as below:
-        aside = next(name for number in itertools.count(1) if below.look(name := f"{path}.changed-{number}") is None)
-        below.rename(path, aside)
-        below.rename(arrival.path.relative_to(folder).as_posix(), path)
-    return replace(arrival, path=folder / path)

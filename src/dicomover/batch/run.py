@@ -90,6 +90,7 @@ class BatchRun:
                 scp,
                 pool.node.ae_title,
                 trusts_originators=settings.senders_named,
+                headers_only=settings.headers_only,
                 tell=events.put,
             ),
             resumption=resumption,

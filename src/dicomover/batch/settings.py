@@ -57,6 +57,7 @@ class Options(TypedDict, total=False):
     progress: Progress
     show_keys: bool
     via: Via
+    headers_only: bool
     wildcards: bool | Sequence[str]
     force: bool
     shard: ShardLike | None
@@ -110,7 +111,7 @@ def check_options(
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{setting(name, value)} is not a whole number above 0", "give one")
-    for switch in ("recheck", "show_keys", "force"):
+    for switch in ("recheck", "show_keys", "force", "headers_only"):
         if not isinstance(options.get(switch, False), bool):
             raise ConfigurationError(f"{setting(switch, options[switch])} is neither True nor False", "choose one")
     wildcards = options.get("wildcards", False)
@@ -137,6 +138,11 @@ def check_options(
             f"{setting('via', 'get')} brings images here, on our own association, and never to "
             f"{setting('destination', options['destination'])}",
             f"name a folder with {setting('receive')}, or leave out {setting('via')}",
+        )
+    if options.get("headers_only") and not receives:
+        raise ConfigurationError(
+            f"{setting('headers_only', True)} is for receiving: what another machine keeps we cannot say",
+            f"name a folder with {setting('receive')}",
         )
     if not isinstance(options["timeouts"], Timeouts):
         raise ConfigurationError(f"timeouts={options['timeouts']!r} is no Timeouts", "write Timeouts(stall=120)")
@@ -229,6 +235,7 @@ class BatchSettings:
     show_keys: bool = False
     via: Via = "move"
     syntaxes: tuple[str, ...] = ()
+    headers_only: bool = False
 
     @property
     def services(self) -> frozenset[str]:
@@ -259,4 +266,5 @@ class BatchSettings:
             show_keys=options["show_keys"],
             via=options.get("via", "move"),
             syntaxes=tuple(syntaxes),
+            headers_only=options.get("headers_only", False),
         )

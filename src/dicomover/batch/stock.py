@@ -9,13 +9,26 @@ from pathlib import Path
 from typing import Protocol
 
 from dicomover.batch.work import NOTHING_KEPT, Kept
+from dicomover.disk import Below
 from dicomover.errors import ReceiverError
+from dicomover.events import Arrival
 from dicomover.identifier import Identifier, Level
-from dicomover.journal import File, FileCheck, Journal, Manifest, Place, Scope, check_files, is_complete, list_missing
+from dicomover.journal import (
+    File,
+    FileCheck,
+    Holding,
+    Journal,
+    Manifest,
+    Place,
+    Scope,
+    check_files,
+    is_complete,
+    list_missing,
+)
 from dicomover.query.instances import says_all
 from dicomover.query.targets import Target
 
-__all__ = ["ALL", "ALL_AGAIN", "Lists", "Part", "Stock", "list_missing_targets"]
+__all__ = ["ALL", "ALL_AGAIN", "Lists", "Part", "Stock", "list_missing_targets", "swap_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +66,13 @@ class Stock:
         # where images come from and go to; what is known by a further one may be another archive's
         places: Sequence[Place],
         folder: Path | None,  # where the files lie; None if a third party receives
+        *,
+        headers_only: bool = False,  # whether a file that lacks the pixels is all that is wanted
     ) -> None:
         self._journal = journal
         self._places = places
         self._folder = folder
+        self._headers_only = headers_only
 
     def scope(self, target: Target) -> Scope:
         """Name what a target comes to, as the journal knows it."""
@@ -66,7 +82,7 @@ class Stock:
         """Look at the files of some scopes; None if a third party has them."""
         if self._folder is None:
             return None
-        holdings = [self._journal.holding(self._places[0], scope) for scope in dict.fromkeys(scopes)]
+        holdings = [self._hold(self._places[0], scope) for scope in dict.fromkeys(scopes)]
         return self._check(Manifest(tuple(file for each in holdings for file in each.manifest.files)))
 
     def find(self, target: Target, listing: Lists | None) -> Part:
@@ -75,7 +91,7 @@ class Stock:
         scope = self.scope(target)
         if target.found is False and level is not Level.IMAGE:
             return ALL  # it is to be told that the archive has it no more
-        known = self._journal.holding(self._places[0], scope)
+        known = self._hold(self._places[0], scope)
         if self._folder is None:
             count = max(known.count, known.whole or 0)
             is_all = count >= target.expected if target.expected is not None else known.whole is not None
@@ -109,7 +125,7 @@ class Stock:
         """Look again at the files of what was decided before, less what its targets are to bring."""
         if not part.kept.bytes or self._folder is None:
             return part
-        here = self._check(self._journal.holding(self._places[0], self.scope(target)).manifest).intact
+        here = self._check(self._hold(self._places[0], self.scope(target)).manifest).intact
         asked = [each.identifier for each in part.targets or ()]
         files = tuple(file for file in here.files if not any(_brings(each, file) for each in asked))
         return replace(part, kept=replace(part.kept, files=files))
@@ -122,7 +138,7 @@ class Stock:
         files: list[File] = []
         for former in self._places[1:]:
             anybodys = scope if scope.level is Level.PATIENT else scope._replace(whose="")
-            files += self._check(self._journal.holding(former, anybodys).manifest).intact.files
+            files += self._check(self._hold(former, anybodys).manifest).intact.files
         return tuple(files)
 
     def _part_of_patient(self, target: Target, here: Manifest, listing: Lists | None) -> Part:
@@ -145,6 +161,14 @@ class Stock:
             files += [file for file in mine.files if file.sop in counted]
         is_all = total >= (target.expected or 0)
         return Part(tuple(targets), Kept.of(Manifest(tuple(files))), is_known=True) if is_all else ALL_AGAIN
+
+    def _hold(self, place: Place, scope: Scope) -> Holding:
+        """Return what is known of a scope, without the files that lack what is wanted."""
+        known = self._journal.holding(place, scope)
+        if self._headers_only or not any(file.headers_only for file in known.manifest.files):
+            return known
+        files = tuple(file for file in known.manifest.files if not file.headers_only)
+        return replace(known, manifest=Manifest(files))
 
     def _check(self, manifest: Manifest) -> FileCheck:
         if self._folder is None or not manifest.files:
@@ -186,3 +210,12 @@ def list_missing_targets(
         )
         counted -= set() if level is Level.IMAGE else set(listed[part.series])
     return tuple(targets), set(counted)
+
+
+def swap_in(arrival: Arrival, folder: Path, path: str) -> Arrival:
+    """Give what has come anew the name of the file that was changed, which is kept beside it under another name."""
+    with Below(folder) as below:
+        aside = next(name for number in itertools.count(1) if below.look(name := f"{path}.changed-{number}") is None)
+        below.rename(path, aside)
+        below.rename(arrival.path.relative_to(folder).as_posix(), path)
+    return replace(arrival, path=folder / path)

@@ -186,6 +186,7 @@ def _make_batch_mover(given: Arguments, level: str, destination: str | Node | No
         **given.client,
         **given.receiver(destination, folder),
         **given.lookup(level),
+        headers_only=given.headers_only,
         associations=given.associations,
         workers=given.workers,
         accept=given.accept_or_default,

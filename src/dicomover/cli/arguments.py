@@ -69,6 +69,7 @@ class Arguments(Secured):
     move_dest: str | Node | None = None
     output_dir: Path | None = None
     via: Via = "move"
+    headers_only: bool = False
     listen: int | None = None
     bind: str | None = None
     workers: int = 1

@@ -105,6 +105,11 @@ VIA = click.option(
 RECEIVING = [
     VIA,
     click.option(
+        "--headers-only",
+        is_flag=True,
+        help="Receive here, and keep of each image what stands before its pixels; such a file says that it lacks them.",
+    ),
+    click.option(
         "-aem",
         "--move-dest",
         type=Parsed(read_destination),

@@ -47,6 +47,7 @@ class DicomFile(NamedTuple):
     study: str
     transfer_syntax: str
     start: int
+    headers_only: bool = False
 
     def __repr__(self) -> str:
         return f"DicomFile(sop={self.sop!r})"  # a path may name a patient
@@ -96,7 +97,7 @@ def read_file(path: str) -> DicomFile | None:
     sop, series, study = (value or "" for value in header.values)
     if not sop:
         raise HeadError("it has no SOP Instance UID")
-    return DicomFile(path, sop, series, study, header.transfer_syntax, header.start)
+    return DicomFile(path, sop, series, study, header.transfer_syntax, header.start, header.headers_only)
 
 
 def digest_file(file: DicomFile) -> Digest:
@@ -178,7 +179,8 @@ def compare_files(
     taken: dict[str, Digest | None] = {file.path: digest for file, digest in digest_files(wanted)}
     root = os.fspath(folder)
     changes = [*_compare_locked(locked, found, root, taken, digests), *_name_others(locked, found, root)]
-    read = {file.sop: taken[file.path] for files in found.files.values() for file in files if file.path in taken}
+    whole = (file for files in found.files.values() for file in files if not file.headers_only)
+    read = {file.sop: taken[file.path] for file in whole if file.path in taken}
     return changes, {sop: digest for sop, digest in read.items() if digest is not None}
 
 
@@ -213,6 +215,8 @@ def _judge_file(
     if (file.study, file.series) != (study, series):
         where = "study" if file.study != study else "series"
         return Kind.CHANGED, f"the file says that it belongs to another {where}"
+    if file.headers_only:
+        return Kind.MISSING, "the file is headers only: it was moved without its pixels"
     if was_read and digest is None:
         return Kind.CORRUPT, "the file cannot be read to its end"
     if recorded is None or digest is None:

@@ -23,6 +23,7 @@ from dicomover.dicomfile import (
     IMPLICIT_LITTLE_ENDIAN,
     Head,
     HeadError,
+    is_headers_only,
     read_file_meta,
 )
 from dicomover.disk import open_file
@@ -45,6 +46,7 @@ class Header(NamedTuple):
     transfer_syntax: str  # its Transfer Syntax UID (0002,0010)
     values: list[str | None]  # what was wanted, in that order; None where the file does not say
     start: int = 0  # where its data set begins; 0 where that is not to be seen without pydicom
+    headers_only: bool = False  # whether it lacks the pixels, as was asked for
 
 
 class Wanted:
@@ -107,18 +109,21 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
         if data[128:132] != b"DICM":
             return None
         syntax, start = read_file_meta(data)
+        lacks_pixels = is_headers_only(data, start)
         if syntax in _BY_PYDICOM or not wanted.simple:
-            return _read_by_pydicom(stream, wanted)
+            return _read_by_pydicom(stream, wanted)._replace(headers_only=lacks_pixels)
         head = Head(syntax == IMPLICIT_LITTLE_ENDIAN, wanted.tags, wanted.last)
         try:
             _read_head(head, stream, data, start)
         except HeadError:
             if strict:
                 raise
-            return _read_by_pydicom(stream, wanted)  # it is more patient, or says why not
+            # It is more patient, or says why not.
+            return _read_by_pydicom(stream, wanted)._replace(headers_only=lacks_pixels)
     found = head.values
     codecs = read_character_sets(found.get(_CHARACTER_SET, b""))
-    return Header(syntax, [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers], start)
+    values = [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers]
+    return Header(syntax, values, start, lacks_pixels)
 
 
 def _read_head(head: Head, stream: BinaryIO, data: bytes, start: int) -> None:

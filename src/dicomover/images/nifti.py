@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from dicomover.dicomfile import HeadError
 from dicomover.errors import ConfigurationError, SeriesError
+from dicomover.images.headers import Wanted, read_header
 from dicomover.images.volume import list_paths
 
 __all__ = ["to_nifti"]
@@ -77,6 +79,10 @@ def to_nifti(
     if set(name) & {"/", "\\"} or not name:
         raise ConfigurationError(f"name={name!r} names no file", "name the folder with folder=")
     paths = [Path(path).absolute() for path in list_paths(series)]
+    if any(map(_lacks_pixels, paths)):
+        raise SeriesError(
+            "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
+        )
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dicomover-nifti-", dir=target) as work:
@@ -99,6 +105,14 @@ def to_nifti(
 # Without the settings that somebody has kept at home (-g), compressed by itself (-z), nothing of the patient in JSON
 # (-ba) or in the comment (-c), and each file of a series whatever lies beside it.
 _OPTIONS = ("-g", "i", "-z", "i", "-b", "y", "-ba", "y", "-c", "")
+
+
+def _lacks_pixels(path: Path) -> bool:
+    try:
+        header = read_header(os.fspath(path), Wanted(["Modality"]))
+    except (HeadError, OSError):
+        return False  # whoever reads it will say so
+    return header is not None and header.headers_only
 
 
 def _lend(path: Path, place: Path) -> None:

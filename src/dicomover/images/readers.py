@@ -85,13 +85,15 @@ def _read_chunk(root: str, paths: Paths, wanted: Wanted) -> Columns:
         try:
             header = read_header(os.path.join(root, path), wanted)  # noqa: PTH118 - for each file
         except HeadError as error:
-            rows.append([None, f"it cannot be read: {error}", *nothing])
+            rows.append([None, f"it cannot be read: {error}", None, *nothing])
         except OSError as error:
-            rows.append([None, f"it cannot be opened: {error.strerror}", *nothing])
+            rows.append([None, f"it cannot be opened: {error.strerror}", None, *nothing])
         else:
-            rows.append(
-                [None, NO_DICOM, *nothing] if header is None else [header.transfer_syntax, None, *header.values]
-            )
+            if header is None:
+                rows.append([None, NO_DICOM, None, *nothing])
+            else:
+                lacking = "1" if header.headers_only else None
+                rows.append([header.transfer_syntax, None, lacking, *header.values])
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -172,6 +172,8 @@ def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) ->
     constant = {name: _common(group[name]) for name in _CONSTANT.split()}
     frames = group["NumberOfFrames"].fillna(1)
     counts = {"files": len(group), "bytes": int(group["size"].sum()), "slices": int(frames.sum())}
+    if lacking := int(group["headers_only"].sum()) if "headers_only" in group else 0:
+        return {**constant, **counts, "is_volume": False, "irregular": f"{lacking} of its files are headers only"}
     if (frames > 1).any():
         planes = [read_planes(path) for path in group["path"]]
         known = [each for each in planes if each is not None]

@@ -38,7 +38,7 @@ USUAL = (
 )
 """The keywords of the table's columns, whatever else is kept."""
 
-_OURS = ("path", "size", "TransferSyntaxUID", "error")
+_OURS = ("path", "size", "TransferSyntaxUID", "error", "headers_only")
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".parquet")
 _KEYS = ["path", "size", "changed"]
 _AT_ONCE = 2_000  # rows
@@ -76,8 +76,9 @@ def index(
     -------
     DataFrame
         In the order of paths. `path`, `size` in bytes, `TransferSyntaxUID`, `error` (why a file could not be read,
-        `<NA>` otherwise), then a column for each keyword of `USUAL` and each of `keep`, with the dtype of `mover.find`:
-        `Int64`, `Float64` or `string`, dates and several values as text. For series see `series_table`.
+        `<NA>` otherwise), `headers_only` (whether it was moved without its pixels), then a column for each keyword of
+        `USUAL` and each of `keep`, with the dtype of `mover.find`: `Int64`, `Float64` or `string`, dates and several
+        values as text. For series see `series_table`.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def index(
         raise NoSuchFileError(folder)
     names = _names(keep)
     found = _list_files(os.fspath(root))
-    before = read_cache(root, names) if cache else None
+    before = read_cache(root, [*_OURS[2:], *names]) if cache else None
     table, fresh = _put_together(os.fspath(root), found, before, names)
     if cache and fresh:
         write_cache(root, table)  # what is no DICOM file too, so that it is not opened again
@@ -210,7 +211,8 @@ def _find_known(found: pd.DataFrame, before: pd.DataFrame) -> npt.NDArray[np.int
 
 def _read(root: str, new: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Read what is not known; by parts, so that of a million files no more than the columns is ever in memory."""
-    dtypes = dict.fromkeys(_OURS[2:], "string") | {name: dtype_of(name) for name in names}
+    dtypes = dict.fromkeys(_OURS[2:4], "string") | {"headers_only": "boolean"}
+    dtypes |= {name: dtype_of(name) for name in names}
     nothing: dict[str, Any] = {
         dtype: _convert([None], dtype).take(np.zeros(len(new), dtype=np.intp)) for dtype in set(dtypes.values())
     }
@@ -266,6 +268,8 @@ def _convert(texts: list[str | None], dtype: str) -> Any:
             else:
                 last = text
         return _convert_texts(texts)
+    if dtype == "boolean":
+        return pd.array([text is not None for text in texts], dtype="boolean")
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").astype("float64")
     numbers = numbers.where(np.isfinite(numbers))
     if dtype == "Int64":

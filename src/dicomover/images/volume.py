@@ -19,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 
-from dicomover.dicomfile import HeadError
+from dicomover.dicomfile import HEADERS_ONLY, HeadError
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
@@ -194,6 +194,8 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
     Raises SeriesError if there are none, or nothing that is installed decodes them.
     """
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
+        if HEADERS_ONLY in dataset.file_meta.get("PrivateInformation", b""):
+            raise SeriesError("a file is headers only: it was moved without its pixels", "move it without headers_only")
         raise SeriesError("a file has no pixels", "leave it out")
     try:
         return dataset.pixel_array

@@ -9,7 +9,7 @@ Never here: the network, and a verdict of its own; complete is what `outcome` ca
 """
 
 from dicomover.errors import JournalError
-from dicomover.journal.costs import Cost, Costs
+from dicomover.journal.costs import HEADERS_ONLY, Cost, Costs
 from dicomover.journal.decision import Decision, Missing, decide, is_complete, is_verified, list_missing
 from dicomover.journal.holdings import Holding
 from dicomover.journal.journal import Journal, Sync
@@ -21,6 +21,7 @@ from dicomover.privacy import Asked, Privacy
 
 __all__ = [
     "BELOW",
+    "HEADERS_ONLY",
     "Asked",
     "Cost",
     "Costs",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["COSTS", "Cost", "Costs", "read_costs", "write_costs"]
+__all__ = ["COSTS", "HEADERS_ONLY", "Cost", "Costs", "read_costs", "write_costs"]
 
 COSTS = """CREATE TABLE IF NOT EXISTS costs (
         place INTEGER NOT NULL, modalities TEXT NOT NULL, moves INTEGER NOT NULL, images INTEGER NOT NULL,
@@ -16,6 +16,9 @@ COSTS = """CREATE TABLE IF NOT EXISTS costs (
 _WRITE = """INSERT INTO costs (place, modalities, moves, images, bytes, seconds) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (place, modalities) DO UPDATE SET moves = moves + excluded.moves, images = images + excluded.images,
     bytes = bytes + excluded.bytes, seconds = seconds + excluded.seconds"""
+HEADERS_ONLY = "headers only: "
+"""What the modalities of C-MOVEs begin with that brought only headers."""
+
 _LONGEST = 64  # letters of modalities that are kept apart; an archive may say anything
 
 
@@ -55,6 +58,16 @@ class Costs:
         share = images / images_then
         return round(size * share) if size else None, seconds * share if seconds else None
 
+    def of(self, *, headers_only: bool) -> Costs:
+        """Return those of C-MOVEs that brought only headers, or of all others."""
+        return Costs(
+            {
+                name.removeprefix(HEADERS_ONLY): cost
+                for name, cost in self.known.items()
+                if name.startswith(HEADERS_ONLY) is headers_only
+            }
+        )
+
     @property
     def bytes_of_move(self) -> float:
         """How many bytes a C-MOVE has brought on average; 0 if that is not known."""
@@ -73,7 +86,7 @@ def _add(costs: Iterable[Cost]) -> Cost:
 def write_costs(connection: sqlite3.Connection, place: int, spent: Iterable[tuple[str, Cost]]) -> None:
     """Add what C-MOVEs have cost, in the transaction that is open."""
     for modalities, cost in spent:
-        name = modalities if len(modalities) <= _LONGEST else ""
+        name = modalities if len(modalities) <= _LONGEST else HEADERS_ONLY * modalities.startswith(HEADERS_ONLY)
         connection.execute(_WRITE, (place, name, cost.moves, cost.images, cost.bytes, cost.seconds))
 
 

@@ -32,6 +32,7 @@ class File(NamedTuple):
     mtime_ns: int  # when it was last changed, in nanoseconds since 1970
     syntax: str = ""  # the UID of its transfer syntax
     request: str = ""  # the key of the request that brought it
+    headers_only: bool = False  # whether it lacks the pixels
 
     def __repr__(self) -> str:
         return f"File(sop={self.sop!r}, size={self.size})"  # a path may name a patient
@@ -53,6 +54,7 @@ class File(NamedTuple):
             seen.st_mtime_ns,
             arrival.transfer_syntax_uid,
             request,
+            arrival.headers_only,
         )
 
 
@@ -154,6 +156,8 @@ def pack_files(files: Sequence[File], bond: str) -> bytes:
         _fold([file.syntax for file in files]),
         _fold([file.request for file in files]),
     ]
+    if any(file.headers_only for file in files):  # else it is what earlier versions read, too
+        content.append(_fold([file.headers_only for file in files]))
     if any(_MARK in file.path or (file.sop and file.path.count(file.sop) > 1) for file in files):
         content[3] = [[file.path] for file in files]
     return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 3)
@@ -184,7 +188,8 @@ def unpack_files(packed: bytes, bond: str, study: str, series: str) -> tuple[Fil
     Raises DamagedRecord if it is not that.
     """
     try:
-        bound, start, ends, paths, sizes, first, times, syntaxes, requests = json.loads(inflate(packed).decode("ascii"))
+        content = json.loads(inflate(packed).decode("ascii"))
+        bound, start, ends, paths, sizes, first, times, syntaxes, requests, *more = content
         if bound != bond:
             return ()
         count = len(ends)
@@ -198,7 +203,9 @@ def unpack_files(packed: bytes, bond: str, study: str, series: str) -> tuple[Fil
         changed = [first + after for after in _unfold(times, int, count)]
         sizes = _unfold(sizes, int, count)
         syntaxes, requests = _unfold(syntaxes, str, count), _unfold(requests, str, count)
-        rows = zip(paths, sops, repeat(series), repeat(study), sizes, changed, syntaxes, requests)
+        (lacking,) = more or [False]
+        lacking = _unfold(lacking, bool, count)
+        rows = zip(paths, sops, repeat(series), repeat(study), sizes, changed, syntaxes, requests, lacking)
         return tuple(map(File._make, rows))
     except (zlib.error, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedRecord(f"files that cannot be read, {type(error).__name__}") from error

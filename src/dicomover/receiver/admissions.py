@@ -43,14 +43,17 @@ class Admissions:
                     if not index[value]:
                         del index[value]
 
-    def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
-        """Tell whether an admission names this instance."""
+    def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> Admission | None:
+        """Return an admission that names this instance, one that wants all of it if there is one; None if none does."""
+        found = None
         with self._lock:
             for level, value in zip(_LEVELS, (sop, series, study, patient_id), strict=True):
                 for admission in self._index[level].get(value, ()):
                     if admission.lets_in(patient_id, study, series, sop):
-                        return True
-        return False
+                        if not admission.headers_only:
+                            return admission
+                        found = admission
+        return found
 
 
 def _keys(admission: Admission) -> Iterator[tuple[str, str]]:

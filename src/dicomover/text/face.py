@@ -32,6 +32,7 @@ OPTIONS = {
     "journal": "--journal",
     "key": "--tls-key",
     "level": "-L",
+    "headers_only": "--headers-only",
     "limit": "--limit",
     "look_again": "--locked-only",
     "max_matches": "--max-matches",

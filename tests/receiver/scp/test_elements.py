@@ -13,7 +13,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dicomover.dicomfile import HeadError
-from dicomover.receiver.scp.elements import ElementWalk
+from dicomover.receiver.scp.elements import ElementWalk, HeaderWalk
 
 IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 JPEG = "1.2.840.10008.1.2.4.70"
@@ -98,6 +98,26 @@ def test_any_pieces_come_to_the_same(syntax: str, undefined: bool, compressed: b
             whole.take(memoryview(raw)[begin:end], last=end >= len(raw))
             cut.take(raw[begin : min(end, len(raw) - 1)], last=False)
             begin = end
+        with pytest.raises(HeadError, match="ends inside an element"):
+            cut.take(b"", last=True)
+
+
+@pytest.mark.parametrize(("syntax", "undefined", "compressed"), CASES)
+def test_what_stands_before_the_pixels_is_kept_in_any_pieces(syntax: str, undefined: bool, compressed: bool) -> None:
+    """The data set without its pixels is kept, the rest is counted, and an end inside the pixels is found."""
+    made = data_set(undefined=undefined, compressed=compressed)
+    raw = encode(made, syntax)
+    del made[0x7FE00010]
+    headers, chance = encode(made, syntax), random.Random(7)
+    for trial in range(40):
+        whole, cut, kept, begin = HeaderWalk(syntax), HeaderWalk(syntax), b"", 0
+        while begin < len(raw):
+            end = begin + (1 if not trial else chance.randrange(0, 30))
+            whole.take(memoryview(raw)[begin:end], last=end >= len(raw))
+            kept += b"".join(whole.kept)
+            cut.take(raw[begin : min(end, len(raw) - 1)], last=False)
+            begin = end
+        assert (kept, whole.left_out, whole.cut is None) == (headers, len(raw) - len(headers), False)
         with pytest.raises(HeadError, match="ends inside an element"):
             cut.take(b"", last=True)
 

@@ -14,12 +14,14 @@ import struct
 import time
 from typing import NoReturn, Protocol
 
+from dicomover.errors import ConfigurationError
 from dicomover.events import Refused
+from dicomover.node import check_ae_title
 from dicomover.receiver.scp.contexts import accept_contexts, explain_refused
 from dicomover.receiver.scp.dialogue import Dialogue
 from dicomover.receiver.scp.intake import INVALID_PARAMETER, UNRECOGNISED_PDU, Broken, Intake
 from dicomover.receiver.scp.opening import Rejection, explain_beginning, judge_request, reject_for_now
-from dicomover.receiver.scp.store import Caller, Storage, clean_ae_title
+from dicomover.receiver.scp.store import Caller, Storage
 from dicomover.security.door import SecureDoor, Unsecured
 from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
@@ -185,7 +187,7 @@ class IncomingAssociation:
         except ValueError as error:
             raise Broken(f"an association request that cannot be read: {error}", INVALID_PARAMETER) from error
         settings = self._host.storage.settings
-        self.caller = self.caller._replace(ae_title=clean_ae_title(request.calling_ae_title))
+        self.caller = self.caller._replace(ae_title=_clean_ae_title(request.calling_ae_title))
         rejection = judge_request(request, settings)
         if rejection is None and not self._host.may_begin(self):
             rejection = reject_for_now(settings)
@@ -300,3 +302,11 @@ class IncomingAssociation:
     def _send(self, raw: bytes) -> None:
         self.deadline = time.monotonic() + self._limits.pdu
         self._sock.sendall(raw)
+
+
+def _clean_ae_title(text: str) -> str:
+    """Return the AE title if it is a proper one, else nothing."""
+    try:
+        return check_ae_title(text)
+    except ConfigurationError:
+        return ""

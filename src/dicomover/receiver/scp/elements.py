@@ -17,10 +17,11 @@ from dicomover.dicomfile import (
     is_known_otherwise,
 )
 
-__all__ = ["ElementWalk"]
+__all__ = ["ElementWalk", "HeaderWalk"]
 
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
+_FIRST_PIXELS = 0x7FE00008  # Float Pixel Data; behind it stand pixels, private bulk data, signatures and padding
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _ITEM_BEGINS = b"\xfe\xff\x00\xe0"
 _COMPRESSED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")  # all of JPEG and video, and RLE
@@ -48,7 +49,9 @@ class ElementWalk:
         "_read_groups",
         "_rest",
         "_stack",
+        "_until",
         "ambiguous",
+        "cut",
     )
 
     def __init__(
@@ -68,6 +71,8 @@ class ElementWalk:
         self._offset = offset
         self._rest = b""
         self.ambiguous = False
+        self._until = 0xFFFE  # the group at and behind which each element is looked at
+        self.cut: int | None = None  # where the pixels begin, as `_offset` is counted; see `HeaderWalk`
         # One entry for each open sequence or item of undefined length: whether it is implicit, whether an item.
         self._stack: list[tuple[bool, bool]] = []
 
@@ -94,6 +99,7 @@ class ElementWalk:
         offset, stack, encoding, implicit = self._offset, self._stack, self._encoding, self._implicit
         unpack, short_vrs, last = encoding.explicit.unpack_from, encoding.short_vrs, size - 8
         read, read_groups, last_explicit = self._read, self._read_groups, -1 if implicit else last
+        until = self._until
         while offset <= last:
             if stack:
                 step = self._step_inside(data, offset, size)
@@ -105,15 +111,18 @@ class ElementWalk:
             while offset <= last_explicit:
                 group, element, vr, length = unpack(data, offset)
                 if vr not in short_vrs or (
-                    not read_groups < group < 0xFFFE and (group == 0xFFFE or group << 16 | element in read)
+                    not read_groups < group < until and (group >= until or group << 16 | element in read)
                 ):
                     break
                 offset += 8 + length
             if offset > last:
                 break
             group, element = encoding.tag.unpack_from(data, offset)
-            if group == 0xFFFE:  # readers end there, or not
-                raise HeadError(f"delimiter ({group:04X},{element:04X}) stands where it cannot")
+            if group >= until:
+                if group == 0xFFFE:  # readers end there, or not
+                    raise HeadError(f"delimiter ({group:04X},{element:04X}) stands where it cannot")
+                if self.cut is None and group << 16 | element >= _FIRST_PIXELS:
+                    self.cut = offset
             if group << 16 | element in read:
                 raise HeadError(f"element ({group:04X},{element:04X}) stands behind its place, where another may be")
             header = self._read_header(data, offset, size, implicit)
@@ -210,3 +219,33 @@ class ElementWalk:
         else:
             self._stack.pop()
         return 0
+
+
+class HeaderWalk(ElementWalk):
+    """Walks over all of a data set, and says what of it stands before the pixels.
+
+    What is kept is a beginning of the data set, cut between two top-level elements, and so a data set itself.
+    """
+
+    __slots__ = ("kept", "left_out")
+
+    def __init__(self, transfer_syntax: str, offset: int = 0, read: frozenset[int] = frozenset()) -> None:
+        super().__init__(transfer_syntax, offset, read)
+        self._until = _FIRST_PIXELS >> 16
+        self.kept: list[Piece] = []  # of the latest bytes, and of those before that it was not known of
+        self.left_out = 0  # bytes so far
+
+    def take(self, piece: Piece, last: bool) -> None:
+        """Walk over the next bytes, and keep of them what stands before the pixels; see `ElementWalk.take`."""
+        before, was_cut = self._rest, self.cut is not None
+        super().take(piece, last)
+        if was_cut:
+            self.kept = []
+            self.left_out += len(piece)
+            return
+        # The beginning of an element is kept once it is known which one it is.
+        size = len(before) + len(piece) - (0 if last else len(self._rest)) if self.cut is None else self.cut
+        if self.cut is not None:
+            self.left_out = len(before) + len(piece) - size
+        head = before[:size]
+        self.kept = [part for part in (head, piece[: size - len(head)]) if len(part)]

@@ -12,9 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import BinaryIO, Final
 
-from dicomover.dicomfile import read_file_meta
+from dicomover.dicomfile import is_headers_only, read_file_meta
 from dicomover.disk import Share
 from dicomover.receiver.layout import Existing, Layout
 from dicomover.receiver.scp.folders import Folder, Root
@@ -51,15 +52,17 @@ class Filed:
     path: str
     duplicate: bool = False
     conflict: bool = False
+    headers_only: bool = False
 
 
 class Part:
     """One file that is being written; ends with `Filing.publish` or `abandon`."""
 
-    __slots__ = ("_fd", "folder", "name")
+    __slots__ = ("_fd", "folder", "headers_only", "name")
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.folder, self.name = folder, name
+        self.headers_only = False  # whether what is written lacks the pixels
         self._fd = folder.create(name, _FLAGS)
 
     def write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -74,6 +77,11 @@ class Part:
             del pieces[:done]
             if pieces and written:
                 pieces[0] = memoryview(pieces[0])[written:]
+
+    def overwrite(self, data: bytes, before: int) -> None:
+        """Write other bytes where there are some already, so many before the end."""
+        os.lseek(self._fd, -len(data) - before, os.SEEK_END)
+        os.write(self._fd, data)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -187,12 +195,14 @@ class Filing:
         folder, number = part.folder, 0
         where, _, name = first = final.rpartition(os.sep)
         while not self._claim(part, name):
-            if _same_instance(part, name):
+            found = _compare(part, name)
+            if found in (Found.SAME, Found.MORE, Found.SAME_HEADERS):
                 part.remove()
-                return Filed(f"{where}{os.sep}{name}", duplicate=True, conflict=number > 0)
-            if self._existing == "replace":
+                there = f"{where}{os.sep}{name}"
+                return Filed(there, duplicate=True, conflict=number > 0, headers_only=found is Found.SAME_HEADERS)
+            if found is Found.LESS or self._existing == "replace":
                 os.replace(folder.at(part.name), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-                return Filed(final)
+                return Filed(f"{where}{os.sep}{name}", conflict=number > 0, headers_only=part.headers_only)
             if self._existing == "error":
                 part.remove()
                 raise AlreadyThere("other bytes lie under this SOP Instance UID already", "existing='keep' keeps both")
@@ -203,7 +213,7 @@ class Filing:
                 raise AlreadyThere(why, "see what it is that sends another one each time")
             stem, extension = os.path.splitext(first[2])  # noqa: PTH122
             name = f"{stem}.conflict-{number}{extension}"
-        return Filed(f"{where}{os.sep}{name}", conflict=number > 0)
+        return Filed(f"{where}{os.sep}{name}", conflict=number > 0, headers_only=part.headers_only)
 
     def _claim(self, part: Part, name: str) -> bool:
         """Move the part to the name unless something lies there; False if so."""
@@ -257,31 +267,50 @@ def out_of_space(error: OSError) -> bool:
     return error.errno in _OUT_OF_SPACE
 
 
-def _same_instance(part: Part, name: str) -> bool:
-    """Tell whether two files hold the same data set in the same transfer syntax, whatever their file meta says."""
+class Found(Enum):
+    """What lies under the name that a part is to have."""
+
+    SAME = auto()  # the same data set in the same transfer syntax, whatever its file meta says
+    SAME_HEADERS = auto()  # the same, and it lacks the pixels
+    MORE = auto()  # the same with its pixels, which the part lacks
+    LESS = auto()  # the same without its pixels, which the part has
+    OTHER = auto()
+
+
+def _compare(part: Part, name: str) -> Found:
+    """Say what lies under a name."""
     there = part.folder.open_file(name)
     if there is None:
-        return False
+        return Found.OTHER
     with open(there, "rb") as theirs:  # noqa: PTH123
         here = part.folder.open_file(part.name)
         if here is None:
-            return False
+            return Found.OTHER
         with open(here, "rb") as ours:  # noqa: PTH123
-            (our_syntax, our_start), (their_syntax, their_start) = (
-                read_file_meta(it.read(_META)) for it in (ours, theirs)
-            )
+            beginnings = [it.read(_META) for it in (ours, theirs)]
+            (our_syntax, our_start), (their_syntax, their_start) = map(read_file_meta, beginnings)
             if not their_start or our_syntax != their_syntax:
-                return False
+                return Found.OTHER
             sizes = os.fstat(ours.fileno()).st_size - our_start, os.fstat(theirs.fileno()).st_size - their_start
-            if sizes[0] != sizes[1]:
-                return False
+            they_lack = is_headers_only(beginnings[1], their_start)
+            lacks_more = part.headers_only if sizes[0] < sizes[1] else they_lack  # whichever is the shorter one
+            if sizes[0] != sizes[1] and not lacks_more:
+                return Found.OTHER
             ours.seek(our_start)
             theirs.seek(their_start)
-            left = sizes[0]
-            while left > 0:
-                a = ours.read(min(_READ, left))
-                b = theirs.read(len(a))
-                if a != b or not a:
-                    return False
-                left -= len(a)
-            return True
+            if not _begin_alike(ours, theirs, min(sizes)):
+                return Found.OTHER
+    if they_lack:
+        return Found.SAME_HEADERS if part.headers_only else Found.LESS
+    return Found.MORE if part.headers_only else Found.SAME
+
+
+def _begin_alike(ours: BinaryIO, theirs: BinaryIO, left: int) -> bool:
+    """Tell whether the next bytes of two files are the same."""
+    while left > 0:
+        a = ours.read(min(_READ, left))
+        b = theirs.read(len(a))
+        if a != b or not a:
+            return False
+        left -= len(a)
+    return True

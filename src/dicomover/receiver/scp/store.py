@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
-from dicomover.dicomfile import IMPLICIT_LITTLE_ENDIAN, Head, HeadError, encode_file_meta
-from dicomover.errors import ConfigurationError
+from dicomover.dicomfile import IMPLICIT_LITTLE_ENDIAN, WHOLE, Head, HeadError, encode_file_meta
 from dicomover.events import Refusal
-from dicomover.node import check_ae_title
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import tags_by_keyword
 from dicomover.receiver.scp.contexts import parse_accept
 from dicomover.receiver.scp.deflated import DeflatedHead, DeflatedWalk, HeadTooLong, WalkEnded
-from dicomover.receiver.scp.elements import ElementWalk
+from dicomover.receiver.scp.elements import ElementWalk, HeaderWalk
 from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, out_of_space
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
 from dicomover.receiver.scp.notices import Notices
@@ -40,9 +38,8 @@ __all__ = [
     "Storage",
 ]
 
-# C-STORE statuses, PS3.4 Table B.2-1 and PS3.7 Annex C. For an instance that is turned away because another
-# one lies under its UID (existing="error") no status is foreseen; 0x0111 is a failure that names the reason,
-# and every peer counts an unknown failure as a failure.
+# C-STORE statuses, PS3.4 Table B.2-1 and PS3.7 Annex C. None is foreseen for an instance that another one lies in the
+# way of (existing="error"); 0x0111 names the reason, and every peer counts an unknown failure as a failure.
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
 DUPLICATE_INSTANCE = 0x0111
@@ -53,7 +50,7 @@ CANNOT_UNDERSTAND = 0xC000
 
 _LONGEST_TITLE = 16
 _FULL_AGAIN = 600.0  # seconds in which a full disk is no news
-_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
+_ALWAYS = _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES = (
     0x00020010,
     0x00080005,
     0x00080016,
@@ -62,7 +59,6 @@ _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERI
     0x0020000D,
     0x0020000E,
 )
-_ALWAYS = (_META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _STUDY, _SERIES)
 
 _BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
 _TOO_LONG = "it may be right all the same: let the archive send it in another transfer syntax, or take another program"
@@ -127,14 +123,6 @@ class Storage:
         return status != NOT_AUTHORISED  # once restricted to what is asked for, a stray sender may bring thousands
 
 
-def clean_ae_title(text: str) -> str:
-    """Return the AE title if it is a proper one, else nothing."""
-    try:
-        return check_ae_title(text)
-    except ConfigurationError:
-        return ""
-
-
 class IncomingInstance:
     """Takes one data set, in pieces, and says with which status to answer.
 
@@ -145,7 +133,9 @@ class IncomingInstance:
     only then a file is begun: nobody whom we did not ask makes us write. From there on each piece is walked over as it
     passes and written as it came, and the file gets its name last, after the end has been seen to be an end.
 
-    `admitted` says whether it is known to be something that was asked for, even if it has to be refused later.
+    `admitted` says whether it is known to be something that was asked for, even if it has to be refused later. Where
+    only headers are asked for, what stands before the pixels is written, and all is walked over; what was deflated as a
+    whole cannot be cut, and is kept as it is.
     """
 
     __slots__ = (
@@ -154,6 +144,7 @@ class IncomingInstance:
         "_final",
         "_hash",
         "_head",
+        "_headers",
         "_part",
         "_pending",
         "_storage",
@@ -176,6 +167,7 @@ class IncomingInstance:
         self._part: Part | None = None
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
+        self._headers: HeaderWalk | None = None  # where nothing else is asked for
         self._hash = hashlib.sha256() if storage.settings.checksums else None
         self.admitted = False
         self.size = 0
@@ -189,7 +181,10 @@ class IncomingInstance:
         try:
             if self._walk is not None:
                 self._walk.take(piece, last)
-                self._pending.append(piece)
+                if self._headers is None:
+                    self._pending.append(piece)
+                else:
+                    self._pending += self._headers.kept
                 if self._hash is not None:
                     self._hash.update(piece)
             else:
@@ -211,17 +206,18 @@ class IncomingInstance:
             return
         surplus, self.size, head = self.size - len(data), len(data), self._head.head
         if surplus:
-            text = "left out %d bytes of file meta information before a data set"
-            self._storage.notices.log(logging.INFO, text, surplus)
+            self._storage.notices.log(logging.INFO, "left out %d bytes of file meta information", surplus)
         if not self.size:
             self._refuse(CANNOT_UNDERSTAND, "the data set is empty")
-        elif self._is_let_in(head):
+        elif (headers_only := self._let_in(head)) is not None:
             if isinstance(head, DeflatedHead):
                 self._walk = DeflatedWalk(head, self._storage.cut, self._storage.wanted)
                 self._walk.take(b"", last)
             else:
-                self._walk = ElementWalk(self._syntax, head.offset, self._storage.wanted)
-                self._walk.take(data, last)
+                make = HeaderWalk if headers_only else ElementWalk
+                self._walk = walk = make(self._syntax, head.offset, self._storage.wanted)
+                walk.take(data, last)
+                self._headers = walk if isinstance(walk, HeaderWalk) else None
             # Readers go by the first element: to Explicit VR if its length spells one, to a command set in group 0000.
             begins_oddly = bytes(data[:2]) == b"\0\0" or (
                 self._syntax == IMPLICIT_LITTLE_ENDIAN and bytes(data[4:6]).isalpha()
@@ -230,31 +226,32 @@ class IncomingInstance:
                 self._walk.ambiguous = True
             self._open(data)
 
-    def _is_let_in(self, head: Head) -> bool:
-        """Tell whether the instance may be filed, by its head; one that may not is refused."""
-        command, storage = self._command, self._storage
+    def _let_in(self, head: Head) -> bool | None:
+        """Tell whether only headers are asked for; None if it may not be filed at all, by its head, and is refused."""
+        command, storage, headers_only = self._command, self._storage, False
         sop_class = str(command.get("AffectedSOPClassUID", ""))
         sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
         for name, tag, value in (("SOP Instance", _SOP_INSTANCE, sop_instance), ("SOP Class", _SOP_CLASS, sop_class)):
             if not value or _uid(head, tag) != value:
                 what = f"name different {name} UIDs" if value else f"have no {name} UID"
                 self._refuse(DOES_NOT_MATCH, f"command and data set {what}")
-                return False
+                return None
         if _META_SYNTAX in head.values:
             self._refuse(CANNOT_UNDERSTAND, "file meta information stands inside the data set")
-            return False
+            return None
         self._texts = texts = {tag: head.text(tag) for tag in storage.shown}
         if storage.settings.restrict and not texts[_STUDY]:
             # It would count for no study, and lie in none.
             self._refuse(CANNOT_UNDERSTAND, "it has no StudyInstanceUID")
-            return False
-        if storage.settings.restrict and not storage.admissions.lets_in(
-            texts[_PATIENT], texts[_STUDY], texts[_SERIES], sop_instance
-        ):
-            self._refuse(NOT_AUTHORISED, "no running request asks for it")
-            return False
+            return None
+        if storage.settings.restrict:
+            found = storage.admissions.lets_in(texts[_PATIENT], texts[_STUDY], texts[_SERIES], sop_instance)
+            if found is None:
+                self._refuse(NOT_AUTHORISED, "no running request asks for it")
+                return None
+            headers_only = found.headers_only
         self.admitted = True
-        return True
+        return headers_only
 
     def _open(self, first: memoryview | bytearray) -> None:
         """Begin the file."""
@@ -274,8 +271,9 @@ class IncomingInstance:
             str(command["AffectedSOPInstanceUID"]),
             self._syntax,
             self._caller.ae_title,
+            headers_only=self._headers is not None,
         )
-        self._pending += (meta, first)
+        self._pending += (meta, first) if self._headers is None else (meta, *self._headers.kept)
 
     def flush(self) -> None:
         """Write what is pending; the pieces are free afterwards."""
@@ -303,6 +301,10 @@ class IncomingInstance:
             return self.status
         assert self._part is not None
         try:
+            if self._headers is not None:
+                self._part.headers_only = self._headers.cut is not None
+                if not self._part.headers_only:
+                    self._part.overwrite(WHOLE, self.size)
             if self._walk is not None and self._walk.ambiguous and not self._is_read_alike(self._part):
                 why = "other programs would take it for somebody else's, or for nobody's: its elements are ambiguous"
                 self._refuse(CANNOT_UNDERSTAND, why)
@@ -315,7 +317,7 @@ class IncomingInstance:
             self._refuse_for(error)
             return self.status
         self._part = None
-        command, texts = self._command, self._texts
+        command, texts, left_out = self._command, self._texts, self._headers.left_out if self._headers else 0
         self._storage.tell(
             {
                 "path": filed.path,
@@ -325,7 +327,7 @@ class IncomingInstance:
                 "series_instance_uid": texts[_SERIES],
                 "patient_id": texts[_PATIENT],
                 "transfer_syntax_uid": self._syntax,
-                "size": self.size,
+                "size": self.size - left_out,
                 "calling_ae_title": self._caller.ae_title,
                 "peer": self._caller.host,
                 **self._originator(),
@@ -333,6 +335,7 @@ class IncomingInstance:
                 "conflict": filed.conflict,
                 "at": time.monotonic(),
                 "sha256": self._hash.hexdigest() if self._hash is not None else "",
+                **({"headers_only": True} if filed.headers_only else {}),
             }
         )
         return SUCCESS

@@ -1,0 +1,85 @@
+"""What is moved without its pixels says so everywhere, and is never taken for an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+from dicomover import Mover, index, volume
+from dicomover.errors import ConfigurationError, SeriesError
+from dicomover.testing import DemoPacs, made_study
+
+REQUEST = {"AccessionNumber": "00123"}
+
+
+def mover_for(pacs: DemoPacs, folder: Path, **options: Any) -> Mover:
+    """Make a Mover that receives into a folder, open, and known to the archive."""
+    mover = Mover(pacs.node, receive=folder, port=0, progress="none", **options).open()
+    if mover.port:
+        pacs.destinations[mover.ae_title] = mover.port
+    return mover
+
+
+@pytest.mark.parametrize("via", ["move", "get"])
+def test_headers_come_first_and_images_later(tmp_path: Path, via: Any) -> None:
+    """Headers are a success, read by anybody, skipped by a rerun for headers, and replaced by a move of the images."""
+    with (
+        DemoPacs([made_study("00123", instances=3)]) as pacs,
+        mover_for(pacs, tmp_path, via=via, headers_only=True) as mover,
+    ):
+        first = mover.move([REQUEST])
+        files = mover.files(first)
+        assert first[["status", "expected", "received"]].values.tolist() == [["success", 3, 3]]
+        assert files["headers_only"].all()
+        assert files["intact"].all()
+        header = dcmread(files["path"][0])
+        assert "PixelData" not in header
+        assert header.Rows == 32
+        assert mover.move([REQUEST])["status"].tolist() == ["skipped"]
+        with pytest.raises(SeriesError, match="headers only"):
+            volume(files)
+        assert index(tmp_path)["headers_only"].tolist() == [True] * 3
+        assert index(tmp_path, level="SERIES")["irregular"].tolist() == ["3 of its files are headers only"]
+        assert mover.plan([REQUEST])["decision"].tolist() == ["skip"]
+        assert mover.plan([REQUEST], headers_only=False)["decision"].tolist() == ["move"]
+
+        second = mover.move([REQUEST], headers_only=False)
+        images = mover.files(second)
+        assert second[["status", "received"]].values.tolist() == [["success", 3]]
+        assert sorted(images["path"]) == sorted(files["path"])
+        assert not images["headers_only"].any()
+        assert second["bytes"][0] > first["bytes"][0]
+        assert volume(images).array.shape == (3, 32, 32)
+        assert mover.move([REQUEST])["status"].tolist() == ["skipped"]
+        assert mover.move([REQUEST], headers_only=False)["status"].tolist() == ["skipped"]
+        assert len(list(tmp_path.rglob("*.dcm"))) == 3
+
+
+def test_headers_take_no_image_away(tmp_path: Path) -> None:
+    """Where the images are here, headers that come once more change nothing, and count as what is here."""
+    with DemoPacs([made_study("00123", instances=2)]) as pacs:
+        with mover_for(pacs, tmp_path, journal=None) as mover:
+            images = mover.move([REQUEST])
+        with mover_for(pacs, tmp_path, journal=None, headers_only=True) as mover:
+            headers = mover.move([REQUEST])
+        assert headers[["status", "bytes"]].values.tolist() == images[["status", "bytes"]].values.tolist()
+        assert not index(tmp_path)["headers_only"].any()
+
+
+def test_a_cohort_misses_the_images_of_headers(tmp_path: Path) -> None:
+    """A lockfile finds no image in a file that lacks the pixels."""
+    with DemoPacs([made_study("00123", instances=2)]) as pacs, mover_for(pacs, tmp_path, headers_only=True) as mover:
+        cohort = mover.lock([REQUEST], path=None)
+        mover.move(cohort)
+        assert cohort.check(tmp_path)["kind"].tolist() == ["missing"] * 2
+        mover.move(cohort, headers_only=False)
+        assert cohort.check(tmp_path).empty
+
+
+def test_nobody_else_is_asked_for_headers_alone() -> None:
+    """What a third party keeps is not ours to say."""
+    with pytest.raises(ConfigurationError, match="is for receiving"):
+        Mover("ARCHIVE@localhost:11112", destination="WORKSTATION", headers_only=True)
