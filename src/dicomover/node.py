@@ -251,7 +251,9 @@ class Node:
             return text
         if not isinstance(text, str):
             raise ConfigurationError(f"node {text!r} is neither a Node nor a text like 'ARCHIVE@pacs.example.org:104'")
-        match = re.fullmatch(r"(?:(?P<ae>[^@]*)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@]+)):(?P<port>\d+)", text.strip())
+        match = re.fullmatch(
+            r"(?:(?P<ae>[^@]*)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:@]+)):(?P<port>\d{1,9})", text.strip()
+        )
         if match is None:
             raise ConfigurationError(f"node {text!r} cannot be read", "write 'ARCHIVE@pacs.example.org:104'")
         host, port = match["v6"] or match["host"], int(match["port"])

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicomover.cli.types import read_split
 from dicomover.errors import ConfigurationError, DicomoverError, RequestError, RequestWarning
 from dicomover.node import Node
 from dicomover.outcome import Status
+from dicomover.policy.retry import Retry
 from dicomover.requests.parse import parse_query, parse_requests, parse_returned, read_requests
 from dicomover.summary import Result, build
 from requests_kit import keys_of, refused, write
@@ -630,6 +632,9 @@ def test_no_text_anywhere_is_more_than_our_error(odd: str, shown: bool, invalid:
         lambda: Node(odd, 104),
         lambda: Node("pacs.example.org", 104, ae_title=odd),
         lambda: Node.parse(f"ARCHIVE@{odd}:104"),
+        lambda: Node.parse(f"ARCHIVE@pacs:{odd}"),
+        lambda: Retry.parse(odd),
+        lambda: read_split(odd),
     ):
         try:
             told = repr(attempt())

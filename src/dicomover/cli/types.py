@@ -73,7 +73,7 @@ def read_split(text: str) -> str | int:
     """Return when a query is asked in parts: `auto`, `none`, or the most that the archive answers."""
     if text in ("auto", "none"):
         return text
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise ConfigurationError(f"{text!r} is neither auto nor none nor a whole number above 0", "give one")
     return int(text)
 
