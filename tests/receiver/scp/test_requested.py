@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dicomover.errors import LostBy
+from dicomover.errors import AssociationLost, LostBy
 from dicomover.identifier import Level, query_dataset
 from dicomover.node import Timeouts
 from dicomover.outcome import Ended
+from dicomover.receiver import Limits
+from dicomover.receiver.scp.requested import RequestedConnection
+from dicomover.receiver.scp.store import Caller
 from dicomover.wire import command_set as cs
-from dicomover.wire.connection import Connection
+from dicomover.wire.connection import Connection, Waker, wait_forever
 from dicomover.wire.identifiers import encode_identifier
 from dicomover.wire.messages import Message
 from receiver_kit import EXPLICIT, VERIFICATION, Start, command, data_set, pdu, pdv
@@ -209,3 +215,24 @@ def test_a_peer_that_reads_no_answers(start_one: Start) -> None:
     assert (end.ended, end.lost_by) == (Ended.LOST, LostBy.TIMEOUT), end.why
     assert not usable
     assert time.monotonic() - begun < 9
+
+
+def test_an_answer_has_no_more_time_than_the_request() -> None:
+    """One that the peer does not take is given up with the request, and not after the time that a PDU has."""
+    settings = SimpleNamespace(max_pdu=1 << 16, limits=Limits(pdu=60))
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.closing(Waker()) as waker:
+        connection = RequestedConnection(
+            ours,
+            waker,
+            SimpleNamespace(settings=settings),  # type: ignore[arg-type]
+            Caller("ARCHIVE", "127.0.0.1", is_asked=True),
+            lambda: None,
+            wait_forever,
+            lambda: None,
+        )
+        begun = connection._over_at = time.monotonic()
+        with pytest.raises(AssociationLost) as caught:
+            connection._reply(bytes(1 << 24))  # more than what lies between the two takes
+        assert caught.value.by is LostBy.TIMEOUT
+        assert time.monotonic() - begun < 20
