@@ -46,7 +46,7 @@ def test_a_row_for_each_image(folder: Path) -> None:
     assert found["size"].tolist() == [Path(path).stat().st_size for path in found["path"]]
     assert found["InstanceNumber"].tolist() == [0, 1, 2, 0, 1]
     assert found["error"].isna().all()
-    assert list(found.columns) == ["path", "size", "TransferSyntaxUID", "error", *USUAL.split()]
+    assert list(found.columns) == ["path", "size", "TransferSyntaxUID", "error", "headers_only", *USUAL.split()]
     assert (str(found["Rows"].dtype), str(found["RescaleSlope"].dtype)) == ("Int64", "Float64")
     assert str(found["StudyDate"].dtype) == str(index(folder)["StudyDate"].dtype) == "string"
 
