@@ -109,6 +109,8 @@ class Secret:
 
     def to_plain(self) -> list[str]:
         """Return it for the pipe to a process of our own, and for nothing else: a text is in it."""
+        if self._kind == "file":  # where it is now: that process may have another working directory
+            return [self._kind, str(Path(self._where[0]).expanduser().absolute())]
         return [self._kind, *self._where]
 
 

@@ -91,7 +91,9 @@ class TLS:
     def to_plain(self) -> dict[str, Any]:
         """Return values that JSON can carry, for the pipe to a process of our own and for nothing else."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**given, "password": self.password and self.password.to_plain()}
+        # Where they are now: that process may have another working directory than this one by then.
+        paths = {name: given[name] and os.path.abspath(_path(given[name])) for name in ("ca", "cert", "key")}  # noqa: PTH100
+        return {**given, **paths, "password": self.password and self.password.to_plain()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> TLS:
