@@ -222,3 +222,4 @@ class Refusal:
     originator_ae_title: str = ""
     originator_message_id: int | None = None
     count: int = 1  # how many like it: of very many that nothing ties to a request one is told, with their number
+    transfer_syntax_uid: str = ""  # that its pixel data are in, if they came under another one and show it

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydicom import dcmread
 
 from batch_kit import seen
 from behaviours import BEHAVIOURS, Behaviour
@@ -384,13 +385,27 @@ def test_a_second_request_that_is_lost_makes_nothing_worse(
     assert [request.level for request in seen(compressed[0], "C-GET")][:2] == ["STUDY", "IMAGE"]
 
 
-def test_who_sends_under_a_wrong_label_is_not_asked_to_do_so_under_another_one(
+def test_what_comes_under_a_wrong_label_is_asked_for_under_the_one_that_it_has_shown(
     compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
 ) -> None:
-    """What we refuse stays out: nothing shows that what is compressed is so in the way that was agreed on."""
+    """What we refuse stays out; it comes by a second C-GET in the transfer syntax that its pixel data are in."""
     pacs, how = compressed
     how.append(True)
     (row,) = getting(pacs, tmp_path).move({"AccessionNumber": "B2077"}).to_dict("records")
+    assert (row["status"], row["received"], row["attempts"]) == ("success", 4, 2), row["error"]
+    assert "its pixel data are compressed" in row["error"]
+    assert "3 came by a C-GET of their own" in row["error"]
+    held = [dcmread(path).file_meta.TransferSyntaxUID for path in sorted(tmp_path.rglob("*.dcm"))]
+    assert sorted(held) == ["1.2.840.10008.1.2.1", *["1.2.840.10008.1.2.4.91"] * 3]
+
+
+def test_what_is_not_wanted_in_the_syntax_that_it_has_shown_is_not_asked_for(
+    compressed: tuple[DemoPacs, list[bool]], tmp_path: Path
+) -> None:
+    """`accept=` names what may come, and a wrong label changes nothing of it."""
+    pacs, how = compressed
+    how.append(True)
+    (row,) = getting(pacs, tmp_path, accept="uncompressed").move({"AccessionNumber": "B2077"}).to_dict("records")
     assert (row["status"], row["received"], row["attempts"]) == ("partial", 1, 1), row["error"]
     assert "its pixel data are compressed" in row["error"]
 

@@ -123,3 +123,13 @@ def test_classes_are_asked_for_beside_modalities_only() -> None:
         ("PatientID",),
         ("Modality",),
     ]
+
+
+def test_a_part_is_split_by_the_transfer_syntaxes_of_its_images() -> None:
+    """What nothing is known of is in none of the parts."""
+    whole = Part(Identifier(Level.IMAGE, Model.STUDY, study="1", series="1.1", instance="1.1\\1.2\\1.3\\1.4"), (CT,))
+    split = whole.split({"1.1": "x", "1.2": "y", "1.4": "x", "2.1": "x"})
+    assert [(part.identifier.instance, part.classes, syntax) for part, syntax in split] == [
+        ("1.1\\1.4", (CT,), "x"),
+        ("1.2", (CT,), "y"),
+    ]

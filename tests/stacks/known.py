@@ -118,13 +118,12 @@ ARCHIVES = (
         "pydcm",
         "pydcm 0.5.0, an engine in C++",
         "python",
-        partial={"get": ("B2077",)},
         learned={"lists": False},
         notes=(
             _NO_CANCEL,
             "By C-GET it uses the first presentation context of a SOP Class, whatever its transfer syntax: compressed "
-            "images come under a wrong label, are refused with the reason, and not asked for again: nothing would show "
-            "that they are in the syntax that they would be called by then.",
+            "images come under a wrong label, are refused with the reason, and asked for once more, in the transfer "
+            "syntax that they have shown to be in.",
             "It loses UIDs of a list: `Quirks(lists=False)`.",
             "It sends no pending responses, and an unknown study is 0xA702.",
         ),

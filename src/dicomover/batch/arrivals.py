@@ -193,6 +193,8 @@ class Tally:
             is_first_of_it = is_covered and not move.refused[status]
             if is_covered:
                 move.refuse(status, refusal.count, is_certain=bool(is_certain))
+                if refusal.transfer_syntax_uid:
+                    move.mislabelled[refusal.sop_instance_uid] = refusal.transfer_syntax_uid
             else:
                 (move.stray if is_stray else move.unclear)[status] += refusal.count
             if is_first_of_it or status not in move.reasons:  # that of a stranger gives way

@@ -5,7 +5,7 @@ The verdict knows nothing of it: what is here counts, in whichever way it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dicomover.batch.arrivals import COUNTING_SECONDS
@@ -151,12 +151,9 @@ class Retrieval:
         if further:
             sent, end, missing = self._ask_again(move, target, get, further, end)
             attempts += sent
-        here, refused = move.running.received, self._count_refused(move, end)
-        others = [part for part in missing if self._list_others(part, get)]
-        # Never where something was refused: who sends under a wrong label would do so under another one, and a file
-        # that is in JPEG and called JPEG 2000 is taken.
-        if others and not refused and end.ended is Ended.ANSWERED and not self._controls.stopping:
-            sent, end, missing = self._ask_again(move, target, get, others, end, alone=True)
+        here, others = move.running.received, self._list_others(move, missing, get, end)
+        if others and end.ended is Ended.ANSWERED and not self._controls.stopping:
+            sent, end, missing = self._ask_again(move, target, get, list(others), end, others)
             attempts += sent
             if came := move.running.received - here:
                 remark = f"{came} came by a C-GET of their own: the archive uses one transfer syntax for each SOP Class"
@@ -166,16 +163,23 @@ class Retrieval:
         return Sent(attempts, end, by_get=True, remark=remark)
 
     def _ask_again(
-        self, move: SharedMove, target: Target, get: ByGet, parts: list[Part], end: MoveEnd, *, alone: bool = False
+        self,
+        move: SharedMove,
+        target: Target,
+        get: ByGet,
+        parts: list[Part],
+        end: MoveEnd,
+        alone: Mapping[Part, Sequence[Pair]] | None = None,
     ) -> tuple[int, MoveEnd, list[Part]]:
         """Ask for images that have not come; return how often, how it has ended with them, and what has not come yet.
 
-        With all that is to be proposed for their classes, or `alone` with what an archive passes over that uses one.
+        With all that is to be proposed for their classes, or with those pairs `alone` that are given for each.
         """
         here = move.running.received
-        attempts, more = self._send_parts(move, get, parts, end.counters, alone=alone)
+        attempts, more = self._send_parts(move, get, parts, end.counters, alone)
         is_lost = more is not None and more.ended not in (Ended.ANSWERED, Ended.CANCELLED)
-        if not (alone and is_lost and move.running.received == here):  # or it was no better than what it was for
+        # One alone that is lost is no better than what it was for.
+        if not (alone is not None and is_lost and move.running.received == here):
             end = self._join(move, end, more, sum(len(part.identifier.uids(Level.IMAGE)) for part in parts))
         return attempts, end, self._list_missing(move, target, get) if self._lacks(move, end) else []
 
@@ -186,10 +190,24 @@ class Retrieval:
         self._tally.wait(running, (counters.moved or 0) + (counters.failed or 0), COUNTING_SECONDS)
         return running.refused.total()
 
-    def _list_others(self, part: Part, get: ByGet) -> list[Pair]:
-        """Return with what a part may still come, of what the archive has accepted, if it uses the first alone."""
-        accepted = [[pair for pair in get.accepted if pair[0] == uid] for uid in part.classes]
-        return [pair for pairs in accepted for pair in pass_over_first(pairs, self._accept)][:MOST_PAIRS]
+    def _list_others(
+        self, move: SharedMove, missing: list[Part], get: ByGet, end: MoveEnd
+    ) -> dict[Part, Sequence[Pair]]:
+        """Return what has not come and may on an association of its own, with the pairs that it has to be there with.
+
+        Of what the archive has accepted, if it uses the first alone. Who has sent something under a wrong label would
+        do so under another one: that is asked for in the one transfer syntax that it has shown to be in.
+        """
+        if not self._count_refused(move, end):
+            found = {}
+            for part in missing:
+                accepted = [[pair for pair in get.accepted if pair[0] == uid] for uid in part.classes]
+                found[part] = [pair for pairs in accepted for pair in pass_over_first(pairs, self._accept)][:MOST_PAIRS]
+            return {part: pairs for part, pairs in found.items() if pairs}
+        known = move.running.mislabelled
+        parts = [each for part in missing for each in part.split(known) if each[1] in (self._accept or known.values())]
+        move.running.expect_again(sum(len(part.identifier.uids(Level.IMAGE)) for part, _ in parts))
+        return {part: [(uid, syntax) for uid in part.classes] for part, syntax in parts}
 
     def _fit(self, identifier: Identifier) -> Identifier:
         """Return what to ask for in a model in which the archive offers C-GET; raises ContextRejected if in none."""
@@ -202,12 +220,17 @@ class Retrieval:
         return Identifier.of(identifier.level, other, identifier.keys())
 
     def _send_parts(
-        self, move: SharedMove, get: ByGet, parts: list[Part], before: Counters | None, *, alone: bool = False
+        self,
+        move: SharedMove,
+        get: ByGet,
+        parts: list[Part],
+        before: Counters | None,
+        alone: Mapping[Part, Sequence[Pair]] | None = None,
     ) -> tuple[int, MoveEnd | None]:
         """Send a C-GET for each part, until one is broken off; `before` is what came before them."""
         sent = Parts(before)
         for part in parts:
-            get.want(self._list_others(part, get) if alone else fit_pairs(part.classes, self._accept), alone=alone)
+            get.want(alone[part] if alone else fit_pairs(part.classes, self._accept), alone=bool(alone))
             try:
                 attempts, end = self._by_get(move, part.identifier, sent.so_far)
             except Stop:

@@ -17,6 +17,7 @@ __all__ = ["RunningMove", "size_of_file"]
 # One for all that are over. Nothing writes to them: what comes is counted for what runs.
 _NO_STATUSES: Counter[int] = Counter()
 _NO_REASONS: dict[int, str] = {}
+_NO_SYNTAXES: dict[str, str] = {}
 _NO_KINDS: Counter[tuple[bool, Refused, str, str]] = Counter()
 _NO_DOUBT: list[Arrival] = []
 
@@ -45,6 +46,8 @@ class RunningMove:
     conflicts, foreign
         How many came with other bytes than a file that was here; and how many for this C-MOVE, by their Move
         Originator, under UIDs that nobody has asked for, and were refused.
+    mislabelled
+        In which transfer syntax each one is that we refused since it came under another one, where that shows.
     refused
         Instances that we refused, by the C-STORE status that we answered.
     unclear
@@ -82,6 +85,7 @@ class RunningMove:
         "is_called",
         "last_arrival",
         "message_id",
+        "mislabelled",
         "most_strange",
         "number",
         "of_patient",
@@ -117,6 +121,7 @@ class RunningMove:
         self._listed: frozenset[tuple[str, str]] | None = None
         self.most_strange = self._strange = self._refused = 0
         self.last_arrival = self.begun = 0.0
+        self.mislabelled: dict[str, str] = {}
         self.refused: Counter[int] = Counter()
         self.unclear: Counter[int] = Counter()
         self.stray: Counter[int] = Counter()
@@ -137,7 +142,7 @@ class RunningMove:
         self.repeated = self.foreign = self._strange = self._refused = 0
         self.is_called = self._shares = False
         self.doubtful = _NO_DOUBT
-        for noted in (self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
+        for noted in (self.mislabelled, self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
             noted.clear()
 
     def admission(self, archive: str = "") -> Admission:
@@ -251,6 +256,10 @@ class RunningMove:
         self.refused[status] += count
         self._refused += count if is_certain else 0
 
+    def expect_again(self, count: int) -> None:
+        """Wait anew for so many that we refused: they are asked for once more."""
+        self._refused = max(self._refused - count, 0)
+
     def end(self) -> None:
         """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""
         self._again = self._listed = None
@@ -290,7 +299,7 @@ class RunningMove:
         self.sop_uids.clear()
         self.twins = self._named = None
         self.refused = self.unclear = self.stray = _NO_STATUSES
-        self.reasons, self.turned_away = _NO_REASONS, _NO_KINDS
+        self.reasons, self.turned_away, self.mislabelled = _NO_REASONS, _NO_KINDS, _NO_SYNTAXES
 
     def covers_refused(self, refusal: Refusal) -> bool | None:
         """Tell whether what we refused was part of what was asked for; None if nothing tells."""

@@ -33,6 +33,16 @@ class Part:
         is_above = ours.study in ("", theirs.study) and ours.series in ("", theirs.series)
         return is_above and set(other.classes) <= set(self.classes)
 
+    def split(self, syntaxes: Mapping[str, str]) -> list[tuple[Part, str]]:
+        """Return a part for each transfer syntax in which some of its images are, as far as that is known."""
+        uids: dict[str, list[str]] = {}
+        for uid in self.identifier.instance.split("\\"):
+            if uid in syntaxes:
+                uids.setdefault(syntaxes[uid], []).append(uid)
+        keys, model = self.identifier.keys(), self.identifier.model
+        parts = {each: {**keys, "SOPInstanceUID": "\\".join(named)} for each, named in uids.items()}
+        return [(Part(Identifier.of(Level.IMAGE, model, named), self.classes), each) for each, named in parts.items()]
+
 
 def naming_classes(find: Find) -> Find:
     """Return what finds in the same way, and asks for the SOP Classes of studies too."""

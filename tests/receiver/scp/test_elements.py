@@ -13,10 +13,10 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dicomover.dicomfile import HeadError
-from dicomover.receiver.scp.elements import ElementWalk, HeaderWalk
+from dicomover.receiver.scp.elements import ElementWalk, HeaderWalk, Mislabelled
 
 IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-JPEG = "1.2.840.10008.1.2.4.70"
+JPEG, J2K = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90"
 
 
 def data_set(*, undefined: bool, compressed: bool) -> Dataset:
@@ -134,6 +134,34 @@ def test_compressed_pixels_where_none_were_agreed_on(syntax: str) -> None:
     raw = encode(data_set(undefined=False, compressed=True), syntax)
     with pytest.raises(HeadError, match="pixel data are compressed, though"):
         ElementWalk(syntax).take(raw, last=True)
+
+
+@pytest.mark.parametrize("table", [b"", bytes(8)])
+@pytest.mark.parametrize(("syntax", "held"), [(EXPLICIT, "4.91"), (JPEG, "4.91"), (J2K, "")])
+def test_pixels_in_another_compression_than_was_agreed_on(table: bytes, syntax: str, held: str) -> None:
+    """What surely is something else is refused in whatever pieces it comes, and told what it is; the rest is taken."""
+    made = data_set(undefined=False, compressed=True)
+    frame = bytes.fromhex("ff4fff5100040000ff5200040000") + bytes(30_000)
+    made.PixelData = b"".join(b"\xfe\xff\0\xe0" + struct.pack("<L", len(item)) + item for item in (table, frame))
+    made.add_new(0xFFFCFFFC, "OB", bytes(2))
+    raw = encode(made, JPEG)
+    for size in (1, 17, 8192, len(raw)):
+        if not held:
+            take_in_pieces(ElementWalk(syntax), raw, size)
+            continue
+        with pytest.raises(Mislabelled, match=r"its pixel data are (JPEG 2000|compressed), though") as refused:
+            take_in_pieces(ElementWalk(syntax), raw, size)
+        assert refused.value.syntax == f"1.2.840.10008.1.2.{held}"
+
+
+def test_pixels_without_a_frame_where_none_were_agreed_on() -> None:
+    """A table alone, or nothing at all, is still encapsulated."""
+    for items in (b"", bytes.fromhex("feff00e000000000")):
+        raw = bytes.fromhex("e07f10004f420000ffffffff") + items + bytes.fromhex("feffdde000000000")
+        with pytest.raises(Mislabelled, match="compressed, though") as refused:
+            ElementWalk(EXPLICIT).take(raw, last=True)
+        assert refused.value.syntax == ""
+        ElementWalk(JPEG).take(raw, last=True)
 
 
 def take_in_pieces(walk: ElementWalk, raw: bytes, size: int) -> None:

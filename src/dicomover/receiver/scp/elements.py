@@ -16,8 +16,10 @@ from dicomover.dicomfile import (
     has_plain_elements,
     is_known_otherwise,
 )
+from dicomover.receiver.scp.codestreams import BEGINNING, find_syntax, name_other
+from dicomover.receiver.scp.contexts import name_of
 
-__all__ = ["ElementWalk", "HeaderWalk"]
+__all__ = ["ElementWalk", "HeaderWalk", "Mislabelled"]
 
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
@@ -32,6 +34,14 @@ _WAITED_FOR = 1 << 14  # bytes of an item that are waited for, to look into it
 Piece = bytes | bytearray | memoryview
 
 
+class Mislabelled(HeadError):
+    """The pixel data are compressed otherwise than was agreed on, in `syntax`, as far as that shows."""
+
+    def __init__(self, why: str, syntax: str = "") -> None:
+        super().__init__(why)
+        self.syntax = syntax
+
+
 class ElementWalk:
     """Goes from element to element, behind the head of a data set.
 
@@ -42,6 +52,7 @@ class ElementWalk:
     __slots__ = (
         "_compressed",
         "_encoding",
+        "_frames_in",
         "_implicit",
         "_native",
         "_offset",
@@ -49,6 +60,7 @@ class ElementWalk:
         "_read_groups",
         "_rest",
         "_stack",
+        "_syntax",
         "_until",
         "ambiguous",
         "cut",
@@ -65,6 +77,7 @@ class ElementWalk:
         self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
         self._read = read
         self._read_groups = max(read, default=0) >> 16  # none of them is in a higher one
+        self._syntax = transfer_syntax
         self._native = NATIVE.get(transfer_syntax, "")
         self._compressed = transfer_syntax.startswith(_COMPRESSED)
         # Where the next header begins: counted from the beginning of `_rest` if there is one, of the next piece if not.
@@ -73,6 +86,7 @@ class ElementWalk:
         self.ambiguous = False
         self._until = 0xFFFE  # the group at and behind which each element is looked at
         self.cut: int | None = None  # where the pixels begin, as `_offset` is counted; see `HeaderWalk`
+        self._frames_in = 0  # items until the first frame begins: the first one is a table; 0 once it has been seen
         # One entry for each open sequence or item of undefined length: whether it is implicit, whether an item.
         self._stack: list[tuple[bool, bool]] = []
 
@@ -166,8 +180,7 @@ class ElementWalk:
         group, element = self._encoding.tag.unpack_from(data, offset)
         tag, encoding = group << 16 | element, self._encoding
         if tag == _PIXEL_DATA and vr != encoding.sequence:
-            if self._native:
-                raise HeadError(f"its pixel data are compressed, though {self._native} was agreed on")
+            self._frames_in = 2
         elif vr and vr not in (encoding.sequence, encoding.unknown):
             raise HeadError(f"element ({group:04X},{element:04X}) has no length")
         self._enter(tag, vr, self._implicit)
@@ -185,6 +198,8 @@ class ElementWalk:
         group, element, length = self._encoding.implicit.unpack_from(data, offset)
         if group == 0xFFFE:
             tag = group << 16 | element
+            if self._frames_in and not self._look_at_frame(data, offset, size, tag, length):
+                return 0
             if tag == _ITEM and not is_item and length != _UNDEFINED and implicit == self._implicit:
                 begin = offset + 8
                 is_here = begin + length <= size
@@ -203,6 +218,31 @@ class ElementWalk:
             self._enter(group << 16 | element, vr, implicit)
             length = 0
         return int(start + length)
+
+    def _look_at_frame(self, data: Piece, offset: int, size: int, tag: int, length: int) -> bool:
+        """Pass an item of encapsulated pixel data, or their end; False if more bytes are needed to see what they are.
+
+        Raises Mislabelled if it begins a frame of another compression than was agreed on, or than none.
+        """
+        if tag == _ITEM and self._frames_in > 1:
+            self._frames_in = 1
+            return True
+        begin, wanted = offset + 8, min(length, BEGINNING)
+        there = size - begin
+        if there < wanted:
+            return False
+        other = self._native or name_other(bytes(data[begin : begin + wanted]), self._syntax)
+        self._frames_in = 0
+        if not other:
+            return True
+        wanted = min(length, _WAITED_FOR)
+        if there < wanted:
+            self._frames_in = 1
+            return False
+        syntax = find_syntax(bytes(data[begin : begin + wanted]))
+        if self._native:
+            raise Mislabelled(f"its pixel data are compressed, though {self._native} was agreed on", syntax)
+        raise Mislabelled(f"its pixel data are {other}, though {name_of(self._syntax)} was agreed on", syntax)
 
     def _delimit(self, tag: int, length: int, implicit: bool, is_item: bool) -> int:
         """Open or pass over an item, or close an item or a sequence; return the length of what is passed over."""

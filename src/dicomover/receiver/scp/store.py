@@ -62,6 +62,7 @@ _ALWAYS = _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _ST
 
 _BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
 _TOO_LONG = "it may be right all the same: let the archive send it in another transfer syntax, or take another program"
+_LONG_HEADS = "too many data sets with a long head came at the same time"
 _MISTAKEN = "let it come by C-MOVE: some archives mistake the transfer syntaxes of what they send by C-GET"
 _MENDS = {
     PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
@@ -193,10 +194,9 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, f"the data set is not read to its end: {error}", _TOO_LONG)
         except HeadError as error:
             mend = _MISTAKEN if self._caller.is_asked else ""
-            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}", mend)
+            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}", mend, getattr(error, "syntax", ""))
         except NoRoom:
-            why = "too many data sets with a long head came at the same time"
-            self._refuse(OUT_OF_RESOURCES, why, "let the archive send fewer at a time")
+            self._refuse(OUT_OF_RESOURCES, _LONG_HEADS, "let the archive send fewer at a time")
         except WalkEnded:
             self._refuse(PROCESSING_FAILURE, "the receiver was stopped before it was here", "run it again")
 
@@ -255,11 +255,10 @@ class IncomingInstance:
 
     def _open(self, first: memoryview | bytearray) -> None:
         """Begin the file."""
-        command, storage = self._command, self._storage
+        storage, command = self._storage, self._command
         try:
             storage.filing.check_space(len(first))
-            values = {keyword: self._texts[tag] for keyword, tag in storage.keywords.items()}
-            self._part, self._final = storage.filing.begin(values)
+            self._part, self._final = storage.filing.begin({k: self._texts[tag] for k, tag in storage.keywords.items()})
         except OSError as error:
             self._refuse_for(error)
             return
@@ -373,13 +372,13 @@ class IncomingInstance:
         else:
             self._refuse(PROCESSING_FAILURE, f"the file cannot be written ({error.strerror})")
 
-    def _refuse(self, status: int, why: str, mend: str = "") -> None:
+    def _refuse(self, status: int, why: str, mend: str = "", held_in: str = "") -> None:
         """Answer with this status when the message is complete, and tell why; half a file is gone at once."""
         self.abandon()
         self.status = status
         sop_instance = str(self._command.get("AffectedSOPInstanceUID", ""))[:64]
-        level = logging.WARNING if self._storage.is_news(status) else logging.INFO
-        self._storage.notices.log(level, f"refused instance %r with 0x{status:04X}: %s", sop_instance, why)
+        level, notices = logging.WARNING if self._storage.is_news(status) else logging.INFO, self._storage.notices
+        notices.log(level, f"refused instance %r with 0x{status:04X}: %s", sop_instance, why)
         refusal = Refusal(
             time.monotonic(),
             why,
@@ -390,9 +389,10 @@ class IncomingInstance:
             mend=mend or _MENDS.get(status, ""),
             peer=self._caller.host,
             **self._originator(),
+            transfer_syntax_uid=held_in,
         )
         # What was asked for is told one by one, whatever else comes: it is missing somewhere.
-        (self._storage.tell if self.admitted else self._storage.notices.tell)(refusal)
+        (self._storage.tell if self.admitted else notices.tell)(refusal)
 
 
 def _uid(head: Head, tag: int) -> str:
