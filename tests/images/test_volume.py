@@ -201,3 +201,15 @@ def test_frames_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path, mon
     assert volume(path).array.shape == (5, 4, 6)
     monkeypatch.undo()
     assert (dicomover.images.volume._free_memory() or 10**9) > 10**6
+
+
+@pytest.mark.parametrize(("keyword", "what"), [("PatientID", "patients"), ("StudyInstanceUID", "studies")])
+def test_images_of_several_patients_make_no_volume(keyword: str, what: str, tmp_path: Path) -> None:
+    """What another patient, or another study, has under the same Series Instance UID never joins a volume."""
+    made = [make_slice(n, (0, 0, n)) for n in range(4)]
+    for number, dataset in enumerate(made):
+        setattr(dataset, keyword, f"1.2.{number // 2}")
+    save(tmp_path, made)
+    with pytest.raises(SeriesError, match=f"its images are of several {what}"):
+        volume(tmp_path)
+    assert index(tmp_path, level="SERIES")["irregular"].tolist() == [f"its images are of several {what}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from dicomover.images.frames import Planes
 
-__all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table"]
+__all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table", "tell_mixture"]
 
 _TOLERANCE = 0.01  # of the spacing between slices, and in cosines
 _ROUNDED, _SHARE = 0.06, 0.1  # mm, and of the spacing: by as much positions are rounded when they are written
@@ -186,7 +186,7 @@ def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) ->
         positions = np.array([parse_numbers(text, 3) for text in group["ImagePositionPatient"]])
         orientations = np.array([parse_numbers(text, 6) for text in group["ImageOrientationPatient"]])
     geometry = describe_positions(positions, orientations)
-    irregular = geometry.irregular
+    irregular = tell_mixture(group[name].dropna() for name in ("PatientID", "StudyInstanceUID")) or geometry.irregular
     for name in ("Rows", "Columns", "PixelSpacing"):
         if not irregular and group[name].nunique(dropna=False) > 1:
             irregular = f"its images differ in {name}"
@@ -201,6 +201,13 @@ def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) ->
         "is_volume": not irregular,
         "irregular": irregular or pd.NA,
     }
+
+
+def tell_mixture(patients_and_studies: Iterable[Iterable[object]]) -> str:
+    """Say of images under one Series Instance UID that they are of several patients or studies, if they are."""
+    words = ("patients", "studies")
+    found = (what for what, values in zip(words, patients_and_studies, strict=True) if len({*map(str, values)}) > 1)
+    return next((f"its images are of several {what}" for what in found), "")
 
 
 def _common(values: pd.Series[Any]) -> Any:

@@ -24,7 +24,7 @@ from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
 from dicomover.images.frames import gather_groups, place_of
-from dicomover.images.series import Geometry, describe_positions
+from dicomover.images.series import Geometry, describe_positions, tell_mixture
 from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
@@ -121,13 +121,19 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
 
 def _stack(datasets: Iterable[Dataset]) -> Volume:
     uids: set[str] = set()
+    patients: set[str] = set()
+    studies: set[str] = set()
     slices = _Slices([], [], [], [])
     for dataset in datasets:  # one at a time: of each no more is kept than its pixels
         uids.add(str(dataset.get("SeriesInstanceUID", "")))
+        patients.add(str(dataset.get("PatientID") or ""))
+        studies.add(str(dataset.get("StudyInstanceUID") or ""))
         if len(uids) == 1:
             _add(slices, dataset)
     if len(uids) != 1:
         raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
+    if mixture := tell_mixture((patients - {""}, studies - {""})):
+        raise SeriesError(f"the series is no regular volume: {mixture}", "give the images of one of them")
     geometry = describe_positions(np.array(slices.positions), np.array(slices.orientations))
     _refuse_irregular(geometry, slices)
     order = geometry.order
