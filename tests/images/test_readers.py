@@ -17,7 +17,7 @@ from images_kit import make_slice, save
 def columns_of(root: Path, paths: list[str], names: list[str]) -> list[list[str | None]]:
     """Return what is read of files as whole columns."""
     parts = list(read_headers(str(root), paths, names))
-    return [[text for part in parts for text in part[column]] for column in range(len(names) + 2)]
+    return [[text for part in parts for text in part[column]] for column in range(len(names) + 3)]
 
 
 @pytest.mark.parametrize("worth", [1, 10_000])
@@ -30,17 +30,18 @@ def test_several_processes_read_what_one_reads(worth: int, tmp_path: Path, monke
     paths = [*(f"{n:03d}.dcm" for n in range(7)), "note", "gone", "na\udce9me.dcm"]
     monkeypatch.setattr(readers, "_CHUNK", 3)
     monkeypatch.setattr(readers, "_WORTH", worth)
-    syntaxes, errors, numbers = columns_of(tmp_path, paths, ["InstanceNumber"])
+    syntaxes, errors, lacking, numbers = columns_of(tmp_path, paths, ["InstanceNumber"])
     assert numbers == [*map(str, range(7)), None, None, "7"]
     assert errors[:7] == [None] * 7
     assert errors[7] == NO_DICOM
+    assert lacking == [None] * 10
     assert "cannot be opened" in str(errors[8])
     assert syntaxes[0] == "1.2.840.10008.1.2.1"
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
     """No files make empty columns."""
-    assert columns_of(tmp_path, [], ["Rows", "Columns"]) == [[], [], [], []]
+    assert columns_of(tmp_path, [], ["Rows", "Columns"]) == [[], [], [], [], []]
 
 
 def test_what_a_child_does_not_answer_is_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,10 +52,10 @@ def test_what_a_child_does_not_answer_is_read_here(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(readers, "_WORTH", 1)
     for command in ([sys.executable, "-c", "raise SystemExit"], ["/no/such/python"]):
         monkeypatch.setattr(readers, "python_command", lambda _, command=command: command)
-        assert columns_of(tmp_path, paths, ["InstanceNumber"])[2] == [*map(str, range(8))]
+        assert columns_of(tmp_path, paths, ["InstanceNumber"])[3] == [*map(str, range(8))]
     monkeypatch.setattr(readers, "find_interpreter", lambda: None)
     monkeypatch.setattr(readers, "python_command", lambda _: pytest.fail("it is a host program"))
-    assert columns_of(tmp_path, paths, ["InstanceNumber"])[2] == [*map(str, range(8))]
+    assert columns_of(tmp_path, paths, ["InstanceNumber"])[3] == [*map(str, range(8))]
 
 
 def test_who_stops_early_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_who_stops_early_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(readers, "_WORTH", 1)
     monkeypatch.setattr(readers, "_AHEAD", 2)
     found = read_headers(str(tmp_path), ["000.dcm", "001.dcm"] * 500, ["InstanceNumber"])
-    assert next(found)[2] == ["0"]
+    assert next(found)[3] == ["0"]
     begun = time.monotonic()
     found.close()  # type: ignore[attr-defined]
     assert time.monotonic() - begun < 20

@@ -48,8 +48,9 @@ def read_headers(
 
     Yields
     ------
-    list of 2 + k columns of as many texts
-        The transfer syntax; why the file could not be read, `NO_DICOM` if it is no DICOM file; and the values.
+    list of 3 + k columns of as many texts
+        The transfer syntax; why the file could not be read, `NO_DICOM` if it is no DICOM file; something if its pixels
+        were left out; and the values.
     """
     chunks = [paths[at : at + _CHUNK] for at in range(0, len(paths), _CHUNK)]  # of an array no copies
     processes = min(os.cpu_count() or 1, len(paths) // _WORTH + 1) if find_interpreter() else 1
