@@ -22,7 +22,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["images"]
 default_role = "code"
 nitpicky = True
-nitpick_ignore = [("py:class", "dicomover.progress.views.View")]  # for the type of an option alone
+_OF_OPTIONS = ("progress.views.View", "requests.shards.Shard", "images.frames.Planes")  # types of options alone
+nitpick_ignore = [("py:class", f"dicomover.{name}") for name in _OF_OPTIONS]
 
 html_theme = "furo"
 html_title = f"dicomover {release}"

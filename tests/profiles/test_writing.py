@@ -154,6 +154,24 @@ def test_a_link_stays_one(home: Home) -> None:
     assert "[nodes.other]" in kept.read_text()
 
 
+def test_a_link_to_nothing_makes_nothing(home: Home) -> None:
+    """A folder that came from somebody else decides of no file outside it."""
+    home.config.mkdir(parents=True)
+    link, elsewhere = home.config / "nodes.toml", home.config.parent / "elsewhere.toml"
+    link.symlink_to(elsewhere)
+    with pytest.raises(ConfigurationError, match=r"is a link to .*, which is not there"):
+        add_node(link, "main", NODE)
+    assert not elsewhere.exists()
+
+
+def test_a_name_that_is_not_ascii(home: Home) -> None:
+    """It is written as TOML wants it, and found again."""
+    add_node(home.config / "nodes.toml", "zürich", NODE)
+    write_quirks(home.config / "nodes.toml", "zürich", {"lists": False})
+    profile = load_profile("zürich")
+    assert (profile.node.host, profile.node.quirks.lists) == (NODE.host, False)
+
+
 def test_a_broken_file_is_not_written_to(home: Home) -> None:
     """What cannot be read is named, and stays."""
     path = home.user("[nodes.main\n")

@@ -548,6 +548,23 @@ def test_no_traceback_shows_the_secret() -> None:
         frame = frame.tb_next
 
 
+def test_an_identity_without_room() -> None:
+    """What an association request cannot hold is an error that shows nothing of it; nothing was sent."""
+    token = SAID * 4_000
+    node = Node("127.0.0.1", 104, identity=Identity.jwt(Secret.text(token), in_plain=True))
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours)
+    with pytest.raises(ConfigurationError, match=r"a JSON Web Token has 56,000 bytes") as caught:
+        request_association(connection, node, "TESTER", CONTEXTS)
+    connection.close()
+    assert theirs.recv(1) == b""
+    theirs.close()
+    frame = caught.tb.tb_next
+    while frame is not None:
+        assert SAID not in repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next
+
+
 def test_a_secret_that_is_not_there() -> None:
     """It is an error of the settings; nothing was sent."""
     with listening(lambda _: None) as node:

@@ -31,7 +31,7 @@ _HEADER = re.compile(r"\s*\[")
 def add_node(path: Path, name: str, node: Node) -> None:
     """Add a node at the end of a file, which is made if need be; raises ConfigurationError or OSError."""
     address = {"host": node.host, "port": node.port, "ae_title": node.ae_title}
-    table = [f"[nodes.{name}]", *(f"{key} = {_spell(value)}" for key, value in address.items())]
+    table = [f"[nodes.{_bare(name)}]", *(f"{key} = {_spell(value)}" for key, value in address.items())]
     with _alone(path):
         lines, end, mark = _lines(path)
         gap = [""] if lines and lines[-1].strip() else []
@@ -50,7 +50,7 @@ def _write_quirks(path: Path, name: str, quirks: Mapping[str, Any]) -> None:
     if own is None:
         above = next((at for at, line in enumerate(lines) if _is_header(line, "nodes", name)), len(lines) - 1)
         own = _end_of(lines, above)
-        lines[own:own] = ["", f"[nodes.{name}.quirks]"]
+        lines[own:own] = ["", f"[nodes.{_bare(name)}.quirks]"]
         own += 1
     left = dict(quirks)
     for at in range(own + 1, _end_of(lines, own)):
@@ -136,10 +136,19 @@ def _write(
             f"write below [{'.'.join(where)}]: {said}",
         )
     target = path.resolve()  # a link stays one
+    if path.is_symlink() and not target.exists():  # a folder that came from somebody could have us make a file anywhere
+        raise ConfigurationError(
+            f"{path} is a link to {target}, which is not there", "remove the link, or make that file"
+        )
     with replace_file(target) as part_file:
         part_file.write_bytes(raw)
         if target.exists():
             part_file.chmod(stat.S_IMODE(target.stat().st_mode))
+
+
+def _bare(name: str) -> str:
+    """Return a name as a key: a bare one has ASCII alone."""
+    return name if name.isascii() else _spell(name)
 
 
 def _spell(value: object) -> str:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicomover.errors import AssociationLost, AssociationRejected, LostBy, ProtocolError
+from dicomover.errors import AssociationLost, AssociationRejected, ConfigurationError, LostBy, ProtocolError
 from dicomover.node import Node
 from dicomover.security.identity import Identity
 from dicomover.wire.association_pdus import (
@@ -45,6 +45,7 @@ logger = logging.getLogger("dicomover.dimse")
 _MAXIMUM_LENGTH, _VERSION_NAME = 0x51, 0x55
 _DEFAULT_MAX_PDU = 16384  # for a peer that does not say what it takes
 _UNLIMITED = 1 << 17  # for a peer that takes anything
+_LONGEST_IDENTITY = 50_000  # bytes: it shares 65,535 with the roles of 128 SOP Classes
 
 
 _REASONS = {
@@ -80,9 +81,16 @@ def _encode_context(context: Context) -> bytes:
 
 
 def _encode_identity(identity: Identity) -> bytes:
-    """Encode the sub-item in which we name a user (PS3.7 section D.3.3.7.1)."""
-    fields = b"".join(struct.pack(">H", len(field)) + field for field in identity.fields())
-    return encode_item(0x58, bytes((identity.kind, identity.confirm)) + fields)
+    """Encode the sub-item in which we name a user (PS3.7 section D.3.3.7.1); raises ConfigurationError."""
+    fields = identity.fields()
+    if (length := sum(map(len, fields))) > _LONGEST_IDENTITY:
+        del fields  # a traceback shows what a frame holds
+        raise ConfigurationError(
+            f"{identity} has {length:,} bytes, more than the {_LONGEST_IDENTITY:,} for which an association has room",
+            "ask for a shorter one",
+        )
+    packed = b"".join(struct.pack(">H", len(field)) + field for field in fields)
+    return encode_item(0x58, bytes((identity.kind, identity.confirm)) + packed)
 
 
 def _encode_request(node: Node, ae_title: str, contexts: Iterable[Context], max_pdu: int, roles: Roles) -> memoryview:
