@@ -649,3 +649,21 @@ def test_no_path_is_no_file(odd: str, tmp_path: Path) -> None:
     """What no system can look for is not there."""
     with pytest.raises(FileNotFoundError, match="there is no"):
         read_requests(tmp_path / odd)
+
+
+@pytest.mark.parametrize("numbers", [[123, "00124"], [123, 124], [123.0, "00124"]], ids=["cell", "column", "float"])
+def test_a_number_that_was_refused_is_no_text_for_having_been_in_a_csv(numbers: list[object], tmp_path: Path) -> None:
+    """A summary that is read again asks for none of what its run refused as a number, unless somebody has mended it."""
+    table = pd.DataFrame({"AccessionNumber": numbers})
+    for _ in range(2):  # what refuses it the second time is known, too
+        batch = parse_requests(table, invalid="record")
+        results = [Result(Status.LOST)] * len(table)
+        for position in batch.problems:
+            results[position] = Result(Status.INVALID, error=batch.tell_problems(position))
+        assert results[0].status is Status.INVALID
+        path = tmp_path / "summary.csv"
+        build(results, batch.given).to_csv(path, index=False)
+        table = read_requests(path)
+    assert 0 in parse_requests(table, invalid="record").problems
+    table.loc[0, "AccessionNumber"] = "00123"
+    assert parse_requests(table, invalid="record").requests[0].keys["AccessionNumber"] == "00123"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import numbers
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -23,7 +24,7 @@ from dicomover.requests.files import locate, read_requests
 from dicomover.requests.frames import as_pandas, find_no_requests
 from dicomover.requests.letters import is_text
 from dicomover.requests.names import NoKey, find_nearest, is_public, keyword_of, name_of
-from dicomover.requests.values import Numeric
+from dicomover.requests.values import FROM_NUMBERS, NOT_TEXT, Numeric
 from dicomover.summary import SUMMARY_COLUMNS
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise, setting
@@ -211,16 +212,25 @@ def _table_rows(
     if problems:
         raise RequestError(problems)
     meant = _meant_columns(wildcards, mapped)
+    is_settled, refused = [False] * len(table), [""] * len(table)
     if set(SUMMARY_COLUMNS) <= set(table.columns):  # the rows that an earlier run took were meant as they are
-        is_settled = [status in _TAKEN for status in table["status"].astype(object)]
-    else:
-        is_settled = [False] * len(table)
+        before = list(table["status"].astype(object))
+        is_settled = [status in _TAKEN for status in before]
+        why = zip(before, table["error"].astype(object), strict=True)
+        refused = [str(error) if status == Status.INVALID else "" for status, error in why]
     columns = [(name, table[name].tolist(), pd.api.types.is_numeric_dtype(table[name].dtype)) for name in mapped]
     rows = [Entries([], mapped, settled, meant) for settled in is_settled]
     for name, values, is_numeric in columns:
-        for row, value in zip(rows, values, strict=True):
-            row.entries.append((name, Numeric(value) if is_numeric and not is_missing(value) else value))
+        for row, value, error in zip(rows, values, refused, strict=True):
+            is_number = is_numeric or (bool(error) and _was_number(mapped[name], value, error))
+            row.entries.append((name, Numeric(value) if is_number and not is_missing(value) else value))
     return table, rows
+
+
+def _was_number(keyword: str, value: object, error: str) -> bool:
+    """Tell whether what an earlier run refused as a number stands there still, which a CSV has made a text of."""
+    is_named = any(f"{keyword} {why}" in error for why in (FROM_NUMBERS, f"{NOT_TEXT} int", f"{NOT_TEXT} float"))
+    return is_named and isinstance(value, str) and re.fullmatch(r"\s*[1-9][0-9]*\s*", value) is not None
 
 
 def _meant_columns(wildcards: bool | Sequence[str], mapped: Mapping[Any, str]) -> frozenset[str]:

@@ -20,7 +20,16 @@ from dicomover.requests.letters import find_bad_letter, find_look_alike, fits_vr
 from dicomover.text.cells import is_missing
 from dicomover.text.face import advise, setting
 
-__all__ = ["Fault", "Numeric", "find_faults", "find_oddity", "find_query_faults", "write_value"]
+__all__ = [
+    "FROM_NUMBERS",
+    "NOT_TEXT",
+    "Fault",
+    "Numeric",
+    "find_faults",
+    "find_oddity",
+    "find_query_faults",
+    "write_value",
+]
 
 _WITH_WILDCARDS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
 """The VRs of which a text may be a pattern (PS3.4 section C.2.2.2.4); what is unknown may be of one of them."""
@@ -48,6 +57,10 @@ class Fault(NamedTuple):
     value: object
     why: str
     mend: str
+
+
+FROM_NUMBERS, NOT_TEXT = "comes from a numeric column, where leading zeros are lost", "is not text but"
+"""Why a number is refused; a summary that is read again is known by these words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ def find_faults(
         yield Fault(None, "is a sequence, which cannot be a key of a request", mend)
     elif isinstance(value, Numeric):
         mend = advise("restore it from its source as text, with read_requests(path) or read_csv(path, dtype=str)")
-        yield Fault(value.value, "comes from a numeric column, where leading zeros are lost", mend)
+        yield Fault(value.value, FROM_NUMBERS, mend)
     elif isinstance(value, list | tuple | set | frozenset):
         if in_cell:
             yield Fault(value, "is a list in one cell", "give each value a row of its own: table.explode(column)")
@@ -139,7 +152,7 @@ def find_oddity(keyword: str, text: str) -> str:
 def _not_text(vr: str, value: object, mend: str) -> Fault:
     if vr in MOMENTS and isinstance(value, date | time):
         mend = f"write it as text, such as {write_example(vr)}"
-    return Fault(value, f"is not text but {type(value).__name__}", mend)
+    return Fault(value, f"{NOT_TEXT} {type(value).__name__}", mend)
 
 
 def _find_faults_of_text(keyword: str, text: str, by_looks: bool, wildcards: bool) -> Iterator[Fault]:
