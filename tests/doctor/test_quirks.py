@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from dicomover import Node, Quirks, Timeouts
 from dicomover.doctor import Check, Setup
 from dicomover.doctor.quirks import check_services, examine, learn_quirks
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
+from dicomover.testing._elements import encode
+from dicomover.testing._exchange import Exchange
 from peers import dcmqrscp, free_port, orthanc
 
 
@@ -82,6 +85,28 @@ def test_whether_it_obeys_a_cancel(monkeypatch: pytest.MonkeyPatch, ignores: boo
     with DemoPacs(studies(400)) as pacs:
         checks, found = learn(pacs.node)
     assert found == quirks, checks
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_answers_without_end(monkeypatch: pytest.MonkeyPatch, is_same: bool) -> None:
+    """No C-FIND is read on after 2,000 answers, whatever it asks for, and nothing is learned of them."""
+
+    def pour(exchange: Exchange, answers: Iterator[dict[str, str]], _: object, syntax: str) -> bool:
+        said = next(answers, {"QueryRetrieveLevel": "STUDY"})
+        for number in range(20_000):
+            said |= {} if is_same and "StudyInstanceUID" in said else {"StudyInstanceUID": f"1.2.{number}"}
+            exchange.answer(0xFF00, data=encode(said, syntax))
+        ended.append(True)
+        return False
+
+    ended: list[bool] = []
+    monkeypatch.setattr("dicomover.testing._finds._send", pour)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", 0.1)
+    with DemoPacs(studies(3)) as pacs:
+        checks, found = learn(pacs.node)
+    assert found == {}
+    assert checks["C-CANCEL"].result == "unclear"
+    assert not ended
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from dicomover.wire.transport import connect
 
 __all__ = ["check_services", "examine", "learn_quirks"]
 
-_MOST = 2_000  # answers that are asked for at once
+_MOST = 2_000  # answers to one C-FIND; one more, and the archive is asked to stop
 _FEW = 10  # studies below which nothing shows whether answers are capped
 _ENOUGH = 300  # studies without which a C-CANCEL comes too late to show anything
 _IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "7"))  # CT, MR and secondary captures
@@ -139,7 +139,7 @@ class _Trial:
             return self._checks, {}
         self._model = offered[0]
         above = {} if self._model is Model.STUDY else self._some_patient()
-        everything = self._find(Level.STUDY, {**above, "StudyInstanceUID": "", "StudyDate": ""}, limit=_MOST + 1)
+        everything = self._find(Level.STUDY, {**above, "StudyInstanceUID": "", "StudyDate": ""})
         self._try_cap(everything, above)
         self._try_cancel(everything, above)
         studies = [each for each in everything.found if read_uid(each, "StudyInstanceUID")]
@@ -175,7 +175,7 @@ class _Trial:
         self._checks.append(Check(check, result, found, f"kept as {kept}" if kept else ""))  # type: ignore[arg-type]
 
     def _find(
-        self, level: Level, keys: Mapping[str, str], *, limit: int | None = None, model: Model | None = None
+        self, level: Level, keys: Mapping[str, str], *, limit: int = _MOST + 1, model: Model | None = None
     ) -> _Answers:
         answers = _Answers()
 
@@ -221,7 +221,7 @@ class _Trial:
             return find_all(self._ask, keys, Level.STUDY, split=split, limit=most, archive=self._setup.node)
 
     def _ask(self, keys: Mapping[str, str], limit: int | None) -> list[Dataset]:
-        answers = self._find(Level.STUDY, keys, limit=limit)
+        answers = self._find(Level.STUDY, keys, limit=limit or _MOST + 1)
         if answers.error is not None:
             raise answers.error
         return answers.found
