@@ -109,6 +109,16 @@ def test_one_row_several_moves() -> None:
     assert len(events) == 1
 
 
+@pytest.mark.parametrize(("ways", "named"), [([True, True], "C-GETs"), ([False, True], "retrievals")])
+def test_one_row_names_the_way_that_its_requests_went(ways: list[bool], named: str) -> None:
+    """What came by C-GET is not called a C-MOVE, and where both were sent the sentence is true of both."""
+    ledger, _ = ledger_of(1)
+    first, second = ledger.claim(begun(ledger), resolution("1", "2"))
+    ledger.conclude(first, replace(outcome("success", 3), by_get=ways[0]))
+    ledger.conclude(second, replace(outcome("failure", 3, error="short of resources"), by_get=ways[1]))
+    assert ledger.results()[0].error == f"1 of 2 {named} complete; short of resources"
+
+
 def test_what_was_not_sent_is_no_c_move() -> None:
     """A row of which a part was moved and another is absent, and so never sent, counts no C-MOVEs."""
     ledger, _ = ledger_of(1)

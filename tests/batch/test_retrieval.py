@@ -188,6 +188,16 @@ def check(summary: pd.DataFrame, study: Study, behaviour: Behaviour, folder: Pat
     assert not re.search(r"\b(port|destination|C-MOVE)\b", said), said
 
 
+def test_a_row_of_several_names_no_c_move(tmp_path: Path) -> None:
+    """A row of two studies of which one is refused counts its C-GETs, and nothing in it speaks of a C-MOVE."""
+    studies = [made_study(accession, instances=2) for accession in ("B1", "B2")]
+    with DemoPacs(studies, misbehave={"B2": "not-authorized"}) as pacs, getting(pacs, tmp_path) as mover:
+        (row,) = mover.move({"AccessionNumber": "B*"}).to_dict("records")
+    assert (row["status"], row["received"]) == ("partial", 2)
+    assert row["error"].startswith("1 of 2 C-GETs complete; 0x0124")
+    assert "C-MOVE" not in row["error"]
+
+
 @pytest.mark.parametrize("how", ["ignores-cancel", "silence", "endless-pending", "silence-in-store"])
 def test_a_cancel_and_a_close_have_their_bounds(tmp_path: Path, how: str) -> None:
     """Seven seconds for a cancel and ten to close, whatever the archive does on our association."""

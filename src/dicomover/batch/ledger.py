@@ -157,7 +157,7 @@ class Ledger:
                 return
             at_last(move, verdict)
         except Exception as error:  # noqa: BLE001 - the verdict stands all the same, and rows wait for it
-            logger.error("C-MOVE %d ends as it stands\n%s", move.number, tell_trace(error))
+            logger.error("retrieval %d ends as it stands\n%s", move.number, tell_trace(error))
         self._settle(move, verdict)
 
     def conclude_row(self, row: OpenRow, result: Result, tried: Tried) -> None:
@@ -391,7 +391,9 @@ def add_kept(result: Result, kept: Kept) -> Result:
 
 def _say(verdicts: list[Verdict], *notes: str) -> str | None:
     said = distinct([verdict.error for verdict in verdicts if verdict.error])[:3]
-    sent = [verdict.status.complete for verdict in verdicts if verdict.attempts]  # what is absent is never sent
+    sent = [verdict for verdict in verdicts if verdict.attempts]  # what is absent is never sent
     if said and len(sent) > 1:
-        said.insert(0, f"{sum(sent)} of {len(sent)} C-MOVEs complete")
+        by_get = {verdict.by_get for verdict in sent}
+        what = "retrievals" if len(by_get) > 1 else "C-GETs" if True in by_get else "C-MOVEs"
+        said.insert(0, f"{sum(verdict.status.complete for verdict in sent)} of {len(sent)} {what} complete")
     return "; ".join([*said, *filter(None, notes)]) or None

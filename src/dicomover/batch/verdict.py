@@ -134,6 +134,7 @@ def judge_move(
         tried if can_change else None,
         repeated=repeated,
         settled=_settle(end, there, target.expected) if status.complete else None,
+        by_get=facts.by_get,
     )
 
 

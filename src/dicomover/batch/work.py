@@ -78,6 +78,7 @@ class Verdict:
     unsent: bool = False
     repeated: int = 0
     settled: Counters | None = None
+    by_get: bool = False  # whether it came by C-GET
 
 
 @dataclass(slots=True)
