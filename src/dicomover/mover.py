@@ -10,7 +10,7 @@ from typing import Unpack
 import pandas as pd
 
 from dicomover.batch.job import Job, OnInterrupt
-from dicomover.batch.plan import Answers, Planned, make_plan, tabulate_plan
+from dicomover.batch.plan import Answers, Planned, foresee_way, make_plan, tabulate_plan
 from dicomover.batch.resume import Resumption
 from dicomover.batch.room import check_room, find_free
 from dicomover.batch.run import BatchRun
@@ -34,6 +34,7 @@ from dicomover.query.targets import Resolve
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_requests
 from dicomover.requests.shards import take_shard
 from dicomover.text.traces import forgetting
+from dicomover.wire.services import FIND, RETRIEVE
 
 __all__ = ["Mover"]
 
@@ -87,6 +88,8 @@ class Mover(Client):
             - `error`: why, or what a person should know.
 
             It can be edited and given to `move`. Where we receive, `plan.attrs["free_bytes"]` is what the disk has.
+            `plan.attrs["via"]` is the way that it would begin by, for all rows: `move` or `get`; `auto` stays only
+            where nothing would move, or the archive does not tell.
 
         Raises
         ------
@@ -106,13 +109,16 @@ class Mover(Client):
         options = self._options(overrides)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
         resumption = self._resumption(options, recheck=options["recheck"], only_old=True)
-        with self._session.lend_line(options["timeouts"]) as line, resumption or contextlib.nullcontext():
+        lend = partial(self._session.lend_line, services=RETRIEVE if options["via"] == "auto" else FIND)
+        with lend(options["timeouts"]) as line, resumption or contextlib.nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
             looks_here = self.receive is not None and self._journal is not None
             planned = make_plan(
                 batch, line, resolve, answers, max_age, resumption, fits_model=fits_model, looks_here=looks_here
             )
-        table = tabulate_plan(batch, planned, associations=options["associations"])
+            table = tabulate_plan(batch, planned, associations=options["associations"])
+            moves = table["decision"].isin(["move", "several"]).any()
+            table.attrs["via"] = foresee_way(options["via"], line) if moves else options["via"]
         if self.receive is not None:
             table.attrs["free_bytes"] = find_free(self.receive)
         return table

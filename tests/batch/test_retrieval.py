@@ -21,6 +21,8 @@ from batch_kit import seen
 from behaviours import BEHAVIOURS, Behaviour
 from dicomover import Mover, Quirks, Timeouts, errors
 from dicomover.batch import retrieval
+from dicomover.batch.ways import Via
+from dicomover.cli.report import plan_text
 from dicomover.query import parts
 from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, made_study
 from dicomover.testing._storing import StoreAssociation
@@ -309,6 +311,28 @@ def test_auto_gets_where_no_c_move_is_offered(pacs: DemoPacs, tmp_path: Path, mo
     monkeypatch.setattr(Association, "accepts", lambda self, uid: not uid.endswith(".2") and accepts(self, uid))
     (row,) = getting(pacs, tmp_path, via="auto", port=0).move({"AccessionNumber": "00123"}).to_dict("records")
     assert (row["status"], row["error"]) == ("success", "by C-GET: the archive offers no C-MOVE")
+
+
+@pytest.mark.parametrize(
+    ("via", "offered", "way"), [("auto", True, "move"), ("auto", False, "get"), ("get", True, "get")]
+)
+def test_a_plan_names_the_way(
+    pacs: DemoPacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: Via, offered: bool, way: str
+) -> None:
+    """A plan says by which way its requests would go, also where all of it was answered before; nothing is sent."""
+    accepts = Association.accepts
+    monkeypatch.setattr(
+        Association, "accepts", lambda self, uid: (offered or not uid.endswith(".2")) and accepts(self, uid)
+    )
+    mover = getting(pacs, tmp_path, via=via, port=0)
+    for _ in range(2):
+        plan = mover.plan({"AccessionNumber": "00123"})
+        assert (plan["decision"].tolist(), plan.attrs["via"]) == (["move"], way)
+    told = {"move": ", by C-MOVE, or by C-GET at a dead end;", "get": " instances, by C-GET;"}[way]
+    assert told in plan_text(plan, via=via)
+    pacs.close()
+    assert mover.plan({"AccessionNumber": "00123"}).attrs["via"] == via  # nobody is there to tell
+    assert {request.kind for request in pacs.requests} == {"C-FIND"}
     assert not seen(pacs, "C-MOVE")
 
 

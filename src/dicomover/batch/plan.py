@@ -11,8 +11,16 @@ import pandas as pd
 
 from dicomover.batch.listing import Listing
 from dicomover.batch.resume import Resumption
-from dicomover.errors import AssociationLost, ContextRejected, ProtocolError, QueryRefused
-from dicomover.identifier import Identifier, Level, Request
+from dicomover.batch.ways import Via
+from dicomover.errors import (
+    AssociationLost,
+    ConfigurationError,
+    ContextRejected,
+    NodeError,
+    ProtocolError,
+    QueryRefused,
+)
+from dicomover.identifier import Identifier, Level, Model, Request
 from dicomover.journal import Costs
 from dicomover.query.roots import fit_model, list_models
 from dicomover.query.targets import Resolution, Resolve, Target, TooManyMatches
@@ -22,7 +30,7 @@ from dicomover.text.face import setting
 from dicomover.wire.lines import Line
 from dicomover.wire.stop import Stop
 
-__all__ = ["Answers", "Planned", "make_plan", "tabulate_plan"]
+__all__ = ["Answers", "Planned", "foresee_way", "make_plan", "tabulate_plan"]
 
 _WOULD_MOVE = ("move", "several")
 _UID_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -253,3 +261,14 @@ def _fill_in(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
             column = pd.Series(found, index=given.index, dtype="string")
             given[key] = column.where(column.notna(), given[key]) if key in given.columns else column
     return given
+
+
+def foresee_way(via: Via, line: Line) -> Via:
+    """Return the way that a batch would begin by: `auto` stays where the archive does not tell what it offers."""
+    if via != "auto":
+        return via
+    try:
+        association = line.connect()
+    except (ConfigurationError, NodeError):
+        return via
+    return "move" if any(association.accepts(model.move_sop_class) for model in Model) else "get"

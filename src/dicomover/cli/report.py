@@ -246,7 +246,8 @@ def plan_text(plan: pd.DataFrame, *, show_keys: bool = False, via: str = "move")
         words += f" {int(expected.sum()):,} instances"
     skipped = int((plan["decision"] == "skip").sum())
     words += f", {skipped:,} complete according to the journal" if skipped else ""
-    words += {"move": "", "get": ", by C-GET", "auto": ", by C-MOVE or C-GET"}[via]
+    ways = {"move": ", by C-MOVE, or by C-GET at a dead end", "get": ", by C-GET", "auto": ", by C-MOVE or C-GET"}
+    words += "" if via == "move" else ways[plan.attrs.get("via", via)]
     words += f"; nothing was moved\n{_tell_cost(needed, minutes, free)}".rstrip()
     return f"{listing(headings, cells, width=terminal_width())}\n\n{words}"
 
