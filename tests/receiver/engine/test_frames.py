@@ -92,7 +92,7 @@ SECURED = Node(
     104,
     ae_title="ARCHIVE",
     name="main",
-    tls=TLS(ca="ca.pem", cert="ours.pem", key="ours.key", password=Secret.text("p"), peers=("A", "B")),
+    tls=TLS(ca="/c/ca.pem", cert="/c/ours.pem", key="/c/ours.key", password=Secret.text("p"), peers=("A", "B")),
     identity=Identity.password("alice", Secret.env("PASSWORD")),
     quirks=Quirks(lists=False, roles="both", find_cap=7),
 )
