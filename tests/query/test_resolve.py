@@ -315,6 +315,26 @@ def test_duplicate_answers() -> None:
         resolved({"AccessionNumber": "A"}, archive, max_matches=2)
 
 
+@pytest.mark.parametrize("stray", [False, True])
+def test_answers_without_end(monkeypatch: pytest.MonkeyPatch, stray: bool) -> None:
+    """Answers that come twice or do not match are read up to a bound, not for ever; the error names it."""
+    limits: list[int | None] = []
+    one = answer(StudyInstanceUID="1.2", AccessionNumber="B" if stray else "A", PatientID="P")
+
+    def find(
+        level: Level, model: Model, keys: Mapping[str, str], returned: Sequence[str], limit: int | None
+    ) -> list[Dataset]:
+        limits.append(limit)
+        assert limit is not None
+        return [one] * limit
+
+    monkeypatch.setattr("dicomover.query.resolve._MOST_ANSWERS", 200)
+    (request,) = parse_requests([{"AccessionNumber": "A"}]).requests
+    with pytest.raises(QueryRefused, match="sent 200 answers, and few match"):
+        resolve(request, find, archive="PACS", count=True, max_matches=5)
+    assert limits == [6, 200]
+
+
 def test_one_study_under_two_patients() -> None:
     """The same study found twice moves once."""
 

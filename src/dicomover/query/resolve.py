@@ -51,6 +51,7 @@ _DETAILS = {
 
 
 _MOST_PATIENTS = 200  # that are asked for one after the other
+_MOST_ANSWERS = 50_000  # of which few match: some archives tell a match once for each of its images
 _MOST_COUNTED = 300  # C-FINDs for one row to count what lies below, where an archive keeps no counts
 
 
@@ -176,13 +177,14 @@ def resolve(
             limit = None if max_matches is None else max_matches + 1
             returned = _returned(level) if last else ["PatientID"] if level is Level.STUDY else []
             patient = above.get("PatientID", "")
-            for bound in dict.fromkeys((limit, None)):
+            for bound in dict.fromkeys((limit, limit and max(10 * limit, _MOST_ANSWERS))):
                 asked = find(level, request.model, {**above, **keys}, returned, bound)
                 found, dropped = select_of_patient(asked, keys, archive, patient)
                 by_uid = _by_uid(found, level, archive)
-                if bound is None or not len(by_uid) < bound <= len(asked):
+                if limit is None or bound is None or len(by_uid) >= limit or len(asked) < bound:
                     break
-                # The limit was used up by answers that do not match or come twice: the right one may come after them.
+            else:  # used up by answers that do not match or come twice, also with room for the right one after them
+                raise QueryRefused(f"{archive} sent {bound:,} answers, and few match", mend="ask more narrowly")
             ask_alone = partial(find, level, request.model, returned=returned, limit=None)
             if hides_others(found, level, {**above, **keys}, ask_alone):
                 raise QueryRefused(
@@ -194,10 +196,8 @@ def resolve(
                 stray += [answer for answer in asked if id(answer) not in kept]
             is_capped = len(asked) >= cap if cap else level in (Level.PATIENT, Level.STUDY) and is_round(len(asked))
             if is_capped:
-                caution = (
-                    f"{archive} answered with {len(asked)} matches, which may be the most that it gives: there may be "
-                    "more; ask more narrowly"
-                )
+                caution = f"{archive} answered with {len(asked)} matches, which may be the most that it gives: "
+                caution += "there may be more; ask more narrowly"
             patients = [patient_of(answer) if seeks_patient else {} for answer in by_uid.values()]
             below += [{**above, **his, level.unique_key: uid} for his, uid in zip(patients, by_uid, strict=True)]
             if seeks_patient and not all(patients):
