@@ -157,11 +157,11 @@ def test_a_link_stays_one(home: Home) -> None:
 def test_a_link_to_nothing_makes_nothing(home: Home) -> None:
     """A folder that came from somebody else decides of no file outside it."""
     home.config.mkdir(parents=True)
-    link, elsewhere = home.config / "nodes.toml", home.config.parent / "elsewhere.toml"
+    link, elsewhere = home.config / "nodes.toml", home.config.parent / "elsewhere" / "nodes.toml"
     link.symlink_to(elsewhere)
     with pytest.raises(ConfigurationError, match=r"is a link to .*, which is not there"):
         add_node(link, "main", NODE)
-    assert not elsewhere.exists()
+    assert not elsewhere.parent.exists()
 
 
 def test_a_name_that_is_not_ascii(home: Home) -> None:

@@ -64,7 +64,12 @@ def _write_quirks(path: Path, name: str, quirks: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Let nobody else of us change a file between its reading and its writing, where the system has such locks."""
-    folder = path.resolve().parent
+    target = path.resolve()
+    if path.is_symlink() and not target.exists():  # a folder that came from somebody could have us make a file anywhere
+        raise ConfigurationError(
+            f"{path} is a link to {target}, which is not there", "remove the link, or make that file"
+        )
+    folder = target.parent
     make_folders(folder, "owner")
     try:
         import fcntl
@@ -136,10 +141,6 @@ def _write(
             f"write below [{'.'.join(where)}]: {said}",
         )
     target = path.resolve()  # a link stays one
-    if path.is_symlink() and not target.exists():  # a folder that came from somebody could have us make a file anywhere
-        raise ConfigurationError(
-            f"{path} is a link to {target}, which is not there", "remove the link, or make that file"
-        )
     with replace_file(target) as part_file:
         part_file.write_bytes(raw)
         if target.exists():
