@@ -45,6 +45,17 @@ def test_a_small_file_that_becomes_a_large_one_is_refused(tmp_path: Path, monkey
         volume(tmp_path)
 
 
+@pytest.mark.parametrize(("vr", "said"), [("LO", "headers only"), ("OB", b"no headers only"), ("SQ", [])])
+def test_what_others_say_of_a_file_without_pixels(tmp_path: Path, vr: str, said: object) -> None:
+    """Only our own mark, as we write it, tells a file that was moved without its pixels; any other has none."""
+    made = make_slice(0, (0, 0, 0))
+    del made.PixelData
+    made.file_meta.add_new(0x00020102, vr, said)
+    save(tmp_path, [made])
+    with pytest.raises(SeriesError, match="has no pixels"):
+        volume(tmp_path)
+
+
 def test_the_affine_leads_to_the_patient(tmp_path: Path) -> None:
     """An index times the affine is the position that the file of that slice names, and a row and a column further."""
     paths = save(tmp_path, (make_slice(n, (1, 2, 3 + 2 * n)) for n in range(3)))

@@ -200,7 +200,7 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
     Raises SeriesError if there are none, or nothing that is installed decodes them.
     """
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
-        if HEADERS_ONLY in dataset.file_meta.get("PrivateInformation", b""):
+        if dataset.file_meta.get("PrivateInformation") == HEADERS_ONLY:
             raise SeriesError("a file is headers only: it was moved without its pixels", "move it without headers_only")
         raise SeriesError("a file has no pixels", "leave it out")
     try:
