@@ -153,6 +153,7 @@ class Retrieval:
             attempts += sent
         here, others = move.running.received, self._list_others(move, missing, get, end)
         if others and end.ended is Ended.ANSWERED and not self._controls.stopping:
+            move.running.expect_again(sum(len(part.identifier.uids(Level.IMAGE)) for part in others))
             sent, end, missing = self._ask_again(move, target, get, list(others), end, others)
             attempts += sent
             if came := move.running.received - here:
@@ -206,7 +207,6 @@ class Retrieval:
             return {part: pairs for part, pairs in found.items() if pairs}
         known = move.running.mislabelled
         parts = [each for part in missing for each in part.split(known) if each[1] in (self._accept or known.values())]
-        move.running.expect_again(sum(len(part.identifier.uids(Level.IMAGE)) for part, _ in parts))
         return {part: [(uid, syntax) for uid in part.classes] for part, syntax in parts}
 
     def _fit(self, identifier: Identifier) -> Identifier:
