@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Unpack
 
@@ -109,8 +109,8 @@ class Mover(Client):
         options = self._options(overrides)
         batch, resolve, fits_model = self._read(requests, keys, invalid, options)
         resumption = self._resumption(options, recheck=options["recheck"], only_old=True)
-        lend = partial(self._session.lend_line, services=RETRIEVE if options["via"] == "auto" else FIND)
-        with lend(options["timeouts"]) as line, resumption or contextlib.nullcontext():
+        services = RETRIEVE if options["via"] == "auto" else FIND
+        with self._session.lend_line(options["timeouts"], services=services) as line, resumption or nullcontext():
             answers = Answers() if isinstance(requests, Cohort) else self._answers
             looks_here = self.receive is not None and self._journal is not None
             planned = make_plan(

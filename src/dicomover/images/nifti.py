@@ -79,7 +79,8 @@ def to_nifti(
     if set(name) & {"/", "\\"} or not name:
         raise ConfigurationError(f"name={name!r} names no file", "name the folder with folder=")
     paths = [Path(path).absolute() for path in list_paths(series)]
-    if any(map(_lacks_pixels, paths)):
+    wanted = Wanted(["Modality"])  # of a header little is read
+    if any(_lacks_pixels(path, wanted) for path in paths):
         raise SeriesError(
             "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
         )
@@ -107,9 +108,9 @@ def to_nifti(
 _OPTIONS = ("-g", "i", "-z", "i", "-b", "y", "-ba", "y", "-c", "")
 
 
-def _lacks_pixels(path: Path) -> bool:
+def _lacks_pixels(path: Path, wanted: Wanted) -> bool:
     try:
-        header = read_header(os.fspath(path), Wanted(["Modality"]))
+        header = read_header(os.fspath(path), wanted)
     except (HeadError, OSError):
         return False  # whoever reads it will say so
     return header is not None and header.headers_only
