@@ -58,6 +58,18 @@ def test_duplicates_count_once() -> None:
     assert (len(move.sop_uids), move.bytes) == (2, 200)
 
 
+def test_headers_are_no_images() -> None:
+    """What came without its pixels, for somebody who wants no more, counts only where no more is wanted."""
+    for wants_no_more in (False, True):
+        move = running()
+        scp = SimpleNamespace(last_activity=0.0, last_call=0.0)
+        tally = Tally("ME", scp, headers_only=wants_no_more)  # type: ignore[arg-type]
+        tally.begin(move)
+        assert tally.add(arrival("1", headers_only=True)) == [0] * wants_no_more
+        assert (len(move.sop_uids), move.bytes) == (wants_no_more, 100 * wants_no_more)
+        assert tally.add(arrival("2")) == [0]
+
+
 def test_conflicts_count_once_as_received() -> None:
     """Other bytes under the same UID are noted, and are one instance still."""
     move = running()
@@ -478,3 +490,16 @@ def test_waiting_for_what_came_twice(listed: int | None, is_over: bool) -> None:
     begun = time.monotonic()
     tally.wait(move, 3, 0.2, listed)
     assert (time.monotonic() - begun < 0.2) is is_over
+
+
+def test_what_we_refused_is_expected_where_it_is_asked_for_again() -> None:
+    """What was refused ends the wait for it, until it is asked for once more; then only its arrival does."""
+    move = running()
+    tally = tally_of(move)
+    tally.add(arrival("1"))
+    move.refuse(0xC000, 1, is_certain=True)
+    assert move.has_enough(2, None)
+    move.expect_again(1)
+    assert not move.has_enough(2, None)
+    tally.add(arrival("2"))
+    assert move.has_enough(2, None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydicom import dcmread
 
-from dicomover import Mover, index, volume
+from dicomover import Mover, index, to_nifti, volume
 from dicomover.errors import ConfigurationError, SeriesError
-from dicomover.testing import DemoPacs, made_study
+from dicomover.testing import DemoPacs, data_set_of_file, made_study, sample_studies
 
 REQUEST = {"AccessionNumber": "00123"}
 
@@ -56,6 +58,33 @@ def test_headers_come_first_and_images_later(tmp_path: Path, via: Any) -> None:
         assert mover.move([REQUEST])["status"].tolist() == ["skipped"]
         assert mover.move([REQUEST], headers_only=False)["status"].tolist() == ["skipped"]
         assert len(list(tmp_path.rglob("*.dcm"))) == 3
+
+
+@pytest.mark.parametrize("accession", ["DEMO0024", "DEMO0025"])
+def test_what_has_no_pixels_is_whole(accession: str, tmp_path: Path) -> None:
+    """A report or a plan that was asked for as headers is here as the archive has it, and says so."""
+    studies = sample_studies()
+    held = {each.sop_instance_uid: each.data_set_bytes() for study in studies for each in study.instances()}
+    with DemoPacs(studies) as pacs, mover_for(pacs, tmp_path, headers_only=True) as mover:
+        files = mover.files(mover.move([{"AccessionNumber": accession}]))
+        kept = [data_set_of_file(Path(path).read_bytes()) for path in files["path"]]
+        is_whole = [data == held[uid] for data, uid in zip(kept, files["SOPInstanceUID"], strict=True)]
+        assert any(is_whole)
+        assert files["headers_only"].tolist() == [not each for each in is_whole]
+        told = index(tmp_path).set_index("path")["headers_only"]
+        assert told[files["path"]].tolist() == [not each for each in is_whole]
+        again = mover.move([{"AccessionNumber": accession}], headers_only=False)
+        assert again["status"].tolist() == ["skipped" if all(is_whole) else "success"]
+
+
+def test_no_other_program_is_given_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lacks its pixels is refused before dcm2niix could make nothing of it."""
+    monkeypatch.setitem(sys.modules, "dcm2niix", SimpleNamespace(bin="/no/such/program"))
+    with DemoPacs([made_study("00123")]) as pacs, mover_for(pacs, tmp_path / "in", headers_only=True) as mover:
+        files = mover.files(mover.move([REQUEST]))
+    with pytest.raises(SeriesError, match="headers only"):
+        to_nifti(files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_headers_take_no_image_away(tmp_path: Path) -> None:
