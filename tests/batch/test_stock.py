@@ -101,13 +101,15 @@ def harm(folder: Path, number: int, how: str) -> None:
         path.write_bytes(path.read_bytes() + b"\0\0")
 
 
-@settings(
+COMPOSED = settings(
     deadline=None,
-    max_examples=int(os.environ.get("DICOMOVER_COMPOSED", "8")),
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
     derandomize="DICOMOVER_COMPOSED" not in os.environ,
 )
+
+
+@settings(COMPOSED, max_examples=int(os.environ.get("DICOMOVER_COMPOSED", "8")))
 @given(steps=STEPS)
 def test_nothing_that_is_here_moves_and_nothing_that_is_missing_is_skipped(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[list[int], str, list[tuple[int, str]], str]]
@@ -152,13 +154,7 @@ def test_nothing_that_is_here_moves_and_nothing_that_is_missing_is_skipped(
                 assert here[sop] == whole[sop], "complete, and not there as it was sent"
 
 
-@settings(
-    deadline=None,
-    max_examples=int(os.environ.get("DICOMOVER_COMPOSED", "10")),
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.generate),
-    derandomize="DICOMOVER_COMPOSED" not in os.environ,
-)
+@settings(COMPOSED, max_examples=int(os.environ.get("DICOMOVER_COMPOSED", "10")))
 @given(
     rounds=st.lists(st.lists(st.integers(0, len(ASKS) - 1), min_size=2, max_size=9), min_size=1, max_size=2),
     associations=st.integers(2, 4),
