@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -621,8 +622,24 @@ def test_two_runs_on_two_series_of_one_study(site: Site, monkeypatch: pytest.Mon
 # --- rows that overlap
 
 
-def test_a_part_of_what_moves_waits_and_takes_no_association(site: Site) -> None:
+def let_claim_first(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
+    """Let no row claim anything before one has: which C-FIND is answered first is the machine's affair."""
+    narrow, has_claimed = Resumption.narrow, threading.Event()
+
+    def wait(self: Resumption, request: Any, *arguments: Any, **options: Any) -> Any:
+        if request.position != position:
+            assert has_claimed.wait(20)
+        try:
+            return narrow(self, request, *arguments, **options)
+        finally:
+            has_claimed.set()
+
+    monkeypatch.setattr(Resumption, "narrow", wait)
+
+
+def test_a_part_of_what_moves_waits_and_takes_no_association(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A series whose study is moving is decided by what came of it, and other rows move meanwhile."""
+    let_claim_first(monkeypatch, 0)
     study = site.pacs.study("B")
     part = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": study.series[1].series_instance_uid}
     site.pacs.misbehave["B"] = Misbehaviour("slow", seconds=0.05)
@@ -637,8 +654,11 @@ def test_a_part_of_what_moves_waits_and_takes_no_association(site: Site) -> None
 
 
 @pytest.mark.parametrize("misbehaviour", ["some-failed", "abort", "busy"])
-def test_a_part_of_what_did_not_come_is_asked_for(site: Site, misbehaviour: str) -> None:
+def test_a_part_of_what_did_not_come_is_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, misbehaviour: str
+) -> None:
     """Where the row before it brought some or nothing, a row asks for what is missing of its own."""
+    let_claim_first(monkeypatch, 0)
     study = site.pacs.study("B")
     keys = {"StudyInstanceUID": study.study_instance_uid}
     parts = [{**keys, "SeriesInstanceUID": series.series_instance_uid} for series in study.series]
@@ -650,8 +670,23 @@ def test_a_part_of_what_did_not_come_is_asked_for(site: Site, misbehaviour: str)
     assert summary["received"].tolist()[1:] == [5, 5]
 
 
-def test_a_row_that_waits_for_another_is_cancelled_with_it(site: Site) -> None:
+def test_a_whole_asks_for_what_a_part_before_it_did_not_bring(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a part is claimed first and some of it fails, the whole brings that too, and nothing twice."""
+    let_claim_first(monkeypatch, 1)
+    study = site.pacs.study("B")
+    keys = {"StudyInstanceUID": study.study_instance_uid}
+    site.pacs.misbehave["B"] = Misbehaviour("some-failed", times=1)
+    with site.mover(associations=2) as mover:
+        site.pacs.destinations[mover.ae_title] = mover.port or 0
+        summary = mover.move([keys, {**keys, "SeriesInstanceUID": study.series[0].series_instance_uid}])
+    assert statuses(summary) == ["success", "partial"]
+    assert summary["received"].tolist() == [10, 4]
+    assert Counter(store.sop_instance_uid for store in site.pacs.stores).most_common(1)[0][1] == 1
+
+
+def test_a_row_that_waits_for_another_is_cancelled_with_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancel ends what waits behind another row too, as never sent."""
+    let_claim_first(monkeypatch, 0)
     study = site.pacs.study("B")
     keys = {"StudyInstanceUID": study.study_instance_uid}
     part = {**keys, "SeriesInstanceUID": study.series[0].series_instance_uid}
