@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -77,14 +78,32 @@ def test_nothing_of_a_patient_is_told() -> None:
     assert not [each for study in held for each in (study.study_instance_uid, study.patient_id) if each in said]
 
 
-@pytest.mark.parametrize(("ignores", "quirks"), [(True, {"cancels": False}), (False, {})])
-def test_whether_it_obeys_a_cancel(monkeypatch: pytest.MonkeyPatch, ignores: bool, quirks: dict[str, Any]) -> None:
-    """Who goes on for hundreds of answers after a C-CANCEL, and then says success, ignores it."""
-    if ignores:
-        monkeypatch.setattr("dicomover.testing._exchange.Exchange.cancelled", lambda _: False)
-    with DemoPacs(studies(400)) as pacs:
+@pytest.mark.parametrize(
+    ("obeys", "seconds", "grace", "result", "quirks"),
+    [
+        (True, 0.0, 5.0, "ok", {}),
+        (False, 0.0, 5.0, "unclear", {}),  # or it had sent all that it has before it read the C-CANCEL
+        (False, 0.003, 5.0, "ok", {"cancels": False}),
+        (False, 0.003, 1.0, "ok", {"cancels": False}),  # we have left before it is at its end
+    ],
+)
+def test_whether_it_obeys_a_cancel(
+    monkeypatch: pytest.MonkeyPatch, obeys: bool, seconds: float, grace: float, result: str, quirks: dict[str, Any]
+) -> None:
+    """Who makes answers long after a C-CANCEL ignores it; answers that were on their way by then say nothing."""
+    hear = Exchange.cancelled
+
+    def go_on(exchange: Exchange) -> bool:
+        time.sleep(seconds if hear(exchange) else 0)
+        return False
+
+    if not obeys:
+        monkeypatch.setattr(Exchange, "cancelled", go_on)
+    monkeypatch.setattr("dicomover.wire.responses.CANCEL_GRACE", grace)
+    monkeypatch.setattr("dicomover.doctor.quirks._LONG", 0.3 if seconds else 60)
+    with DemoPacs(studies(500)) as pacs:
         checks, found = learn(pacs.node)
-    assert found == quirks, checks
+    assert (checks["C-CANCEL"].result, found) == (result, quirks), checks
 
 
 @pytest.mark.parametrize("is_same", [True, False])

@@ -32,6 +32,7 @@ __all__ = ["check_services", "examine", "learn_quirks"]
 _MOST = 2_000  # answers to one C-FIND; one more, and the archive is asked to stop
 _FEW = 10  # studies below which nothing shows whether answers are capped
 _ENOUGH = 300  # studies without which a C-CANCEL comes too late to show anything
+_LONG = 2.0  # seconds after a C-CANCEL in which what was sent before it has come
 _IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "7"))  # CT, MR and secondary captures
 _PLAIN = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
 _PATIENCE = 60.0  # seconds for a response, where nobody has set a limit
@@ -44,6 +45,7 @@ class _Answers:
     found: list[Dataset] = field(default_factory=list)
     status: int | None = None  # that it ended with; None if it did not
     seen: int = 0  # responses that came, wanted or not
+    late: float = 0.0  # seconds after a C-CANCEL in which the archive still made answers
     error: NodeError | None = None
 
     def uids(self, keyword: str) -> list[str]:
@@ -179,8 +181,8 @@ class _Trial:
     ) -> _Answers:
         answers = _Answers()
 
-        def ended(status: int, seen: int) -> None:
-            answers.status, answers.seen = status, seen
+        def ended(status: int | None, seen: int, late: float) -> None:
+            answers.status, answers.seen, answers.late = status, seen, late
 
         try:
             association, number = self._archive.associated()
@@ -236,9 +238,11 @@ class _Trial:
         more = whole.seen - wanted
         if whole.status == CANCELLED:
             return self._note("C-CANCEL", "ok", "it ends a C-FIND that is cancelled")
-        if whole.status == SUCCESS and more >= _ENOUGH - 1:
-            found = f"{more:,} further answers after the C-CANCEL of a C-FIND, and then success"
-            return self._note("C-CANCEL", "ok", found, cancels=False)
+        told = f"{more:,} further answers after the C-CANCEL of a C-FIND"
+        if whole.status in (SUCCESS, None) and whole.late >= _LONG:
+            return self._note("C-CANCEL", "ok", f"{told}, for {whole.late:.0f} s", cancels=False)
+        if whole.status == SUCCESS:
+            return self._note("C-CANCEL", "unclear", f"{told}, which may have been on their way before it")
         return self._note("C-CANCEL", "unclear", "a C-FIND that was cancelled ended in another way")
 
     def _try_lists(self, studies: Sequence[str], above: Mapping[str, str]) -> None:

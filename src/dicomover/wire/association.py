@@ -204,7 +204,7 @@ class Association:
         message_id: int,
         *,
         limit: int | None = None,
-        on_end: Callable[[int, int], None] = lambda *_: None,  # told the final status, and how many answers came
+        on_end: Callable[[int | None, int, float], None] = lambda *_: None,  # told the status, answers, `since_enough`
     ) -> Iterator[Dataset]:
         """Yield the matches of a C-FIND as they come (PS3.4 section C.4.1).
 
@@ -214,7 +214,7 @@ class Association:
         NodeError.
         """
         context = self._context(model.find_sop_class)
-        done, matches = False, Matches()
+        done, late, matches = False, 0.0, Matches()
         logger.info("C-FIND, message %d: %s, level %s", message_id, model.title, identifier.get("QueryRetrieveLevel"))
         log_identifier("the identifier of message %d", message_id, identifier)
         try:
@@ -225,15 +225,19 @@ class Association:
             )
             wait = Deadlines(self.timeouts, self._stop, partial(self._send_cancel, context, message_id))
             for seen in itertools.count(1):
+                # What is here may have been sent before a C-CANCEL was read; what has to be waited for was made since.
+                is_late = wait.since_enough > 0 and not self._wire.is_stale()
                 try:
                     answer = self._answer(context, cs.C_FIND_RQ, message_id, wait)
                 except AssociationLost as error:
                     if limit is not None and seen > limit and not self.is_stopping:
                         logger.info("C-FIND, message %d, was cut off: %s", message_id, wait.explain(error))
+                        on_end(None, seen - 1, late)
                         return
                     raise AssociationLost(wait.explain(error), error.by) from error
                 status = read_status(answer.command)
                 done = status not in PENDING
+                late = wait.since_enough if is_late and not done else late
                 if (limit is None or seen <= limit) and (not done or answer.data):
                     match = matches.read(answer.data, context.transfer_syntaxes[0])
                     if not done or is_match(match, identifier):
@@ -250,10 +254,9 @@ class Association:
         finally:
             if not done:
                 self._wire.abort()
-        on_end(status, seen - 1)
-        logger.info(
-            "C-FIND, message %d, ended: %s; %s", message_id, describe(status), count_of(matches.count, "answer")
-        )
+        on_end(status, seen - 1, late)
+        said = count_of(matches.count, "answer")
+        logger.info("C-FIND, message %d, ended: %s; %s", message_id, describe(status), said)
         if status == CANCELLED and self.is_stopping:
             raise QueryRefused(f"{self.node}: the C-FIND was cancelled", status)
         if status == CANCELLED and (limit is None or seen <= limit):

@@ -116,6 +116,11 @@ class Deadlines:
         """Note that the archive was asked to come to an end, since what is wanted has come."""
         self._enough_at = time.monotonic()
 
+    @property
+    def since_enough(self) -> float:
+        """Seconds since the archive was asked to come to an end; 0 before that."""
+        return 0.0 if self._enough_at is None else time.monotonic() - self._enough_at
+
     def __call__(self) -> float | None:
         """Return until when to wait, and send what a cancel takes."""
         if self._stop.killed:
