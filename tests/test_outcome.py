@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover.outcome import CANCELLED, SUCCESS, Counters, Ended, Status, is_warning, judge, judge_all
@@ -159,7 +159,6 @@ facts = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(codes | st.integers(0, 0xFFFF), every_counters, facts)
 def test_every_combination_has_one_verdict(code, counters, facts) -> None:
     """Whatever the facts, there is a verdict, and twice the same."""
@@ -168,7 +167,6 @@ def test_every_combination_has_one_verdict(code, counters, facts) -> None:
     assert judge(code, counters, **facts) is verdict
 
 
-@settings(deadline=None)
 @given(codes, every_counters, facts)
 def test_complete_is_never_said_of_what_did_not_move(code, counters, facts) -> None:
     """Success and warning are never said if anything that is known says that something is missing."""
@@ -185,7 +183,6 @@ def test_complete_is_never_said_of_what_did_not_move(code, counters, facts) -> N
     assert code not in (None, CANCELLED)
 
 
-@settings(deadline=None)
 @given(codes, every_counters, facts)
 def test_success_is_said_of_a_plain_success_only(code, counters, facts) -> None:
     """Success needs the final 0x0000 and no warning; a cancelled move needs a count from C-FIND besides."""
@@ -195,7 +192,6 @@ def test_success_is_said_of_a_plain_success_only(code, counters, facts) -> None:
         assert not facts["cancelled"] or facts["expected"] is not None
 
 
-@settings(deadline=None)
 @given(codes, every_counters, facts)
 def test_nothing_moved_is_never_partial(code, counters, facts) -> None:
     """Partial means that something moved."""
@@ -230,7 +226,6 @@ def test_several_moves_have_one_verdict(verdicts: list[str], verdict: str) -> No
     assert judge_all([Status(item) for item in verdicts]) == verdict
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(Status), max_size=6))
 def test_several_moves_are_complete_only_if_each_is(verdicts: list[Status]) -> None:
     """One C-MOVE that is not complete, or none at all, makes the request incomplete; the order does not matter."""
@@ -284,7 +279,6 @@ def test_the_largest_counters_are_kept(responses: list[Counters], merged: Counte
     assert total == merged
 
 
-@settings(deadline=None)
 @given(every_counters, every_counters)
 def test_counters_add_up(one: Counters, other: Counters) -> None:
     """The sum of two C-MOVEs is unknown only where both are."""

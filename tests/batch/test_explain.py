@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover import Mover
@@ -203,7 +203,6 @@ def test_the_offending_element_is_a_tag() -> None:
 numbers = st.none() | st.integers(0, 5)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(Status),
     st.builds(

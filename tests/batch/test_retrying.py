@@ -14,7 +14,7 @@ from dicomover import Mover
 from dicomover.events import Noted
 from dicomover.journal import Journal, JournalError
 from dicomover.policy import pace
-from dicomover.policy.retry import Retry
+from dicomover.policy.retry import Retry, schedule_retry
 from dicomover.receiver import Receiver
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from peers import wait_until
@@ -212,15 +212,17 @@ def test_cancel_while_a_lookup_waits(pacs: DemoPacs) -> None:
 
 def test_the_archive_goes_away_during_a_pause(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A row whose next attempt finds no archive any more keeps what its last attempt came to."""
-    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
-    pacs.misbehave["S00"] = "abort"
-    with third(pacs, retry=Retry(first_wait=3, longest_wait=3), journal=tmp_path / "j.db") as mover:
-        job = mover.start(batch(0))
-        wait_until(lambda: moves(pacs, 0) == 1)
+
+    def schedule(*arguments: Any, **options: Any) -> Any:
         pacs.restart(3600)
-        assert job.wait(20)
-    assert job.summary()["status"].tolist() == ["lost"]
-    assert job.summary()["attempts"].tolist() == [1]
+        return schedule_retry(*arguments, **options)
+
+    monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
+    monkeypatch.setattr("dicomover.batch.ledger.schedule_retry", schedule)
+    pacs.misbehave["S00"] = "abort"
+    summary = run(pacs, batch(0), journal=tmp_path / "j.db")
+    assert summary["status"].tolist() == ["lost"]
+    assert summary["attempts"].tolist() == [1]
 
 
 def test_stopped_between_two_attempts(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,6 @@ def harm(folder: Path, number: int, how: str) -> None:
 
 
 COMPOSED = settings(
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
     derandomize="DICOMOVER_COMPOSED" not in os.environ,

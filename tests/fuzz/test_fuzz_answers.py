@@ -87,7 +87,7 @@ ANSWERS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     raw=st.lists(ANSWERS, max_size=3), asked=st.sampled_from(REQUESTS), verify=st.sampled_from(["counts", "instances"])
 )
@@ -115,7 +115,7 @@ def test_a_request_comes_to_uids_or_a_refusal(
         return  # which is a row
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(raw=st.lists(ANSWERS, max_size=3), asked=st.sampled_from(REQUESTS), level=st.sampled_from(list(Level)))
 def test_a_find_is_a_table(raw: list[tuple[bytes, bool]], asked: dict[str, str], level: Level) -> None:
     """Whatever is answered, a find returns its columns with their dtypes, and warns with AnswerWarning alone."""

@@ -40,7 +40,6 @@ from dicomover.wire.pdus import ABORT, P_DATA, RELEASE_RP
 INPUTS = int(os.environ.get("DICOMOVER_FUZZ", "150"))
 fuzz = settings(
     max_examples=INPUTS,
-    deadline=None,  # the machine may be busy; what an input may take is asserted below
     suppress_health_check=list(HealthCheck),
     database=None if INPUTS < 1000 else settings.default.database,  # type: ignore[union-attr]
 )

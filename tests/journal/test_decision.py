@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover.journal import Decision, FileCheck, Manifest, Missing, decide, is_verified, list_missing
@@ -143,7 +143,6 @@ def test_what_is_missing_is_asked_for_by_series_or_by_instance(here: str, archiv
     assert list_missing(set(here), archive, at_once=2) == tuple(Missing(s, tuple(uids), n) for s, uids, n in asks)
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 30).map(str)),
     st.dictionaries(st.sampled_from("stuv"), st.lists(st.integers(0, 30).map(str))),

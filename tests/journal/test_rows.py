@@ -44,7 +44,7 @@ UIDS = st.from_regex(r"\A[1-9](\.[1-9][0-9]{0,5}){1,5}\Z")
 NUMBERS = st.none() | st.integers(0, 2**40)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     result=st.builds(
         Result,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, config
 
@@ -131,7 +131,6 @@ VALUES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_value_agrees_with_itself(item: tuple[str, str]) -> None:
     """Whatever an archive holds is found by asking for exactly that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
@@ -36,7 +36,6 @@ def test_what_is_no_span(text: str) -> None:
 DAYS = st.dates(date(1890, 1, 1), date(2030, 12, 31))
 
 
-@settings(deadline=None)
 @given(st.one_of(st.none(), DAYS), st.one_of(st.none(), DAYS), DAYS, st.integers(0, 24 * 60 - 1), DAYS)
 def test_halves_hold_everything(first: date | None, last: date | None, day: date, minute: int, today: date) -> None:
     """Halved to the end, a span holds what it held: each day and minute in one part, or in two where they meet."""

@@ -118,7 +118,7 @@ def test_a_day_above_the_cap_is_asked_by_time(how: str, keys: dict[str, str]) ->
     assert any("StudyTime" in keys for keys in archive.asked)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1439)), max_size=300),
     st.sampled_from([100, 128, 150]),

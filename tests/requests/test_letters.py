@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover.requests.letters import find_bad_letter, find_look_alike
@@ -16,7 +16,6 @@ def test_what_texts_may_have(vr: str, text: str) -> None:
     assert find_bad_letter(vr, text) is None
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["CS", "DA", "LO", "PN", "UI", "US"]), st.text())
 def test_every_character_can_be_named(vr: str, text: str) -> None:
     """Whatever characters a text has, they are passed or named, with a mend."""

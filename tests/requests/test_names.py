@@ -52,7 +52,7 @@ def test_names_that_cannot_be_meant(name: object, says: str) -> None:
     assert says in str(refused({name: "1", "AccessionNumber": "1"}))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.binary(), st.tuples(st.integers())))
 def test_any_name_is_a_keyword_or_a_key_error(name: object) -> None:
     """Whatever a key is called, it is a keyword or a KeyError."""

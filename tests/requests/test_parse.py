@@ -611,7 +611,7 @@ ODD = st.text(st.characters(codec=None), max_size=8) | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(odd=ODD, shown=st.booleans(), invalid=st.sampled_from(["raise", "record"]))
 @pytest.mark.filterwarnings("ignore::dicomover.errors.RequestWarning")
 def test_no_text_anywhere_is_more_than_our_error(odd: str, shown: bool, invalid: str) -> None:

@@ -239,7 +239,7 @@ def encode(identifier: Dataset) -> None:
         encode_identifier(identifier, syntax)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.one_of(ONE_OF_EACH_VR, KEYWORDS), ANYTHING)
 @pytest.mark.filterwarnings("ignore::dicomover.RequestWarning")
 def test_anything_is_written_or_named(keyword: str, value: object) -> None:
@@ -257,7 +257,7 @@ def test_anything_is_written_or_named(keyword: str, value: object) -> None:
         encode(query_dataset(query.level, query.keys))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), min_size=1, max_size=3))
 @pytest.mark.filterwarnings("ignore::dicomover.RequestWarning")
 def test_any_csv_is_read_or_named(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
@@ -269,7 +269,6 @@ def test_any_csv_is_read_or_named(tmp_path_factory: pytest.TempPathFactory, rows
         parse_requests(read_requests(path))
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["PatientID", "StudyInstanceUID", "AccessionNumber", "StudyDate"]), st.text(), min_size=1

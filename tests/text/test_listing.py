@@ -9,7 +9,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomover.text.listing import facts, listing, terminal_width
@@ -72,7 +72,6 @@ def test_characters_are_as_wide_as_a_terminal_draws_them() -> None:
     assert len(ends) == 1
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_nothing_from_an_archive_controls_the_terminal(text: str) -> None:
     """Whatever a cell holds, it stays on its line and sends no control character."""

@@ -311,7 +311,7 @@ def test_a_rejection_of_any_length(raw: bytes, numbers: tuple[int, int, int]) ->
     assert (caught.value.result, caught.value.source, caught.value.reason) == numbers
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_damage_is_read_or_a_value_error(data: st.DataObject) -> None:
     """An acceptance with wrong bytes is another acceptance or a ValueError, and nothing else."""

@@ -6,7 +6,7 @@ import struct
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag
 from pydicom.filereader import read_dataset
@@ -35,14 +35,12 @@ commands = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(commands)
 def test_round_trip(command: cs.Command) -> None:
     """What is encoded is decoded the same."""
     assert cs.decode(cs.encode(command)) == command
 
 
-@settings(deadline=None)
 @given(commands)
 def test_pydicom_reads_the_same(command: cs.Command) -> None:
     """The bytes are Implicit VR Little Endian, in order, and their group length is right (PS3.7 section 6.3.1)."""
@@ -57,7 +55,6 @@ def test_pydicom_reads_the_same(command: cs.Command) -> None:
         assert (int(read) if isinstance(value, int) else str(read or "")) == value
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_a_value_error(raw: bytes) -> None:
     """Bytes that are no command set are a ValueError and nothing else."""
@@ -68,7 +65,6 @@ def test_garbage_is_a_value_error(raw: bytes) -> None:
     assert isinstance(command, dict)
 
 
-@settings(deadline=None)
 @given(commands, st.data())
 def test_a_damaged_command_is_a_value_error(command: cs.Command, data: st.DataObject) -> None:
     """A command set that was cut or has a wrong byte is a ValueError or another command, and nothing else."""

@@ -419,7 +419,6 @@ def body_of_a_request() -> bytes:
     return bodies[0]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_random_bytes_are_a_value_error(body: bytes) -> None:
     """Bytes that are no association request are a ValueError and nothing else."""
@@ -436,7 +435,7 @@ def body() -> bytes:
     return body_of_a_request()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_request_is_a_value_error(body: bytes, data: st.DataObject) -> None:
     """A request that was cut or has wrong bytes is a ValueError or another request; what is read can be answered."""
