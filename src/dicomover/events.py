@@ -9,6 +9,7 @@ from pathlib import Path
 from dicomover.outcome import Counters, Status
 
 __all__ = [
+    "MOST_SIGNS",
     "Admission",
     "Arrival",
     "BatchEnded",
@@ -23,7 +24,13 @@ __all__ = [
     "RequestDeferred",
     "RequestEnded",
     "RequestStarted",
+    "is_sign",
 ]
+
+MOST_SIGNS = 1 << 18
+"""Instances of one C-MOVE that are a sign of life, where nobody knows how many there are."""
+
+_TIMES, _SPARE = 3, 16  # how often each of them is, and how often any beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ class Admission:
     patient_study_uids: frozenset[str] = frozenset()
     archive: str = ""  # the address at which the archive answers us: who calls from there has a place before strangers
     headers_only: bool = False  # whether the pixels are to be thrown away
+    most: int = MOST_SIGNS  # instances of it that are a sign of life
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an instance with these values is meant; what is empty here counts as any."""
@@ -157,6 +165,20 @@ class Admission:
             and (not self.study_uids or study in self.study_uids)
             and (not self.patient_ids or patient_id in self.patient_ids or study in self.patient_study_uids)
         )
+
+
+def is_sign(is_new: bool, came: int, here: int, most: int) -> bool:
+    """Tell whether what arrives shows that an archive is at work, of a C-MOVE for which so many came, and are here.
+
+    What came already does not, nor what goes on for ever. But some archives send all of it twice, and what two C-MOVEs
+    ask for comes for each of them.
+
+    Examples
+    --------
+    >>> is_sign(True, 100, 1, 1000), is_sign(False, 10, 5, 1000), is_sign(False, 100, 1, 1000)
+    (True, True, False)
+    """
+    return (is_new and here < most) or came <= _TIMES * min(here, most) + _SPARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -503,3 +503,34 @@ def test_what_we_refused_is_expected_where_it_is_asked_for_again() -> None:
     assert not move.has_enough(2, None)
     tally.add(arrival("2"))
     assert move.has_enough(2, None)
+
+
+@pytest.mark.parametrize("patient", ["P", "OLD"])
+def test_what_came_already_is_no_sign_of_life(patient: str) -> None:
+    """New instances hold off the end of a wait, and each of them a few times more; the same for ever does not."""
+    move = move_of_patient("P")
+    tally = tally_of(move)
+    for at in range(1, 1001):
+        tally.add(arrival("1.1.1", patient_id=patient, at=float(at), conflict=at % 2 == 0))
+    assert 1 <= move.last_arrival < 100
+    assert len(move.doubtful) < 100
+    tally.add(arrival("1.1.2", patient_id=patient, at=2000.0))
+    assert move.last_arrival == 2000.0
+    tally.end(move)
+    tally.begin(move)
+    tally.add(arrival("1.1.1", patient_id="P", at=3000.0))
+    assert move.last_arrival == 3000.0, "another attempt brings it anew"
+
+
+def test_an_archive_does_not_send_for_ever() -> None:
+    """Far beyond what it has counted there is nothing that could still be of what was asked for."""
+    move, admitted = running(), []
+    tally = Tally("ME", SimpleNamespace(last_activity=0.0, last_call=0.0, admit=admitted.append))  # type: ignore[arg-type]
+    tally.begin(move)
+    tally.admit(move, "127.0.0.1", 3)
+    assert 1000 < move.most == admitted[0].most < 100_000
+    move.most = 20
+    for at in range(1, 500):
+        tally.add(arrival(f"1.1.{at}", at=float(at)))
+    assert 20 <= move.last_arrival < 200
+    assert move.received == 499

@@ -96,3 +96,18 @@ def test_many_admissions_do_not_slow_the_process(start: Start) -> None:
         for move in range(2, 300):
             run.receiver.admit(Admission(move, study_uids=frozenset({f"1.2.{move}"})))
         peer.release()
+
+
+def test_what_came_already_is_no_news() -> None:
+    """Since it was admitted, each instance is news a few times at most, and in all no more than there can be."""
+    admissions = Admissions()
+    admission = Admission(1, study_uids=frozenset({STUDY}), most=20)
+    admissions.admit(admission)
+    assert sum(admissions.is_news(admission, "1.2", "1.2.1") for _ in range(1000)) < 30
+    assert admissions.is_news(admission, "1.2", "1.2.2")
+    assert admissions.is_news(admission, "1.3", "1.2.1")
+    admissions.admit(admission)
+    assert admissions.is_news(admission, "1.2", "1.2.1"), "it is asked for anew"
+    assert sum(admissions.is_news(admission, "1.2", f"1.2.{n}") for n in range(1000)) < 100
+    admissions.dismiss(1)
+    assert not admissions.is_news(admission, "1.2", "1.2.1")

@@ -162,3 +162,18 @@ def test_enough_is_enough(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(list(association.find(STUDY, Model.STUDY, 1, limit=2))) == 2
         assert not association.is_usable()
     assert time.monotonic() - begun < 5
+
+
+def test_counting_for_ever_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters that go up and begin anew, and others that come and go, are progress up to a bound."""
+    monkeypatch.setattr("dicomover.wire.responses._MOST_COUNTED", 30)
+
+    def counting(connection: Connection, message: Message) -> None:
+        for number in itertools.count():
+            answer(connection, message, 0xFF00, **counts(number % 60_000, remaining=7 + number % 3))
+
+    begun = time.monotonic()
+    with peer(counting) as node, associated(node, Timeouts(stall=5, progress=0.3)) as association:
+        end = move(association)
+    assert end.why == "the archive answers, but nothing has moved for 0.3 s (the progress timeout)"
+    assert time.monotonic() - begun < 5

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dicomover.batch.running import RunningMove
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Arrival, Noted, Refusal, Refused
+from dicomover.events import MOST_SIGNS, Admission, Arrival, Noted, Refusal, Refused
 from dicomover.text.face import setting
 
 __all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "StorageSCP", "Tally"]
@@ -20,6 +20,7 @@ STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
 
 _MOST_KINDS = 20  # of refusals that are kept for a C-MOVE: strangers may think of any number
+_MORE, _BEYOND = 10, 10_000  # by how much an archive may have miscounted what it sends, and be at work still
 _NOT_AUTHORISED = 0x0124  # our answer to what nobody has asked for
 
 COUNTING_SECONDS = 0.1
@@ -102,10 +103,11 @@ class Tally:
         with self._changed:
             self._running[move.number] = move
 
-    def admit(self, move: RunningMove, archive: str) -> None:
+    def admit(self, move: RunningMove, archive: str, expected: int | None = None) -> None:
         """Let in what a move may bring, from an archive that answers at this address; raises ReceiverError."""
         self.know(archive)
-        self.scp.admit(replace(move.admission(archive), headers_only=self._headers_only))
+        move.most = MOST_SIGNS if expected is None else _MORE * expected + _BEYOND
+        self.scp.admit(replace(move.admission(archive), headers_only=self._headers_only, most=move.most))
 
     def end(self, move: RunningMove) -> None:
         """Count no more for it."""

@@ -159,7 +159,7 @@ class Exchange:
             emit(MoveStarted(time.monotonic(), move.number, move.row.request.position, move.target.expected))
         running.message_id = self._pool.next_message_id()
         if self._tally is not None:
-            self._tally.admit(running, association.peer_address)
+            self._tally.admit(running, association.peer_address, move.target.expected)
         return self._carrier.ask(
             association,
             part,

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from dicomover.events import Admission, Arrival, Refusal, Refused
+from dicomover.events import MOST_SIGNS, Admission, Arrival, Refusal, Refused, is_sign
 from dicomover.identifier import NOTHING, Identifier, Level
 from dicomover.query.matching import is_of_patient
 
@@ -20,6 +20,7 @@ _NO_REASONS: dict[int, str] = {}
 _NO_SYNTAXES: dict[str, str] = {}
 _NO_KINDS: Counter[tuple[bool, Refused, str, str]] = Counter()
 _NO_DOUBT: list[Arrival] = []
+_NO_PLACES: set[int] = set()
 
 
 class RunningMove:
@@ -66,6 +67,8 @@ class RunningMove:
 
     __slots__ = (
         "_again",
+        "_came",
+        "_doubted",
         "_instances",
         "_listed",
         "_named",
@@ -86,6 +89,7 @@ class RunningMove:
         "last_arrival",
         "message_id",
         "mislabelled",
+        "most",
         "most_strange",
         "number",
         "of_patient",
@@ -103,7 +107,8 @@ class RunningMove:
     def __init__(self, number: int, identifier: Identifier) -> None:
         self.number = number
         self.identifier = identifier
-        self.message_id = 0
+        self.message_id = self._came = 0
+        self.most = MOST_SIGNS  # instances that are a sign of life
         self.sop_uids: dict[str, str] = {}  # with the series; a set that is empty takes three times as much
         self.of_patient: frozenset[str] | None = None
         self.twins: set[tuple[str, str]] | None = None
@@ -116,7 +121,7 @@ class RunningMove:
         self.conflicts = 0
         self.foreign = 0
         self.whose: Collection[str] = ()
-        self.doubtful = _NO_DOUBT
+        self.doubtful, self._doubted = _NO_DOUBT, _NO_PLACES
         self.is_called = False
         self._listed: frozenset[tuple[str, str]] | None = None
         self.most_strange = self._strange = self._refused = 0
@@ -139,7 +144,7 @@ class RunningMove:
         self._instances = identifier.uids(Level.IMAGE)
         self._again = set() if self.sop_uids else None
         self.most_strange = max(self.most_strange, self._strange)
-        self.repeated = self.foreign = self._strange = self._refused = 0
+        self.repeated = self.foreign = self._strange = self._refused = self._came = 0
         self.is_called = self._shares = False
         self.doubtful = _NO_DOUBT
         for noted in (self.mislabelled, self.refused, self.unclear, self.stray, self.reasons, self.turned_away):
@@ -195,8 +200,16 @@ class RunningMove:
             self.arrivals.append(arrival)
             self.bytes += size_of_file(arrival)
         self.conflicts += arrival.conflict
-        self.last_arrival = max(self.last_arrival, arrival.at)
+        self._heed(arrival, is_new, self.received)
         return is_new
+
+    def _heed(self, arrival: Arrival, is_new: bool, here: int) -> bool:
+        """Take note that something came; tell whether that shows that the archive is at work."""
+        self._came += 1
+        is_alive = is_sign(is_new, self._came, here, self.most)
+        if is_alive:
+            self.last_arrival = max(self.last_arrival, arrival.at)
+        return is_alive
 
     @property
     def strange(self) -> int:
@@ -228,11 +241,14 @@ class RunningMove:
         if self._listed is not None:
             self._strange += 1  # a stranger's, which holds no wait
             return
-        self.last_arrival = max(self.last_arrival, arrival.at)
         if self.doubtful is _NO_DOUBT:
-            self.doubtful = [arrival]
-        else:
+            self.doubtful, self._doubted = [], set()
+        before = len(self._doubted)
+        self._doubted.add(hash(_place(arrival)))
+        if self._heed(arrival, len(self._doubted) > before, before):
             self.doubtful.append(arrival)
+        else:
+            self._strange += 1  # and nobody keeps what comes for ever
 
     def settle(self, listed: Mapping[str, Collection[str]] | None) -> list[Arrival]:
         """Count what the archive lists, by series, of what names another patient; return what was not here before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from dicomover.events import Admission
+from dicomover.events import Admission, is_sign
 
 __all__ = ["Admissions"]
 
@@ -18,6 +18,7 @@ class Admissions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of_move: dict[int, list[Admission]] = {}
+        self._came: dict[int, _Came] = {}
         self._index: dict[str, dict[str, dict[Admission, None]]] = {level: {} for level in _LEVELS}
 
     def __len__(self) -> int:
@@ -26,6 +27,7 @@ class Admissions:
     def admit(self, admission: Admission) -> None:
         """Let in what the admission names, from now on."""
         with self._lock:
+            self._came[admission.move] = _Came(admission.most)
             listed = self._of_move.setdefault(admission.move, [])
             if admission in listed:
                 return
@@ -36,6 +38,7 @@ class Admissions:
     def dismiss(self, move: int) -> None:
         """Forget everything admitted for this C-MOVE; an unknown one is forgotten already."""
         with self._lock:
+            self._came.pop(move, None)
             for admission in self._of_move.pop(move, ()):
                 for level, value in _keys(admission):
                     index = self._index[level]
@@ -54,6 +57,29 @@ class Admissions:
                             return admission
                         found = admission
         return found
+
+    def is_news(self, admission: Admission, series: str, sop: str) -> bool:
+        """Tell whether an instance that was let in is a sign of life: one that has not come since it was admitted."""
+        with self._lock:
+            came = self._came.get(admission.move)
+            return came is not None and came.add(series, sop)
+
+
+class _Came:
+    """What has come for a C-MOVE since it was asked for."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: set[int] = set()  # hashes: it may be hundreds of thousands
+        self._count = 0
+
+    def add(self, series: str, sop: str) -> bool:
+        """Take note of one that comes; tell whether it is a sign of life."""
+        self._count += 1
+        before = len(self._places)
+        if before < self._most:
+            self._places.add(hash((series, sop)))
+        return is_sign(len(self._places) > before, self._count, before, self._most)
 
 
 def _keys(admission: Admission) -> Iterator[tuple[str, str]]:

@@ -283,7 +283,8 @@ class Association:
         level = identifier.get("QueryRetrieveLevel")
         logger.info("initiating C-MOVE, message %d: %s, level %s, to %s", message_id, model.title, level, destination)
         command: cs.Command = {"CommandField": cs.C_MOVE_RQ, "MoveDestination": destination}
-        return self._retrieve(context, command, identifier, message_id, on_progress, last_arrival)
+        limit = partial(Deadlines, last_arrival=last_arrival)
+        return self._retrieve(context, command, identifier, message_id, on_progress, limit)
 
     def _retrieve(
         self,
@@ -292,13 +293,13 @@ class Association:
         identifier: Dataset,
         message_id: int,
         on_progress: Callable[[Counters], None],
-        last_arrival: Callable[[], float] | None,
+        limit: Callable[..., Deadlines],
     ) -> MoveEnd:
         """Send a request whose responses count sub-operations, and read them to the end."""
         kind, counters = int(command["CommandField"]), Counters()
         verb = name_message(command).removesuffix("-RQ")
         cancel = partial(self._send_cancel, context, message_id)
-        wait = Deadlines(self.timeouts, self._stop, cancel, last_arrival=last_arrival, between=kind == cs.C_GET_RQ)
+        wait = limit(self.timeouts, self._stop, cancel)
         log_identifier("the identifier of message %d", message_id, identifier)
         try:
             self._send(
@@ -308,9 +309,8 @@ class Association:
             )
             while True:
                 answer = self._answer(context, kind, message_id, wait)
-                earlier, counters = counters, counters.merge(read_counters(answer.command))
-                if counters != earlier:
-                    wait.note_progress()
+                counters = counters.merge(read_counters(answer.command))
+                wait.note_counters(counters)
                 on_progress(counters)
                 status = read_status(answer.command)
                 if status not in PENDING:

@@ -28,6 +28,8 @@ __all__ = [
 CANCEL_GRACE = 5.0
 """Seconds that a C-CANCEL has to take effect before the association is aborted."""
 
+_MOST_COUNTED = 1 << 18  # sub-operations whose counting is progress: who counts for ever does not move for ever
+
 _IGNORED_GRACE = 0.5  # the same where the archive is known to ignore it: what is about to end may still do so
 
 PENDING = (0xFF00, 0xFF01)
@@ -89,6 +91,7 @@ class Deadlines:
         send_cancel: Callable[[], None] | None = None,  # None where there is none, and a cancel ends the wait
         *,
         last_arrival: Callable[[], float] | None = None,  # the last sign of life on our own receiver, if we receive
+        last_move: Callable[[], float] | None = None,  # the last of them that moves something, if that is another one
         between: bool = False,  # whether what arrives comes between the responses, as for C-GET: then it is one
     ) -> None:
         self._stop = stop
@@ -96,10 +99,11 @@ class Deadlines:
         self._send_cancel = send_cancel
         self._stall = timeouts.stall
         self._progress, self._total = timeouts.progress, timeouts.total
-        self._last_arrival = last_arrival
+        self._last_arrival, self._last_move = last_arrival, last_move
         self._can_tell = last_arrival is not None  # whether anything moves
         self._dimse = timeouts.dimse or (timeouts.acse if send_cancel is None else None)
         self._started = self._moved = self._begun = time.monotonic()
+        self._done, self._left = -1, math.inf  # the largest and the smallest number that was ever counted
         self._cancel_sent = False
         self._enough_at: float | None = None
 
@@ -111,6 +115,14 @@ class Deadlines:
         """Note that something has moved."""
         self._can_tell = True
         self._moved = time.monotonic()
+
+    def note_counters(self, counters: Counters) -> None:
+        """Note what the archive has counted: that more is done than before, or less remaining, is progress."""
+        known = [n for n in (counters.completed, counters.failed, counters.warning) if n is not None]
+        done, left = sum(known) if known else -1, math.inf if counters.remaining is None else counters.remaining
+        if self._done < done <= _MOST_COUNTED or left < self._left:
+            self.note_progress()
+        self._done, self._left = max(self._done, done), min(self._left, left)
 
     def note_enough(self) -> None:
         """Note that the archive was asked to come to an end, since what is wanted has come."""
@@ -148,7 +160,7 @@ class Deadlines:
             yield max(self._begun, arrived) + self._stall, said
         if self._progress is not None and self._can_tell:
             said = f"the archive answers, but nothing has moved for {self._progress:g} s (the progress timeout)"
-            yield max(self._moved, arrived) + self._progress, said
+            yield max(self._moved, arrived if self._last_move is None else self._last_move()) + self._progress, said
         if self._total is not None:
             yield self._started + self._total, f"not at its end after {self._total:g} s (the total timeout)"
 

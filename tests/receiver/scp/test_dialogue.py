@@ -25,7 +25,7 @@ def dialogue(tmp_path: Path) -> Dialogue:
     sent: list[bytes] = []
     settings = ReceiverSettings(folder=str(tmp_path), ae_title="ME", restrict=False)
     storage = Storage(settings, Filing(str(tmp_path), Layout()), Admissions(), told.append)
-    made = Dialogue(storage, Caller("YOU", "127.0.0.1"), {1: EXPLICIT, 3: EXPLICIT}, sent.append, lambda: None)
+    made = Dialogue(storage, Caller("YOU", "127.0.0.1"), {1: EXPLICIT, 3: EXPLICIT}, sent.append, lambda *_: None)
     made.sent, made.told = sent, told  # type: ignore[attr-defined]
     return made
 
@@ -92,3 +92,13 @@ def test_a_message_that_does_not_end_is_known(dialogue: Dialogue, size: int, ove
     dialogue.abandon()
     dialogue.busy = False
     assert not dialogue.is_endless(dialogue.begun + 2 * limit, limit)
+
+
+@pytest.mark.parametrize(("over", "endless"), [(7200.0 + 4000, False), (7200.0 + 4200, True)])
+def test_an_instance_without_end_is_known(dialogue: Dialogue, over: float, endless: bool) -> None:
+    """After two hours a large instance has to come faster than what somebody lets drip for ever."""
+    say(dialogue, 1, 3, command("1.2"))
+    say(dialogue, 1, 0, data_set("1.2")[:600])
+    dialogue._instance.size = 1 << 30  # type: ignore[union-attr]
+    assert dialogue.is_endless(dialogue.begun + 900 + over, 900) is endless
+    dialogue.abandon()

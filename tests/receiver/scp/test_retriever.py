@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +35,7 @@ from dicomover.wire.identifiers import encode_identifier
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
 from peers import free_port
-from receiver_kit import CT, EXPLICIT, IMPLICIT, STUDY, Start, body_of, data_set, wait_for
+from receiver_kit import CT, EXPLICIT, IMPLICIT, STUDY, Start, body_of, data_set, pdu, pdv, wait_for
 from retrieving_kit import (
     FINAL,
     IN_IMPLICIT,
@@ -543,3 +545,39 @@ def test_a_context_of_ones_own(start_one: Start) -> None:
     node = Node("127.0.0.1", free_port(), ae_title="NOBODY", tls=ssl.create_default_context())
     with start_one() as run, pytest.raises((ConfigurationError, NodeUnreachable)), retriever(run, node):
         pass
+
+
+def _again(connection: Connection) -> None:
+    store(connection, "1.2.3.1")
+
+
+def _anew(connection: Connection) -> None:
+    store(connection, "1.2.3.1", data_set("1.2.3.1", pixels=os.urandom(8)))
+
+
+def _unasked(connection: Connection) -> None:
+    store(connection, "1.2.9.1", data_set("1.2.9.1", study="1.2.9"))
+
+
+def _without_end(connection: Connection) -> None:
+    pour(connection, "1.2.3.1", data_set("1.2.3.1"), to_the_end=False)
+    while True:
+        connection.send(pdu(pdv(STORING, 0, bytes(200))))
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("send", [_again, _anew, _unasked, _without_end])
+def test_an_archive_that_sends_for_ever(start_one: Start, send: Callable[[Connection], None]) -> None:
+    """The same image again and again, ever new versions of it, and one without end are no progress: it is ended."""
+
+    def script(connection: Connection, request: Message) -> None:
+        while True:
+            send(connection)
+
+    limits = Timeouts(connect=5, acse=5, stall=1, progress=1.5)
+    begun = time.monotonic()
+    with start_one(restrict=True) as run, peer(script) as node, retriever(run, node, limits) as one:
+        end = get(one)
+    assert (end.ended, end.lost_by) == (Ended.LOST, LostBy.TIMEOUT)
+    assert "stall" in end.why or "progress" in end.why
+    assert time.monotonic() - begun < 8

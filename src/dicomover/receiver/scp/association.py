@@ -252,9 +252,10 @@ class IncomingAssociation:
         before, self.used = self.used, time.thread_time() - self._began_at
         return self._host.charge(self, self.used - before)
 
-    def _heed(self) -> None:
+    def _heed(self, is_news: bool, _is_slow: bool) -> None:
         """Take note that something has come which was asked for; the peer is not answered before."""
-        self._host.last_activity = time.monotonic()
+        if is_news:
+            self._host.last_activity = time.monotonic()
         if not self.proven:
             self._host.keep(self)
 

@@ -19,6 +19,8 @@ _UNRECOGNISED_OPERATION = 0x0211
 _COMMAND_CAP = 1 << 16
 _LONGEST_UID_ECHOED = 128
 _SLOWEST = 4096  # bytes a second
+_SLOW = 1 << 18  # bytes a second: with fewer, an instance does not move what it belongs to
+_PATIENCE = 7200.0  # seconds until an instance that slow is one without end
 
 
 logger = logging.getLogger("dicomover.receiver")
@@ -33,12 +35,14 @@ class Dialogue:
         caller: Caller,
         syntaxes: dict[int, str],  # the transfer syntax of each accepted presentation context
         send: Callable[[bytes], None],  # a PDU
-        heed: Callable[[], None],  # that something has come which was asked for, unless `admitted` is set already
+        # called when something comes that was asked for, with whether it is news, and whether it comes very slowly; not
+        # again while `admitted` is set
+        heed: Callable[[bool, bool], None],
         peer: str = "",  # how the log names it
     ) -> None:
         self.busy = False  # while a message is being received or answered; looked at from other threads
         self.begun = 0.0  # the `time.monotonic()` at which the latest message began
-        self.admitted = False  # set when `heed` is called; set back from outside, when it is to be called again
+        self.admitted = False  # set when `heed` was called with news; set back from outside, to be called again
         self._storage = storage
         self._caller = caller
         self._syntaxes = syntaxes
@@ -63,7 +67,9 @@ class Dialogue:
         over, instance = now - self.begun - limit, self._instance
         if not self.busy or over <= 0:
             return False
-        return instance is None or not instance.admitted or bool(instance.status) or instance.size < _SLOWEST * over
+        if instance is None or not instance.admitted or instance.status:
+            return True
+        return instance.size < max(_SLOWEST * over, _SLOW * (over - _PATIENCE))
 
     def flush(self) -> None:
         """Let go of what was taken: its buffer is about to be used again."""
@@ -96,8 +102,8 @@ class Dialogue:
             if self._instance is not None:
                 self._instance.take(piece, last)
                 if self._instance.admitted and not self.admitted:
-                    self.admitted = True
-                    self._heed()
+                    self.admitted = self._instance.is_news and not self._instance.status
+                    self._heed(self.admitted, self._instance.size < _SLOW * (time.monotonic() - self.begun))
             if last:
                 self._end_message()
             return

@@ -96,7 +96,7 @@ class RequestedConnection(Connection):
         waker: Waker,
         storage: Storage,
         caller: Caller,
-        heed: Callable[[], None],  # called when something comes that was asked for
+        heed: Callable[[bool, bool], None],  # see `Dialogue`
         give_up: Until,  # until when what must not be left half done may go on
         closed: Callable[[], None],  # called once the connection has ended
     ) -> None:

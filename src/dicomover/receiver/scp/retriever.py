@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from pydicom import Dataset
@@ -22,7 +23,7 @@ from dicomover.wire.association import Association
 from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import Roles
-from dicomover.wire.responses import MoveEnd
+from dicomover.wire.responses import Deadlines, MoveEnd
 from dicomover.wire.services import GET, propose_contexts
 
 __all__ = ["Retriever"]
@@ -65,7 +66,7 @@ class Retriever(Association):
         self._host = host
         self._pairs = tuple(dict.fromkeys(contexts))
         self.is_busy = False  # while it asks, and something may be on its way to a file
-        self._last_arrival = 0.0
+        self._last_arrival = self._last_move = 0.0  # of what shows that it is at work; and that it goes on
 
     def open(self) -> None:
         """Connect and negotiate; raises a NodeError if the association does not come about."""
@@ -89,8 +90,10 @@ class Retriever(Association):
         self._host.enter(self)
         return connection
 
-    def _heed(self) -> None:
-        self._last_arrival = self._host.last_activity = time.monotonic()
+    def _heed(self, is_news: bool, is_slow: bool) -> None:
+        if is_news:
+            self._last_arrival = self._host.last_activity = time.monotonic()
+            self._last_move = self._last_move if is_slow else self._last_arrival
 
     def _close(self) -> None:
         self._host.leave(self)
@@ -118,7 +121,8 @@ class Retriever(Association):
 
         self.is_busy = True
         try:
-            end = self._retrieve(context, {"CommandField": cs.C_GET_RQ}, identifier, message_id, on_progress, last)
+            limit = partial(Deadlines, last_arrival=last, last_move=lambda: self._last_move, between=True)
+            end = self._retrieve(context, {"CommandField": cs.C_GET_RQ}, identifier, message_id, on_progress, limit)
         finally:
             self.is_busy = False
         self._host.settle()

@@ -153,6 +153,7 @@ class IncomingInstance:
         "_texts",
         "_walk",
         "admitted",
+        "is_news",
         "size",
         "status",
     )
@@ -170,7 +171,7 @@ class IncomingInstance:
         self._final = ""
         self._headers: HeaderWalk | None = None  # where nothing else is asked for
         self._hash = hashlib.sha256() if storage.settings.checksums else None
-        self.admitted = False
+        self.admitted, self.is_news = False, True  # until it shows that it has come already
         self.size = 0
         self.status = SUCCESS
 
@@ -229,8 +230,7 @@ class IncomingInstance:
     def _let_in(self, head: Head) -> bool | None:
         """Tell whether only headers are asked for; None if it may not be filed at all, by its head, and is refused."""
         command, storage, headers_only = self._command, self._storage, False
-        sop_class = str(command.get("AffectedSOPClassUID", ""))
-        sop_instance = str(command.get("AffectedSOPInstanceUID", ""))
+        sop_class, sop_instance = (str(command.get(f"Affected{kind}UID", "")) for kind in ("SOPClass", "SOPInstance"))
         for name, tag, value in (("SOP Instance", _SOP_INSTANCE, sop_instance), ("SOP Class", _SOP_CLASS, sop_class)):
             if not value or _uid(head, tag) != value:
                 what = f"name different {name} UIDs" if value else f"have no {name} UID"
@@ -240,8 +240,7 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, "file meta information stands inside the data set")
             return None
         self._texts = texts = {tag: head.text(tag) for tag in storage.shown}
-        if storage.settings.restrict and not texts[_STUDY]:
-            # It would count for no study, and lie in none.
+        if storage.settings.restrict and not texts[_STUDY]:  # it would count for no study, and lie in none
             self._refuse(CANNOT_UNDERSTAND, "it has no StudyInstanceUID")
             return None
         if storage.settings.restrict:
@@ -249,6 +248,7 @@ class IncomingInstance:
             if found is None:
                 self._refuse(NOT_AUTHORISED, "no running request asks for it")
                 return None
+            self.is_news = storage.admissions.is_news(found, texts[_SERIES], sop_instance)
             headers_only = found.headers_only
         self.admitted = True
         return headers_only
