@@ -161,6 +161,13 @@ def test_bad_rows_can_be_recorded(pacs: DemoPacs) -> None:
     assert only_bad["status"].tolist() == ["invalid"]
 
 
+def test_why_a_row_is_bad_is_shown(pacs: DemoPacs, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is shown at the end has the same sentence for a recorded row as the summary."""
+    summary = quiet(pacs).move([{"AccessionNumber": "123.0"}], invalid="record", progress="terminal")
+    assert summary["error"][0]
+    assert f"row 0 invalid {summary['error'][0]}" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_is_the_same_moves_once(pacs: DemoPacs, tmp_path: Path) -> None:
     """A study that two rows ask for, by whatever key, is moved once and reported in both."""
     study = pacs.study("00123")

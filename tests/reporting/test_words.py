@@ -57,3 +57,17 @@ def test_a_batch_of_several_days_tells_the_day() -> None:
     assert re.search(r"^ +02-29 1\d:\d\d +", str(made), re.MULTILINE)
     assert "03-02" in Page(made._repr_html_()).text
     assert max(map(len, str(made).splitlines())) <= 100
+
+
+def test_a_throughput_is_over_the_time_that_is_told() -> None:
+    """Who divides what came by the time beside it gets the rate; a longer wait between rows is told and left out."""
+
+    def told(*starts: float) -> tuple[str, str]:
+        text = str(report(table([moved(100, at=at) for at in starts])))
+        said = dict(re.findall(r"(?m)^ +(Time|Throughput) +(.*)$", text))
+        return said["Time"], said["Throughput"].split(",")[0]
+
+    assert told(0, 2.9) == ("4.9 s, from 2024-02-29 19:00:00 to 19:00:04 UTC", "41/s")
+    waited, rate = told(0, 100)
+    assert waited.startswith("1 min 42 s, in 4.0 s of which rows were worked on")
+    assert rate == "50/s"

@@ -333,18 +333,18 @@ class Job:
 
     def _begin(self) -> None:
         """Set the workers going, once it is known that there is an archive to be asked."""
-        self._begun = True
+        self._begun, rows = True, self._batch
         try:
             self._on_begin(self)
         except BaseException:
             self._ended.set()
             raise
-        count = min(self._settings.associations, len(self._batch.requests))
+        count = min(self._settings.associations, len(rows.requests))
         try:
             self._port = None if self._tally is None else self._tally.scp.port
-            self._events.put(BatchStarted(time.monotonic(), len(self._batch)))
-            for position in self._batch.problems:
-                self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID))
+            self._events.put(BatchStarted(time.monotonic(), len(rows)))
+            for position in rows.problems:
+                self._events.put(RequestEnded(time.monotonic(), position, Status.INVALID, rows.tell_problems(position)))
             if self._resumption is not None and count:
                 self._resumption.open()
             if count:

@@ -240,7 +240,10 @@ def by_row(summary: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def times(summary: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, float] | None:
-    """Return when work on the rows began and ended, and the seconds in which at least one was being worked on."""
+    """Return when work on the rows began and ended, and the seconds in which at least one was being worked on.
+
+    That is all of it where hardly a second was not.
+    """
     known = summary[["started", "seconds"]].dropna().sort_values("started")
     if known.empty:
         return None
@@ -248,7 +251,8 @@ def times(summary: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, float] | N
     ends = starts + pd.to_timedelta(known["seconds"].astype("float64"), unit="s")
     before = ends.cummax().shift().fillna(starts.iloc[0])
     busy = (ends - starts.where(starts > before, before)).dt.total_seconds().clip(lower=0).sum()
-    return starts.iloc[0], ends.max(), float(busy)
+    whole = (ends.max() - starts.iloc[0]).total_seconds()
+    return starts.iloc[0], ends.max(), float(busy if whole - busy > 1 else whole)
 
 
 def over_time(summary: pd.DataFrame) -> pd.DataFrame:

@@ -178,7 +178,7 @@ def _time(summary: pd.DataFrame, run: Run) -> str:
         begun, ended, busy = known
         whole = (ended - begun).total_seconds()
         words = _lasting(whole)
-        if whole - busy > 1:
+        if busy < whole:
             words += f", in {_lasting(busy)} of which rows were worked on"
     else:
         return ""
