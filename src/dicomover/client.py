@@ -380,7 +380,7 @@ class Client:
             try:
                 self._session.begin_job(setup.witness)
                 afterwards.callback(self._session.end_job, setup.witness)
-                setup = replace(setup, port=self.port)
+                setup = replace(setup, port=self.port, has_received=self._session.has_received)
             except ReceiverError as error:  # a finding too, and no reason to know nothing of the rest
                 setup = replace(setup, port=self._receiving.get("port"), trouble=error)
             checks = diagnose(setup, self._session.pool.next_message_id)

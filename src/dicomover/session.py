@@ -92,6 +92,7 @@ class Session:
         self._users = 0
         self._listening = 0
         self._is_open = False
+        self.has_received = False  # whether an image has come here
 
     @property
     def port(self) -> int | None:
@@ -183,6 +184,7 @@ class Session:
         """Give to every job what the receiver reports; on the receiver's thread."""
         with self._jobs_lock:
             jobs = list(self._jobs)
+            self.has_received |= isinstance(event, Arrival)
         for job in jobs:
             job.arrived(event)
 

@@ -224,6 +224,21 @@ def test_our_port_is_open(tmp_path: Path) -> None:
     assert f"this machine's address and port {port}" in findings.loc["C-MOVE", "advice"]
 
 
+def test_who_has_received_knows_that_a_move_comes_here(tmp_path: Path) -> None:
+    """Where images have come by a C-MOVE, one of nothing that shows nothing is no reason to doubt it."""
+    options = {"receive": tmp_path, "port": 0, "timeouts": SOON, "progress": "none", "retry": "none"}
+    pacs = DemoPacs([made_study("A", instances=1)], always_unable=True)
+    with pacs, Mover(pacs.node, **options) as mover:
+        before = mover.diagnose().set_index("check").loc["C-MOVE"]
+        pacs.destinations["MOVESCU"] = mover.port
+        assert mover.move({"AccessionNumber": "A"})["status"].tolist() == ["success"]
+        after = mover.diagnose().set_index("check").loc["C-MOVE"]
+    assert before["result"] == "unclear"
+    assert "or say one_image=True; if nothing arrives, ask" in before["advice"]
+    assert after["result"] == "ok"
+    assert after["found"].endswith("images have come to 'MOVESCU' by one since this Mover was opened")
+
+
 def test_a_loopback_address_cannot_be_reached_by_an_archive_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """bind=127.0.0.1 and an archive on another machine do not go together, however it is written."""
     archive = Node("pacs.invalid", 104, ae_title="ARCHIVE")

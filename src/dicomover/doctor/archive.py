@@ -249,6 +249,8 @@ def _judged_move(setup: Setup, end: MoveEnd, control: MoveEnd | None) -> Check:
     if end.status_code in _NOT_ALLOWED:
         advice = "ask the archive's administrator to allow C-MOVE for our AE title"
         return Check("C-MOVE", "failed", found, advice)
+    if setup.has_received and setup.via == "move":
+        return Check("C-MOVE", "ok", f"{found}; images have come to {title!r} by one since this Mover was opened")
     if control is not None and control.status_code == 0xA801:
         found += f"; one to {NOBODY!r} with 0xA801, so the archive knows {title!r}"
         if end.status_code == SUCCESS:
@@ -259,4 +261,5 @@ def _judged_move(setup: Setup, end: MoveEnd, control: MoveEnd | None) -> Check:
     found += f"; but this does not show whether the archive knows {title!r}"
     if control is not None and control.status_code == end.status_code:
         found += f", since one to {NOBODY!r} ends so too"
-    return Check("C-MOVE", "unclear", found, f"move a small study to see; if nothing arrives, {register}")
+    advice = f"move a small study to see, or say {setting('one_image', True)}; if nothing arrives, {register}"
+    return Check("C-MOVE", "unclear", found, advice)

@@ -74,6 +74,7 @@ class Setup:
     port: int | None = None  # where we listen, if we receive
     bind: str | None = None  # the address that we listen on; None is every one
     is_open: bool = True  # whether anybody may connect to us
+    has_received: bool = False  # whether images have come to us from there
     tls: TLSLike | None = None  # how we receive, if not in plain
     via: Literal["move", "get", "auto"] = "move"  # how images are to come
     trouble: ReceiverError | None = None  # why we cannot listen or write although we should receive; None if we can

@@ -39,6 +39,7 @@ OPTIONS = {
     "max_per_minute": "--max-per-minute",
     "name": "--tls-name",
     "show_keys": "--show-keys",
+    "one_image": "--one-image",
     "overwrite": "--overwrite",
     "password": "--tls-password-file",
     "peers": "--tls-peer",
