@@ -439,9 +439,17 @@ BEHAVIOURS = (
     _turned_away("stores-cut-pixels", "the data set ends inside an element"),
     _turned_away("stores-noise", "could not be read"),
     _turned_away("stores-without-study", "it has no StudyInstanceUID"),
+    Behaviour(
+        "stores-merged-patient",
+        "an image belongs to its study, and that it names another patient is told",
+        Row(*_ALL_MOVED, "6 carry another PatientID than the archive names"),
+        Row(*_ALL_MOVED[:3]),
+        patient=True,
+        changed=True,
+    ),
     *(
         replace(_alike(name, "an image belongs to its study", *_ALL_MOVED), patient=True, changed=True)
-        for name in ("stores-merged-patient", "stores-issuer", "stores-patient-in-lower-case")
+        for name in ("stores-issuer", "stores-patient-in-lower-case")
     ),
     # Details of associations
     *(

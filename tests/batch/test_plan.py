@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pydicom
 import pytest
 
 from dicomover import Mover, read_requests
@@ -220,6 +221,25 @@ def test_a_study_whose_instances_were_replaced(tmp_path: Path) -> None:
         row = mover.move(REQUESTS[0], verify="instances").loc[0]
         assert (row.status, row.attempts) == ("success", 1)
         assert len(later.stores) == 1
+
+
+@pytest.mark.parametrize("verify", ["counts", "instances"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_what_is_of_somebody_else_by_now(tmp_path: Path, depth: int, verify: str) -> None:
+    """A file of the patient whose it was is none of the one whom the archive names today, at any level."""
+    before = made_study("00123", instances=2, patient="P-1")
+    after = replace(before, patient_id="P-9")
+    series, image = before.series[0], before.instances()[0]
+    uids = (before.study_instance_uid, series.series_instance_uid, image.sop_instance_uid)
+    request = dict(zip(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), uids[:depth], strict=False))
+    with DemoPacs([before]) as first, receiving(first, tmp_path) as mover:
+        assert mover.move(request).status.tolist() == ["success"]
+    with DemoPacs([after]) as later, receiving(later, tmp_path, recheck=True, verify=verify) as mover:
+        assert mover.plan(request).decision.tolist() == ["move"]
+        summary = mover.move(request)
+        assert summary.status.tolist() == ["success"]
+        assert {pydicom.dcmread(path).PatientID for path in mover.files(summary).path} == {"P-9"}
+        assert mover.move(request).status.tolist() == ["skipped"]
 
 
 def test_a_recheck_that_fails_takes_nothing_back(pacs: DemoPacs, tmp_path: Path) -> None:

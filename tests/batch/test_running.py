@@ -277,3 +277,20 @@ def test_that_nothing_shows_whose_it_is_is_told(level: str, monkeypatch: pytest.
     assert rows["status"].tolist() == ["success", "success"]
     assert "does not say whose it is" in rows["error"][0]
     assert rows["error"].isna().tolist() == [False, True]
+
+
+def test_what_counts_under_another_name_is_counted_so(tmp_path: Path) -> None:
+    """What the archive lists and names another patient is told, also once some of it is gone with its folder."""
+    move, tally = running(), Tally("ME", Nowhere())  # type: ignore[arg-type]
+    move.whose = ("P",)
+    tally.begin(move)
+    for number, patient in ((1, "P"), (2, "OLD"), (3, "")):
+        path = tmp_path / str(number) / "x"
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        tally.add(arrival(f"1.1.{number}", patient_id=patient, path=path))
+    tally.settle(move, {"1.1": ["1.1.1", "1.1.2", "1.1.3"]})
+    assert (move.received, move.strange, move.renamed) == (3, 0, 2)
+    tally.end(move)
+    shutil.rmtree(tmp_path / "3")
+    assert (move.lose(), move.received, move.renamed) == (1, 2, 1)

@@ -43,14 +43,15 @@ def test_a_study_is_asked_about_once(refuses: bool) -> None:
 
     def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
         asked.append((str(level), list(returned)))
-        if level is Level.SERIES:
-            return [answer(SeriesInstanceUID=keys["SeriesInstanceUID"], NumberOfSeriesRelatedInstances=3)]
+        if level is not Level.STUDY:
+            return [answer(**{level.unique_key: keys[level.unique_key], "NumberOfSeriesRelatedInstances": 3})]
         if refuses:
             raise QueryRefused("no")
         return [answer(StudyInstanceUID="1", PatientID="P")]
 
     resolver = Resolver("ARCHIVE")
     rows = [{"StudyInstanceUID": "1", "SeriesInstanceUID": f"1.{number}"} for number in range(3)]
+    rows[2]["SOPInstanceUID"] = "1.2.1"
     targets = [resolver(request, find).targets for request in parse_requests(rows).requests]  # type: ignore[arg-type]
     assert [target.patients for (target,) in targets] == [() if refuses else ("P",)] * 3
     assert [level for level, _ in asked].count("STUDY") == 1

@@ -212,6 +212,11 @@ class RunningMove:
         return is_alive
 
     @property
+    def renamed(self) -> int:
+        """How many count although they name another patient than the archive does, or none: it lists them."""
+        return len(self._named or ())
+
+    @property
     def strange(self) -> int:
         """How many came under what was asked for as another patient's, and do not count."""
         return self._strange + len(self.doubtful)
@@ -288,12 +293,13 @@ class RunningMove:
         folders = {os.path.dirname(arrival.path) for arrival in self.arrivals}  # noqa: PTH120 - there may be very many
         if all(map(os.path.isdir, folders)):
             return 0
-        came, conflicts = self.arrivals, self.conflicts
+        came, conflicts, named = self.arrivals, self.conflicts, self._named or {}
         self.arrivals, self.bytes, self.sop_uids, self.twins, self._named = [], 0, {}, None, None
         for arrival in came:
             if os.path.isdir(os.path.dirname(arrival.path)):  # noqa: PTH112, PTH120
                 self.take(arrival)
         self.conflicts = conflicts
+        self._named = {place: named[place] for place in map(_place, self.arrivals) if place in named}
         return len(came) - len(self.arrivals)
 
     def covers(self, arrival: Arrival) -> bool:

@@ -101,6 +101,11 @@ def judge_move(
             f"{strange} came under these UIDs as another patient's, unlisted, or beside the patient's own: "
             "they are not counted; see what they are before you use the folder"
         )
+    if running.renamed:
+        said.append(
+            f"{running.renamed} carry another PatientID than the archive names, or none: they count since it lists "
+            "them; see whose they are before you use them"
+        )
     if not is_ours and status.complete and target.found and target.identifier.patient and not target.patients:
         said.append("the archive does not say whose it is, and nothing else shows that it is this patient's")
     if facts.remark:

@@ -97,10 +97,9 @@ class Resolver:
         return replace(found, note="; ".join(filter(None, (found.note, late)))) if late else found
 
     def _with_patients(self, target: Target, find: Find) -> Target | None:
-        """Say whose a series is, or an image of somebody, which answers at its level need not; None if another's."""
+        """Say whose a series or an image is, which answers at its level need not; None if another's."""
         identifier, his = target.identifier, target.identifier.patient
-        is_asked = identifier.level is Level.SERIES or (identifier.level is Level.IMAGE and his)
-        if target.patients or target.found is False or not is_asked:
+        if target.patients or target.found is False or identifier.level not in (Level.SERIES, Level.IMAGE):
             return target
         try:
             named = self._whose.ask(identifier.study, find, his)
