@@ -127,8 +127,7 @@ def archives() -> str:
 
 
 def _way(known: Known, way: Way) -> str:
-    tls = "plain, TLS" if way in known.secures else "plain"
-    return f"{tls}; not compressed images" if way in known.partial else tls
+    return "plain, TLS" if way in known.secures else "plain"
 
 
 def rooms() -> str:

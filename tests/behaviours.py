@@ -423,6 +423,16 @@ BEHAVIOURS = (
         replace(_alike(name, "it is taken where nothing else is offered", *_ALL_MOVED), changed=True)
         for name in ("stores-big-endian", "stores-deflated")
     ),
+    Behaviour(
+        "stores-in-one-context",
+        "our receiver chooses the other kind for a second C-MOVE; a third party's choice stands",
+        Row("success", "0x0000", 6, 6, "6 came by a C-MOVE of their own"),
+        Row("failure", "0xA702", 0, None, "could not send to"),
+    ),
+    *(
+        _alike(name, "what is uncompressed comes at once", *_ALL_MOVED)
+        for name in ("stores-uncompressed-only", "stores-by-the-first")
+    ),
     _turned_away("stores-a-private-syntax", "transfer syntax"),
     _turned_away("stores-in-long-pdus", "PDU", there=False),
     _turned_away("stores-by-tls", "TLS", there=False),

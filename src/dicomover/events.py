@@ -19,6 +19,7 @@ __all__ = [
     "MoveProgressed",
     "MoveStarted",
     "Noted",
+    "Offer",
     "Refusal",
     "Refused",
     "RequestDeferred",
@@ -156,6 +157,9 @@ class Admission:
     archive: str = ""  # the address at which the archive answers us: who calls from there has a place before strangers
     headers_only: bool = False  # whether the pixels are to be thrown away
     most: int = MOST_SIGNS  # instances of it that are a sign of life
+    # Whether our receiver is to choose the other kind of transfer syntax than usually, compressed or not, where the
+    # archive offers both in one presentation context; the latest admission decides.
+    other_kind: bool = False
 
     def lets_in(self, patient_id: str, study: str, series: str, sop: str) -> bool:
         """Tell whether an instance with these values is meant; what is empty here counts as any."""
@@ -179,6 +183,14 @@ def is_sign(is_new: bool, came: int, here: int, most: int) -> bool:
     (True, True, False)
     """
     return (is_new and here < most) or came <= _TIMES * min(here, most) + _SPARE
+
+
+class Offer(StrEnum):
+    """In which transfer syntaxes the archive offers the images of a SOP Class to our Storage SCP."""
+
+    UNCOMPRESSED = "uncompressed only"
+    EITHER_KIND = "either kind"  # in one presentation context, of which it sends the one that is chosen
+    OTHERWISE = "otherwise"
 
 
 @dataclass(frozen=True, slots=True)

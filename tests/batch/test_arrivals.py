@@ -492,19 +492,6 @@ def test_waiting_for_what_came_twice(listed: int | None, is_over: bool) -> None:
     assert (time.monotonic() - begun < 0.2) is is_over
 
 
-def test_what_we_refused_is_expected_where_it_is_asked_for_again() -> None:
-    """What was refused ends the wait for it, until it is asked for once more; then only its arrival does."""
-    move = running()
-    tally = tally_of(move)
-    tally.add(arrival("1"))
-    move.refuse(0xC000, 1, is_certain=True)
-    assert move.has_enough(2, None)
-    move.expect_again(1)
-    assert not move.has_enough(2, None)
-    tally.add(arrival("2"))
-    assert move.has_enough(2, None)
-
-
 @pytest.mark.parametrize("patient", ["P", "OLD"])
 def test_what_came_already_is_no_sign_of_life(patient: str) -> None:
     """New instances hold off the end of a wait, and each of them a few times more; the same for ever does not."""

@@ -380,3 +380,21 @@ def test_settings_that_cannot_be_meant(settings: dict[str, Any]) -> None:
     """A bad setting is refused when the pace is made, before anything is sent."""
     with pytest.raises(ConfigurationError):
         Pace(**settings)
+
+
+def test_one_that_is_to_be_alone_has_nobody_beside_it() -> None:
+    """It waits for those under way, nobody begins from its first question on, and all go on when it says so."""
+    pace, one, another = Pace(associations=4), object(), object()
+    assert pace.may_start() is None
+    assert pace.may_start(one) is not None
+    assert pace.may_start() is not None
+    pace.withdraw()
+    assert pace.may_start() is not None
+    assert pace.may_start(another) is not None
+    assert pace.may_start(one) is None
+    assert pace.may_start(one) is not None
+    pace.withdraw()
+    pace.let_others(another)
+    assert pace.may_start() is not None
+    pace.let_others(one)
+    assert pace.may_start() is None

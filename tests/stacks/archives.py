@@ -112,7 +112,7 @@ def _named(titles: Mapping[str, int]) -> list[str]:
 
 def _dcmtk(folder: Path, studies: Sequence[Study], secured: Secured | None, **how: Any) -> Archive:
     keys = ["+tls", str(secured.key), str(secured.cert), "+cf", str(secured.ca)] if secured else []
-    return dcmqrscp(folder, studies, "+xv", *keys, **how)  # without +xv no JPEG 2000 is accepted in a C-GET
+    return dcmqrscp(folder, studies, "-xv", "+xv", *keys, **how)  # without +xv no JPEG 2000 is accepted in a C-GET
 
 
 def _orthanc(folder: Path, studies: Sequence[Study], secured: Secured | None, **how: Any) -> Archive:

@@ -20,7 +20,6 @@ class Known:
     part: str = ""  # of what `install.py` brings; empty for what the system has
     is_newer: bool = False  # of a newer Debian suite, and not run unless asked for
     secures: frozenset[Way] = frozenset()  # the ways on which it speaks TLS
-    partial: Mapping[Way, tuple[str, ...]] = field(default_factory=dict)  # rows that end so, by their key
     loses: bool = False  # of some 1,000 images one, by a fault of its own: what is lost is asked for again
     locks: bool = True  # what it says of the levels below a study adds up
     alters: str = ""  # how it writes each data set anew; the pixels stay
@@ -30,23 +29,27 @@ class Known:
 
 _BOTH: frozenset[Way] = frozenset({"move", "get"})
 _ONE_SYNTAX = (
-    "It converts nothing, and uses one presentation context for each SOP Class. So compressed images fail, or, if it "
-    "is started with the option for their transfer syntax (`-xv`), the uncompressed ones do. By C-GET it uses the "
-    "first one that we propose, and the compressed images come by a second C-GET, if it accepts theirs (`+xv`)."
+    "It converts nothing, and uses one presentation context for each SOP Class. Started with the option for the "
+    "transfer syntax of its compressed images (here `-xv`; `-xs`, `-xw` and others), it offers that one and "
+    "uncompressed ones in it: our receiver chooses one, and what is not in it is asked for by a second C-MOVE, for "
+    "which it chooses the other. Without that option it offers uncompressed ones only, and what is compressed comes by "
+    "C-GET alone (`via='auto'` turns to it): the row says so."
 )
-_COMPRESSED: Mapping[Way, tuple[str, ...]] = {"move": ("B2077",)}
+_GET_OPTION = (
+    "By C-GET it uses the first transfer syntax that we propose, and the compressed images come by a second C-GET, if "
+    "it accepts theirs (`+xv` and the like)."
+)
 _NO_CANCEL = "It ignores a C-CANCEL: `Quirks(cancels=False)`."
 
 ARCHIVES = (
-    Known("DCMTK", "dcmqrscp of DCMTK 3.6.7 (Debian 12)", partial=_COMPRESSED, notes=(_ONE_SYNTAX,)),
+    Known("DCMTK", "dcmqrscp of DCMTK 3.6.7 (Debian 12)", notes=(_ONE_SYNTAX, _GET_OPTION)),
     Known(
         "DCMTK-3.7",
         "dcmqrscp of DCMTK 3.7.0 (Debian sid)",
         "sid",
         is_newer=True,
         secures=_BOTH,
-        partial=_COMPRESSED,
-        notes=(_ONE_SYNTAX,),
+        notes=(_ONE_SYNTAX, _GET_OPTION),
     ),
     Known(
         "Orthanc",
@@ -63,10 +66,10 @@ ARCHIVES = (
         "sid",
         is_newer=True,
         secures=_BOTH,
-        partial={"move": ("B2077",)},
         notes=(
             "By C-MOVE it keeps the association of the first image for all of a study. If that one is uncompressed and "
-            "another one is not, it tries to decompress it, and ends with 0xC000 where it cannot. By C-GET all come.",
+            "another one is not, it tries to decompress it, and ends with 0xC000 where it cannot: the rest is asked "
+            "for by class, and comes over associations of its own. By C-GET all come at once.",
         ),
     ),
     Known(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dicomover.batch.running import RunningMove
 from dicomover.errors import ReceiverError
-from dicomover.events import MOST_SIGNS, Admission, Arrival, Noted, Refusal, Refused
+from dicomover.events import MOST_SIGNS, Admission, Arrival, Noted, Offer, Refusal, Refused
 from dicomover.text.face import setting
 
 __all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "StorageSCP", "Tally"]
@@ -53,6 +53,9 @@ class StorageSCP(Protocol):
 
     def admit(self, admission: Admission) -> None:
         """Let in what a C-MOVE may bring; in force when this returns. Raises ReceiverError."""
+
+    def ask_offers(self) -> Mapping[str, Offer]:
+        """Return how the archive has offered each SOP Class when it last called. Raises ReceiverError."""
 
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""

@@ -139,7 +139,7 @@ class Exchange:
 
     def _send_once(self, move: SharedMove, part: Identifier, before: Counters | None) -> tuple[MoveEnd, bool]:
         """Send a request at its pace; tell also whether its association had been idle."""
-        self._wait(self._pace.may_start)
+        self._wait(partial(self._pace.may_start, move.running if move.running.is_alone else None))
         begun = time.monotonic()
         try:
             association = self._carrier.connect()

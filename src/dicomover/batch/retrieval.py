@@ -5,23 +5,24 @@ The verdict knows nothing of it: what is here counts, in whichever way it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dicomover.batch.arrivals import COUNTING_SECONDS
+from dicomover.batch.asking import Ask, Asking
 from dicomover.batch.carriers import ByGet, ByMove, Carrier, RetrievingLine
-from dicomover.batch.ends import Parts, join_ends
 from dicomover.batch.run import BatchRun
 from dicomover.batch.verdict import bound_wait
 from dicomover.batch.ways import find_dead_end
 from dicomover.batch.work import SharedMove
-from dicomover.errors import AssociationLost, ContextRejected, ProtocolError
+from dicomover.errors import ContextRejected
+from dicomover.events import Offer
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import SUCCESS, Counters, Ended, describe
 from dicomover.query.classes import MOST_PAIRS, Pair, fit_pairs, name_class, pass_over_first
 from dicomover.query.lists import UidLists
-from dicomover.query.parts import Part, divide, divide_missing
+from dicomover.query.parts import Part, divide
 from dicomover.query.targets import Target
+from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 from dicomover.wire.lines import Line
 from dicomover.wire.responses import MoveEnd
@@ -29,10 +30,12 @@ from dicomover.wire.stop import Stop
 
 __all__ = ["Retrieval", "Sent"]
 
-Ask = Callable[[SharedMove, Identifier, Counters | None], tuple[int, MoveEnd]]
+Send = Callable[[SharedMove, Identifier, Counters | None], tuple[int, MoveEnd]]
 """Asks for what a C-MOVE is to bring, or a part of it, after parts that have come to something; see `Exchange.run`."""
 
 _NAMED = 3  # SOP Classes, in one sentence
+_ONE_KIND = "the archive sends either compressed or uncompressed images over one association"
+_OFFER_MORE = "if they are compressed, let its administrator see that it offers their transfer syntax too, or try {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +55,18 @@ class Retrieval:
         self,
         run: BatchRun,  # what the batch's workers share
         line: Line,  # the worker's own
-        ask_over: Callable[[Carrier], Ask],  # see `Exchange.run`
+        ask_over: Callable[[Carrier], Send],  # see `Exchange.run`
         note: Callable[[str | None], None],  # takes what a person should know
     ) -> None:
         settings = run.settings
         self._destination, self._accept = settings.destination, settings.syntaxes
         self._roles = run.pool.node.quirks.roles
-        self._ways, self._tally, self._controls = run.ways, run.tally, run.controls
+        self._ways, self._tally, self._controls, self._pace = run.ways, run.tally, run.controls, run.pace
         self._line, self._note = line, note
         self._find = UidLists(run.pool.node.quirks.lists).wrap(line.find)
         self._by_move = ask_over(ByMove(line, settings.destination))
         self._get: ByGet | None = None
+        self._asking = Asking(run.tally, self._find, self._make_room)
         if run.get_pool is not None:
             own = RetrievingLine(run.get_pool, settings.timeouts, run.controls, settings.retry.pauses(), frozenset())
             self._get = ByGet(own, line, run.ways)
@@ -83,6 +87,10 @@ class Retrieval:
         if self._get is not None:
             self._get.abandon()
 
+    def _make_room(self) -> None:
+        if self._get is not None:
+            self._get.make_room()
+
     def run(self, move: SharedMove) -> Sent:
         """Bring it; raises Stop if nothing was sent, and ContextRejected if the archive does not offer it."""
         ways = self._ways
@@ -93,10 +101,13 @@ class Retrieval:
         if ways.gets and self._get is not None:
             sent = self._bring(move, self._get)
             return replace(sent, remark="; ".join(filter(None, [ways.why and f"by C-GET: {ways.why}", sent.remark])))
+        move.running.other_kind = ways.other_kind
         attempts, end = self._by_move(move, move.target.identifier, None)
         why = self._find_dead_end(move, end) if ways.may_turn and self._get is not None else ""
-        if not why or self._get is None or self._controls.stopping:
+        if self._controls.stopping:
             return Sent(attempts, end)
+        if not why or self._get is None:
+            return self._complete(move, attempts, end)
         try:
             sent = self._bring(move, self._get)
         except (ContextRejected, Stop):
@@ -128,6 +139,77 @@ class Retrieval:
         why = find_dead_end(end, self._destination, reached=reached, called=tally.was_called(running))
         return why if why and self._offers([model.get_sop_class for model in Model]) else ""
 
+    def _complete(self, move: SharedMove, attempts: int, end: MoveEnd) -> Sent:
+        """Ask once more for what could not be sent by C-MOVE, as far as its transfer syntax may be to blame.
+
+        By C-MOVE alone where the archive offers either kind of them in one context, of which our receiver has chosen
+        one, or where it gave up in the middle; by C-GET where it may turn to that.
+        """
+        running, tally = move.running, self._tally
+        if tally is None or not _could_not_send(end) or not tally.was_called(running):
+            return Sent(attempts, end)
+        if not self._asking.lacks(move, end) or self._asking.count_refused(move, end):
+            return Sent(attempts, end)
+        missing, offers = self._asking.list_missing(move, move.target), tally.scp.ask_offers()
+        here, said = running.received, []
+        either = [part for part in missing if any(offers.get(uid) is Offer.EITHER_KIND for uid in part.classes)]
+        has_given_up = (end.status_code or 0) >> 12 == 0xC and running.received
+        if either or has_given_up:
+            is_whole = len(either) == len(missing) and not running.received
+            parts = [Part(move.target.identifier, either[0].classes)] if is_whole else either or missing
+            sent, end = self._move_again(move, parts, end, is_other=bool(either))
+            attempts += sent
+            if came := running.received - here:
+                why = _ONE_KIND if either else "the archive had given up in the middle"
+                said.append(f"{came} came by a C-MOVE of their own: {why}")
+            missing = self._asking.list_missing(move, move.target) if self._asking.lacks(move, end) else []
+        doubtful = [part for part in missing if _is_uncompressed_only(part, offers, running.sop_uids.values())]
+        if (doubtful or either) and missing and self._ways.may_turn and self._get is not None:
+            sent_by_get = self._get_missing(move, self._get, end)
+            if sent_by_get is not None:
+                remark = "; ".join(filter(None, [*said, sent_by_get.remark]))
+                return replace(sent_by_get, attempts=attempts + sent_by_get.attempts, remark=remark)
+        if doubtful:
+            names = ", ".join(sorted({name_class(part.classes[0]) for part in doubtful})[:_NAMED])
+            said.append(f"the archive offers {names} uncompressed only: {_OFFER_MORE.format(setting('via', 'get'))}")
+        return Sent(attempts, end, remark="; ".join(said))
+
+    def _move_again(self, move: SharedMove, parts: list[Part], end: MoveEnd, *, is_other: bool) -> tuple[int, MoveEnd]:
+        """Ask for parts by C-MOVE, in the other kind of transfer syntax if that may help."""
+        running, here = move.running, move.running.received
+        running.is_alone, running.other_kind = is_other, running.other_kind is not is_other
+        try:
+            return self._asking.ask_again(move, parts, end, self._in_whole, is_extra=True)
+        finally:
+            running.is_alone = False
+            self._pace.let_others(running)
+            if is_other and not here and running.received:
+                self._ways.other_kind = running.other_kind
+
+    def _in_whole(self, move: SharedMove, part: Part, before: Counters | None) -> tuple[int, MoveEnd]:
+        """Ask by C-MOVE for a part."""
+        return self._by_move(move, part.identifier, before)
+
+    def _get_missing(self, move: SharedMove, get: ByGet, end: MoveEnd) -> Sent | None:
+        """Ask by C-GET for what has not come by C-MOVE; None if the archive does not serve it, or nothing came."""
+        here = move.running.received
+        try:
+            if not self._offers([model.get_sop_class for model in Model]):
+                return None
+            target = replace(move.target, identifier=self._fit(move.target.identifier))
+            get.accepted = frozenset()
+            missing = self._asking.list_missing(move, target)
+            sent = self._bring_missing(move, target, get, end, missing, missing)
+        except (ContextRejected, Stop):
+            return None
+        finally:
+            get.make_room()
+        if not (came := move.running.received - here):
+            return None
+        remark = f"{came} came by C-GET: by C-MOVE the archive could not send them"
+        is_all = sent.end.status_code == SUCCESS
+        return replace(sent, remark=remark if is_all else "; ".join(filter(None, [remark, sent.remark])))
+
     # --- by C-GET
 
     def _bring(self, move: SharedMove, get: ByGet) -> Sent:
@@ -141,20 +223,33 @@ class Retrieval:
         get.accepted = frozenset()
         get.make_room()
         parts = divide(target, self._find, self._accept)
-        attempts, end = self._send_parts(move, get, parts, None)
+        attempts, end = self._asking.send(move, parts, None, self._in_all(get))
         assert end is not None
-        if end.ended is Ended.CANCELLED or self._controls.stopping or not self._lacks(move, end):
+        if end.ended is Ended.CANCELLED or self._controls.stopping or not self._asking.lacks(move, end):
             return Sent(attempts, end, by_get=True)
-        missing = self._list_missing(move, target, get)
+        missing = self._asking.list_missing(move, target)
         further = [part for part in missing if not any(each.covers(part) for each in parts)]
-        remark = ""
+        sent = self._bring_missing(move, target, get, end, missing, further)
+        return replace(sent, attempts=attempts + sent.attempts)
+
+    def _bring_missing(
+        self,
+        move: SharedMove,
+        target: Target,
+        get: ByGet,
+        end: MoveEnd,  # how it has ended so far
+        missing: list[Part],
+        further: list[Part],  # what of that has not been asked for with its classes
+    ) -> Sent:
+        attempts, remark = 0, ""
         if further:
-            sent, end, missing = self._ask_again(move, target, get, further, end)
-            attempts += sent
+            attempts, end = self._asking.ask_again(move, further, end, self._in_all(get))
+            missing = self._asking.list_missing(move, target) if self._asking.lacks(move, end) else []
         here, others = move.running.received, self._list_others(move, missing, get, end)
         if others and end.ended is Ended.ANSWERED and not self._controls.stopping:
-            move.running.expect_again(sum(len(part.identifier.uids(Level.IMAGE)) for part in others))
-            sent, end, missing = self._ask_again(move, target, get, list(others), end, others)
+            send = self._in_own(get, others)
+            sent, end = self._asking.ask_again(move, list(others), end, send, is_extra=True)
+            missing = self._asking.list_missing(move, target) if self._asking.lacks(move, end) else []
             attempts += sent
             if came := move.running.received - here:
                 remark = f"{came} came by a C-GET of their own: the archive uses one transfer syntax for each SOP Class"
@@ -163,33 +258,23 @@ class Retrieval:
             remark = "; ".join(filter(None, [remark, self._explain(missing, get)]))
         return Sent(attempts, end, by_get=True, remark=remark)
 
-    def _ask_again(
-        self,
-        move: SharedMove,
-        target: Target,
-        get: ByGet,
-        parts: list[Part],
-        end: MoveEnd,
-        alone: Mapping[Part, Sequence[Pair]] | None = None,
-    ) -> tuple[int, MoveEnd, list[Part]]:
-        """Ask for images that have not come; return how often, how it has ended with them, and what has not come yet.
+    def _in_all(self, get: ByGet) -> Ask:
+        """Return what asks by C-GET with all that is to be proposed for the classes of a part."""
 
-        With all that is to be proposed for their classes, or with those pairs `alone` that are given for each.
-        """
-        here = move.running.received
-        attempts, more = self._send_parts(move, get, parts, end.counters, alone)
-        is_lost = more is not None and more.ended not in (Ended.ANSWERED, Ended.CANCELLED)
-        # One alone that is lost is no better than what it was for.
-        if not (alone is not None and is_lost and move.running.received == here):
-            end = self._join(move, end, more, sum(len(part.identifier.uids(Level.IMAGE)) for part in parts))
-        return attempts, end, self._list_missing(move, target, get) if self._lacks(move, end) else []
+        def ask(move: SharedMove, part: Part, before: Counters | None) -> tuple[int, MoveEnd]:
+            get.want(fit_pairs(part.classes, self._accept))
+            return self._by_get(move, part.identifier, before)
 
-    def _count_refused(self, move: SharedMove, end: MoveEnd) -> int:
-        """Count what we refused, once what our receiver may be about to tell has been told."""
-        assert self._tally is not None
-        running, counters = move.running, end.counters
-        self._tally.wait(running, (counters.moved or 0) + (counters.failed or 0), COUNTING_SECONDS)
-        return running.refused.total()
+        return ask
+
+    def _in_own(self, get: ByGet, pairs: Mapping[Part, Sequence[Pair]]) -> Ask:
+        """Return what asks by C-GET with those pairs alone that are given for each part."""
+
+        def ask(move: SharedMove, part: Part, before: Counters | None) -> tuple[int, MoveEnd]:
+            get.want(pairs[part], alone=True)
+            return self._by_get(move, part.identifier, before)
+
+        return ask
 
     def _list_others(
         self, move: SharedMove, missing: list[Part], get: ByGet, end: MoveEnd
@@ -199,7 +284,7 @@ class Retrieval:
         Of what the archive has accepted, if it uses the first alone. Who has sent something under a wrong label would
         do so under another one: that is asked for in the one transfer syntax that it has shown to be in.
         """
-        if not self._count_refused(move, end):
+        if not self._asking.count_refused(move, end):
             found = {}
             for part in missing:
                 accepted = [[pair for pair in get.accepted if pair[0] == uid] for uid in part.classes]
@@ -219,59 +304,6 @@ class Retrieval:
         association.offers(other.get_sop_class if other is Model.STUDY else identifier.model.get_sop_class)
         return Identifier.of(identifier.level, other, identifier.keys())
 
-    def _send_parts(
-        self,
-        move: SharedMove,
-        get: ByGet,
-        parts: list[Part],
-        before: Counters | None,
-        alone: Mapping[Part, Sequence[Pair]] | None = None,
-    ) -> tuple[int, MoveEnd | None]:
-        """Send a C-GET for each part, until one is broken off; `before` is what came before them."""
-        sent = Parts(before)
-        for part in parts:
-            get.want(alone[part] if alone else fit_pairs(part.classes, self._accept), alone=bool(alone))
-            try:
-                attempts, end = self._by_get(move, part.identifier, sent.so_far)
-            except Stop:
-                if sent.end is None and before is None:
-                    raise
-                break  # what came of those that were sent is known
-            sent.add(attempts, end)
-            if end.ended is not Ended.ANSWERED:
-                break
-        return sent.attempts, sent.end
-
-    def _lacks(self, move: SharedMove, end: MoveEnd) -> bool:
-        """Tell whether something may be missing, once what is on its way has been counted."""
-        target, running, moved = move.target, move.running, end.counters.moved or 0
-        if end.status_code == SUCCESS and not end.counters.failed and moved and moved >= (target.expected or 0):
-            return False
-        assert self._tally is not None
-        self._tally.wait(running, bound_wait(end, target)[0], COUNTING_SECONDS, target.expected)
-        return target.expected is None or running.received < target.expected
-
-    def _list_missing(self, move: SharedMove, target: Target, get: ByGet) -> list[Part]:
-        """Return what the archive lists and is not here, by class; nothing where it cannot be asked."""
-        get.make_room()
-        try:
-            return divide_missing(target, move.running.sop_uids, self._find)
-        except (AssociationLost, ContextRejected, ProtocolError, Stop):
-            return []
-
-    def _join(self, move: SharedMove, end: MoveEnd, more: MoveEnd | None, asked: int) -> MoveEnd:
-        """Return how it ended, after so many images that had not come were asked for again with other classes."""
-        if more is None:
-            return end
-        failed = max((end.counters.failed or 0) - asked, 0)
-        counters = replace(end.counters, failed=failed, remaining=None) + more.counters
-        still = [uid for uid in (*end.failed_uids, *more.failed_uids) if uid not in move.running.sop_uids]
-        joint = replace(join_ends(end, more), counters=counters, failed_uids=tuple(dict.fromkeys(still)))
-        if more.ended is Ended.ANSWERED and not counters.failed and not self._lacks(move, joint):
-            status = more.status_code if counters.warning else SUCCESS
-            return replace(joint, ended=Ended.ANSWERED, status_code=status, lost_by=None, why="")
-        return joint
-
     def _explain(self, missing: list[Part], get: ByGet) -> str:
         """Say what of the classes of that which did not come the archive has not accepted."""
         said = []
@@ -285,3 +317,18 @@ class Retrieval:
         if not get.accepted and self._roles == "scp":
             said.append("some archives accept images in both roles only: Quirks(roles='both') of the node")
         return "; ".join(said)
+
+
+def _could_not_send(end: MoveEnd) -> bool:
+    """Tell whether the archive says that it could not send something, and not that it is busy."""
+    code = end.status_code
+    if end.ended is not Ended.ANSWERED or code is None or (code >> 8 == 0xA7 and code != 0xA702):
+        return False
+    return bool(end.counters.failed) or code == 0xA702 or code >> 12 == 0xC
+
+
+def _is_uncompressed_only(part: Part, offers: Mapping[str, Offer], here: Collection[str]) -> bool:
+    """Tell whether images may lack since they are compressed: nothing of their series, by what is here, has come."""
+    is_of_images = any("Image" in name_class(uid) for uid in part.classes)
+    is_offered_so = all(offers.get(uid) is Offer.UNCOMPRESSED for uid in part.classes)
+    return is_of_images and is_offered_so and part.identifier.series not in here

@@ -63,6 +63,10 @@ class RunningMove:
         What else we refused meanwhile, why, and how to mend it, as often as it happened; it may be anybody's too.
     is_called
         Whether something that we refused came from the archive itself.
+    other_kind
+        Whether it is to come in the other kind of transfer syntax than usually, compressed or not.
+    is_alone
+        Whether no other C-MOVE may be under way meanwhile: our receiver cannot tell for which one an association is.
     """
 
     __slots__ = (
@@ -85,6 +89,7 @@ class RunningMove:
         "doubtful",
         "foreign",
         "identifier",
+        "is_alone",
         "is_called",
         "last_arrival",
         "message_id",
@@ -93,6 +98,7 @@ class RunningMove:
         "most_strange",
         "number",
         "of_patient",
+        "other_kind",
         "reasons",
         "refused",
         "repeated",
@@ -109,6 +115,7 @@ class RunningMove:
         self.identifier = identifier
         self.message_id = self._came = 0
         self.most = MOST_SIGNS  # instances that are a sign of life
+        self.other_kind = self.is_alone = False
         self.sop_uids: dict[str, str] = {}  # with the series; a set that is empty takes three times as much
         self.of_patient: frozenset[str] | None = None
         self.twins: set[tuple[str, str]] | None = None
@@ -161,6 +168,7 @@ class RunningMove:
             series_uids=identifier.uids(Level.SERIES),
             sop_uids=identifier.uids(Level.IMAGE),
             archive=archive,
+            other_kind=self.other_kind,
         )
 
     @property
@@ -276,10 +284,6 @@ class RunningMove:
         """Note what we refused of it: by its UIDs, or only as its Move Originator says."""
         self.refused[status] += count
         self._refused += count if is_certain else 0
-
-    def expect_again(self, count: int) -> None:
-        """Wait anew for so many that we refused: they are asked for once more."""
-        self._refused = max(self._refused - count, 0)
 
     def end(self) -> None:
         """Let go of that: a set takes 216 bytes, and a batch may have 100,000 C-MOVEs."""

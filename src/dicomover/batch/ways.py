@@ -24,6 +24,8 @@ class Ways:
         self.why = ""  # why it has become C-GET, where it was not asked for
         # Whether the archive has one association with us at a time; None while nothing shows it.
         self.takes_turns: bool | None = None
+        # Whether our receiver chooses the other kind of transfer syntax: one has brought what the usual one has not.
+        self.other_kind = False
 
     def turn(self, why: str) -> bool:
         """Go on by C-GET; False if that is known already."""

@@ -161,6 +161,7 @@ class Pace:
         self._lock = threading.Lock()
         self._stretch: tuple[datetime, datetime | None] | None = None
         self._working = 0
+        self._alone: object = None  # what is to run without another one beside it
         self._resting: list[float] = []  # when each of them has rested, the earliest first
 
     @property
@@ -173,10 +174,18 @@ class Pace:
         with self._lock:
             return self._until_open()
 
-    def may_start(self) -> Wait | None:
-        """Return what the next C-MOVE has to wait for; None lets the caller send it, and `ended` must follow."""
+    def may_start(self, alone: object = None) -> Wait | None:
+        """Return what the next C-MOVE has to wait for; None lets the caller send it, and `ended` must follow.
+
+        One that is to be `alone` waits for all that are under way, and no other one begins from its first question
+        on until `let_others` is called with what it has named itself by.
+        """
         with self._lock:
             now = self._monotonic()
+            if self._alone is None:
+                self._alone = alone
+            if self._alone is not alone or (alone is not None and self._working):
+                return Wait(_RECHECK, "one at a time for now")
             while self._resting and self._resting[0] <= now:
                 heapq.heappop(self._resting)
             wait = self._until_open() or self._until_free(now)
@@ -186,6 +195,12 @@ class Pace:
                 self._working += 1
                 self._next_at = now + self._spacing
             return wait
+
+    def let_others(self, alone: object) -> None:
+        """Let others begin again, if it was this one that was to be alone."""
+        with self._lock:
+            if self._alone is alone:
+                self._alone = None
 
     def ended(self, tried: Tried, seconds: float) -> str | None:
         """Take in what a C-MOVE came to and how long it took; return a sentence if its archive turns out to be busy."""

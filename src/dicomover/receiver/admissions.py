@@ -16,6 +16,7 @@ class Admissions:
     """All admissions in force, found by their most specific identifiers: a Message ID can be guessed."""
 
     def __init__(self) -> None:
+        self.other_kind = False  # of transfer syntax, by the latest admission
         self._lock = threading.Lock()
         self._of_move: dict[int, list[Admission]] = {}
         self._came: dict[int, _Came] = {}
@@ -28,6 +29,7 @@ class Admissions:
         """Let in what the admission names, from now on."""
         with self._lock:
             self._came[admission.move] = _Came(admission.most)
+            self.other_kind = admission.other_kind
             listed = self._of_move.setdefault(admission.move, [])
             if admission in listed:
                 return

@@ -8,14 +8,14 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
 from dicomover.disk import Share
 from dicomover.errors import ConfigurationError, ReceiverError
-from dicomover.events import Admission, Arrival, Refusal
+from dicomover.events import Admission, Arrival, Offer, Refusal
 from dicomover.node import Node, Timeouts
 from dicomover.processes import forks
 from dicomover.processes.interpreter import NAME_ANOTHER, find_interpreter
@@ -56,6 +56,7 @@ class _Engine(Protocol):
     ) -> Retriever | RemoteRetriever: ...
     def admit(self, admission: Admission) -> None: ...
     def dismiss(self, *moves: int) -> None: ...
+    def ask_offers(self) -> Mapping[str, Offer]: ...
     def sync(self) -> None: ...
     def kill(self) -> None: ...
     def stop(self) -> None: ...
@@ -296,6 +297,10 @@ class Receiver:
         """Let in no more of these C-MOVEs; what is in flight goes on."""
         if self._engine is not None and self._engine.failure is None:
             self._engine.dismiss(*moves)
+
+    def ask_offers(self) -> Mapping[str, Offer]:
+        """Return how the archive has offered each SOP Class when it last called; raises ReceiverError."""
+        return self._running().ask_offers()
 
     def sync(self) -> None:
         """Make durable what was filed since the last time: afterwards a power cut takes nothing of it.

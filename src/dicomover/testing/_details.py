@@ -14,9 +14,11 @@ from pydicom.uid import (
 )
 
 from dicomover.testing import _twists as twists
+from dicomover.testing._elements import IMPLICIT
 from dicomover.testing._raw import BytesTwist, MessageTwist
 from dicomover.testing._script import Script, Storing
 
+_EXPLICIT = str(ExplicitVRLittleEndian)
 _OFFENDING, _COMMENT_ID = 0x0901, 0x0903
 _TWO_KEYS = struct.pack("<HHHH", 0x0020, 0x000D, 0x0020, 0x000E)
 _ACCESSION, _PATIENT, _STUDY, _STUDY_COUNT = 0x00080050, 0x00100020, 0x0020000D, 0x00201208
@@ -227,6 +229,21 @@ DETAILS: dict[str, tuple[str, Script]] = {
     "stores-deflated": (
         "only Deflated Explicit VR Little Endian is offered to the destination",
         _stored(transfer_syntax=str(DeflatedExplicitVRLittleEndian), encode=twists.deflate),
+    ),
+    "stores-in-one-context": (
+        "one context for each SOP Class is offered, with JPEG 2000 and uncompressed transfer syntaxes; what is not in "
+        "the one that is accepted fails (dcmqrscp)",
+        _stored(one_context=(str(JPEG2000Lossless), _EXPLICIT, IMPLICIT)),
+    ),
+    "stores-uncompressed-only": (
+        "one context for each SOP Class is offered, in uncompressed transfer syntaxes; what is compressed fails "
+        "(dcmqrscp)",
+        _stored(one_context=(_EXPLICIT, IMPLICIT)),
+    ),
+    "stores-by-the-first": (
+        "beside the transfer syntax of the first image only uncompressed ones are offered, and what is in another one "
+        "ends it: 0xC000, zero counters (Orthanc)",
+        Script(stops_at_failure=True, storing=Storing(by_the_first=True)),
     ),
     "stores-a-private-syntax": (
         "only a private transfer syntax is offered to the destination",

@@ -16,6 +16,8 @@ class Storing:
     request: BytesTwist | None = None  # a detail of the A-ASSOCIATE-RQ
     instance: MessageTwist | None = None  # a detail of each C-STORE request
     transfer_syntax: str = ""  # the only one that is offered
+    one_context: tuple[str, ...] = ()  # of these, for each SOP Class, and what is not in the one accepted is not sent
+    by_the_first: bool = False  # beside the first instance's own transfer syntax uncompressed ones only are offered
     encode: Callable[[bytes], bytes] | None = None  # from Explicit VR Little Endian to that one
     excess: int = 0  # PDUs longer by so many bytes than the destination takes
     first_bytes: bytes = b""  # sent instead of an association request

@@ -6,6 +6,8 @@ import socket
 from collections import UserDict
 from collections.abc import Collection, Iterable
 
+from pydicom.uid import ExplicitVRLittleEndian
+
 from dicomover.node import Node
 from dicomover.testing._raw import RawMessage, encode_fragments, join_command, split_command
 from dicomover.testing._script import Storing
@@ -147,8 +149,13 @@ class DestinationAssociation(StoreAssociation):
         self, server: LoopbackServer, node: Node, ae_title: str, instances: Iterable[Instance], how: Storing
     ) -> None:
         assert node.is_loopback, f"{node} is not on this machine; nothing is ever sent beyond it"
-        pairs = dict.fromkeys((item.sop_class_uid, _syntax_of(item, how)) for item in instances)
-        contexts = [Context(2 * n + 1, sop_class, (syntax,)) for n, (sop_class, syntax) in enumerate(list(pairs)[:128])]
+        pairs = _list_pairs(instances, how)
+        offers = (
+            [(uid, how.one_context) for uid in dict.fromkeys(uid for uid, _ in pairs)]
+            if how.one_context
+            else [(uid, (syntax,)) for uid, syntax in pairs]
+        )
+        contexts = [Context(2 * n + 1, sop_class, syntaxes) for n, (sop_class, syntaxes) in enumerate(offers[:128])]
         self.node = node
         self._server = server
         self._proposed = frozenset(pairs)
@@ -163,7 +170,7 @@ class DestinationAssociation(StoreAssociation):
 
     def fits(self, node: Node, instances: Iterable[Instance], how: Storing) -> bool:
         """Tell whether it is still open and good for these instances."""
-        wanted = {(item.sop_class_uid, _syntax_of(item, how)) for item in instances}
+        wanted = set(_list_pairs(instances, how))
         return node == self.node and how == self._how and wanted <= self._proposed and not self.connection.is_stale()
 
     def close(self, seconds: float = 5.0) -> None:
@@ -174,6 +181,14 @@ class DestinationAssociation(StoreAssociation):
     def _end(self) -> None:
         self.connection.close()
         self._server.forget(self.connection)
+
+
+def _list_pairs(instances: Iterable[Instance], how: Storing) -> list[tuple[str, str]]:
+    pairs = list(dict.fromkeys((item.sop_class_uid, _syntax_of(item, how)) for item in instances))
+    if not how.by_the_first:
+        return pairs
+    natively = [(uid, str(ExplicitVRLittleEndian)) for uid, _ in pairs]
+    return list(dict.fromkeys([*pairs[:1], *natively]))
 
 
 def _syntax_of(instance: Instance, how: Storing) -> str:

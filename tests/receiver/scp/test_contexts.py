@@ -6,8 +6,14 @@ import pynetdicom.sop_class as known
 import pytest
 
 from dicomover.errors import ConfigurationError
-from dicomover.events import Refused
-from dicomover.receiver.scp.contexts import accept_contexts, explain_refused, is_storage, parse_accept
+from dicomover.events import Admission, Offer, Refused
+from dicomover.receiver.scp.contexts import (
+    accept_contexts,
+    explain_refused,
+    find_offers,
+    is_storage,
+    parse_accept,
+)
 from dicomover.wire.messages import Context
 from receiver_kit import (
     CT,
@@ -102,3 +108,56 @@ def test_every_storage_class_that_pynetdicom_knows_is_taken() -> None:
     assert [uid for uid in others if is_storage(uid)] == []
     assert not is_storage("")
     assert not is_storage("not a uid")
+
+
+@pytest.mark.parametrize(
+    ("accept", "offered", "chosen"),
+    [
+        ("as-stored", (JPEG, EXPLICIT), EXPLICIT),
+        ("as-stored", (EXPLICIT, IMPLICIT, JPEG), JPEG),
+        ("as-stored", (JPEG, BIG, IMPLICIT), IMPLICIT),
+        ("as-stored", (EXPLICIT, IMPLICIT), EXPLICIT),
+        ("as-stored", (JPEG,), JPEG),
+        ("uncompressed", (JPEG, IMPLICIT), IMPLICIT),
+        ([JPEG, EXPLICIT], (EXPLICIT, JPEG), EXPLICIT),
+    ],
+)
+def test_the_other_kind_is_chosen_where_it_is_offered(accept: str, offered: tuple[str, ...], chosen: str) -> None:
+    """Asked for it, the first one that is compressed or not as the usual one is not; else the usual one."""
+    context = Context(1, CT, offered)
+    assert accept_contexts([context], parse_accept(accept), other_kind=True) == {1: chosen}
+
+
+def test_it_is_found_how_each_class_is_offered() -> None:
+    """Uncompressed only, in one context with both kinds, of which one has to be chosen, or otherwise."""
+    mr, us = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"
+    find = "1.2.840.10008.5.1.4.1.2.2.1"
+    offered = [
+        Context(1, CT, (EXPLICIT, BIG)),
+        Context(3, mr, (JPEG,)),
+        Context(5, mr, (EXPLICIT,)),
+        Context(7, us, (EXPLICIT, JPEG)),
+        Context(9, find, (EXPLICIT,)),
+    ]
+    uncompressed, either, otherwise = Offer.UNCOMPRESSED, Offer.EITHER_KIND, Offer.OTHERWISE
+    assert find_offers(offered) == {CT: uncompressed, mr: otherwise, us: either}
+    assert find_offers(offered, [EXPLICIT]) == {CT: uncompressed, mr: uncompressed, us: uncompressed}
+    assert find_offers(offered, [JPEG]) == {CT: otherwise, mr: otherwise, us: otherwise}
+
+
+def test_what_the_archive_offers_is_known_to_the_batch(start: Start) -> None:
+    """Of whoever calls from where the archive answers, by SOP Class; what a stranger offers is nothing."""
+    offered = (Context(1, CT, (EXPLICIT, JPEG)),)
+    with start() as run:
+        with run.peer(contexts=offered) as peer:
+            peer.release()
+        run.receiver.admit(Admission(1, study_uids=frozenset({"1.2"}), archive="127.0.0.1"))
+        assert run.receiver.ask_offers() == {}
+        with run.peer(contexts=offered) as peer:
+            assert peer.connection.contexts[1].transfer_syntaxes == (EXPLICIT,)
+            peer.release()
+            assert run.receiver.ask_offers() == {CT: Offer.EITHER_KIND}
+        run.receiver.admit(Admission(2, study_uids=frozenset({"1.3"}), archive="127.0.0.1", other_kind=True))
+        with run.peer(contexts=offered) as peer:
+            assert peer.connection.contexts[1].transfer_syntaxes == (JPEG,)
+            peer.release()

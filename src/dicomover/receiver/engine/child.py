@@ -115,6 +115,9 @@ class _Child:
             assert self._service is not None
             self._service.dismiss(*frame["moves"])
             self._answer(frame["id"])
+        elif kind == "offers":
+            assert self._service is not None
+            self._answer(frame["id"], offers=self._service.offers)
 
     def _start(self, frame: dict[str, Any]) -> None:
         logging.getLogger("dicomover").setLevel(frame["log_level"])

@@ -12,12 +12,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal, Refused
+from dicomover.events import Admission, Offer, Refusal, Refused
 from dicomover.node import Node, Timeouts
 from dicomover.processes import forks
 from dicomover.processes.interpreter import NAME_ANOTHER, python_command
@@ -148,6 +148,10 @@ class ProcessEngine:
         """Let in no more of these C-MOVEs."""
         with contextlib.suppress(ReceiverError):
             self.answer(self.order("dismiss", moves=moves))
+
+    def ask_offers(self) -> Mapping[str, Offer]:
+        """Return how the archive offers each SOP Class."""
+        return {uid: Offer(offer) for uid, offer in self.answer(self.order("offers"))["offers"].items()}
 
     def retriever(self, node: Node, ae_title: str, timeouts: Timeouts, contexts: Sequence[Pair]) -> RemoteRetriever:
         """Return an association for C-GET that is still to be opened."""

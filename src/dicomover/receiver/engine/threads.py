@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal
+from dicomover.events import Admission, Offer, Refusal
 from dicomover.node import Node, Timeouts
 from dicomover.query.classes import Pair
 from dicomover.receiver.engine.outbox import SETTLING, Outbox
@@ -65,6 +65,10 @@ class ThreadEngine:
     def dismiss(self, *moves: int) -> None:
         """Let in no more of these C-MOVEs."""
         self._service.dismiss(*moves)
+
+    def ask_offers(self) -> Mapping[str, Offer]:
+        """Return how the archive offers each SOP Class."""
+        return self._service.offers
 
     def sync(self) -> None:
         """Make durable what was filed."""

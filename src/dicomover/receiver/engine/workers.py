@@ -7,11 +7,11 @@ import itertools
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dicomover.errors import ReceiverError
-from dicomover.events import Admission, Refusal, Refused
+from dicomover.events import Admission, Offer, Refusal, Refused
 from dicomover.node import Node, Timeouts
 from dicomover.query.classes import Pair
 from dicomover.receiver.engine.frames import pack_admission
@@ -91,6 +91,10 @@ class WorkersEngine:
         """Let in no more of these C-MOVEs."""
         with contextlib.suppress(ReceiverError):
             self._ask("dismiss", ANSWERING, moves=moves)
+
+    def ask_offers(self) -> Mapping[str, Offer]:
+        """Return how the archive offers each SOP Class; it may have called any of them."""
+        return {uid: offer for engine in self._engines for uid, offer in engine.ask_offers().items()}
 
     def sync(self) -> None:
         """Make durable what was filed."""

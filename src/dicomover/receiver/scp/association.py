@@ -12,6 +12,7 @@ import math
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from dicomover.errors import ConfigurationError
@@ -25,6 +26,7 @@ from dicomover.receiver.scp.store import Caller, Storage
 from dicomover.security.door import SecureDoor, Unsecured
 from dicomover.text.traces import tell_trace
 from dicomover.wire.dump import log_contexts
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import encode_accept, encode_reject, parse_request
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, PDU_HEAD, RELEASE_RP, RELEASE_RQ
 from dicomover.wire.transport import keep_alive
@@ -64,6 +66,9 @@ class Host(Protocol):
 
     def charge(self, association: IncomingAssociation, seconds: float) -> float:
         """Take note of so much work for somebody who has brought nothing, and say when to go on with it."""
+
+    def note_offers(self, caller: Caller, contexts: Iterable[Context]) -> None:
+        """Take note of what it offers."""
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
@@ -193,7 +198,9 @@ class IncomingAssociation:
             rejection = reject_for_now(settings)
         if rejection is not None:
             self._reject(rejection)
-        accepted = accept_contexts(request.contexts, self._host.storage.accept)
+        storage = self._host.storage
+        accepted = accept_contexts(request.contexts, storage.accept, other_kind=storage.admissions.other_kind)
+        self._host.note_offers(self.caller, request.contexts)
         syntaxes = {id_: syntax for id_, syntax in accepted.items() if syntax}
         self._dialogue = Dialogue(self._host.storage, self.caller, syntaxes, self._send, self._heed, self.peer)
         log_contexts(logger, f"accepted an association of {self.peer}", request.contexts, accepted)

@@ -8,8 +8,15 @@ from functools import lru_cache
 
 from dicomover.attributes.registry import REGISTERED
 from dicomover.attributes.uid import is_uid
-from dicomover.dicomfile import DEFLATED, EXPLICIT_BIG_ENDIAN, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from dicomover.dicomfile import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    NATIVE,
+)
 from dicomover.errors import ConfigurationError
+from dicomover.events import Offer
 from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 from dicomover.wire.messages import Context
@@ -18,6 +25,7 @@ __all__ = [
     "VERIFICATION",
     "accept_contexts",
     "explain_refused",
+    "find_offers",
     "is_storage",
     "is_supported_transfer_syntax",
     "name_of",
@@ -107,11 +115,14 @@ def _syntaxes() -> dict[str, str]:
     return {each[4].casefold(): uid for uid, each in REGISTERED.items() if each[1] == "Transfer Syntax" and each[4]}
 
 
-def accept_contexts(contexts: Iterable[Context], accept: Collection[str] = ()) -> dict[int, str]:
+def accept_contexts(
+    contexts: Iterable[Context], accept: Collection[str] = (), *, other_kind: bool = False
+) -> dict[int, str]:
     """Choose a transfer syntax for each context.
 
     It is the first of `accept` that the peer offers; without `accept` the first that it offers and that we can file,
-    which spares it a transcoding, and a retired one where it offers no other.
+    which spares it a transcoding, and a retired one where it offers no other. With `other_kind` it is the first
+    compressed one where that is not, and the first uncompressed one where that is compressed, if the context has it.
 
     An empty text stands for "no transfer syntax of these"; a context that is missing has an abstract syntax that we
     do not serve.
@@ -121,15 +132,44 @@ def accept_contexts(contexts: Iterable[Context], accept: Collection[str] = ()) -
         if context.abstract_syntax == VERIFICATION:
             accepted[context.id] = next(filter(is_supported_transfer_syntax, context.transfer_syntaxes), "")
         elif is_storage(context.abstract_syntax):
-            accepted[context.id] = _choose(context.transfer_syntaxes, accept)
+            ranked = _rank(context.transfer_syntaxes, accept)
+            others = _find_others(ranked) if other_kind else []
+            accepted[context.id] = next(iter(others or ranked), "")
     return accepted
 
 
-def _choose(offered: tuple[str, ...], accept: Collection[str]) -> str:
+def _rank(offered: tuple[str, ...], accept: Collection[str]) -> list[str]:
     if accept:
-        return next((uid for uid in accept if uid in offered), "")
-    fit = [uid for uid in offered if is_supported_transfer_syntax(uid)]
-    return next((uid for uid in fit if uid not in _LAST_RESORT), next(iter(fit), ""))
+        return [uid for uid in accept if uid in offered]
+    return sorted(filter(is_supported_transfer_syntax, offered), key=_LAST_RESORT.__contains__)
+
+
+def _find_others(ranked: list[str]) -> list[str]:
+    """Return those that are compressed if the first one is not, or the other way round."""
+    return [uid for uid in ranked if (uid in NATIVE) is not (ranked[0] in NATIVE)]
+
+
+def find_offers(contexts: Iterable[Context], accept: Collection[str] = ()) -> dict[str, Offer]:
+    """Return how a peer offers each storage class, as far as we accept it.
+
+    Examples
+    --------
+    >>> ct, jpeg, native = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.1"
+    >>> print(find_offers([Context(1, ct, (jpeg, native))])[ct])
+    either kind
+    """
+    kinds: dict[str, set[bool]] = {}
+    either = set()
+    for context in contexts:
+        if is_storage(context.abstract_syntax):
+            ranked = _rank(context.transfer_syntaxes, accept)
+            kinds.setdefault(context.abstract_syntax, set()).update(uid in NATIVE for uid in ranked)
+            if _find_others(ranked):
+                either.add(context.abstract_syntax)
+    return {
+        uid: Offer.EITHER_KIND if uid in either else Offer.UNCOMPRESSED if found == {True} else Offer.OTHERWISE
+        for uid, found in kinds.items()
+    }
 
 
 def explain_refused(contexts: Iterable[Context], accepted: Mapping[int, str]) -> str:

@@ -15,17 +15,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from dicomover.disk import Share, create_file, make_folders
 from dicomover.errors import ConfigurationError, ReceiverError
-from dicomover.events import Admission, Refusal, Refused
+from dicomover.events import Admission, Offer, Refusal, Refused
 from dicomover.processes import forks
 from dicomover.receiver.addresses import Doorkeeper
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import Layout
 from dicomover.receiver.scp.association import IncomingAssociation
+from dicomover.receiver.scp.contexts import find_offers
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.folders import sweep_parts
 from dicomover.receiver.scp.places import Places, choose_to_go
@@ -37,6 +38,7 @@ from dicomover.receiver.shared import Shared, way_to_give
 from dicomover.security.door import SecureDoor
 from dicomover.security.tls import TLSLike
 from dicomover.wire.connection import Waker
+from dicomover.wire.messages import Context
 
 __all__ = ["Service"]
 
@@ -80,6 +82,7 @@ class Service:
         self.settings = settings
         self.admissions = Admissions()
         self.last_activity = self.last_call = time.monotonic()
+        self.offers: dict[str, Offer] = {}  # by SOP Class, of the archive when it last called
         self.port = 0
         self._tell = tell
         self._tls: TLSLike | None = tls or settings.tls
@@ -247,6 +250,11 @@ class Service:
         until = self._ration.charge(seconds)
         is_known = association.caller.host in self._places.known and association.used < _FREE_OF_CHARGE
         return 0.0 if is_known else until
+
+    def note_offers(self, caller: Caller, contexts: Iterable[Context]) -> None:
+        """Take note in which transfer syntaxes the archive offers its images."""
+        if caller.host in self._places.known:
+            self.offers |= find_offers(contexts, self.storage.accept)
 
     def tell_refusal(self, what: Refused, caller: Caller, why: str, mend: str) -> None:
         """Tell that something was refused which is no instance."""
