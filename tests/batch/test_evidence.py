@@ -172,7 +172,7 @@ class Destination(DemoPacs):
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait long for a destination that will never have more."""
     monkeypatch.setattr("dicomover.batch.evidence._QUIET", 0.3)
-    monkeypatch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 0.3)
+    monkeypatch.setattr("dicomover.batch.arrivals.STRAGGLER_SECONDS", 0.3)
 
 
 def test_a_destination_that_has_it_all(pacs: DemoPacs) -> None:

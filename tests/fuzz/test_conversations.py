@@ -49,7 +49,7 @@ STATUSES = {"success", "warning", "partial", "failure", "empty", "not-found", "l
 @pytest.fixture(autouse=True)
 def mistakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Shorten what a Mover waits for by itself, and collect what it logs as an error of its own."""
-    monkeypatch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 1.0)
+    monkeypatch.setattr("dicomover.batch.arrivals.STRAGGLER_SECONDS", 1.0)
     monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.02, 0.05))
     found: list[str] = []
 

@@ -71,7 +71,7 @@ def scene(folder: Path | None, **options: object) -> Iterator[Scene]:
     """Make a scene; the time in which late instances are waited for is short."""
     studies = [made_study(accession, series=2, instances=INSTANCES // 2) for accession in ACCESSIONS.values()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dicomover.batch.verdict.STRAGGLER_SECONDS", 1.0)
+        patch.setattr("dicomover.batch.arrivals.STRAGGLER_SECONDS", 1.0)
         patch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.1,) * 20)
         with DemoPacs(studies, **options) as pacs:  # type: ignore[arg-type]
             pacs.workstation.keep = True

@@ -12,13 +12,17 @@ from typing import Protocol
 from dicomover.batch.running import RunningMove
 from dicomover.errors import ReceiverError
 from dicomover.events import MOST_SIGNS, Admission, Arrival, Noted, Offer, Refusal, Refused
+from dicomover.outcome import SUCCESS, Ended, weigh
+from dicomover.query.targets import Target
 from dicomover.text.face import setting
+from dicomover.wire.responses import MoveEnd
 
-__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "StorageSCP", "Tally"]
+__all__ = ["COUNTING_SECONDS", "STRAGGLER_SECONDS", "StorageSCP", "Tally", "bound_wait"]
 
 STRAGGLER_SECONDS = 3.0
 """How long it must be quiet after a final response before we stop waiting for what the archive says it has sent."""
 
+_NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
 _MOST_KINDS = 20  # of refusals that are kept for a C-MOVE: strangers may think of any number
 _MORE, _BEYOND = 10, 10_000  # by how much an archive may have miscounted what it sends, and be at work still
 _NOT_AUTHORISED = 0x0124  # our answer to what nobody has asked for
@@ -256,3 +260,16 @@ class Tally:
         with self._changed:
             self._longest_quiet = COUNTING_SECONDS
             self._changed.notify_all()
+
+
+def bound_wait(end: MoveEnd, target: Target) -> tuple[int, float]:
+    """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
+    claimed, _ = weigh(end.counters, expected=target.expected)
+    if end.ended is Ended.LOST:
+        return target.expected or 0, STRAGGLER_SECONDS
+    if claimed is None and end.status_code == SUCCESS:
+        return target.expected or _NOBODY_KNOWS, STRAGGLER_SECONDS
+    if claimed:
+        return claimed + (end.counters.remaining or 0), STRAGGLER_SECONDS
+    # The archive says that nothing has moved: give what is already here the time to be counted.
+    return target.expected or 1, COUNTING_SECONDS

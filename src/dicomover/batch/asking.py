@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dicomover.batch.arrivals import COUNTING_SECONDS, Tally
+from dicomover.batch.arrivals import COUNTING_SECONDS, Tally, bound_wait
 from dicomover.batch.ends import Parts, join_ends
-from dicomover.batch.verdict import bound_wait
 from dicomover.batch.work import SharedMove
 from dicomover.errors import AssociationLost, ContextRejected, ProtocolError
 from dicomover.identifier import Level

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dicomover.batch.arrivals import bound_wait
 from dicomover.batch.asking import Ask, Asking
 from dicomover.batch.carriers import ByGet, ByMove, Carrier, RetrievingLine
 from dicomover.batch.run import BatchRun
-from dicomover.batch.verdict import bound_wait
 from dicomover.batch.ways import find_dead_end
 from dicomover.batch.work import SharedMove
 from dicomover.errors import ContextRejected
@@ -60,6 +60,7 @@ class Retrieval:
     ) -> None:
         settings = run.settings
         self._destination, self._accept = settings.destination, settings.syntaxes
+        self._may_find = settings.names_missing
         self._roles = run.pool.node.quirks.roles
         self._ways, self._tally, self._controls, self._pace = run.ways, run.tally, run.controls, run.pace
         self._line, self._note = line, note
@@ -146,7 +147,7 @@ class Retrieval:
         one, or where it gave up in the middle; by C-GET where it may turn to that.
         """
         running, tally = move.running, self._tally
-        if tally is None or not _could_not_send(end) or not tally.was_called(running):
+        if tally is None or not self._may_find or not _could_not_send(end) or not tally.was_called(running):
             return Sent(attempts, end)
         if not self._asking.lacks(move, end) or self._asking.count_refused(move, end):
             return Sent(attempts, end)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicomover.batch.arrivals import COUNTING_SECONDS, STRAGGLER_SECONDS
 from dicomover.batch.evidence import Evidence, has_sent
 from dicomover.batch.explain import Situation, explain
 from dicomover.batch.work import SharedMove, Verdict
-from dicomover.outcome import SUCCESS, Counters, Ended, Status, judge, settle, weigh
+from dicomover.outcome import Counters, Status, judge, settle, weigh
 from dicomover.policy.retry import Tried
-from dicomover.query.targets import Target
 from dicomover.wire.responses import MoveEnd
 
-__all__ = ["Facts", "bound_wait", "judge_exchange", "judge_move"]
-
-_NOBODY_KNOWS = 1 << 62  # how many instances are due: only silence tells that all are here
+__all__ = ["Facts", "judge_exchange", "judge_move"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +147,3 @@ def _settle(end: MoveEnd, there: int | None, expected: int | None) -> Counters |
 def judge_exchange(end: MoveEnd) -> Status:
     """Judge an exchange by itself, before what arrived is counted: enough to tell how busy the archive is."""
     return judge(end.status_code, end.counters, ended=end.ended)
-
-
-def bound_wait(end: MoveEnd, target: Target) -> tuple[int, float]:
-    """Return how many instances may be here in the end, and how long a silence tells that no more will come."""
-    claimed, _ = weigh(end.counters, expected=target.expected)
-    if end.ended is Ended.LOST:
-        return target.expected or 0, STRAGGLER_SECONDS
-    if claimed is None and end.status_code == SUCCESS:
-        return target.expected or _NOBODY_KNOWS, STRAGGLER_SECONDS
-    if claimed:
-        return claimed + (end.counters.remaining or 0), STRAGGLER_SECONDS
-    # The archive says that nothing has moved: give what is already here the time to be counted.
-    return target.expected or 1, COUNTING_SECONDS

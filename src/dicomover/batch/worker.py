@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from dicomover.batch.arrivals import COUNTING_SECONDS
+from dicomover.batch.arrivals import COUNTING_SECONDS, bound_wait
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.exchange import Exchange
 from dicomover.batch.ledger import internal_error
@@ -18,7 +18,7 @@ from dicomover.batch.resume import Resumption
 from dicomover.batch.retrieval import Retrieval, Sent
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import RunningMove
-from dicomover.batch.verdict import Facts, bound_wait, judge_move
+from dicomover.batch.verdict import Facts, judge_move
 from dicomover.batch.work import OpenRow, SharedMove, Taken, Verdict
 from dicomover.errors import AssociationLost, ContextRejected, NodeError, ProtocolError, QueryRefused, ReceiverError
 from dicomover.events import Noted, RequestDeferred, RequestStarted
