@@ -21,7 +21,7 @@ from dicomover.attributes.registry import REGISTERED
 from dicomover.cli.conformance import ACTIVITIES, CALLING, STORED, make_statement, storage_classes, transfer_syntaxes
 from dicomover.query.classes import pair_up
 from dicomover.receiver import Receiver
-from dicomover.receiver.scp import store
+from dicomover.receiver.scp import statuses
 from dicomover.security.tls import client_context
 from dicomover.wire import command_set as cs
 from dicomover.wire.association_pdus import AssociationRequest
@@ -243,12 +243,12 @@ def test_rejections(tmp_path: Path) -> None:
 
 def test_statuses_of_our_storage(receiver: Run) -> None:
     """Those that the code has are all told, and come where the table says."""
-    known = {value for name in store.__all__ if isinstance(value := getattr(store, name), int)}
+    known = {value for name in statuses.__all__ if isinstance(value := getattr(statuses, name), int)}
     assert {int(row[0], 16) for row in table("### 4.3", "status")} == set(STORED) == known | {0x0211}
     with receiver.peer() as calling:
-        assert calling.store("1.2.3.1") == store.SUCCESS
-        assert calling.store("1.2.3.2", data_set("1.2.3.99")) == store.DOES_NOT_MATCH
-        assert calling.store("1.2.3.3", data_set("1.2.3.3")[:-7]) == store.CANNOT_UNDERSTAND
+        assert calling.store("1.2.3.1") == statuses.SUCCESS
+        assert calling.store("1.2.3.2", data_set("1.2.3.99")) == statuses.DOES_NOT_MATCH
+        assert calling.store("1.2.3.3", data_set("1.2.3.3")[:-7]) == statuses.CANNOT_UNDERSTAND
         assert calling.store("1.2.3.4", CommandField=cs.C_FIND_RQ) == 0x0211
         calling.release()
 

@@ -20,7 +20,7 @@ from dicomover.outcome import CODES, Counters, Status, describe, judge
 from dicomover.policy.retry import Tried, classify
 from dicomover.query.answers import returned_keys
 from dicomover.query.classes import MOST_PAIRS, pair_up
-from dicomover.receiver.scp import store
+from dicomover.receiver.scp import statuses
 from dicomover.receiver.scp.contexts import is_storage, is_supported_transfer_syntax, name_of
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.wire.connection import MAX_PDU
@@ -47,13 +47,13 @@ CALLING = {
 """What every association request of ours says."""
 
 STORED = {
-    store.SUCCESS: "the file is whole and has its name",
-    store.PROCESSING_FAILURE: "it could not be written",
-    store.DUPLICATE_INSTANCE: "other bytes lie under its SOP Instance UID, and those are not to be replaced",
-    store.NOT_AUTHORISED: "nobody has asked for it",
-    store.OUT_OF_RESOURCES: "the disk is full, or would be",
-    store.DOES_NOT_MATCH: "the command and the data set do not name the same instance",
-    store.CANNOT_UNDERSTAND: "its data set is cut short or broken, names its patient or a UID twice, or has other "
+    statuses.SUCCESS: "the file is whole and has its name",
+    statuses.PROCESSING_FAILURE: "it could not be written",
+    statuses.DUPLICATE_INSTANCE: "other bytes lie under its SOP Instance UID, and those are not to be replaced",
+    statuses.NOT_AUTHORISED: "nobody has asked for it",
+    statuses.OUT_OF_RESOURCES: "the disk is full, or would be",
+    statuses.DOES_NOT_MATCH: "the command and the data set do not name the same instance",
+    statuses.CANNOT_UNDERSTAND: "its data set is cut short or broken, names its patient or a UID twice, or has other "
     "pixels than its transfer syntax says",
     0x0211: "another DIMSE service than C-STORE and C-ECHO",
 }

@@ -25,7 +25,7 @@ from dicomover.identifier import Level, Model, query_dataset
 from dicomover.node import Node, Quirks, Timeouts
 from dicomover.outcome import Counters, Ended
 from dicomover.query.classes import MOST_PAIRS
-from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, DOES_NOT_MATCH, NOT_AUTHORISED
+from dicomover.receiver.scp.statuses import CANNOT_UNDERSTAND, DOES_NOT_MATCH, NOT_AUTHORISED
 from dicomover.security.identity import Identity
 from dicomover.security.secret import Secret
 from dicomover.testing import DemoPacs, made_study

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from dicomover.receiver.scp.intake import INVALID_PARAMETER, PDV_HEAD, UNEXPECTED_PDU, Broken
-from dicomover.receiver.scp.store import CANNOT_UNDERSTAND, Caller, IncomingInstance, Storage
+from dicomover.receiver.scp.statuses import CANNOT_UNDERSTAND
+from dicomover.receiver.scp.store import Caller, IncomingInstance, Storage
 from dicomover.wire import command_set
 from dicomover.wire.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET, RESPONSE, Command
 from dicomover.wire.dump import log_message

@@ -22,31 +22,24 @@ from dicomover.receiver.scp.filing import AlreadyThere, Filing, NoSpace, Part, o
 from dicomover.receiver.scp.heads import HeadRoom, HeldHead, NoRoom
 from dicomover.receiver.scp.notices import Notices
 from dicomover.receiver.scp.readers import is_read_alike
+from dicomover.receiver.scp.statuses import (
+    CANNOT_UNDERSTAND,
+    DOES_NOT_MATCH,
+    DUPLICATE_INSTANCE,
+    MENDS,
+    NOT_AUTHORISED,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+)
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.command_set import Command
 
 __all__ = [
-    "CANNOT_UNDERSTAND",
-    "DOES_NOT_MATCH",
-    "DUPLICATE_INSTANCE",
-    "NOT_AUTHORISED",
-    "OUT_OF_RESOURCES",
-    "PROCESSING_FAILURE",
-    "SUCCESS",
     "Caller",
     "IncomingInstance",
     "Storage",
 ]
-
-# C-STORE statuses, PS3.4 Table B.2-1 and PS3.7 Annex C. None is foreseen for an instance that another one lies in the
-# way of (existing="error"); 0x0111 names the reason, and every peer counts an unknown failure as a failure.
-SUCCESS = 0x0000
-PROCESSING_FAILURE = 0x0110
-DUPLICATE_INSTANCE = 0x0111
-NOT_AUTHORISED = 0x0124
-OUT_OF_RESOURCES = 0xA700
-DOES_NOT_MATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 _LONGEST_TITLE = 16
 _FULL_AGAIN = 600.0  # seconds in which a full disk is no news
@@ -60,16 +53,9 @@ _ALWAYS = _META_SYNTAX, _CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT, _ST
     0x0020000E,
 )
 
-_BROKEN = "give the archive's administrator its SOP Instance UID; the archive sends it broken"
 _TOO_LONG = "it may be right all the same: let the archive send it in another transfer syntax, or take another program"
 _LONG_HEADS = "too many data sets with a long head came at the same time"
 _MISTAKEN = "let it come by C-MOVE: some archives mistake the transfer syntaxes of what they send by C-GET"
-_MENDS = {
-    PROCESSING_FAILURE: "look at the disk and the folder that we receive into",
-    OUT_OF_RESOURCES: "free some space on the disk that we receive on, then run it again",
-    DOES_NOT_MATCH: _BROKEN,
-    CANNOT_UNDERSTAND: _BROKEN,
-}
 
 Fields = dict[str, Any]
 """The fields of an `Arrival`, with its path as text."""
@@ -386,7 +372,7 @@ class IncomingInstance:
             self._caller.ae_title,
             sop_instance,
             _uid(self._head.head, _STUDY)[:64],
-            mend=mend or _MENDS.get(status, ""),
+            mend=mend or MENDS.get(status, ""),
             peer=self._caller.host,
             **self._originator(),
             transfer_syntax_uid=held_in,
