@@ -364,6 +364,16 @@ def wait_for(what: Callable[[], object], seconds: float = 8) -> None:
         time.sleep(0.02)
 
 
+def half_files(folder: Path) -> list[str]:
+    """Return what is being written below a folder, by any process: with a name of ours, or without one yet."""
+    found = [str(path) for path in folder.rglob("*.part")]
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if (to := str(link.readlink())).startswith(f"{folder.resolve()}/") and "/#" in to:
+                found.append(to)
+    return found
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs."""
     try:

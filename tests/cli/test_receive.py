@@ -27,7 +27,7 @@ from dicomover.events import Arrival, Refusal, Refused
 from dicomover.security.tls import client_context
 from dicomover.testing import made_study
 from peers import need, write_files
-from receiver_kit import Peer, body_of, command, data_set, pdu, pdv
+from receiver_kit import Peer, body_of, command, data_set, half_files, pdu, pdv
 from security_kit import Authority
 
 
@@ -175,7 +175,7 @@ def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path, number: signal.Sign
     with receiving_into(tmp_path / "in") as running, Peer(running.port, called="MOVESCU") as peer:
         assert peer.store("1.2.3.1.1.1") == 0
         begin_store(peer, "1.2.3.1.1.2")
-        wait_until(lambda: [path for path in running.folder.rglob("*.part") if path.is_file()])
+        wait_until(lambda: half_files(running.folder))
         ran = running.end(number)
     assert ran.code == 0
     assert [path.name for path in running.files()] == ["1.2.3.1.1.1.dcm"]
@@ -188,7 +188,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with receiving_into(tmp_path / "in") as running:
         with Peer(running.port, called="MOVESCU") as peer:
             begin_store(peer, "1.2.3.1.1.2")
-            wait_until(lambda: list(running.folder.rglob("*.part")))
+            wait_until(lambda: half_files(running.folder))
             running.process.send_signal(signal.SIGINT)
             wait_until(lambda: "Ending" in running.err)
             begun = time.monotonic()
@@ -196,7 +196,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             assert running.process.wait(10) == 130
             assert time.monotonic() - begun < 3
         wait_until(lambda: not any(map(_runs, running.child)), 20)
-    assert not list(running.folder.rglob("*.part"))
+    assert not half_files(running.folder)
 
 
 def test_the_death_of_its_process_is_said(tmp_path: Path) -> None:

@@ -159,6 +159,10 @@ class Layout:
                 "add it to the file name",
             )
         self._extension = os.path.splitext(template.rsplit("/", 1)[-1])[1]  # noqa: PTH122 - not a path yet
+        # The end of a name that is otherwise the SOP Instance UID, and needs no other look than that it is one.
+        begin, ending = (*self._parts[-1], ("", ""))[:2]
+        is_plain = begin == ("", "SOPInstanceUID") and len(self._parts[-1]) == 2 and not ending[1]
+        self._plain_ending = ending[0] if is_plain and len(ending[0]) <= _LONGEST else ""
         if "{" in self._extension or "}" in self._extension:
             self._extension = ""
 
@@ -204,6 +208,8 @@ class Layout:
 
     def _part(self, index: int, values: Mapping[str, str]) -> str:
         """Return one part, made of values from outside."""
+        if self._plain_ending and index == len(self._parts) - 1 and is_a_uid(uid := values.get("SOPInstanceUID", "")):
+            return uid + self._plain_ending  # nearly every name there is
         text = "".join(
             literal + (safe_part(values.get(keyword, ""), is_uid=keyword.endswith("UID")) if keyword else "")
             for literal, keyword in self._parts[index]

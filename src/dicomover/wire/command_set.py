@@ -62,9 +62,11 @@ ELEMENTS = {
 }
 _BY_ELEMENT = {element: (keyword, vr) for keyword, (element, vr) in ELEMENTS.items()}
 _HEAD = struct.Struct("<HHL")
-_US = struct.Struct("<H")
+_NUMBER = struct.Struct("<HHLH")
+_GROUP_LENGTH = struct.Struct("<HHLL")
 _TAG = struct.Struct("<HH")
 _MOST = 256  # bytes of a value; the longest has 64 by the Standard
+_NOT_USED = "", ""
 _PADDING = {"UI": b"\0", "AE": b" ", "LO": b" "}
 
 
@@ -79,17 +81,19 @@ def encode(command: Mapping[str, int | str]) -> bytes:
     '00000001 02000000 3000'
     """
     body = bytearray()
-    for element, vr, value in sorted((*ELEMENTS[keyword], value) for keyword, value in command.items()):
+    for keyword in sorted(command, key=ELEMENTS.__getitem__):
+        value, (element, vr) = command[keyword], ELEMENTS[keyword]
         if vr == "US":
-            raw = _US.pack(value)
+            body += _NUMBER.pack(0, element, 2, value)
         elif vr == "AT":
             number = int(value)
-            raw = _US.pack(number >> 16) + _US.pack(number & 0xFFFF)
+            body += _HEAD.pack(0, element, 4) + _TAG.pack(number >> 16, number & 0xFFFF)
         else:
             raw = str(value).encode("ascii", "replace")
-            raw += _PADDING[vr] * (len(raw) % 2)
-        body += _HEAD.pack(0, element, len(raw)) + raw
-    return _HEAD.pack(0, 0, 4) + struct.pack("<L", len(body)) + bytes(body)
+            if len(raw) % 2:
+                raw += _PADDING[vr]
+            body += _HEAD.pack(0, element, len(raw)) + raw
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
 def decode(raw: bytes | bytearray | memoryview) -> Command:
@@ -104,18 +108,19 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
     {'CommandField': 48, 'MoveDestination': 'ME'}
     """
     command: Command = {}
-    offset, end = 0, len(raw)
+    raw = bytes(raw)
+    offset, end, unpack, elements = 0, len(raw), _HEAD.unpack_from, _BY_ELEMENT
     while offset < end:
         if end - offset < 8:
             raise ValueError("the command set ends inside an element")
-        group, element, length = _HEAD.unpack_from(raw, offset)
+        group, element, length = unpack(raw, offset)
         offset += 8
         if group != 0 or length > end - offset:
             raise ValueError(f"the command set has a bad element ({group:04X},{element:04X}) of {length} bytes")
-        keyword, vr = _BY_ELEMENT.get(element, ("", ""))
+        keyword, vr = elements.get(element, _NOT_USED)
         if vr == "US":
             if length == 2:
-                command[keyword] = _US.unpack_from(raw, offset)[0]
+                command[keyword] = raw[offset] | raw[offset + 1] << 8
             elif length:  # some count in four; of several values, which no number of ours has, the first one stands
                 size = 4 if length == 4 and keyword.startswith("NumberOf") else min(length, 2)
                 command[keyword] = int.from_bytes(raw[offset : offset + size], "little")
@@ -125,6 +130,7 @@ def decode(raw: bytes | bytearray | memoryview) -> Command:
             if tags:
                 command[keyword] = tags[0] if len(tags) == 1 else "\\".join(f"{tag:08X}" for tag in tags)
         elif vr:
-            command[keyword] = bytes(raw[offset : offset + min(length, _MOST)]).decode("ascii", "replace").strip(" \0")
+            value = raw[offset : offset + min(length, _MOST)]
+            command[keyword] = value.decode("ascii", "replace").strip(" \0")
         offset += length
     return command

@@ -22,6 +22,7 @@ from receiver_kit import (
     body_of,
     command,
     data_set,
+    half_files,
     is_alive,
     pdu,
     pdv,
@@ -55,7 +56,7 @@ def test_the_process_ends_with_its_parent(tmp_path: Path, how: signal.Signals | 
         with Peer(port) as peer:
             assert peer.store("1.2") == 0
             peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
-            wait_for(lambda: list(folder.rglob("*.part")))
+            wait_for(lambda: half_files(folder))
             if how is not None:
                 parent.send_signal(how)
             wait_for(lambda: not is_alive(pid))

@@ -22,6 +22,7 @@ from receiver_kit import (
     children,
     command,
     data_set,
+    half_files,
     is_alive,
     pdu,
     pdv,
@@ -47,7 +48,7 @@ def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> No
             assert peer.store("1.2") == 0
             run.wait(1)  # told by a thread of the process, which a kill may overtake
             peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
-            wait_for(lambda: list(run.folder.rglob("*.part")))
+            wait_for(lambda: half_files(run.folder))
             os.kill(pid_of(run.receiver), signal.SIGKILL)
             wait_for(lambda: run.receiver.failed)
         run.wait(2)
@@ -56,7 +57,7 @@ def test_a_killed_receiver_is_told_and_leaves_no_half_file(tmp_path: Path) -> No
         assert isinstance(notice, Refusal)
         assert notice.status is None
         assert "signal 9" in notice.why
-        assert not list(run.folder.rglob("*.part"))
+        assert not half_files(run.folder)
         with pytest.raises(ReceiverError, match="signal 9"):
             run.receiver.admit(Admission(1))
         with pytest.raises(ReceiverError, match="signal 9"):
@@ -84,7 +85,7 @@ def test_a_terminated_process_ends_cleanly(tmp_path: Path) -> None:
     with running(tmp_path, True, limits=HASTY) as run, run.peer() as peer:
         data = data_set("1.2")
         peer.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data[:900])))
-        wait_for(lambda: list(run.folder.rglob("*.part")))
+        wait_for(lambda: half_files(run.folder))
         os.kill(pid_of(run.receiver), signal.SIGTERM)
         peer.send(pdu(pdv(1, 2, data[900:])))
         assert peer.answer()["Status"] == 0
@@ -160,7 +161,7 @@ def test_a_process_that_stands_still_holds_nobody(tmp_path: Path, what: str) -> 
     pid = pid_of(receiver)
     peer = Peer(receiver.port)
     peer.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data_set("1.3")[:900])))
-    wait_for(lambda: list(tmp_path.rglob("*.part")))
+    wait_for(lambda: half_files(tmp_path))
     calls = {
         "admit": lambda: receiver.admit(Admission(1)),
         "large admit": lambda: receiver.admit(Admission(1, sop_uids=frozenset(f"1.2.{n}" for n in range(20_000)))),
@@ -181,7 +182,7 @@ def test_a_process_that_stands_still_holds_nobody(tmp_path: Path, what: str) -> 
         receiver.stop()
         assert time.monotonic() - begun < 10
         wait_for(lambda: not is_alive(pid))
-        assert not list(tmp_path.rglob("*.part"))
+        assert not half_files(tmp_path)
     finally:
         peer.connection.close()
         if is_alive(pid):

@@ -25,6 +25,7 @@ from receiver_kit import (
     body_of,
     command,
     data_set,
+    half_files,
     pdu,
     pdv,
     running,
@@ -149,7 +150,7 @@ def test_the_death_of_one_is_the_end_of_all(tmp_path: Path) -> None:
         data = data_set("1.3")
         cut_off.send(pdu(pdv(1, 3, command("1.2"))) + pdu(pdv(1, 0, data_set("1.2")[:900])))
         in_flight.send(pdu(pdv(1, 3, command("1.3"))) + pdu(pdv(1, 0, data[:900])))
-        wait_for(lambda: len(list(run.folder.rglob("*.part"))) == 2)
+        wait_for(lambda: len(half_files(run.folder)) == 2)
         os.kill(dying, signal.SIGKILL)
         wait_for(lambda: run.receiver.failed)
         in_flight.send(pdu(pdv(1, 2, data[900:])))

@@ -27,6 +27,7 @@ from receiver_kit import (
     command,
     data_set,
     element,
+    half_files,
     is_abort,
     pdu,
     pdv,
@@ -197,7 +198,7 @@ def test_an_end_in_the_middle_of_a_data_set_leaves_no_file(start_one: Start, how
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.connection.close()
         limit = time.monotonic() + 3
-        while list(run.folder.rglob("*.part")):
+        while half_files(run.folder):
             assert time.monotonic() < limit
             time.sleep(0.01)
         assert run.files() == []
@@ -252,7 +253,7 @@ def test_tls_with_silent_clients_beside_it(tmp_path: Path) -> None:
         "no TLS connection (the handshake has not ended within 0.5 s)",
     }
     assert body_of(next(folder.rglob("*.dcm"))) == data
-    assert not list(folder.rglob("*.part"))
+    assert not half_files(folder)
 
 
 def test_activity_is_seen_in_the_middle_of_an_instance(start: Start) -> None:

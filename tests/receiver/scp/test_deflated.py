@@ -26,6 +26,7 @@ from receiver_kit import (
     data_set,
     deflate,
     element,
+    half_files,
     pdu,
     pdv,
     running,
@@ -153,7 +154,7 @@ def test_a_stop_reaches_into_an_image_that_inflates_for_long(start: Start) -> No
     with start(limits=HASTY) as run, Peer(run.port, contexts=DEFLATED_ONLY) as peer:
         pieces = [pdu(pdv(1, 0, raw[at : at + (1 << 16)])) for at in range(0, len(raw), 1 << 16)]
         peer.send(pdu(pdv(1, 3, command("1.2"))) + b"".join(pieces))
-        wait_for(lambda: list(run.folder.rglob("*.part")))
+        wait_for(lambda: half_files(run.folder))
         begun = time.monotonic()
         run.receiver.stop()
         assert time.monotonic() - begun < 3

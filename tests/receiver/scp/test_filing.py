@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from dicomover.dicomfile import encode_file_meta
 from dicomover.errors import ReceiverError
 from dicomover.events import Arrival
 from dicomover.receiver.layout import Layout
+from dicomover.receiver.scp import folders
 from dicomover.receiver.scp.filing import Filing
 from receiver_kit import (
     SERIES,
@@ -24,6 +26,13 @@ from receiver_kit import (
     data_set,
     running,
 )
+
+
+@pytest.fixture(params=["nameless", "named"], autouse=True)
+def _files_have_names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try all of this where a file needs no name until it is whole, and where it does."""
+    if request.param == "named":
+        monkeypatch.setattr(folders, "_NAMELESS", 0)
 
 
 def test_two_associations_with_one_uid_at_once(start_one: Start) -> None:
@@ -266,3 +275,64 @@ def test_versions_of_one_uid_have_an_end(tmp_path: Path, monkeypatch: pytest.Mon
         assert "4 versions lie under this SOP Instance UID already" in run.refusals[0].why
         assert run.refusals[0].mend
         peer.release()
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux alone has files without a name")
+def test_nothing_is_seen_of_a_file_before_it_is_whole(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """It has no name until it gets its own; where the file system of its folder has no such files, it is a `.part`."""
+    is_nameless = "[nameless]" in request.node.name
+    filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
+    part, final = filing.begin({"SOPInstanceUID": "1.2"})
+    part.write([b"who", b"le"])
+    assert [path.suffix for path in (tmp_path / "a").iterdir()] == ([] if is_nameless else [".part"])
+    filing.publish(part, final)
+    part.close()
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("1.2.dcm", b"whole")]
+
+
+def test_a_folder_that_is_removed_while_a_file_is_written(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A file without a name gets it in a new folder; one with a name went with the old one, and is told as lost."""
+    filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
+    part, final = filing.begin({"SOPInstanceUID": "1.2"})
+    part.write([b"whole"])
+    shutil.rmtree(tmp_path / "a")
+    if "[nameless]" in request.node.name:
+        assert Path(filing.publish(part, final).path).read_bytes() == b"whole"
+    else:
+        with pytest.raises(FileNotFoundError):
+            filing.publish(part, final)
+    part.close()
+
+
+def test_a_file_that_is_ready_is_taken_only_where_it_belongs(tmp_path: Path) -> None:
+    """What was opened for the next image serves one of the same folder; for another folder it is given back."""
+    filing = Filing(str(tmp_path), Layout("{PatientID}/{SOPInstanceUID}.dcm"))
+    part, _ = filing.begin({"PatientID": "A", "SOPInstanceUID": "1.2"})
+    ready = filing.prepare(part.folder)
+    if ready is not None:
+        assert filing.begin({"PatientID": "A", "SOPInstanceUID": "1.3"}, ready)[0] is ready
+        other, final = filing.begin({"PatientID": "B", "SOPInstanceUID": "1.4"}, ready)
+        assert other is not ready
+        assert ready.fd < 0
+        assert filing.publish(other, final).path == str(tmp_path / "B" / "1.4.dcm")
+        other.close()
+    part.abandon()
+    assert not [path for path in (tmp_path / "A").iterdir() if path.is_file()]
+
+
+def test_files_without_a_name_are_not_tried_where_the_folder_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file system may lie below the receive folder, or /proc may be missing: then it is a `.part`, too."""
+    filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
+    monkeypatch.setattr(folders.Folder, "create_nameless", lambda _: None)
+    part, final = filing.begin({"SOPInstanceUID": "1.2"})
+    assert part.name.endswith(".part")
+    assert filing.publish(part, final).path == str(tmp_path / "a" / "1.2.dcm")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "link", refuse)
+    assert not folders.Root(str(tmp_path)).has_nameless

@@ -20,6 +20,13 @@ from dicomover.receiver.scp.folders import Folder, Root
 from receiver_kit import running
 
 
+@pytest.fixture(params=["nameless", "named"], autouse=True)
+def _files_have_names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try all of this where a file needs no name until it is whole, and where it does."""
+    if request.param == "named":
+        monkeypatch.setattr(folders, "_NAMELESS", 0)
+
+
 def test_what_is_filed_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Files get 0600 and folders 0700 whatever the umask; `share` widens that, and no umask takes it back."""
     before = os.umask(0)

@@ -35,7 +35,7 @@ from dicomover.wire.identifiers import encode_identifier
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
 from peers import free_port
-from receiver_kit import CT, EXPLICIT, IMPLICIT, STUDY, Start, body_of, data_set, pdu, pdv, wait_for
+from receiver_kit import CT, EXPLICIT, IMPLICIT, STUDY, Start, body_of, data_set, half_files, pdu, pdv, wait_for
 from retrieving_kit import (
     FINAL,
     IN_IMPLICIT,
@@ -298,7 +298,7 @@ def test_an_association_that_ends_in_the_middle(cuts: str, start_one: Start) -> 
         assert (end.ended, end.lost_by, end.counters.completed) == (Ended.LOST, by, 1)
         assert len(run.arrivals) == 1
         assert not one.is_usable()
-        assert not list(run.folder.rglob("*.part"))
+        assert not half_files(run.folder)
 
 
 def test_a_peer_that_says_nothing_more(start_one: Start) -> None:
@@ -317,7 +317,7 @@ def test_a_peer_that_says_nothing_more(start_one: Start) -> None:
             assert (end.ended, end.lost_by) == (Ended.LOST, LostBy.TIMEOUT)
             assert "the stall timeout" in end.why
             assert 0.4 < time.monotonic() - begun < 5
-            assert not list(run.folder.rglob("*.part"))
+            assert not half_files(run.folder)
             run.receiver.dismiss(1)
 
 
@@ -444,7 +444,7 @@ def test_a_kill(when: str, start_one: Start) -> None:
         one.release()
         reached.set()
         assert time.monotonic() - begun < 4
-        assert not list(run.folder.rglob("*.part"))
+        assert not half_files(run.folder)
 
 
 def test_a_hurry(start_one: Start) -> None:

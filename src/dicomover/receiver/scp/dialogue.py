@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from dicomover.receiver.scp.filing import Part
 from dicomover.receiver.scp.intake import INVALID_PARAMETER, PDV_HEAD, UNEXPECTED_PDU, Broken
 from dicomover.receiver.scp.statuses import CANNOT_UNDERSTAND
 from dicomover.receiver.scp.store import Caller, IncomingInstance, Storage
@@ -51,6 +52,8 @@ class Dialogue:
         self._heed = heed
         self._peer = peer
         self._instance: IncomingInstance | None = None
+        self._ready: Part | None = None  # a file for the next one
+        self._filed = 0
         self._command: Command | None = None
         self._command_bytes = bytearray()
         self._context_id = 0
@@ -78,10 +81,14 @@ class Dialogue:
             self._instance.flush()
 
     def abandon(self) -> None:
-        """Leave nothing behind of a message that is not complete."""
+        """Leave nothing behind, of a message that is not complete, or for one that does not come."""
         if self._instance is not None:
             self._instance.abandon()
+            self._ready = self._instance.settle(False)
             self._instance = None
+        if self._ready is not None:
+            self._ready.abandon()
+            self._ready = None
 
     def check_turn(self, context_id: int, flags: int) -> None:
         """Check that a fragment belongs to the message in progress, or begins one."""
@@ -129,7 +136,8 @@ class Dialogue:
             self._end_message()
         elif command.get("CommandField") == C_STORE_RQ:
             syntax = self._syntaxes[self._context_id]
-            self._instance = IncomingInstance(self._storage, command, syntax, self._caller)
+            self._instance = IncomingInstance(self._storage, command, syntax, self._caller, self._ready)
+            self._ready = None
 
     def _end_message(self) -> None:
         """Answer the message that is complete now."""
@@ -140,6 +148,7 @@ class Dialogue:
         if instance is not None:
             status = instance.finish()
             self._instance = None
+            self._filed += not status
         elif kind == C_ECHO_RQ:
             status = 0
         elif kind == C_STORE_RQ:
@@ -148,6 +157,8 @@ class Dialogue:
             status = _UNRECOGNISED_OPERATION
         if isinstance(kind, int) and not kind & RESPONSE and kind != C_CANCEL_RQ:
             self._answer(command, kind, status)
+        if instance is not None:
+            self._ready = instance.settle(self._filed > 1)
         self.busy = False
 
     def _answer(self, command: Command, kind: int, status: int) -> None:

@@ -1,4 +1,4 @@
-"""Files: written beside their place as `.part`, then given their name without ever taking another's."""
+"""Files: written without a name, or as a `.part`, then given their name without ever taking another's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from dicomover.dicomfile import is_headers_only, read_file_meta
 from dicomover.disk import Share
@@ -27,7 +27,6 @@ _READ = 1 << 20
 _CHECK_SPACE_EVERY = 16 << 20  # bytes
 _UNSYNCED = 50_000  # files remembered by name; beyond that, everything is flushed
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
-_FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _HAS_WRITEV = hasattr(os, "writev")
 _MOST_VERSIONS = 100  # kept beside the first: another one is held against all of them
 _AT_ONCE = 512  # buffers in one writev; systems allow 1024
@@ -56,20 +55,22 @@ class Filed:
 
 
 class Part:
-    """One file that is being written; ends with `Filing.publish` or `abandon`."""
+    """One file that is being written; ends with `Filing.publish` and `close`, or with `abandon`.
 
-    __slots__ = ("_fd", "folder", "headers_only", "name")
+    Where the file system can do that it has no name until it is whole, and a crash leaves nothing behind.
+    """
 
-    def __init__(self, folder: Folder, name: str) -> None:
-        self.folder, self.name = folder, name
+    __slots__ = ("fd", "folder", "headers_only", "name")
+
+    def __init__(self, folder: Folder, fd: int, name: str = "") -> None:
+        self.folder, self.fd, self.name = folder, fd, name
         self.headers_only = False  # whether what is written lacks the pixels
-        self._fd = folder.create(name, _FLAGS)
 
     def write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
         """Write all pieces."""
         pieces = list(pieces)
         while pieces:
-            written = os.writev(self._fd, pieces[:_AT_ONCE]) if _HAS_WRITEV else os.write(self._fd, pieces[0])
+            written = os.writev(self.fd, pieces[:_AT_ONCE]) if _HAS_WRITEV else os.write(self.fd, pieces[0])
             done = 0
             while done < len(pieces) and written >= len(pieces[done]):
                 written -= len(pieces[done])
@@ -80,13 +81,22 @@ class Part:
 
     def overwrite(self, data: bytes, before: int) -> None:
         """Write other bytes where there are some already, so many before the end."""
-        os.lseek(self._fd, -len(data) - before, os.SEEK_END)
-        os.write(self._fd, data)
+        os.lseek(self.fd, -len(data) - before, os.SEEK_END)
+        os.write(self.fd, data)
+
+    def read(self) -> BinaryIO:
+        """Return what was written, from its beginning."""
+        fd = os.dup(self.fd) if self.fd >= 0 else self.folder.open_file(self.name)
+        if fd is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        file = open(fd, "rb")  # noqa: PTH123, SIM115 - its caller closes it
+        file.seek(0)
+        return file
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
             os.close(fd)
 
     def abandon(self) -> None:
@@ -96,18 +106,24 @@ class Part:
         with contextlib.suppress(OSError):
             self.remove()
 
+    def link(self, name: str) -> None:
+        """Give it a name that nothing has; raises FileExistsError if something does."""
+        source = self.folder.at(self.name) if self.name else f"/proc/self/fd/{self.fd}"
+        os.link(source, self.folder.at(name), src_dir_fd=self.folder.fd, dst_dir_fd=self.folder.fd)
+
     def remove(self) -> None:
         """Take its name away."""
-        os.unlink(self.folder.at(self.name), dir_fd=self.folder.fd)
+        if self.name:
+            os.unlink(self.folder.at(self.name), dir_fd=self.folder.fd)
 
 
 class Filing:
     """Files instances below one folder. Methods may be called from any thread.
 
-    A part lies beside its place from its first byte, so that giving it its name is one step within a folder, and a name
-    in the folder means a whole file. A name is taken by a hard link, which fails where something lies already: neither
-    two threads nor two processes nor the user can lose a file to it. `_unsynced` is what has its name and may be lost
-    in a power cut; it is let go of only after all of it was synced.
+    A part lies beside its place from its first byte, with a name of ours or without one, so that giving it its own is
+    one step within a folder, and means a whole file. A name is taken by a hard link, which fails where something lies
+    already: neither two threads nor two processes nor the user can lose a file to it. `_unsynced` is what has its name
+    and may be lost in a power cut; it is let go of only after all of it was synced.
     """
 
     def __init__(
@@ -158,33 +174,60 @@ class Filing:
 
     # --- writing
 
-    def begin(self, values: Mapping[str, str]) -> tuple[Part, str]:
-        """Create the `.part` of an instance; return it with the path that it shall have.
+    def begin(self, values: Mapping[str, str], ready: Part | None = None) -> tuple[Part, str]:
+        """Create the file of an instance; return it with the path that it shall have.
 
-        Raises OSError if it cannot be created; `out_of_space` tells whether the disk is full.
+        `ready` is one that was prepared, and is taken if it lies where it should. Raises OSError if none can be
+        created; `out_of_space` tells whether the disk is full.
         """
         where, _, name = self.layout.path(self.root, values).rpartition(os.sep)
         folder = self._root.open(where)
+        if ready is not None:
+            if ready.folder is folder:
+                return ready, f"{folder.path}{os.sep}{name}"
+            ready.abandon()
         try:
             part = self._create(folder)
-        except FileNotFoundError:  # somebody tidied up
-            self._root.check()
-            self._root.forget(where)
-            folder = self._root.open(where)
+        except OSError:
+            if folder.is_there():
+                raise
+            folder = self._root.renew(folder)
             part = self._create(folder)
         return part, f"{folder.path}{os.sep}{name}"
 
+    def prepare(self, folder: Folder) -> Part | None:
+        """Create a file before its instance is there; None if that fails, or it would be seen by others."""
+        if self._root.has_nameless:
+            with contextlib.suppress(OSError):
+                return self._create(folder)
+        return None
+
     def _create(self, folder: Folder) -> Part:
+        if self._root.has_nameless:
+            fd = folder.create_nameless()
+            if fd is not None:
+                return Part(folder, fd)
+        name = self._make_name()
+        return Part(folder, folder.create(name), name)
+
+    def _make_name(self) -> str:
         # Nobody can foresee the name, and so nobody can be there before us.
-        return Part(folder, f"dicomover-{self.token}-{os.urandom(8).hex()}.part")
+        return f"dicomover-{self.token}-{os.urandom(8).hex()}.part"
 
     def publish(self, part: Part, final: str) -> Filed:
-        """Give a part its name, or find out that the same bytes are there already.
+        """Give a part its name, or find out that the same bytes are there already; it may be closed then.
 
         Raises AlreadyThere if other bytes are there and shall stay alone; the part is gone then.
         """
-        part.close()
-        filed = self._publish(part, final)
+        if part.name:
+            part.close()  # some systems rename nothing that is open
+        try:
+            filed = self._publish(part, final)
+        except OSError:
+            if part.name or part.folder.is_there():
+                raise
+            part.folder = self._root.renew(part.folder)
+            filed = self._publish(part, f"{part.folder.path}{os.sep}{final.rpartition(os.sep)[2]}")
         # The path is told as the place of the file: it has to lead there, which it does not on a disk that was
         # unmounted, or in a folder that was renamed, meanwhile.
         self._root.check_folder(part.folder)
@@ -201,6 +244,9 @@ class Filing:
                 there = f"{where}{os.sep}{name}"
                 return Filed(there, duplicate=True, conflict=number > 0, headers_only=found is Found.SAME_HEADERS)
             if found is Found.LESS or self._existing == "replace":
+                if not part.name:
+                    part.link(between := self._make_name())
+                    part.name = between
                 os.replace(folder.at(part.name), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
                 return Filed(f"{where}{os.sep}{name}", conflict=number > 0, headers_only=part.headers_only)
             if self._existing == "error":
@@ -218,14 +264,14 @@ class Filing:
     def _claim(self, part: Part, name: str) -> bool:
         """Move the part to the name unless something lies there; False if so."""
         folder = part.folder
-        ours, theirs = folder.at(part.name), folder.at(name)
         try:
-            os.link(ours, theirs, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            part.link(name)
         except FileExistsError:
             return False
         except (OSError, NotImplementedError, AttributeError) as error:
-            if isinstance(error, OSError) and (out_of_space(error) or error.errno == errno.ENOENT):
+            if isinstance(error, OSError) and (not part.name or out_of_space(error) or error.errno == errno.ENOENT):
                 raise
+            ours, theirs = folder.at(part.name), folder.at(name)
             # No hard links on this file system: one at a time, and nobody else writes here.
             self._root.warn("has no hard links: let no other program write into the folder meanwhile")
             with self._turn:
@@ -282,24 +328,20 @@ def _compare(part: Part, name: str) -> Found:
     there = part.folder.open_file(name)
     if there is None:
         return Found.OTHER
-    with open(there, "rb") as theirs:  # noqa: PTH123
-        here = part.folder.open_file(part.name)
-        if here is None:
+    with open(there, "rb") as theirs, part.read() as ours:  # noqa: PTH123
+        beginnings = [it.read(_META) for it in (ours, theirs)]
+        (our_syntax, our_start), (their_syntax, their_start) = map(read_file_meta, beginnings)
+        if not their_start or our_syntax != their_syntax:
             return Found.OTHER
-        with open(here, "rb") as ours:  # noqa: PTH123
-            beginnings = [it.read(_META) for it in (ours, theirs)]
-            (our_syntax, our_start), (their_syntax, their_start) = map(read_file_meta, beginnings)
-            if not their_start or our_syntax != their_syntax:
-                return Found.OTHER
-            sizes = os.fstat(ours.fileno()).st_size - our_start, os.fstat(theirs.fileno()).st_size - their_start
-            they_lack = is_headers_only(beginnings[1], their_start)
-            lacks_more = part.headers_only if sizes[0] < sizes[1] else they_lack  # whichever is the shorter one
-            if sizes[0] != sizes[1] and not lacks_more:
-                return Found.OTHER
-            ours.seek(our_start)
-            theirs.seek(their_start)
-            if not _begin_alike(ours, theirs, min(sizes)):
-                return Found.OTHER
+        sizes = os.fstat(ours.fileno()).st_size - our_start, os.fstat(theirs.fileno()).st_size - their_start
+        they_lack = is_headers_only(beginnings[1], their_start)
+        lacks_more = part.headers_only if sizes[0] < sizes[1] else they_lack  # whichever is the shorter one
+        if sizes[0] != sizes[1] and not lacks_more:
+            return Found.OTHER
+        ours.seek(our_start)
+        theirs.seek(their_start)
+        if not _begin_alike(ours, theirs, min(sizes)):
+            return Found.OTHER
     if they_lack:
         return Found.SAME_HEADERS if part.headers_only else Found.LESS
     return Found.MORE if part.headers_only else Found.SAME

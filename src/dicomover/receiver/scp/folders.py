@@ -27,6 +27,13 @@ _BY_DESCRIPTOR: Final = {os.open, os.link, os.mkdir, os.stat, os.unlink, os.rena
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 # O_PATH needs no more than the right to pass through; a folder may be one that we can write into and not read.
 _FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | _NO_LINK | getattr(os, "O_PATH", os.O_RDONLY)
+_NEW: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NAMELESS: Final = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC if hasattr(os, "O_TMPFILE") else 0
+# What an open with O_TMPFILE ends with where it is not known: a folder is opened for writing, or nothing is.
+_HAS_NO_NAMELESS = frozenset(
+    {errno.EINVAL, errno.ENOSYS, errno.EISDIR}
+    | {getattr(errno, name, errno.EINVAL) for name in ("ENOTSUP", "EOPNOTSUPP")}
+)
 _CANNOT_SYNC = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.EISDIR, errno.EACCES}
     | {getattr(errno, name, errno.EINVAL) for name in ("ENOTSUP", "EOPNOTSUPP")}
@@ -62,8 +69,20 @@ class Folder:
         """Return how a system call is given a name in it, beside its descriptor."""
         return name if self.fd is not None else f"{self.path}{os.sep}{name}"
 
-    def create(self, name: str, flags: int) -> int:
+    def create(self, name: str) -> int:
         """Create a file and return its descriptor."""
+        return self._create(name, _NEW)
+
+    def create_nameless(self) -> int | None:
+        """Create a file that has no name yet; None where the file system of this folder cannot do that."""
+        try:
+            return self._create(".", _NAMELESS)
+        except OSError as error:
+            if error.errno not in _HAS_NO_NAMELESS:
+                raise
+            return None
+
+    def _create(self, name: str, flags: int) -> int:
         fd = os.open(self.at(name), flags, self.modes.file, dir_fd=self.fd)
         if self.modes.is_forced:
             os.fchmod(fd, self.modes.file)
@@ -119,10 +138,11 @@ class Root:
     def __init__(self, path: str, share: Share = "owner") -> None:
         self.path = os.path.realpath(path)
         self._share: Share = share
-        self._folder: Folder | None = Folder(self.path, _open(self.path, None), modes_in(self.path, share))
+        self._folder: Folder | None = (folder := Folder(self.path, _open(self.path, None), modes_in(self.path, share)))
         self._held: dict[str, Folder] = {}
         self._swept: set[str] = set()
         self._warned: set[str] = set()
+        self.has_nameless = _try_nameless(folder)
 
     def close(self) -> None:
         """Let go of all folders; what is being written keeps its own."""
@@ -141,14 +161,20 @@ class Root:
     def check_folder(self, folder: Folder) -> None:
         """Raise OSError if a folder is not where it was found; the next `open` makes it anew."""
         if not folder.is_there():
-            for path in [path for path, held in list(self._held.items()) if held is folder]:
-                self.forget(path)
-            self.check()
+            self._forget(folder)
             raise OSError(errno.ENOENT, "its folder was renamed or removed meanwhile")
 
-    def forget(self, path: str) -> None:
-        """Let the next `open` look for it again."""
-        self._held.pop(path, None)
+    def renew(self, folder: Folder) -> Folder:
+        """Return what is where a folder was, made again if need be: somebody has tidied up."""
+        return self.open(self._forget(folder))
+
+    def _forget(self, folder: Folder) -> str:
+        """Let the next `open` look for a folder again; return the path that the layout gives it."""
+        paths = [path for path, held in list(self._held.items()) if held is folder]
+        for path in paths:
+            self._held.pop(path, None)
+        self.check()
+        return paths[0] if paths else folder.path
 
     def open(self, path: str) -> Folder:
         """Return a folder by the path that the layout gives it, made if need be.
@@ -270,6 +296,24 @@ def _remove_parts(folder: str, which: Callable[[os.DirEntry[str], str], bool]) -
                 with contextlib.suppress(OSError):
                     if entry.is_file(follow_symlinks=False) and which(entry, ours[1]):
                         os.unlink(entry.path)  # noqa: PTH108
+
+
+def _try_nameless(folder: Folder) -> bool:
+    """Tell whether a file can be made without a name, and be given one later; it needs /proc for that."""
+    if folder.fd is None or not _NAMELESS:
+        return False
+    try:
+        if (fd := folder.create_nameless()) is None:
+            return False
+        name = f"dicomover-{'0' * 12}-{os.urandom(8).hex()}.part"
+        try:
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder.fd)
+            os.unlink(name, dir_fd=folder.fd)
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _open(path: str, above: int | None) -> int | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Container
@@ -134,6 +132,7 @@ class IncomingInstance:
         "_headers",
         "_part",
         "_pending",
+        "_ready",
         "_storage",
         "_syntax",
         "_texts",
@@ -144,7 +143,9 @@ class IncomingInstance:
         "status",
     )
 
-    def __init__(self, storage: Storage, command: Command, transfer_syntax_uid: str, caller: Caller) -> None:
+    def __init__(
+        self, storage: Storage, command: Command, transfer_syntax_uid: str, caller: Caller, ready: Part | None
+    ) -> None:
         self._storage = storage
         self._command = command
         self._syntax = transfer_syntax_uid
@@ -153,6 +154,7 @@ class IncomingInstance:
         self._texts: dict[int, str] = {}
         self._walk: ElementWalk | None = None
         self._part: Part | None = None
+        self._ready = ready  # a file that was prepared for what comes next
         self._pending: list[bytes | bytearray | memoryview] = []
         self._final = ""
         self._headers: HeaderWalk | None = None  # where nothing else is asked for
@@ -244,7 +246,9 @@ class IncomingInstance:
         storage, command = self._storage, self._command
         try:
             storage.filing.check_space(len(first))
-            self._part, self._final = storage.filing.begin({k: self._texts[tag] for k, tag in storage.keywords.items()})
+            ready, self._ready = self._ready, None
+            values = {keyword: self._texts[tag] for keyword, tag in storage.keywords.items()}
+            self._part, self._final = storage.filing.begin(values, ready)
         except OSError as error:
             self._refuse_for(error)
             return
@@ -301,7 +305,6 @@ class IncomingInstance:
         except OSError as error:
             self._refuse_for(error)
             return self.status
-        self._part = None
         command, texts, left_out = self._command, self._texts, self._headers.left_out if self._headers else 0
         self._storage.tell(
             {
@@ -327,10 +330,7 @@ class IncomingInstance:
 
     def _is_read_alike(self, part: Part) -> bool:
         """Tell whether others find in the file what we have found in its head."""
-        number = part.folder.open_file(part.name)
-        if number is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        with open(number, "rb") as file:  # noqa: PTH123
+        with part.read() as file:
             return is_read_alike(file, self._head.head.values, self._storage.wanted)
 
     def _originator(self) -> dict[str, Any]:
@@ -341,6 +341,17 @@ class IncomingInstance:
             "originator_ae_title": title if len(title) <= _LONGEST_TITLE else "",
             "originator_message_id": message_id if isinstance(message_id, int) else None,
         }
+
+    def settle(self, goes_on: bool) -> Part | None:
+        """Close the file, once the peer has its answer; return one that is ready for what comes next, if any is.
+
+        `goes_on` if much is to come: opening a file takes longer than all else, and the peer is busy now.
+        """
+        part, self._part = self._part, None
+        if part is None:
+            return self._ready
+        part.close()
+        return self._storage.filing.prepare(part.folder) if goes_on else None
 
     def abandon(self) -> None:
         """Leave nothing behind."""
