@@ -35,3 +35,12 @@ def test_a_deflated_file_is_read_as_another_is() -> None:
     other = io.BytesIO(encode_file_meta("1.2", "1.3", EXPLICIT_LITTLE_ENDIAN) + plain)
     assert inflate_file(other, 500) is other
     assert other.tell() == 0
+
+
+def test_a_file_of_tiny_elements_is_not_read_to_its_end() -> None:
+    """What a few bytes inflate to may be millions of elements, each of which costs a read: so many are not read."""
+    file = Beginning(io.BytesIO(bytes(1000)), 900, reads=10)
+    for _ in range(10):
+        assert file.read(8)
+    with pytest.raises(HeadError, match="too much"):
+        file.read(8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomover.attributes.attribute import NoKey
 from dicomover.attributes.reading import read_text
-from dicomover.dicomfile import HeadError, read_file_meta
+from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, HeadError, encode_file_meta, read_file_meta
 from dicomover.images import headers
 from dicomover.images.headers import Wanted, read_header
 from dicomover.images.order import sort_files
@@ -140,6 +141,24 @@ def test_no_more_is_inflated_than_a_head_may_have(
     else:
         with pytest.raises(HeadError, match="too much"):
             read_header(str(path), Wanted(["PatientID", "Rows"]))
+
+
+@pytest.mark.parametrize("way", ["zeros", "deflated zeros", "tiny elements"])
+def test_a_file_of_millions_of_elements_is_given_up(way: str, tmp_path: Path) -> None:
+    """What takes pydicom hours, of a file that takes no disk, is named after a moment; zeros are no element."""
+    syntax = EXPLICIT_LITTLE_ENDIAN if way == "zeros" else DEFLATED
+    meta, path = encode_file_meta("1.2", "1.3", syntax), tmp_path / "x.dcm"
+    body = struct.pack("<HH2sH", 9, 0x1001, b"LO", 0) * (1 << 19) if way == "tiny elements" else bytes(1 << 22)
+    path.write_bytes(meta + (zlib.compress(body, wbits=-zlib.MAX_WBITS) if syntax == DEFLATED else body))
+    if way == "zeros":
+        os.truncate(path, 1 << 34)
+    begun = time.process_time()
+    with pytest.raises(HeadError, match="too much"):
+        read_header(str(path), Wanted(["PatientID", "Rows"]))
+    assert time.process_time() - begun < 20
+    path.write_bytes(encode_file_meta("1.2", "1.3", EXPLICIT_LITTLE_ENDIAN) + bytes(800))
+    with pytest.raises(HeadError, match="no element"):
+        read_header(str(path), Wanted(["PatientID"]))
 
 
 def test_names_that_are_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -214,13 +215,47 @@ def test_frames_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path, mon
     assert (dicomover.images.volume._free_memory() or 10**9) > 10**6
 
 
-@pytest.mark.parametrize(("keyword", "what"), [("PatientID", "patients"), ("StudyInstanceUID", "studies")])
-def test_images_of_several_patients_make_no_volume(keyword: str, what: str, tmp_path: Path) -> None:
-    """What another patient, or another study, has under the same Series Instance UID never joins a volume."""
+@pytest.mark.parametrize(
+    ("keyword", "values", "why"),
+    [
+        ("PatientID", "AB", "its images are of several patients"),
+        ("StudyInstanceUID", ("1.2.1", "1.2.2"), "its images are of several studies"),
+        ("FrameOfReferenceUID", ("1.2.1", "1.2.2"), "its images are in several frames of reference, so where they lie"),
+        ("RescaleType", ("HU", "US"), "its images are in several units (RescaleType)"),
+        ("Units", ("BQML", "CNTS"), "its images are in several units (Units)"),
+        ("PhotometricInterpretation", ("MONOCHROME1", "MONOCHROME2"), "its images are in several photometric"),
+        ("SOPInstanceUID", ("1.2.1", "1.2.1"), "several of its images have one SOP Instance UID"),
+    ],
+)
+def test_images_that_are_unlike_make_no_volume(keyword: str, values: str, why: str, tmp_path: Path) -> None:
+    """What another patient has under the same Series Instance UID never joins a volume, nor what cannot be compared."""
     made = [make_slice(n, (0, 0, n)) for n in range(4)]
     for number, dataset in enumerate(made):
-        setattr(dataset, keyword, f"1.2.{number // 2}")
-    save(tmp_path, made)
-    with pytest.raises(SeriesError, match=f"its images are of several {what}"):
+        setattr(dataset, keyword, values[number % 2])
+    for number, dataset in enumerate(made):
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    with pytest.raises(SeriesError, match=re.escape(why)):
         volume(tmp_path)
-    assert index(tmp_path, level="SERIES")["irregular"].tolist() == [f"its images are of several {what}"]
+    (said,) = index(tmp_path, level="SERIES")["irregular"]
+    assert said.startswith(why)
+
+
+@pytest.mark.parametrize("slope", [1e300, -1e300, float("inf"), float("nan")])
+def test_a_slope_that_is_none(slope: float) -> None:
+    """Whatever it is, no array of infinities is made of it."""
+    with pytest.raises(SeriesError, match="make no numbers of its pixels"):
+        dicomover.images.volume._rescale(np.zeros((2, 2), "u2"), {"RescaleSlope": slope}, {})  # type: ignore[arg-type]
+
+
+def test_a_slope_that_makes_no_numbers_is_named(tmp_path: Path) -> None:
+    """It is no damage that fetching the series again would mend; what only a float holds is one."""
+    made = [make_slice(n, (0, 0, n)) for n in range(2)]
+    for dataset in made:
+        dataset.RescaleSlope = "1e300"
+    save(tmp_path, made)
+    with pytest.raises(SeriesError, match=r"RescaleSlope .* make no numbers of its pixels; read the stored values"):
+        volume(tmp_path)
+    for dataset in made:
+        dataset.RescaleSlope = "1e20"
+    save(tmp_path, made)
+    assert volume(tmp_path).array.dtype == np.float32

@@ -8,9 +8,11 @@ from typing import BinaryIO, cast
 
 from dicomover.dicomfile import DEFLATED, EXPLICIT_LITTLE_ENDIAN, HeadError, encode_file_meta, read_file_meta
 
-__all__ = ["Beginning", "inflate_file"]
+__all__ = ["MANY_READS", "Beginning", "inflate_file"]
 
 _META = 1 << 16  # bytes that hold any file meta information of ours
+MANY_READS = 1 << 22
+"""Reads of one file: an element takes two or three, and the frames of an Enhanced object have a million."""
 
 
 class Beginning:
@@ -19,14 +21,16 @@ class Beginning:
     To read all that is left is what pydicom does before it inflates it.
     """
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
+    def __init__(self, file: BinaryIO, most: int, reads: int = MANY_READS) -> None:
         self._file, self._most = file, most  # bytes
+        self._reads = reads  # that are left
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
         """Read on; HeadError at the end of what may be read."""
         data = self._file.read(min(size, self._most)) if size >= 0 else b""
-        if size < 0 or self._file.tell() >= self._most:
+        self._reads -= 1
+        if size < 0 or self._reads < 0 or self._file.tell() >= self._most:
             raise HeadError("too much of it has to be read")
         return data
 

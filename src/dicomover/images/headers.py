@@ -27,7 +27,7 @@ from dicomover.dicomfile import (
     read_file_meta,
 )
 from dicomover.disk import open_file
-from dicomover.images.beginnings import Beginning, inflate_file
+from dicomover.images.beginnings import MANY_READS, Beginning, inflate_file
 from dicomover.text.hush import hush_pydicom
 
 __all__ = ["Header", "Wanted", "read_header"]
@@ -37,6 +37,7 @@ _LAST = 0x7FE00000  # the pixels, and whatever follows them, are never read
 _FIRST = 1 << 13  # bytes of a file to read first: most heads end within them
 _MORE = 1 << 20  # bytes
 _MOST = 1 << 28  # bytes of a head, or that pydicom may read or inflate for one
+_FEW_READS = 1 << 19  # of pydicom, where a file is deflated or broken: what is neither has far fewer in its head
 _BY_PYDICOM = (DEFLATED, EXPLICIT_BIG_ENDIAN, "")
 
 
@@ -110,8 +111,10 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
             return None
         syntax, start = read_file_meta(data)
         lacks_pixels = is_headers_only(data, start)
-        if syntax in _BY_PYDICOM or not wanted.simple:
+        if not wanted.simple:
             return _read_by_pydicom(stream, wanted)._replace(headers_only=lacks_pixels)
+        if syntax in _BY_PYDICOM:
+            return _read_by_pydicom(stream, wanted, _FEW_READS)._replace(headers_only=lacks_pixels)
         head = Head(syntax == IMPLICIT_LITTLE_ENDIAN, wanted.tags, wanted.last)
         try:
             _read_head(head, stream, data, start)
@@ -119,7 +122,7 @@ def read_header(path: str, wanted: Wanted, *, strict: bool = False) -> Header | 
             if strict:
                 raise
             # It is more patient, or says why not.
-            return _read_by_pydicom(stream, wanted)._replace(headers_only=lacks_pixels)
+            return _read_by_pydicom(stream, wanted, _FEW_READS)._replace(headers_only=lacks_pixels)
     found = head.values
     codecs = read_character_sets(found.get(_CHARACTER_SET, b""))
     values = [read(found[tag], codecs) if tag in found else None for tag, read in wanted.readers]
@@ -148,16 +151,16 @@ def _read_head(head: Head, stream: BinaryIO, data: bytes, start: int) -> None:
             raise HeadError(f"an element of its head is longer than {_MOST >> 20} MiB")
 
 
-def _read_by_pydicom(stream: BinaryIO, wanted: Wanted) -> Header:
+def _read_by_pydicom(stream: BinaryIO, wanted: Wanted, reads: int = MANY_READS) -> Header:
     stream.seek(0)
     try:
         with hush_pydicom():
             file = inflate_file(stream, _MOST)
-            dataset: Dataset = dcmread(Beginning(file, _MOST), stop_before_pixels=True)
+            dataset: Dataset = dcmread(Beginning(file, _MOST, reads), stop_before_pixels=True)
             if not dataset.original_encoding[1]:
                 dataset.decode()  # what is read as bytes is taken for Little Endian
         syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "") if file is stream else DEFLATED
-        if not any(tag >> 16 & 1 or dictionary_has_tag(tag) for tag in list(dataset.keys()) if tag >> 16 < 0xFFFE):
+        if not any(tag >> 16 & 1 or dictionary_has_tag(tag) for tag in list(dataset.keys()) if 4 <= tag >> 16 < 0xFFFE):
             raise HeadError("it has no element of DICOM's dictionary")
         return Header(syntax, [read_text(dataset, item.name) or None for item in wanted.attributes])
     except (HeadError, OSError):

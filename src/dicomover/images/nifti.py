@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pandas as pd
 from dicomover.dicomfile import HeadError
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.headers import Wanted, read_header
+from dicomover.images.series import tell_mixture
 from dicomover.images.volume import list_paths
 
 __all__ = ["to_nifti"]
@@ -28,6 +30,7 @@ _CODES = {
     8: "it converted some of it, and not all",
     10: "a volume lacks slices",
 }
+_WHOSE = ("PatientID", "StudyInstanceUID")
 _MEND = "see dicomover.index(folder, level='SERIES') for what it lacks, and fetch it again"
 
 
@@ -62,7 +65,8 @@ def to_nifti(
     ConfigurationError
         If dcm2niix is not installed (`pip install 'dicomover[nifti]'`), or `name` names a folder.
     SeriesError
-        If it does not convert all of it; the message tells its exit code. Nothing is written then.
+        If a series has images of several patients or studies, which dcm2niix would make one of, or it does not convert
+        all of it; the message tells its exit code. Nothing is written then.
     OSError
         If a file is gone, or the folder cannot be written to.
 
@@ -79,11 +83,7 @@ def to_nifti(
     if set(name) & {"/", "\\"} or not name:
         raise ConfigurationError(f"name={name!r} names no file", "name the folder with folder=")
     paths = [Path(path).absolute() for path in list_paths(series)]
-    wanted = Wanted(["Modality"])  # of a header little is read
-    if any(_lacks_pixels(path, wanted) for path in paths):
-        raise SeriesError(
-            "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
-        )
+    _refuse_mixtures(paths)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dicomover-nifti-", dir=target) as work:
@@ -108,12 +108,26 @@ def to_nifti(
 _OPTIONS = ("-g", "i", "-z", "i", "-b", "y", "-ba", "y", "-c", "")
 
 
-def _lacks_pixels(path: Path, wanted: Wanted) -> bool:
-    try:
-        header = read_header(os.fspath(path), wanted)
-    except (HeadError, OSError):
-        return False  # whoever reads it will say so
-    return header is not None and header.headers_only
+def _refuse_mixtures(paths: Iterable[Path]) -> None:
+    """Raise SeriesError if a file lacks its pixels, or those of a series are of several patients or studies."""
+    wanted = Wanted(["SeriesInstanceUID", *_WHOSE])
+    whose: dict[str, tuple[set[str], ...]] = {}
+    for path in paths:
+        header = None
+        with contextlib.suppress(HeadError, OSError):  # whoever reads it will say so
+            header = read_header(os.fspath(path), wanted)
+        if header is None:
+            continue
+        if header.headers_only:
+            raise SeriesError(
+                "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
+            )
+        series, *named = header.values
+        for known, value in zip(whose.setdefault(series or "", tuple(set() for _ in _WHOSE)), named, strict=True):
+            known.update(filter(None, [value]))
+    for each in whose.values():
+        if mixture := tell_mixture(dict(zip(_WHOSE, each, strict=True))):
+            raise SeriesError(f"a series is no volume: {mixture}", "give the images of one of them")
 
 
 def _lend(path: Path, place: Path) -> None:

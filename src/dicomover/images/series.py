@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from dicomover.images.frames import Planes
 
-__all__ = ["Geometry", "describe_positions", "parse_numbers", "series_table", "tell_mixture"]
+__all__ = ["ALIKE", "Geometry", "describe_positions", "parse_numbers", "series_table", "tell_mixture", "tell_twins"]
 
 _TOLERANCE = 0.01  # of the spacing between slices, and in cosines
 _ROUNDED, _SHARE = 0.06, 0.1  # mm, and of the spacing: by as much positions are rounded when they are written
@@ -21,6 +21,16 @@ _CONSTANT = (
     "SeriesDescription BodyPartExamined FrameOfReferenceUID SOPClassUID TransferSyntaxUID Rows Columns "
     "PixelSpacing SliceThickness WindowCenter WindowWidth RescaleType Units"
 )
+ALIKE = {
+    "PatientID": "of several patients",
+    "StudyInstanceUID": "of several studies",
+    "FrameOfReferenceUID": "in several frames of reference, so where they lie cannot be compared",
+    "RescaleType": "in several units (RescaleType)",
+    "Units": "in several units (Units)",
+    "PhotometricInterpretation": "in several photometric interpretations",
+}
+"""What the images of a volume say alike, where they say it, and what they are if they do not."""
+
 _Vectors = npt.NDArray[np.float64]
 
 
@@ -186,10 +196,11 @@ def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) ->
         positions = np.array([parse_numbers(text, 3) for text in group["ImagePositionPatient"]])
         orientations = np.array([parse_numbers(text, 6) for text in group["ImageOrientationPatient"]])
     geometry = describe_positions(positions, orientations)
-    irregular = tell_mixture(group[name].dropna() for name in ("PatientID", "StudyInstanceUID")) or geometry.irregular
+    irregular = tell_mixture({name: group[name].dropna() for name in ALIKE}) or geometry.irregular
     for name in ("Rows", "Columns", "PixelSpacing"):
         if not irregular and group[name].nunique(dropna=False) > 1:
             irregular = f"its images differ in {name}"
+    irregular = irregular or tell_twins(group["SOPInstanceUID"])
     return {
         **constant,
         **counts,
@@ -203,11 +214,16 @@ def _row_of(group: pd.DataFrame, read_planes: Callable[[str], Planes | None]) ->
     }
 
 
-def tell_mixture(patients_and_studies: Iterable[Iterable[object]]) -> str:
-    """Say of images under one Series Instance UID that they are of several patients or studies, if they are."""
-    words = ("patients", "studies")
-    found = (what for what, values in zip(words, patients_and_studies, strict=True) if len({*map(str, values)}) > 1)
-    return next((f"its images are of several {what}" for what in found), "")
+def tell_mixture(values: Mapping[str, Iterable[object]]) -> str:
+    """Say of images under one Series Instance UID that they are of several patients, say, if they are."""
+    found = (ALIKE[name] for name, said in values.items() if len({*map(str, said)}) > 1)
+    return next((f"its images are {what}" for what in found), "")
+
+
+def tell_twins(uids: Iterable[object]) -> str:
+    """Say of images that they have the same UIDs, if some have: what several places call the same is one image."""
+    uids = list(uids)
+    return "several of its images have one SOP Instance UID" if len({*map(str, uids)}) < len(uids) else ""
 
 
 def _common(values: pd.Series[Any]) -> Any:

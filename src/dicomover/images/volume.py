@@ -24,7 +24,7 @@ from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
 from dicomover.images.frames import gather_groups, place_of
-from dicomover.images.series import Geometry, describe_positions, tell_mixture
+from dicomover.images.series import ALIKE, Geometry, describe_positions, tell_mixture, tell_twins
 from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
@@ -32,6 +32,8 @@ from dicomover.text.traces import forgetting
 __all__ = ["Volume", "decode_pixels", "list_paths", "open_image", "reading", "volume"]
 
 _MOST = 1 << 30  # bytes that one file may inflate to, as much as our receiver takes
+_LARGEST = 1e38  # that a float32 holds
+_WHOLE = (np.uint8, np.int16, np.uint16, np.int32, np.int64)
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
 _ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
 
@@ -121,21 +123,22 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
 
 def _stack(datasets: Iterable[Dataset]) -> Volume:
     uids: set[str] = set()
-    patients: set[str] = set()
-    studies: set[str] = set()
+    said: dict[str, set[str]] = {name: set() for name in ALIKE}
+    instances: list[str] = []
     slices = _Slices([], [], [], [])
     for dataset in datasets:  # one at a time: of each no more is kept than its pixels
         uids.add(str(dataset.get("SeriesInstanceUID", "")))
-        patients.add(str(dataset.get("PatientID") or ""))
-        studies.add(str(dataset.get("StudyInstanceUID") or ""))
+        instances.append(str(dataset.get("SOPInstanceUID", "")))
+        for name, values in said.items():
+            values.update(filter(None, [str(dataset.get(name) or "")]))
         if len(uids) == 1:
             _add(slices, dataset)
     if len(uids) != 1:
         raise SeriesError(f"there are {count_of(len(uids), 'series', 'series')}", "give the images of one")
-    if mixture := tell_mixture((patients - {""}, studies - {""})):
+    if mixture := tell_mixture(said):
         raise SeriesError(f"the series is no regular volume: {mixture}", "give the images of one of them")
     geometry = describe_positions(np.array(slices.positions), np.array(slices.orientations))
-    _refuse_irregular(geometry, slices)
+    _refuse_irregular(geometry, slices, instances)
     order = geometry.order
     array = np.empty((len(order), *slices.pixels[0].shape), np.result_type(*{pixels.dtype for pixels in slices.pixels}))
     for place, number in enumerate(order):
@@ -272,15 +275,15 @@ def _rescale(pixels: npt.NDArray[Any], scale: Dataset, image: Dataset) -> npt.ND
     if "ModalityLUTSequence" in scale:
         return np.asarray(apply_modality_lut(pixels, scale))
     slope, intercept = float(scale.get("RescaleSlope") or 1), float(scale.get("RescaleIntercept") or 0)
-    if pixels.dtype.kind == "f" or slope % 1 or intercept % 1:
-        return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)
     bits, signed = int(image.get("BitsStored") or 16), int(image.get("PixelRepresentation") or 0)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     ends = sorted((low * slope + intercept, high * slope + intercept))
-    dtype = next(
-        kind for kind in (np.uint8, np.int16, np.uint16, np.int32, np.int64)
-        if np.iinfo(kind).min <= ends[0] and ends[1] <= np.iinfo(kind).max
-    )  # fmt: skip
+    if not all(abs(end) <= _LARGEST for end in ends):
+        said = f"its RescaleSlope {slope:g} and RescaleIntercept {intercept:g} make no numbers of its pixels"
+        raise SeriesError(said, "read the stored values with pydicom, and ask who made it what they mean")
+    dtype = next((kind for kind in _WHOLE if np.iinfo(kind).min <= ends[0] and ends[1] <= np.iinfo(kind).max), None)
+    if dtype is None or pixels.dtype.kind == "f" or slope % 1 or intercept % 1:
+        return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)
     return (
         (pixels.astype(np.int64) * int(slope) + int(intercept)).astype(dtype)
         if slope != 1 or intercept
@@ -288,7 +291,7 @@ def _rescale(pixels: npt.NDArray[Any], scale: Dataset, image: Dataset) -> npt.ND
     )
 
 
-def _refuse_irregular(geometry: Geometry, slices: _Slices) -> None:
+def _refuse_irregular(geometry: Geometry, slices: _Slices, instances: list[str]) -> None:
     why = geometry.irregular
     if not why and len({pixels.shape for pixels in slices.pixels}) > 1:
         why = "its images differ in size"
@@ -296,5 +299,6 @@ def _refuse_irregular(geometry: Geometry, slices: _Slices) -> None:
         why = "its images differ in PixelSpacing"
     if not why and not np.isfinite(slices.spacings).all():
         why = "its images do not say how far apart their pixels are"
+    why = why or tell_twins(instances)
     if why:
         raise SeriesError(f"the series is no regular volume: {why}", "see dicomover.index(folder, level='SERIES')")
