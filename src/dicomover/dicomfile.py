@@ -57,8 +57,7 @@ IMPLEMENTATION_VERSION_NAME = "DICOMOVER_0_1"
 
 # What a file says of itself that was asked for without its pixels, and one of those that has lost nothing.
 HEADERS_ONLY, WHOLE = b"headers only", b"all is here "
-_PREAMBLE = bytes(128) + b"DICM"
-_PREAMBLE_SIZE = 132
+_PREAMBLE, _PREAMBLE_SIZE = bytes(128) + b"DICM", 132
 _GROUP_LENGTH = struct.Struct("<HH2sHL")
 _GROUP_LENGTH_HEAD = b"\x02\x00\x00\x00UL\x04\x00"
 _META_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
@@ -126,7 +125,6 @@ def _encode_element(element: int, vr: bytes, value: str) -> bytes:
 _IMPLEMENTATION = _encode_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _encode_element(
     0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
 )
-
 
 # Private Information (PS3.10 section 7.1), the last of the file meta information.
 _CREATOR = _encode_element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)
@@ -220,6 +218,8 @@ def measure_file_meta(data: bytes | bytearray | memoryview, known: int = 0) -> t
 
 class HeadError(ValueError):
     """The bytes are no data set in the negotiated transfer syntax."""
+
+    syntax = ""  # that its pixel data are in instead, where that shows
 
 
 class Head:

@@ -77,6 +77,10 @@ def requested(activity: Callable[[Node], object]) -> tuple[AssociationRequest, b
         ("find", lambda mover: mover.find({"PatientID": "1"})),
         ("move", lambda mover: mover.move({"StudyInstanceUID": "1.2.3"})),
         ("move, via C-GET", lambda mover: mover.move({"StudyInstanceUID": "1.2.3"})),
+        (
+            "move, headers only via C-GET",
+            lambda mover: mover.move({"StudyInstanceUID": "1.2.3"}, headers_only=True),
+        ),
     ],
 )
 def test_what_is_proposed(activity: str, act: Callable[[Mover], object], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,9 @@ from pydicom import dcmread
 from dicomover import Mover, index, to_nifti, volume
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.testing import DemoPacs, data_set_of_file, made_study, sample_studies
+from dicomover.testing import _moves as moves
+from dicomover.testing._storing import StoreAssociation
+from dicomover.wire.command_set import Command
 
 REQUEST = {"AccessionNumber": "00123"}
 
@@ -112,3 +116,79 @@ def test_nobody_else_is_asked_for_headers_alone() -> None:
     """What a third party keeps is not ours to say."""
     with pytest.raises(ConfigurationError, match="is for receiving"):
         Mover("ARCHIVE@localhost:11112", destination="WORKSTATION", headers_only=True)
+
+
+@pytest.fixture
+def crossed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the bytes of each data set that the archive sends."""
+    sizes: list[int] = []
+    request = StoreAssociation._request
+
+    def count(self: StoreAssociation, *about: Any) -> tuple[Command, bytes]:
+        command, data = request(self, *about)
+        sizes.append(len(data))
+        return command, data
+
+    monkeypatch.setattr(StoreAssociation, "_request", count)
+    return sizes
+
+
+def test_pixels_do_not_cross_the_wire_where_the_archive_can_leave_them_out(tmp_path: Path, crossed: list[int]) -> None:
+    """Headers alone come by retrieval without bulk data, are marked as such, and images take their place later."""
+    studies = [made_study("00123", series=2, instances=3, size=1 << 20)]
+    with (
+        DemoPacs(studies, without_bulk=True) as pacs,
+        mover_for(pacs, tmp_path, via="get", headers_only=True) as mover,
+    ):
+        first = mover.move([REQUEST])
+        assert first[["status", "expected", "received"]].values.tolist() == [["success", 6, 6]], first["error"][0]
+        assert len(crossed) == 6
+        assert sum(crossed) < 10_000
+        files = mover.files(first)
+        assert files["headers_only"].all()
+        assert all("PixelData" not in dcmread(path) for path in files["path"])
+        gets = [request for request in pacs.requests if request.kind == "C-GET"]
+        assert [(request.model, request.level) for request in gets] == [("IMAGE", "IMAGE")] * 2
+        assert {frozenset(request.keys) for request in gets} == {frozenset({"QueryRetrieveLevel", "SOPInstanceUID"})}
+        assert mover.move([REQUEST])["status"].tolist() == ["skipped"]
+
+        second = mover.move([REQUEST], headers_only=False)
+        assert second[["status", "received"]].values.tolist() == [["success", 6]]
+        assert sum(crossed) > 6 << 20
+        assert not mover.files(second)["headers_only"].any()
+        assert len(list(tmp_path.rglob("*.dcm"))) == 6
+
+
+@pytest.mark.parametrize("accession", ["DEMO0024", "DEMO0025"])
+def test_whatever_comes_without_bulk_is_headers(accession: str, tmp_path: Path) -> None:
+    """Nobody can see of a data set whether something was left out: what was asked for so is no image later."""
+    with (
+        DemoPacs(sample_studies(), without_bulk=True) as pacs,
+        mover_for(pacs, tmp_path, via="get", headers_only=True) as mover,
+    ):
+        first = mover.move([{"AccessionNumber": accession}])
+        assert first["status"].tolist() == ["success"], first["error"][0]
+        assert mover.files(first)["headers_only"].all()
+        again = mover.move([{"AccessionNumber": accession}], headers_only=False)
+        assert again["status"].tolist() == ["success"], again["error"][0]
+        assert not mover.files(again)["headers_only"].any()
+
+
+def test_what_does_not_come_without_bulk_comes_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that accepts it and then cannot is asked for the rest, whose pixels are thrown away here."""
+    strip = moves.strip_bulk
+    monkeypatch.setattr(
+        moves,
+        "strip_bulk",
+        lambda instance: (
+            replace(strip(instance), transfer_syntax_uid="1.2.3") if instance.number == "2" else strip(instance)
+        ),
+    )
+    with (
+        DemoPacs([made_study("00123", instances=3)], without_bulk=True) as pacs,
+        mover_for(pacs, tmp_path, via="get", headers_only=True) as mover,
+    ):
+        (row,) = mover.move([REQUEST]).to_dict("records")
+        assert (row["status"], row["received"], row["failed"], row["attempts"]) == ("success", 3, 0, 2), row["error"]
+        assert [request.model for request in pacs.requests if request.kind == "C-GET"] == ["IMAGE", "STUDY"]
+        assert index(tmp_path)["headers_only"].tolist() == [True] * 3

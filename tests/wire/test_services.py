@@ -15,7 +15,16 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.lines import Line, Pool
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import encode_accept, read_request
-from dicomover.wire.services import ECHO, FIND, GET, RETRIEVE, SERVICES, VERIFICATION, propose_contexts
+from dicomover.wire.services import (
+    ECHO,
+    FIND,
+    GET,
+    RETRIEVE,
+    SERVICES,
+    VERIFICATION,
+    WITHOUT_BULK,
+    propose_contexts,
+)
 from dicomover.wire.stop import Controls
 from wire_kit import EXPLICIT, SHORT, STUDY, answer, counts, listening
 
@@ -46,9 +55,9 @@ def test_what_the_services_are() -> None:
     assert FINDS == FIND
     assert FINDS | MOVES == RETRIEVE
     assert {f"1.2.840.10008.5.1.4.1.2.{model}.3" for model in (1, 2)} == GET
-    assert set(SERVICES) == ECHO | RETRIEVE | GET
-    contexts = propose_contexts(ECHO | RETRIEVE | GET)
-    assert [each.id for each in contexts] == [1, 3, 5, 7, 9, 11, 13]
+    assert set(SERVICES) == ECHO | RETRIEVE | GET | {WITHOUT_BULK}
+    contexts = propose_contexts(ECHO | RETRIEVE | GET | {WITHOUT_BULK})
+    assert [each.id for each in contexts] == [1, 3, 5, 7, 9, 11, 13, 15]
     assert [each.abstract_syntax for each in contexts] == list(SERVICES)
     assert propose_contexts(frozenset()) == ()
 

@@ -14,8 +14,22 @@ from dicomover.query.classes import MOST_PAIRS, Pair, sort_pairs
 from dicomover.wire.association import Association
 from dicomover.wire.lines import Line, Pool
 from dicomover.wire.responses import MoveEnd
+from dicomover.wire.services import WITHOUT_BULK
 
-__all__ = ["ByGet", "ByMove", "Carrier", "Opened", "Retriever", "RetrieverPool", "RetrievingLine", "Watch"]
+__all__ = [
+    "WITHOUT_BULK_DATA",
+    "ByGet",
+    "ByMove",
+    "Carrier",
+    "Opened",
+    "Retriever",
+    "RetrieverPool",
+    "RetrievingLine",
+    "Watch",
+]
+
+WITHOUT_BULK_DATA: Pair = (WITHOUT_BULK, "")
+"""Among the pairs of an association: then nothing is asked for on it but images without their pixels."""
 
 _SOON = 5.0  # seconds for a second association, until it is known whether the archive has two with us
 
@@ -82,6 +96,10 @@ class RetrieverPool(Pool):
         self._accept = accept
         super().__init__(node, ae_title)
 
+    def _serves(self, kept: frozenset[Any], services: frozenset[Any], *, alone: bool) -> bool:
+        is_of_the_kind = (WITHOUT_BULK_DATA in kept) is (WITHOUT_BULK_DATA in services)
+        return is_of_the_kind and super()._serves(kept, services, alone=alone)
+
     def _make(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
         pairs = sort_pairs(services, self._accept)
         association: Association = self._make_retriever(self.node, self.ae_title, timeouts, pairs)
@@ -95,11 +113,12 @@ class RetrievingLine(Line):
     def want(self, pairs: Iterable[Pair], *, alone: bool = False) -> None:
         """Have these pairs, beside those of before if all of them fit and may be there, from the next connection on."""
         wanted, self._alone = frozenset(pairs), alone
-        if self._services == wanted or (self._services > wanted and not alone):
+        may_be_more = not alone and WITHOUT_BULK_DATA not in self._services
+        if self._services == wanted or (self._services > wanted and may_be_more):
             return
         self.close()
         both = wanted | self._services
-        self._services = both if len(both) <= MOST_PAIRS and not alone else wanted
+        self._services = both if len(both) <= MOST_PAIRS and may_be_more else wanted
 
 
 class ByGet:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from dicomover.batch.arrivals import bound_wait
 from dicomover.batch.asking import Ask, Asking
-from dicomover.batch.carriers import ByGet, ByMove, Carrier, RetrievingLine
+from dicomover.batch.carriers import WITHOUT_BULK_DATA, ByGet, ByMove, Carrier, RetrievingLine
 from dicomover.batch.run import BatchRun
 from dicomover.batch.ways import find_dead_end
 from dicomover.batch.work import SharedMove
+from dicomover.dicomfile import DEFLATED
 from dicomover.errors import ContextRejected
 from dicomover.events import Offer
 from dicomover.identifier import Identifier, Level, Model
@@ -26,6 +27,7 @@ from dicomover.text.face import setting
 from dicomover.text.sentences import count_of
 from dicomover.wire.lines import Line
 from dicomover.wire.responses import MoveEnd
+from dicomover.wire.services import WITHOUT_BULK
 from dicomover.wire.stop import Stop
 
 __all__ = ["Retrieval", "Sent"]
@@ -60,7 +62,7 @@ class Retrieval:
     ) -> None:
         settings = run.settings
         self._destination, self._accept = settings.destination, settings.syntaxes
-        self._may_find = settings.names_missing
+        self._may_find, self._headers_only = settings.names_missing, settings.headers_only
         self._roles = run.pool.node.quirks.roles
         self._ways, self._tally, self._controls, self._pace = run.ways, run.tally, run.controls, run.pace
         self._line, self._note = line, note
@@ -223,6 +225,10 @@ class Retrieval:
         target = replace(move.target, identifier=self._fit(move.target.identifier))
         get.accepted = frozenset()
         get.make_room()
+        if self._headers_only and self._line.connect_patiently().accepts(WITHOUT_BULK):
+            sent = self._bring_headers(move, target, get)
+            if sent is not None:
+                return sent
         parts = divide(target, self._find, self._accept)
         attempts, end = self._asking.send(move, parts, None, self._in_all(get))
         assert end is not None
@@ -232,6 +238,30 @@ class Retrieval:
         further = [part for part in missing if not any(each.covers(part) for each in parts)]
         sent = self._bring_missing(move, target, get, end, missing, further)
         return replace(sent, attempts=attempts + sent.attempts)
+
+    def _bring_headers(self, move: SharedMove, target: Target, get: ByGet) -> Sent | None:
+        """Ask for images without bulk data, and for what has not come as ever; None if the archive lists no images."""
+        parts = self._asking.list_missing(move, target)
+        attempts, end = self._asking.send(move, parts, None, self._in_headers(get))
+        if end is None:
+            return None
+        if end.ended is not Ended.ANSWERED or self._controls.stopping or not self._asking.lacks(move, end):
+            return Sent(attempts, end, by_get=True)
+        get.accepted = frozenset()
+        missing = self._asking.list_missing(move, target)
+        sent = self._bring_missing(move, target, get, end, missing, missing)
+        return replace(sent, attempts=attempts + sent.attempts)
+
+    def _in_headers(self, get: ByGet) -> Ask:
+        """Return what asks by C-GET for images without bulk data."""
+
+        def ask(move: SharedMove, part: Part, before: Counters | None) -> tuple[int, MoveEnd]:
+            # What was deflated as a whole bears no mark that it is without its pixels.
+            pairs = [pair for pair in fit_pairs(part.classes, self._accept) if pair[1] != DEFLATED]
+            get.want([WITHOUT_BULK_DATA, *pairs], alone=True)
+            return self._by_get(move, part.identifier, before)
+
+        return ask
 
     def _bring_missing(
         self,

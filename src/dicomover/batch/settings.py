@@ -20,7 +20,7 @@ from dicomover.progress import View
 from dicomover.query.targets import Resolve
 from dicomover.requests.shards import Shard, ShardLike
 from dicomover.text.face import advise, setting
-from dicomover.wire.services import FIND, GET, RETRIEVE
+from dicomover.wire.services import FIND, GET, RETRIEVE, WITHOUT_BULK
 
 __all__ = [
     "OPTIONS",
@@ -240,7 +240,8 @@ class BatchSettings:
     @property
     def services(self) -> frozenset[str]:
         """What the workers' associations are opened for."""
-        return RETRIEVE if self.via == "move" else FIND | GET if self.via == "get" else RETRIEVE | GET
+        gets = GET | {WITHOUT_BULK} if self.headers_only else GET
+        return RETRIEVE if self.via == "move" else FIND | gets if self.via == "get" else RETRIEVE | gets
 
     @classmethod
     def of(

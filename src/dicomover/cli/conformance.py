@@ -24,7 +24,7 @@ from dicomover.receiver.scp import statuses
 from dicomover.receiver.scp.contexts import is_storage, is_supported_transfer_syntax, name_of
 from dicomover.receiver.settings import Limits, ReceiverSettings
 from dicomover.wire.connection import MAX_PDU
-from dicomover.wire.services import ECHO, FIND, GET, RETRIEVE, SERVICES, propose_contexts
+from dicomover.wire.services import ECHO, FIND, GET, RETRIEVE, SERVICES, WITHOUT_BULK, propose_contexts
 
 __all__ = [
     "ACTIVITIES",
@@ -35,7 +35,13 @@ __all__ = [
     "transfer_syntaxes",
 ]
 
-ACTIVITIES = {"echo": ECHO, "find": FIND, "move": RETRIEVE, "move, via C-GET": FIND | GET}
+ACTIVITIES = {
+    "echo": ECHO,
+    "find": FIND,
+    "move": RETRIEVE,
+    "move, via C-GET": FIND | GET,
+    "move, headers only via C-GET": FIND | GET | {WITHOUT_BULK},
+}
 """Which services each activity proposes on its association."""
 
 CALLING = {
@@ -230,7 +236,9 @@ def _details() -> Iterator[str]:
     yield (
         "The images of a C-GET come on a further association: after the two contexts of C-GET there is one for each "
         f"pair of a storage SOP Class and a transfer syntax, {MOST_PAIRS} at most; what does not fit is asked for on "
-        "another one. The SOP Classes are those that C-FIND names, or that go with a modality; the annex has the group "
+        "another one. For a C-GET without bulk data its context stands in the place of those two, no deflated transfer "
+        "syntax is proposed, and the identifier has the level IMAGE and SOP Instance UIDs alone. "
+        "The SOP Classes are those that C-FIND names, or that go with a modality; the annex has the group "
         "of each. The role of the SCP is proposed for each (SCU 0, SCP 1), or both where a node is said to want that:"
     )
     yield _table(

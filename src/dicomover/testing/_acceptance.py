@@ -15,6 +15,7 @@ from dicomover.testing._server import silence
 from dicomover.wire.association_pdus import Roles
 from dicomover.wire.connection import Connection
 from dicomover.wire.negotiation import AssociationRequest, encode_accept
+from dicomover.wire.services import WITHOUT_BULK
 
 _VERIFICATION = "1.2.840.10008.1.1"
 SERVICES = {
@@ -24,6 +25,7 @@ SERVICES = {
     "1.2.840.10008.5.1.4.1.2.2.1": ("C-FIND", "STUDY"),
     "1.2.840.10008.5.1.4.1.2.2.2": ("C-MOVE", "STUDY"),
     "1.2.840.10008.5.1.4.1.2.2.3": ("C-GET", "STUDY"),
+    WITHOUT_BULK: ("C-GET", "IMAGE"),
 }
 _EXPLICIT = str(ExplicitVRLittleEndian)
 _SYNTAXES = (_EXPLICIT, IMPLICIT)
@@ -48,7 +50,8 @@ def accept(link: Link, request: AssociationRequest, script: Script) -> bool:
     offered = {
         uid
         for uid, (service, model) in {**SERVICES, _VERIFICATION: ("", "")}.items()
-        if (not model or model in pacs.models) and (pacs.get or service != "C-GET")
+        if not model or model in pacs.models or (model == "IMAGE" and pacs.without_bulk)
+        if pacs.get or service != "C-GET"
         if how != "no-context" and (how != "no-verification" or uid != _VERIFICATION)
     }
     taken = {

@@ -33,6 +33,7 @@ class Pacs(Protocol):
     ae_title: str
     models: Collection[str]
     get: bool
+    without_bulk: bool
     strict: bool
     pending: bool
     always_unable: bool

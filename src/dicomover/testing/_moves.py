@@ -15,7 +15,7 @@ from dicomover.testing._records import Request
 from dicomover.testing._script import Script
 from dicomover.testing._search import LEVELS, UNIQUE, Refused, check_identifier, names_list
 from dicomover.testing._storing import StoreAssociation
-from dicomover.testing._studies import Instance, Study
+from dicomover.testing._studies import Instance, Study, strip_bulk
 from dicomover.testing._suboperations import Step, Suboperations
 from dicomover.wire.messages import Message
 
@@ -30,7 +30,9 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
     pacs = link.pacs
     exchange = Exchange(link, message)
     try:
-        level = check_move(request.keys, request.model, strict=pacs.strict)
+        lacks_bulk = request.model == "IMAGE"
+        check = check_without_bulk if lacks_bulk else check_move
+        level = check(request.keys, request.model, strict=pacs.strict)
     except Refused as refused:
         if pacs.always_unable:
             exchange.answer(0xC000, _ZERO)
@@ -38,6 +40,8 @@ def answer_move(link: Link, message: Message, request: Request) -> None:
         exchange.answer(refused.status, {"OffendingElement": refused.offending, "ErrorComment": refused.why})
         return
     parts = list(pacs._archive.resolve(level, pacs._heed(request.keys, level)))
+    if lacks_bulk:
+        parts = [(study, tuple(map(strip_bulk, instances))) for study, instances in parts if instances]
     pacs._records.note_move(request, [study for study, _ in parts])
     named = request.values("AccessionNumber")
     with pacs._moving(exchange) as busy:
@@ -65,6 +69,14 @@ def check_move(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
         if odd is not None:
             raise Refused(f"{odd} is no unique key here"[:64], 0x00080050)
     return level
+
+
+def check_without_bulk(keys: Mapping[str, str], model: str, *, strict: bool) -> str:
+    """Return the level of a C-GET without bulk data (PS3.4 section Z.4.2.1.3.1); raises Refused if it is none."""
+    odd = next((keyword for keyword in keys if keyword not in ("QueryRetrieveLevel", "SOPInstanceUID")), None)
+    if keys.get("QueryRetrieveLevel") != model or not keys.get("SOPInstanceUID") or (strict and odd):
+        raise Refused("images by their UIDs alone here", 0x00080018)
+    return model
 
 
 class Retrieval:

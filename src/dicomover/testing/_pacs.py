@@ -55,6 +55,8 @@ class DemoPacs:
         refused with 0xA900. Otherwise a C-MOVE by accession number works, as it does with some archives.
     get
         Serve C-GET. An instance whose SOP Class and transfer syntax were not negotiated, with the role, fails.
+    without_bulk
+        Serve C-GET without bulk data too (PS3.4 Annex Z): images by their UIDs, without their pixels.
     pending
         Send pending responses.
     store_associations
@@ -119,6 +121,7 @@ class DemoPacs:
         misbehave: Mapping[str, MisbehaviourLike] | None = None,
         strict: bool = True,
         get: bool = True,
+        without_bulk: bool = False,
         pending: bool = True,
         store_associations: int = 1,
         reuse_store_associations: bool = False,
@@ -142,7 +145,7 @@ class DemoPacs:
         self.ae_title = ae_title
         self.misbehave = Misbehaviours(misbehave)
         self.strict = strict
-        self.get = get
+        self.get, self.without_bulk = get, without_bulk
         self.pending = pending
         self.store_associations = store_associations
         self.reuse_store_associations = reuse_store_associations

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from pydicom import uid
+from pydicom import dcmread, uid
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomover.dicomfile import encode_file_meta
@@ -91,6 +92,20 @@ class Instance:
             "InstanceNumber": self.number,
             "AvailableTransferSyntaxUID": self.transfer_syntax_uid,
         }
+
+
+def strip_bulk(instance: Instance) -> Instance:
+    """Return an instance without what is not sent where no bulk data are asked for (PS3.4 section Z.1.3)."""
+    data_set = dcmread(BytesIO(instance.file_bytes()))
+    for tag in list(data_set.keys()):
+        repeats = (tag.group & 0xFF01, tag.element) in ((0x6000, 0x3000), (0x5000, 0x3000), (0x5000, 0x200C))
+        if repeats or tag in (0x7FE00010, 0x7FE00008, 0x7FE00009, 0x00287FE0, 0x56000020):
+            del data_set[tag]
+    for item in data_set.get("WaveformSequence", ()):
+        item.pop("WaveformData", None)
+    written = BytesIO()
+    data_set.save_as(written)
+    return replace(instance, _raw=data_set_of_file(written.getvalue()))
 
 
 @dataclass(frozen=True, slots=True)

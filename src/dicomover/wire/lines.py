@@ -80,6 +80,10 @@ class Pool:
     def _make(self, timeouts: Timeouts, services: frozenset[Any]) -> Association:
         return Association(self.node, self.ae_title, timeouts, services)
 
+    def _serves(self, kept: frozenset[Any], services: frozenset[Any], *, alone: bool) -> bool:
+        """Tell whether what an association was opened for will do."""
+        return services == kept if alone else services <= kept
+
     def take(self, timeouts: Timeouts, services: frozenset[Any], *, alone: bool = False) -> Association:
         """Return an open association that was idle, or a new one that is still to be opened.
 
@@ -92,7 +96,7 @@ class Pool:
             if association is None:
                 return self._make(timeouts, services | self.kept_for)
             kept = association.services
-            if association.is_usable() and (services == kept if alone else services <= kept):
+            if association.is_usable() and self._serves(kept, services, alone=alone):
                 association.timeouts = timeouts
                 return association
             association.release()

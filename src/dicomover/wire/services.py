@@ -9,9 +9,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from dicomover.identifier import Model
 from dicomover.wire.messages import Context
 
-__all__ = ["ECHO", "FIND", "GET", "RETRIEVE", "SERVICES", "VERIFICATION", "propose_contexts"]
+__all__ = ["ECHO", "FIND", "GET", "RETRIEVE", "SERVICES", "VERIFICATION", "WITHOUT_BULK", "propose_contexts"]
 
 VERIFICATION = "1.2.840.10008.1.1"
+WITHOUT_BULK = "1.2.840.10008.5.1.4.1.2.5.3"
+"""Composite Instance Retrieve Without Bulk Data - GET (PS3.4 Annex Z): images by their UIDs, without their pixels."""
 
 SERVICES = {
     VERIFICATION: "C-ECHO",
@@ -24,6 +26,7 @@ SERVICES = {
             (model.get_sop_class, f"C-GET ({model.title})"),
         )
     },
+    WITHOUT_BULK: "C-GET (without bulk data)",
 }
 """What each SOP Class is called, in the order in which they are proposed."""
 

@@ -24,7 +24,7 @@ from dicomover.wire.connection import Connection
 from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import Roles
 from dicomover.wire.responses import Deadlines, MoveEnd
-from dicomover.wire.services import GET, propose_contexts
+from dicomover.wire.services import GET, SERVICES, WITHOUT_BULK, propose_contexts
 
 __all__ = ["Retriever"]
 
@@ -50,7 +50,8 @@ class Host(Protocol):
 class Retriever(Association):
     """An association for C-GET. Constructing it does no I/O; `open` does.
 
-    Whose thread calls what is as with every association; what comes is filed on the owner's thread, in `get`.
+    Whose thread calls what is as with every association; what comes is filed on the owner's thread, in `get`. One with
+    WITHOUT_BULK among its SOP Classes asks for that alone, by the UIDs of images, and all that comes is without bulk.
     """
 
     def __init__(
@@ -61,21 +62,23 @@ class Retriever(Association):
         timeouts: Timeouts,
         contexts: Sequence[Pair],  # each is proposed in a context of its own
     ) -> None:
-        super().__init__(node, ae_title, timeouts, GET)
+        self._lacks_bulk = any(uid == WITHOUT_BULK for uid, _ in contexts)
+        super().__init__(node, ae_title, timeouts, frozenset({WITHOUT_BULK}) if self._lacks_bulk else GET)
         self.accepted: frozenset[Pair] = frozenset()  # what the archive may send
         self._host = host
-        self._pairs = tuple(dict.fromkeys(contexts))
+        self._pairs = tuple(pair for pair in dict.fromkeys(contexts) if pair[0] != WITHOUT_BULK)
         self.is_busy = False  # while it asks, and something may be on its way to a file
         self._last_arrival = self._last_move = 0.0  # of what shows that it is at work; and that it goes on
 
     def open(self) -> None:
         """Connect and negotiate; raises a NodeError if the association does not come about."""
         super().open()
-        contexts = [each for each in self._wire.contexts.values() if each.abstract_syntax not in GET]
+        contexts = [each for each in self._wire.contexts.values() if each.abstract_syntax not in SERVICES]
         self.accepted = frozenset((each.abstract_syntax, each.transfer_syntaxes[0]) for each in contexts)
 
     def _propose(self) -> tuple[tuple[Context, ...], Roles]:
-        services, roles = propose_contexts(GET), (self.node.quirks.roles == "both", True)
+        asked = frozenset({WITHOUT_BULK}) if self._lacks_bulk else GET
+        services, roles = propose_contexts(asked), (self.node.quirks.roles == "both", True)
         own = (Context(2 * place + 1, uid, (syntax,)) for place, (uid, syntax) in enumerate(self._pairs, len(services)))
         return (*services, *own), dict.fromkeys((uid for uid, _ in self._pairs), roles)
 
@@ -83,7 +86,7 @@ class Retriever(Association):
         host = ""
         with contextlib.suppress(OSError):  # it has gone already
             host = str(sock.getpeername()[0]).removeprefix("::ffff:")
-        caller = Caller(self.node.ae_title, host, is_asked=True)
+        caller = Caller(self.node.ae_title, host, is_asked=True, lacks_bulk=self._lacks_bulk)
         connection = RequestedConnection(
             sock, self._waker, self._host.storage, caller, self._heed, self._stop.give_up_at, self._close
         )
@@ -112,7 +115,10 @@ class Retriever(Association):
         When it returns, what has come has been told. Raises ContextRejected if the peer does not offer C-GET in this
         model; nothing was sent then.
         """
-        context = self._context(model.get_sop_class)
+        context = self._context(WITHOUT_BULK if self._lacks_bulk else model.get_sop_class)
+        if self._lacks_bulk:  # PS3.4 section Z.4.2.1.3.1: nothing else is in it
+            identifier = identifier[0x00080000:0x00080053]
+            identifier.pop("SpecificCharacterSet", None)
         level = identifier.get("QueryRetrieveLevel")
         logger.info("initiating C-GET, message %d: %s, level %s", message_id, model.title, level)
 

@@ -62,12 +62,13 @@ Fields = dict[str, Any]
 class Caller(NamedTuple):
     """Who sends: the AE title that it calls itself by, empty if it is none, and the address it comes from.
 
-    `is_asked` of what comes on an association that we have requested.
+    `is_asked` of what comes on an association that we have requested; `lacks_bulk` if we have asked for no pixels.
     """
 
     ae_title: str
     host: str
     is_asked: bool = False
+    lacks_bulk: bool = False
 
 
 class Storage:
@@ -183,7 +184,7 @@ class IncomingInstance:
             self._refuse(CANNOT_UNDERSTAND, f"the data set is not read to its end: {error}", _TOO_LONG)
         except HeadError as error:
             mend = _MISTAKEN if self._caller.is_asked else ""
-            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}", mend, getattr(error, "syntax", ""))
+            self._refuse(CANNOT_UNDERSTAND, f"the data set cannot be read: {error}", mend, error.syntax)
         except NoRoom:
             self._refuse(OUT_OF_RESOURCES, _LONG_HEADS, "let the archive send fewer at a time")
         except WalkEnded:
@@ -217,7 +218,7 @@ class IncomingInstance:
 
     def _let_in(self, head: Head) -> bool | None:
         """Tell whether only headers are asked for; None if it may not be filed at all, by its head, and is refused."""
-        command, storage, headers_only = self._command, self._storage, False
+        command, storage, headers_only = self._command, self._storage, self._caller.lacks_bulk
         sop_class, sop_instance = (str(command.get(f"Affected{kind}UID", "")) for kind in ("SOPClass", "SOPInstance"))
         for name, tag, value in (("SOP Instance", _SOP_INSTANCE, sop_instance), ("SOP Class", _SOP_CLASS, sop_class)):
             if not value or _uid(head, tag) != value:
@@ -237,7 +238,7 @@ class IncomingInstance:
                 self._refuse(NOT_AUTHORISED, "no running request asks for it")
                 return None
             self.is_news = storage.admissions.is_news(found, texts[_SERIES], sop_instance)
-            headers_only = found.headers_only
+            headers_only = headers_only or found.headers_only
         self.admitted = True
         return headers_only
 
@@ -291,7 +292,7 @@ class IncomingInstance:
         assert self._part is not None
         try:
             if self._headers is not None:
-                self._part.headers_only = self._headers.cut is not None
+                self._part.headers_only = self._headers.cut is not None or self._caller.lacks_bulk
                 if not self._part.headers_only:
                     self._part.overwrite(WHOLE, self.size)
             if self._walk is not None and self._walk.ambiguous and not self._is_read_alike(self._part):
