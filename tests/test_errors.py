@@ -163,6 +163,16 @@ def test_errors_can_be_pickled(error: Exception) -> None:
     assert vars(again) == vars(error)
 
 
+def test_a_long_message_is_broken_between_words() -> None:
+    """A notebook breaks what is wider than a cell within a word, so that ours are no wider."""
+    rows = [Problem(n, "AccessionNumber", 4711, f"is not text {'but int ' * n}", "give the text") for n in (1, 9, 20)]
+    said = errors.RequestError(rows)
+    shown = said._render_traceback_()[-1]
+    assert shown.split() == f"RequestError: {said}".split()
+    assert max(map(len, shown.split("\n"))) <= 80
+    assert all(line.startswith("  ") for line in shown.split("\n")[1:])
+
+
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
@@ -196,5 +206,7 @@ def test_a_notebook_shows_the_callers_line_and_the_message(call: str, kind: type
         exec(compile(cell, name, "exec"), given)
     shown = caught.value._render_traceback_()  # type: ignore[attr-defined]
     at = shown.index("In the cell, line 2:")
-    assert shown[at:] == ["In the cell, line 2:", f"    {call}", "", f"{type(caught.value).__name__}: {caught.value}"]
+    assert shown[at : at + 3] == ["In the cell, line 2:", f"    {call}", ""]
+    (said,) = shown[at + 3 :]
+    assert " ".join(said.split()) == " ".join(f"{type(caught.value).__name__}: {caught.value}".split())
     assert not any("dicomover/" in line for line in shown[:-1])

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomover.text.face import setting
+from dicomover.text.listing import fit
 from dicomover.text.sentences import count_of, kind_of, merge, span_of
 from dicomover.text.shapes import shape_of
 from dicomover.text.visible import make_visible
@@ -114,16 +115,15 @@ def _restore(kind: type[DicomoverError], arguments: tuple[object, ...]) -> Dicom
 
 
 def _shorten_traceback(error: BaseException) -> list[str]:
-    kernel = str(Path("IPython", "core"))
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename.startswith(_HOME):
             break
-        if frame.line and kernel not in frame.filename:
-            in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
-            lines.append(f"{'In the cell' if in_cell else f'File {frame.filename}'}, line {frame.lineno}:")
-            lines.append(f"    {frame.line}")
-    return [*lines, "", f"{type(error).__name__}: {error}"]
+        if frame.line and str(Path("IPython", "core")) not in frame.filename:
+            is_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
+            where = "In the cell" if is_cell else f"File {frame.filename}"
+            lines += [f"{where}, line {frame.lineno}:", f"    {frame.line}"]
+    return [*lines, "", fit(f"{type(error).__name__}: {error}", 80)]  # a notebook breaks within words
 
 
 class Interrupted(KeyboardInterrupt):
