@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from dicomover.cli.types import Parsed, Worded, read_destination, read_level, read_seconds, read_split
+from dicomover.cli.types import Parsed, Part, Whole, Worded, read_destination, read_level, read_seconds, read_split
 from dicomover.errors import ConfigurationError
 from dicomover.node import Node
 
@@ -47,6 +47,21 @@ def test_what_cannot_be_meant_is_an_error_of_the_option(read: object, text: str)
     with pytest.raises(click.BadParameter) as shown:
         Parsed(read).convert(text, None, None)  # type: ignore[arg-type]
     assert str(said.value) in shown.value.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        (Whole(0, 65535), "None", "'None' is not a valid integer."),
+        (Whole(1), "2.5", "'2.5' is not a valid integer."),
+        (Part(0, 1), "half", "'half' is not a valid number."),
+    ],
+)
+def test_what_is_no_number_is_called_so(kind: click.ParamType, text: str, said: str) -> None:
+    """Nobody is told of a range who has to give a number."""
+    with pytest.raises(click.BadParameter) as shown:
+        kind.convert(text, None, None)
+    assert shown.value.message == said
 
 
 def test_a_default_in_words_has_no_brackets() -> None:

@@ -9,7 +9,7 @@ import click
 
 from dicomover.cli.options import ACCEPT, BIND, SENDERS, WORKERS
 from dicomover.cli.secured import RECEIVED
-from dicomover.cli.types import Parsed, Worded, read_destination, read_shard
+from dicomover.cli.types import Parsed, Part, Whole, Worded, read_destination, read_shard
 from dicomover.outcome import Verify
 from dicomover.policy.retry import Retry
 from dicomover.policy.window import Window
@@ -87,7 +87,7 @@ RECHECK = click.option(
 LIMITS = [
     click.option(
         "--max-matches",
-        type=click.IntRange(0),
+        type=Whole(0),
         default=100,
         metavar="N",
         help="A request that matches more studies (series, images) moves nothing; 0 = no limit.",
@@ -132,7 +132,7 @@ RECEIVING = [
     click.option(
         "--port",
         "listen",
-        type=click.IntRange(0, 65535),
+        type=Whole(0, 65535),
         default=None,
         metavar="N",
         cls=Worded,
@@ -145,7 +145,7 @@ RECEIVING = [
     ACCEPT,
     click.option(
         "--associations",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=2,
         metavar="N",
         help="How many associations work side by side on a batch.",
@@ -183,7 +183,7 @@ PACE = [
     ),
     click.option(
         "--max-per-minute",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=None,
         metavar="N",
         cls=Worded,
@@ -192,7 +192,7 @@ PACE = [
     ),
     click.option(
         "--utilization",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=Part(0, 1, min_open=True),
         default=1.0,
         metavar="SHARE",
         help="The share of the time in which an association may be kept busy, such as 0.5.",

@@ -24,7 +24,7 @@ from dicomover.cli.options import (
     TALK,
     with_options,
 )
-from dicomover.cli.types import Parsed, Worded, read_split
+from dicomover.cli.types import Parsed, Whole, Worded, read_split
 
 __all__ = ["doctor", "echo", "find", "lock", "move", "plan", "verify"]
 
@@ -169,7 +169,7 @@ def verify(**given: Any) -> int:
 @with_options(PEER, KEYS, MODEL)
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=None,
     metavar="N",
     cls=Worded,

@@ -91,6 +91,7 @@ def index(folder: Path, **given: Any) -> int:
 @with_options(PEER_IF_ANY, KEYS, BATCH[:1], LOCKED)
 @click.option(
     "-L",
+    "--request-level",
     "level",
     type=Parsed(read_level),
     default=None,
@@ -123,7 +124,7 @@ def index(folder: Path, **given: Any) -> int:
     "row",
     type=click.Choice(["IMAGE", "SERIES"], case_sensitive=False),
     default="IMAGE",
-    help="What is a row of --output and --json.",
+    help="What is a row of --output and --json; the level of the requests is -L.",
 )
 @click.option("--checksums", is_flag=True, help="Read each file for the SHA-256 of its data set; at level IMAGE.")
 @with_options([OUTPUT, SHARE], JSON, [CALL], TALK)

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from dicomover.cli.secured import CERTIFICATES, PEERS, RECEIVED, SECURED
-from dicomover.cli.types import Parsed, Worded, read_destination, read_level, read_seconds
+from dicomover.cli.types import Parsed, Whole, Worded, read_destination, read_level, read_seconds
 from dicomover.disk import Share
 from dicomover.node import check_ae_title
 
@@ -181,7 +181,7 @@ KEYS = [
 
 WORKERS = click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     metavar="N",
     help="Receive with so many processes on the one port, for an archive that opens several associations at once.",
@@ -260,7 +260,7 @@ EXAMINED = [
     click.option(
         "--port",
         "listen",
-        type=click.IntRange(0, 65535),
+        type=Whole(0, 65535),
         default=None,
         metavar="N",
         cls=Worded,
@@ -281,7 +281,7 @@ LISTENING = [
     click.option(
         "--port",
         "listen",
-        type=click.IntRange(0, 65535),
+        type=Whole(0, 65535),
         required=True,
         metavar="N",
         help="The port to listen on; 0 = any free port, which is told.",
@@ -294,7 +294,7 @@ LISTENING = [
     ACCEPT,
     click.option(
         "--max-associations",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=32,
         metavar="N",
         help="How many associations at a time; further ones are rejected for now.",

@@ -10,7 +10,17 @@ import click
 from dicomover.errors import ConfigurationError
 from dicomover.node import Node, check_ae_title
 
-__all__ = ["Parsed", "Worded", "read_destination", "read_level", "read_seconds", "read_shard", "read_split"]
+__all__ = [
+    "Parsed",
+    "Part",
+    "Whole",
+    "Worded",
+    "read_destination",
+    "read_level",
+    "read_seconds",
+    "read_shard",
+    "read_split",
+]
 
 if TYPE_CHECKING:
     _Type = click.ParamType[Any]
@@ -31,6 +41,18 @@ class Parsed(_Type):
             return self._read(value) if isinstance(value, str) else value
         except ConfigurationError as error:
             self.fail(str(error), param, ctx)
+
+
+class Whole(click.IntRange):
+    """A whole number between bounds; what is none is called so."""
+
+    name = "integer"
+
+
+class Part(click.FloatRange):
+    """A number between bounds; what is none is called so."""
+
+    name = "number"
 
 
 def read_destination(text: str) -> str | Node:
