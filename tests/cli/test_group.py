@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 
+import click
 import pytest
 
 from cli_kit import Shell
@@ -36,6 +37,11 @@ def test_the_help_fits_and_says_how_it_ends(
     assert max(map(len, ran.out.splitlines())) <= columns
     assert not [line for line in ran.out.splitlines() if line.endswith("-")], "a word is broken at its hyphen"
     assert "\N{NON-BREAKING HYPHEN}" not in ran.out
+    options = (
+        [] if not command else [each for each in cli.commands[command[0]].params if isinstance(each, click.Option)]
+    )
+    words = {word for option in options for word in (option.help or "").split()}
+    assert not words - set(ran.out.split()), "a word is broken in the middle"
     assert not command or command == ["demo"] or "Exit codes: 0 " in ran.out
 
 

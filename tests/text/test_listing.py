@@ -88,6 +88,12 @@ def test_facts_are_labels_and_texts() -> None:
     assert facts([]) == ""
 
 
+def test_a_word_that_is_too_long_stands_below_its_label() -> None:
+    """A digest or a path keeps within the terminal where that is possible, and whole in any case."""
+    made = facts([("Instances", "3"), ("Hash", "f" * 71), ("Path", "/a" * 60)], width=80)
+    assert made.splitlines() == ["  Instances  3", "  Hash", "    " + "f" * 71, "  Path", "    " + "/a" * 60]
+
+
 def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal has its own width, but at least 40 columns; anything else has the one that is given."""
 

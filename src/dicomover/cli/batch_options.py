@@ -46,8 +46,8 @@ SHARD = click.option(
     metavar="I/N",
     cls=Worded,
     show_default="all rows",
-    help="Only the rows of part I of N, split by study and counted from 1, for the tasks of an array: --shard "
-    "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT. dicomover merge joins what --summary writes.",
+    help="Only the rows of part I of N, split by study and counted from 1, for the tasks of an array, as "
+    "--shard $SLURM_ARRAY_TASK_ID/8 of eight. dicomover merge joins what --summary writes.",
 )
 
 SECRET = click.option(

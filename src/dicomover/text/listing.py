@@ -42,7 +42,7 @@ def fit(text: str, width: int) -> str:
 
 
 def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "  ") -> str:
-    """Return labels and texts below one another, long texts wrapped.
+    """Return labels and texts below one another, long texts wrapped; a word too long for that stands below its label.
 
     Examples
     --------
@@ -54,7 +54,11 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "
     hang = indent + " " * (widest + len(_GAP))
     lines: list[str] = []
     for label, text in pairs:
-        lines += _wrapped(make_visible(text), f"{indent}{label:<{widest}}{_GAP}", hang, width)
+        lead, said, below = f"{indent}{label:<{widest}}{_GAP}", make_visible(text), indent + _GAP
+        if max(map(_columns, said.split()), default=0) > max(_LEAST, width - len(lead)):
+            lines += [lead.rstrip(), *_wrapped(said, below, below, width)]
+        else:
+            lines += _wrapped(said, lead, hang, width)
     return "\n".join(lines)
 
 
