@@ -39,10 +39,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomover.text.face import setting
-from dicomover.text.listing import fit
 from dicomover.text.sentences import count_of, kind_of, merge, span_of
 from dicomover.text.shapes import shape_of
 from dicomover.text.visible import make_visible
+from dicomover.text.widths import fit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,8 @@ from dicomover.progress import TerminalView, View, choose
 from dicomover.progress.text import size
 from dicomover.requests.parse import read_requests
 from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study, sample_studies
-from dicomover.text.listing import facts, fit, listing, terminal_width
+from dicomover.text.listing import facts, listing, terminal_width
+from dicomover.text.widths import fit
 
 __all__ = ["ROWS", "DemoRow", "free_folder", "run"]
 

@@ -13,8 +13,9 @@ from dicomover.cli.request_input import blame_file, load_cohort, name_keys, read
 from dicomover.cohort import Cohort, Kind, LockState
 from dicomover.mover import Mover
 from dicomover.node import Node
-from dicomover.text.listing import facts, fit, listing, terminal_width
+from dicomover.text.listing import facts, listing, terminal_width
 from dicomover.text.sentences import count_of
+from dicomover.text.widths import fit
 
 __all__ = ["run_lock", "run_verify"]
 

@@ -20,9 +20,9 @@ import click
 from dicomover.errors import AnswerWarning, RequestWarning
 from dicomover.outcome import Counters
 from dicomover.progress import LogView, NullView, State, TerminalView, View
-from dicomover.text.listing import fit
 from dicomover.text.traces import tell_trace
 from dicomover.text.visible import make_visible
+from dicomover.text.widths import fit
 
 __all__ = ["Cancellable", "Interrupts", "Watch", "on_interrupt", "say", "show_log", "without_pending"]
 

@@ -12,7 +12,7 @@ from dicomover.errors import ConfigurationError
 from dicomover.progress.labels import Label
 from dicomover.progress.state import State
 from dicomover.progress.text import brief, closing, heading, headline, new_notes, verdicts
-from dicomover.text.listing import fit
+from dicomover.text.widths import fit
 
 __all__ = ["LogView", "NullView", "TerminalView", "View", "choose"]
 

@@ -6,12 +6,12 @@ import numbers
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 
 from dicomover.text.visible import make_visible
+from dicomover.text.widths import columns_of
 
-__all__ = ["facts", "fit", "listing", "terminal_width"]
+__all__ = ["facts", "listing", "terminal_width"]
 
 _GAP = "  "
 _LEAST = 30  # columns of what is wrapped
@@ -22,23 +22,6 @@ def terminal_width(otherwise: int = 100) -> int:
     if sys.stdout is None or not sys.stdout.isatty():
         return otherwise
     return max(40, shutil.get_terminal_size((100, 24)).columns)
-
-
-def fit(text: str, width: int) -> str:
-    """Return a text whose long lines are broken between words; what goes on is set in by two columns more.
-
-    Examples
-    --------
-    >>> print(fit("Note: an archive that is busy", 20))
-    Note: an archive
-      that is busy
-    """
-    lines: list[str] = []
-    for line in text.split("\n"):
-        hang = " " * (len(line) - len(line.lstrip(" ")) + 2)
-        parts = textwrap.wrap(line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
-        lines += parts if _columns(line) > width else [line]
-    return "\n".join(lines)
 
 
 def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "  ") -> str:
@@ -55,7 +38,7 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int = 100, indent: str = "
     lines: list[str] = []
     for label, text in pairs:
         lead, said, below = f"{indent}{label:<{widest}}{_GAP}", make_visible(text), indent + _GAP
-        if max(map(_columns, said.split()), default=0) > max(_LEAST, width - len(lead)):
+        if max(map(columns_of, said.split()), default=0) > max(_LEAST, width - len(lead)):
             lines += [lead.rstrip(), *_wrapped(said, below, below, width)]
         else:
             lines += _wrapped(said, lead, hang, width)
@@ -76,7 +59,7 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width:
     """
     cells = [[_cell(value) for value in row] for row in rows]
     right = [bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(headings))]
-    widths = [max(map(_columns, [heading, *(row[c] for row in cells)])) for c, heading in enumerate(headings)]
+    widths = [max(map(columns_of, [heading, *(row[c] for row in cells)])) for c, heading in enumerate(headings)]
     last = widths[-1] if right[-1] else min(widths[-1], _LEAST)
     gap = _GAP if len(indent) + sum(widths[:-1]) + len(_GAP) * (len(widths) - 1) + last <= width else " "
     below = indent + " " * 4
@@ -85,15 +68,15 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width:
         padded = [_padded(text, widths[c], right[c]) for c, text in enumerate(row[:-1])]
         lead = indent + "".join(text + gap for text in padded)
         text = _padded(row[-1], widths[-1], right[-1]) if right[-1] else row[-1]
-        if lines and " " in text and width - _columns(lead) < min(_columns(text), _LEAST):
+        if lines and " " in text and width - columns_of(lead) < min(columns_of(text), _LEAST):
             lines += [lead.rstrip(), *_wrapped(text, below, below, width)]
         else:
-            lines += _wrapped(text, lead, " " * _columns(lead), width)
+            lines += _wrapped(text, lead, " " * columns_of(lead), width)
     return "\n".join(lines)
 
 
 def _wrapped(text: str, lead: str, hang: str, width: int) -> list[str]:
-    room = max(_LEAST, width - _columns(lead))
+    room = max(_LEAST, width - columns_of(lead))
     parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if len(text) > room else [text]
     return [(lead if n == 0 else hang) + part for n, part in enumerate(parts or [""])]
 
@@ -113,13 +96,6 @@ def _cell(value: object) -> str:
     return make_visible(str(value))
 
 
-def _columns(text: str) -> int:
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
-
-
 def _padded(text: str, width: int, right: bool) -> str:
-    space = " " * (width - _columns(text))
+    space = " " * (width - columns_of(text))
     return space + text if right else text + space
