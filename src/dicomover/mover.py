@@ -89,7 +89,7 @@ class Mover(Client):
 
             It can be edited and given to `move`. Where we receive, `plan.attrs["free_bytes"]` is what the disk has.
             `plan.attrs["via"]` is the way that it would begin by, for all rows: `move` or `get`; `auto` stays only
-            where nothing would move, or the archive does not tell.
+            where nothing would move, or as long as nothing had to be looked up: no association is opened for it.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Mover(Client):
             )
             table = tabulate_plan(batch, planned, associations=options["associations"])
             moves = table["decision"].isin(["move", "several"]).any()
-            table.attrs["via"] = foresee_way(options["via"], line) if moves else options["via"]
+            table.attrs["via"] = foresee_way(options["via"], line, self._answers) if moves else options["via"]
         if self.receive is not None:
             table.attrs["free_bytes"] = find_free(self.receive)
         return table

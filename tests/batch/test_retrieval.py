@@ -28,6 +28,7 @@ from dicomover.testing import DemoPacs, Misbehaviour, Study, data_set_of_file, m
 from dicomover.testing._storing import StoreAssociation
 from dicomover.testing._studies import Instance
 from dicomover.wire.association import Association
+from dicomover.wire.lines import Pool
 from peers import ONCE, answers, wait_until
 from stacks.cohort import make_studies
 
@@ -330,8 +331,10 @@ def test_a_plan_names_the_way(
         assert (plan["decision"].tolist(), plan.attrs["via"]) == (["move"], way)
     told = {"move": ", by C-MOVE, or by C-GET at a dead end;", "get": " instances, by C-GET;"}[way]
     assert told in plan_text(plan, via=via)
+    mover.close()
     pacs.close()
-    assert mover.plan({"AccessionNumber": "00123"}).attrs["via"] == via  # nobody is there to tell
+    monkeypatch.setattr(Pool, "take", lambda *_, **__: pytest.fail("what is known needs no association"))
+    assert mover.plan({"AccessionNumber": "00123"}).attrs["via"] == way
     assert {request.kind for request in pacs.requests} == {"C-FIND"}
     assert not seen(pacs, "C-MOVE")
 

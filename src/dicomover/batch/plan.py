@@ -14,9 +14,7 @@ from dicomover.batch.resume import Resumption
 from dicomover.batch.ways import Via
 from dicomover.errors import (
     AssociationLost,
-    ConfigurationError,
     ContextRejected,
-    NodeError,
     ProtocolError,
     QueryRefused,
 )
@@ -58,6 +56,7 @@ class Answers:
     """What the archive said to earlier plans, for as long as that is believed."""
 
     def __init__(self) -> None:
+        self.way: Via = "auto"  # by which images would come first, once it has shown what it offers
         self._known: dict[Hashable, tuple[float, Planned]] = {}
 
     def get(self, key: Hashable, max_age: float) -> Planned | None:
@@ -263,12 +262,12 @@ def _fill_in(given: pd.DataFrame, planned: Sequence[Planned]) -> pd.DataFrame:
     return given
 
 
-def foresee_way(via: Via, line: Line) -> Via:
-    """Return the way that a batch would begin by: `auto` stays where the archive does not tell what it offers."""
-    if via != "auto":
-        return via
-    try:
-        association = line.connect()
-    except (ConfigurationError, NodeError):
-        return via
-    return "move" if any(association.accepts(model.move_sop_class) for model in Model) else "get"
+def foresee_way(via: Via, line: Line, answers: Answers) -> Via:
+    """Return the way that a batch would begin by; `auto` stays while the archive has not told what it offers.
+
+    Nothing is opened for it: what the association of the look-ups shows is kept with the answers.
+    """
+    if via == "auto" and (association := line.association) is not None:
+        moves = any(association.accepts(model.move_sop_class) for model in Model)
+        answers.way = "move" if moves else "get"
+    return answers.way if via == "auto" else via

@@ -192,6 +192,11 @@ class Line:
             association.kill()
 
     @property
+    def association(self) -> Association | None:
+        """The present one, if it is open; none is opened for it."""
+        return self._association if self._association is not None and self._association.is_open else None
+
+    @property
     def local_address(self) -> str:
         """The address of this machine as the archive sees it, empty while there is no connection."""
         return "" if self._association is None else self._association.local_address
