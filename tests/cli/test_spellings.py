@@ -34,6 +34,23 @@ def test_another_spelling_of_an_option_is_explained(run: Shell, args: list[str],
 
 
 @pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["plan", "-od", "x"], "plan has no option -od; move --dry-run plans with it."),
+        (["plan", "--port=104"], "plan has no option --port; move --dry-run plans with it."),
+        (["find", "-aem", "WS7"], "find has no option -aem."),
+        (["echo", "--csv", "c.csv"], "echo has no option --csv."),
+        (["verify", "-od", "x"], "verify has no option -od."),
+        (["lock", "-o", "c.json", "-od", "x"], "lock has no option -od."),
+        (["move", "-x"], "No such option '-x'."),
+    ],
+)
+def test_an_option_of_another_command_is_named_whole(run: Shell, args: list[str], said: str) -> None:
+    """Nobody is told of `-o` who wrote `-od`."""
+    assert f"Error: {said}\n" in run(*args, *MINIMAL).err
+
+
+@pytest.mark.parametrize(
     ("args", "shape"),
     [
         (["find", "A@h:1", "104", "4711"], "unexpected extra argument (9999)"),

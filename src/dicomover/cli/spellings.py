@@ -29,6 +29,8 @@ def explained(error: click.ClickException, args: Sequence[str]) -> click.ClickEx
     """
     hint = next(filter(None, map(_hint, args, [*args[1:], ""])), "") if _is_of_options(error) else ""
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if _is_of_options(error) and not hint and (elsewhere := _find_elsewhere(context, args)):
+        return click.UsageError(elsewhere, context)
     said = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
     is_stray = _is_of_options(error) and not isinstance(error, click.NoSuchOption)
     if is_stray and "--show-keys" not in args:  # what belongs nowhere may be a patient's number
@@ -41,6 +43,20 @@ def explained(error: click.ClickException, args: Sequence[str]) -> click.ClickEx
         near = [name for name in error.possibilities or () if _alike(name, error.option_name)]
         return click.NoSuchOption(error.option_name, possibilities=near or None, ctx=error.ctx)
     return error
+
+
+def _find_elsewhere(context: click.Context | None, args: Sequence[str]) -> str:
+    """Say that an option is one of another command's; empty if it is of none. Of `-od` click sees `-o` alone."""
+    group = None if context is None or context.parent is None else context.parent.command
+    if context is None or not isinstance(group, click.Group):
+        return ""
+    options = {name: {opt for param in each.params for opt in param.opts} for name, each in group.commands.items()}
+    known = set().union(*options.values()) - options.get(context.info_name or "", set())
+    name = next((arg for arg in (arg.partition("=")[0] for arg in args if arg.startswith("-")) if arg in known), None)
+    if name is None:
+        return ""
+    mend = "; move --dry-run plans with it" if context.info_name == "plan" and name in options["move"] else ""
+    return f"{context.info_name} has no option {name}{mend}."
 
 
 def _is_of_options(error: click.ClickException) -> bool:
