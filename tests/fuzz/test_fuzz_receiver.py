@@ -17,7 +17,7 @@ import shutil
 import struct
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ from dicomover.events import Admission, Refused
 from dicomover.receiver.admissions import Admissions
 from dicomover.receiver.layout import LAST_TAG, Layout, safe_part
 from dicomover.receiver.scp.association import IncomingAssociation
+from dicomover.receiver.scp.contexts import find_offers
 from dicomover.receiver.scp.filing import Filing
 from dicomover.receiver.scp.store import Caller, Storage
 from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire import command_set
+from dicomover.wire.messages import Context
 from dicomover.wire.negotiation import parse_request
 from dicomover.wire.pdus import ABORT, P_DATA, RELEASE_RP
 
@@ -121,6 +123,10 @@ class Host:
     def keep(self, association: IncomingAssociation) -> None:
         """Let it stay."""
         association.proven = True
+
+    def note_offers(self, _: Caller, contexts: Iterable[Context]) -> None:
+        """Make of it what a receiver does."""
+        find_offers(contexts, self.storage.accept)
 
     def charge(self, _: IncomingAssociation, seconds: float) -> float:
         """Let nobody wait."""
