@@ -11,10 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from pydicom.charset import python_encoding
-from pydicom.datadict import dictionary_VR
-
-from dicomover.attributes.framing import LONG_VRS, SHORT_VRS
+from dicomover.attributes.registry import LONG_VRS, SHORT_VRS, is_known_otherwise
 
 __all__ = [
     "BIG_ENDIAN",
@@ -35,7 +32,6 @@ __all__ = [
     "encode_file_meta",
     "has_plain_elements",
     "is_headers_only",
-    "is_known_otherwise",
     "measure_file_meta",
     "read_file_meta",
 ]
@@ -83,15 +79,6 @@ class Encoding:
 
 
 LITTLE_ENDIAN, BIG_ENDIAN = Encoding("<"), Encoding(">")
-
-
-@lru_cache(maxsize=4096)
-def is_known_otherwise(tag: int) -> bool:
-    """Tell whether the dictionary knows an element, and not as a sequence: without a length, readers then search."""
-    try:
-        return dictionary_VR(tag) != "SQ"
-    except KeyError:
-        return False
 
 
 def has_plain_elements(
@@ -392,6 +379,8 @@ def decode_text(raw: bytes, values: Mapping[int, bytes]) -> str:
     stable text all the same.
     """
     name = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").split("\\")[0].strip(" \0")
+    from pydicom.charset import python_encoding  # seldom, and pydicom is slow to import
+
     codec = python_encoding.get(name, "iso8859")
     try:
         text = raw.decode(codec)

@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
 
-from pydicom._dicom_dict import DicomDictionary
-
+from dicomover.attributes.registry import DATA_ELEMENTS
 from dicomover.attributes.uid import is_uid as is_a_uid
 from dicomover.errors import ConfigurationError
 
@@ -50,7 +49,7 @@ def tags_by_keyword() -> dict[str, int]:
     """Return every keyword that a layout may use: text-like, top-level, at or before Series Instance UID."""
     return {
         keyword: tag
-        for tag, (vr, multiplicity, _, _, keyword) in DicomDictionary.items()
+        for tag, (vr, multiplicity, _, _, keyword) in DATA_ELEMENTS.items()
         if 0x00080000 <= tag <= LAST_TAG and vr in _TEXT_LIKE and keyword and multiplicity
     }
 

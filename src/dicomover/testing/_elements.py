@@ -19,8 +19,8 @@ from pydicom.uid import ImplicitVRLittleEndian
 from dicomover.attributes.attribute import TEXTS
 from dicomover.attributes.charset import decode as decode_text
 from dicomover.attributes.charset import read_character_sets
-from dicomover.attributes.framing import LONG_VRS
 from dicomover.attributes.reading import convert
+from dicomover.attributes.registry import LONG_VRS
 from dicomover.dicomfile import measure_file_meta
 
 IMPLICIT = str(ImplicitVRLittleEndian)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-
-from pydicom import Dataset
+from typing import TYPE_CHECKING
 
 from dicomover.attributes.registry import REGISTERED
 from dicomover.errors import AssociationLost, LostBy, NodeError
@@ -17,6 +16,9 @@ from dicomover.outcome import Counters, describe
 from dicomover.text.visible import make_visible
 from dicomover.wire import command_set as cs
 from dicomover.wire.messages import Context
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = [
     "IDENTIFIERS",

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from pydicom.uid import ImplicitVRLittleEndian
-
-from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomover.dicomfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, IMPLICIT_LITTLE_ENDIAN
 from dicomover.errors import AssociationLost, AssociationRejected, ConfigurationError, LostBy, ProtocolError
 from dicomover.node import Node
 from dicomover.security.identity import Identity
@@ -201,7 +199,7 @@ def encode_accept(
     answered = b""
     for context in request.contexts:
         chosen = accepted.get(context.id)
-        shown = chosen or next(iter(context.transfer_syntaxes), ImplicitVRLittleEndian)
+        shown = chosen or next(iter(context.transfer_syntaxes), IMPLICIT_LITTLE_ENDIAN)
         result = 0 if chosen else 3 if chosen is None else 4
         answered += encode_item(
             0x21, struct.pack(">BxBx", context.id, result) + encode_item(0x40, shown.encode("ascii"))

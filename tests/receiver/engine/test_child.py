@@ -93,3 +93,9 @@ def test_the_process_imports_nothing_heavy(tmp_path: Path) -> None:
     code = f"import sys, dicomover.receiver.engine.child; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_process_starts_without_what_it_seldom_needs() -> None:
+    """Most of the time and memory of a start is pydicom and numpy: they come with the first thing that needs them."""
+    code = "import dicomover.receiver.engine.child, sys; print({'pydicom', 'numpy', 'pandas'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

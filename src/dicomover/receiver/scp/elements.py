@@ -6,6 +6,7 @@ what has come is a number to count down, so that a piece in the middle of pixel 
 
 from __future__ import annotations
 
+from dicomover.attributes.registry import is_known_otherwise
 from dicomover.dicomfile import (
     BIG_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
@@ -14,7 +15,6 @@ from dicomover.dicomfile import (
     NATIVE,
     HeadError,
     has_plain_elements,
-    is_known_otherwise,
 )
 from dicomover.receiver.scp.codestreams import BEGINNING, find_syntax, name_other
 from dicomover.receiver.scp.contexts import name_of

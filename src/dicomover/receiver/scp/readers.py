@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, BinaryIO, cast
-
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dicomover.dicomfile import DEFLATED, read_file_meta
 from dicomover.images.beginnings import inflate_file
 from dicomover.text.hush import hush_pydicom
+
+if TYPE_CHECKING:
+    from pydicom.tag import BaseTag
 
 __all__ = ["is_read_alike"]
 
@@ -45,6 +45,8 @@ def is_read_alike(file: BinaryIO, values: Mapping[int, bytes], wanted: frozenset
 
     False if it cannot read the file. Runs on the thread of an association.
     """
+    from pydicom.filereader import read_partial  # seldom, and pydicom is slow to import
+
     seen: list[int] = []
 
     def note(tag: BaseTag, _vr: str | None, _length: int) -> bool:
