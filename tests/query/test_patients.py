@@ -145,3 +145,44 @@ def test_nothing_without_the_patient_id_is_no_answer() -> None:
     targets = Resolver(node)(request, find).targets  # type: ignore[arg-type]
     (target,) = [each for each in targets if each.found is not False]
     assert target.identifier.keys() == {"PatientID": "B", "StudyInstanceUID": "1"}
+
+
+@pytest.mark.parametrize("offers_study_root", [True, False])
+@pytest.mark.parametrize("namesake", ["HOSPB", "HOSPA", ""])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"PatientID": "4711", "IssuerOfPatientID": "HOSPA"},
+        {"IssuerOfPatientID": "HOSPA"},
+        {"PatientID": "4711", "IssuerOfPatientID": "HOSPA", "StudyDate": "20240101"},
+    ],
+)
+def test_a_patient_of_another_issuer_is_not_moved_too(keys: dict, namesake: str, offers_study_root: bool) -> None:
+    """Where a number is that of two patients, and other keys have led to one, nothing is asked for by the number."""
+    records = [("1", "HOSPA"), *([("2", namesake)] if namesake else [])]
+
+    def find(level: Level, model: Model, keys: dict, returned: list, limit: int | None) -> list[Dataset]:
+        if model is Model.STUDY and not offers_study_root:
+            raise ContextRejected("no")
+        wanted = keys.get("IssuerOfPatientID") or ""
+        return [
+            answer(
+                PatientID="4711",
+                IssuerOfPatientID=issuer,
+                StudyInstanceUID=study,
+                StudyDate="20240101",
+                NumberOfPatientRelatedInstances=3,
+                NumberOfStudyRelatedInstances=3,
+            )
+            for study, issuer in records
+            if wanted in ("", issuer)
+        ]
+
+    level = "study" if "StudyDate" in keys else "patient"
+    (request,) = parse_requests(keys, level=level, model="patient").requests
+    if namesake == "HOSPB":
+        with pytest.raises(QueryRefused, match="somebody else, too, under a PatientID") as caught:
+            Resolver("ARCHIVE")(request, find)  # type: ignore[arg-type]
+        assert "4711" not in str(caught.value)
+    else:
+        assert Resolver("ARCHIVE")(request, find).targets  # type: ignore[arg-type]

@@ -105,7 +105,10 @@ def targets(resolution: Resolution) -> list[tuple[dict[str, str], int | None]]:
             {"PatientID": "P", "AccessionNumber": "A"}, {},
             [({"PatientID": "P", "StudyInstanceUID": "1"}, 6)], ["STUDY"],
         ),
-        ({"PatientName": "Name^P"}, {"level": "patient"}, [({"PatientID": "P"}, 6)], ["PATIENT"]),
+        (
+            {"PatientName": "Name^P"}, {"level": "patient"},
+            [({"PatientID": "P"}, 6)], ["PATIENT", "STUDY", "PATIENT"],  # whether somebody else has that PatientID
+        ),
         (
             {"AccessionNumber": "A"}, {"level": "series"},
             [({"StudyInstanceUID": "1", "SeriesInstanceUID": f"1.{s}"}, 3) for s in range(2)], ["STUDY", "SERIES"],

@@ -7,13 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydicom import Dataset
 
-from dicomover.attributes.reading import read_texts
+from dicomover.attributes.reading import read_text, read_texts
 from dicomover.errors import ContextRejected, QueryRefused
 from dicomover.identifier import Level, Model
 from dicomover.query.instances import Find, read_unique_key
-from dicomover.query.matching import is_of_patient, select
+from dicomover.query.matching import agrees, is_of_patient, select
+from dicomover.text.face import setting
 
-__all__ = ["StudyPatients", "find_whose", "names_another", "patient_of", "patients_of", "select_of_patient"]
+__all__ = [
+    "StudyPatients",
+    "find_whose",
+    "names_another",
+    "patient_of",
+    "patients_of",
+    "refuse_namesakes",
+    "select_of_patient",
+]
 
 _MOST_STUDIES = 10_000  # that are remembered
 
@@ -47,6 +56,36 @@ def select_of_patient(
 def names_another(answer: Dataset, patient: str) -> bool:
     """Tell whether an answer names a patient who is not this one; nobody is anybody."""
     return bool(patient) and not is_of_patient(patient_of(answer).get("PatientID", patient), [patient])
+
+
+def refuse_namesakes(patients: Iterable[str], keys: Mapping[str, str], find: Find, archive: object) -> None:
+    """Raise QueryRefused if the archive has somebody else under a PatientID that other keys have led to.
+
+    Below, and in a C-MOVE, nothing but the PatientID says who is meant: that of two issuers, say, brings both. Their
+    studies tell, since an archive may have one patient of a number and the studies of two; where they do not say, what
+    it says of the patients has to do.
+    """
+    others = {key: value for key, value in keys.items() if key != Level.PATIENT.unique_key}
+    if others and any(_has_namesake(patient, others, find) for patient in patients):
+        raise QueryRefused(
+            f"{archive} has images of somebody else, too, under a PatientID that a C-MOVE would name",
+            mend=f"ask for the studies: {setting('level', 'study')} and {setting('model', 'study')}",
+        )
+
+
+def _has_namesake(patient: str, others: Mapping[str, str], find: Find) -> bool:
+    for level, model in ((Level.STUDY, Model.STUDY), (Level.PATIENT, Model.PATIENT)):
+        try:
+            known = find(level, model, {Level.PATIENT.unique_key: patient}, list(others), None)
+        except (ContextRejected, QueryRefused) as error:
+            if isinstance(error, QueryRefused) and error.retriable:
+                raise
+            continue
+        his = [each for each in known if not names_another(each, patient)]
+        said = [agrees(each, key, wanted) for each in his for key, wanted in others.items() if read_text(each, key)]
+        if said:
+            return not all(said)
+    return False
 
 
 def find_whose(find: Find) -> Find:

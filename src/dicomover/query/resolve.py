@@ -31,6 +31,7 @@ from dicomover.query.patients import (
     names_another,
     patient_of,
     patients_of,
+    refuse_namesakes,
     select_of_patient,
 )
 from dicomover.query.repeats import hides_others
@@ -76,13 +77,8 @@ class Resolver:
         """Look up what a request comes to; raises as `resolve` does."""
         find = find_whose(find) if self._quirks.patient_id else find
         find = self._lists.wrap(naming_classes(find) if self.names_classes else find)
-        look_up = partial(
-            resolve,
-            archive=self.archive,
-            count=self.verify != "none",
-            max_matches=self.max_matches,
-            cap=self._quirks.find_cap,
-        )
+        count, cap = self.verify != "none", self._quirks.find_cap
+        look_up = partial(resolve, archive=self.archive, count=count, max_matches=self.max_matches, cap=cap)
         try:
             found = look_up(request, find)
         except QueryRefused as error:
@@ -190,6 +186,8 @@ def resolve(
                     f"{archive} told one {level.singular} in the place of others, so not all that match are known",
                     mend=f"ask for each by its {level.unique_key}, or more narrowly",
                 )
+            if level is Level.PATIENT:
+                refuse_namesakes(by_uid, keys, find, archive)
             if dropped:
                 kept = set(map(id, found))
                 stray += [answer for answer in asked if id(answer) not in kept]
