@@ -71,6 +71,7 @@ def imported_by(code: str) -> set[str]:
         ("import dicomover.mover", {"IPython", "ipywidgets", "matplotlib", "openpyxl", "click"}),
         ("from dicomover import Node, Status, RequestError", {"pandas", "numpy", "pydicom", "pynetdicom"}),
         ("import dicomover.receiver.engine.child", {"pandas", "IPython", "ipywidgets"}),
+        ("from dicomover import Mover, Place; Mover('A@b:1', receive='x'), Place('B', 1)", {"distributed", "dask"}),
     ],
 )
 def test_what_an_import_costs(code: str, absent: set[str]) -> None:

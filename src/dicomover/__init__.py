@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dicomover.batch.job import Job
+    from dicomover.cluster.place import Place
     from dicomover.cohort import Cohort
     from dicomover.errors import (
         AnswerWarning,
@@ -58,6 +59,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "batch.job": "Job",
+    "cluster.place": "Place",
     "cohort": "Cohort",
     "errors": (
         "AnswerWarning AssociationLost AssociationRejected CohortError ConfigurationError ContextRejected "
@@ -99,6 +101,7 @@ __all__ = [  # noqa: RUF022 - as sorted() has it
     "Node",
     "NodeError",
     "NodeUnreachable",
+    "Place",
     "Problem",
     "ProtocolError",
     "QueryRefused",

@@ -15,6 +15,7 @@ import pandas as pd
 from dicomover.batch.carriers import RetrieverPool
 from dicomover.batch.settings import OPTIONS, Options, Progress, check_options, check_receiving
 from dicomover.batch.ways import Via
+from dicomover.cluster.place import check_cluster
 from dicomover.disk import Share, check_share
 from dicomover.doctor import Setup, diagnose, findings_table, move_one_image
 from dicomover.errors import ConfigurationError, ReceiverError
@@ -162,14 +163,13 @@ class Client:
         self.node = Node.parse(node)
         self.ae_title = check_ae_title(ae_title, "calling AE title")
         self._destination_node = destination if isinstance(destination, Node) else None
-        if isinstance(destination, Node):
-            destination = destination.ae_title
+        destination = destination.ae_title if isinstance(destination, Node) else destination
         self.receive = None if receive is None else Path(receive)
-        receiving = {"port": port, "bind": bind, "workers": workers, "accept": accept}
-        senders = {"addresses": addresses, "calling_ae_titles": calling_ae_titles, "tls": tls}
+        receiving = {"port": port, "bind": bind, "workers": workers, "accept": accept, "tls": tls}
+        receiving |= {"addresses": addresses, "calling_ae_titles": calling_ae_titles}
         self._syntaxes = parse_accept(accept)
-        self._receiving = check_receiving(self.receive, destination, self.ae_title, **receiving, **senders)
-        self.share = check_share(share)
+        self._receiving = check_receiving(self.receive, destination, self.ae_title, **receiving)
+        self.share, self._layout = check_share(share), layout
         if (who := destination if self.receive is None else self.ae_title) is not None:
             self._defaults["destination"] = who
         check_options(self._defaults, self._destination_node, receives=self.receive is not None)
@@ -186,9 +186,8 @@ class Client:
             )
             get_pool = RetrieverPool(self.node, self.ae_title, self._receiver.retriever, self._syntaxes)
             self._session.get_pool = get_pool
-        if isinstance(journal, str) and journal == "auto":
-            journal = None if self.receive is None else self.receive / "journal.db"
-        self._journal = journal
+        usual = None if self.receive is None else self.receive / "journal.db"
+        self._journal = usual if isinstance(journal, str) and journal == "auto" else journal
 
     def __repr__(self) -> str:
         who = f"receive={str(self.receive)!r}" if self.receive else f"destination={self._defaults.get('destination')!r}"
@@ -395,6 +394,7 @@ class Client:
             raise ConfigurationError("this Mover receives itself", "make another one for a third party")
         options: Options = {**self._defaults, **overrides}
         check_options(options, self._destination_node, receives=self._receiver is not None)
+        check_cluster(options, self._receiving, receives=self._receiver is not None)
         if self._defaults["via"] == "get" and options["via"] == "move":
             raise ConfigurationError("this Mover opens no port for a C-MOVE", "make another one, with via='auto'")
         return options

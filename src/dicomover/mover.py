@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import cached_property, partial
-from typing import Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 
@@ -25,7 +26,9 @@ from dicomover.batch.settings import (
 )
 from dicomover.batch.ways import Via
 from dicomover.client import Client
+from dicomover.cluster.place import Place, check_cluster
 from dicomover.cohort import Cohort
+from dicomover.events import Noted
 from dicomover.journal import Journal
 from dicomover.library import files, lock, verify
 from dicomover.progress import choose, row_labels
@@ -35,6 +38,9 @@ from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_request
 from dicomover.requests.shards import take_shard
 from dicomover.text.traces import forgetting
 from dicomover.wire.services import FIND, RETRIEVE
+
+if TYPE_CHECKING:
+    from dicomover.cluster.places import Places
 
 __all__ = ["Mover"]
 
@@ -155,7 +161,9 @@ class Mover(Client):
             What this call says otherwise than the Mover, by the same names: any of `Options`. And `wildcards=True`, or
             the columns of a table in whose cells * and ? are meant as in a dict. And `force=True`, to move what may not
             fit on the disk. And `shard="2/4"` or `(2, 4)`, to move only the second of four parts of the table, each row
-            with its place in a column of its own, by which `dicomover.merge` joins their summaries.
+            with its place in a column of its own, by which `dicomover.merge` joins their summaries. And `on`, a Dask
+            `Client`, with `places=[Place("MOVER1", 11112), ...]`: the batch runs here, and its images land at the
+            workers of that cluster, in the folder that all of them see as `receive`.
 
         Returns
         -------
@@ -278,20 +286,50 @@ class Mover(Client):
 
         label = row_labels(batch.given.index, batch.requests, show_keys=options["show_keys"])
         view = choose(options["progress"], on_cancel=None if in_cell else cancel, label=label)
+        cluster = check_cluster(options, self._receiving, receives=self.receive is not None)
+        places = None if cluster is None or self.receive is None else self._make_places(*cluster)
         run = BatchRun.of(
             batch,
             BatchSettings.of(options, resolve, self._receiving, self._syntaxes, fits_model=fits_model),
             pool=self._session.pool,
             pace=pace,
-            scp=self._receiver,
+            scp=places or self._receiver,
+            destinations=places,
             destination_pool=self._session.destination_pool if is_asked else None,
             get_pool=self._session.get_pool if options["via"] != "move" else None,
             resumption=self._resumption(
-                options, recheck=options["recheck"] or is_asked, check_room=None if force else look_for_room
+                options,
+                recheck=options["recheck"] or is_asked,
+                check_room=None if force else look_for_room,
+                sync=None if places is None else places.sync,
             ),
         )
-        job = Job(run, view, partial(self._begin, via=options["via"]), self._session.end_job)
+        if places is None:
+            job = Job(run, view, partial(self._begin, via=options["via"]), self._session.end_job)
+        else:
+            places.tell = lambda text: run.events.put(Noted(time.monotonic(), text))
+            elsewhere = ExitStack()
+            job = Job(run, view, partial(self._begin_elsewhere, places, elsewhere), lambda _: elsewhere.close())
+            places.on_event = job.arrived
         return job
+
+    def _make_places(self, client: Any, places: Sequence[Place]) -> Places:
+        """Make what receives on a cluster, as this Mover would here."""
+        from dicomover.cluster.places import Places
+        from dicomover.cluster.workers import Workers
+
+        assert self.receive is not None
+        handed_on = {name: value for name, value in self._receiving.items() if name != "port"}
+        settings = {**handed_on, "layout": self._layout, "share": self.share}
+        return Places(Workers(client), places, self.receive, settings, keeps_journal=self._journal is not None)
+
+    def _begin_elsewhere(self, places: Places, elsewhere: ExitStack, job: Job) -> None:
+        self._last = job
+        with ExitStack() as stack:
+            stack.enter_context(self._session.use(job=job))
+            places.start()
+            stack.callback(places.stop)
+            elsewhere.enter_context(stack.pop_all())
 
     def _begin(self, job: Job, via: Via) -> None:
         self._last = job
@@ -322,6 +360,7 @@ class Mover(Client):
         recheck: bool = False,
         only_old: bool = False,
         check_room: Callable[[Resumption], None] | None = None,
+        sync: Callable[[], None] | None = None,
     ) -> Resumption | None:
         """Make what one job needs to go on where an earlier one stopped; None without a journal, or an old one."""
         journal, receiver, node = self._journal, self._receiver, self._destination_node
@@ -332,7 +371,7 @@ class Mover(Client):
             return None
         if receiver is not None:
             resume = partial(Resumption, headers_only=options["headers_only"], recheck=recheck, check_room=check_room)
-            return resume(journal, self.node, None, self.receive, receiver.sync)
+            return resume(journal, self.node, None, self.receive, sync or receiver.sync)
         destination = options.get("destination", "")
         third = node if node is not None and node.ae_title == destination else destination
         return Resumption(journal, self.node, third, None, lambda: None, recheck=recheck)

@@ -132,12 +132,20 @@ class Session:
     # --- as long as a verb needs it
 
     @contextlib.contextmanager
-    def use(self, *, listening: bool = False) -> Iterator[None]:
-        """Keep associations, and listen if asked to, for as long as this lasts; raises ReceiverError."""
+    def use(self, *, listening: bool = False, job: _RunningJob | None = None) -> Iterator[None]:
+        """Keep associations, and listen if asked to, for as long as this lasts; raises ReceiverError.
+
+        A `job` that receives elsewhere is cancelled by `close`.
+        """
         self._enter(listening="move" if listening else None)
+        if job is not None:
+            with self._jobs_lock:
+                self._jobs[job] = False
         try:
             yield
         finally:
+            if job is not None:
+                self._forget(job)
             self._leave(listening=listening)
 
     @contextlib.contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack, cast
 
+from dicomover.batch.destinations import LOST, Destinations
+from dicomover.batch.running import RunningMove
 from dicomover.batch.ways import Ways
 from dicomover.errors import ConfigurationError, NodeError
 from dicomover.identifier import Identifier, Model
 from dicomover.node import Node, Timeouts
-from dicomover.outcome import Counters
+from dicomover.outcome import CANCELLED, Counters, Ended
 from dicomover.query.classes import MOST_PAIRS, Pair, sort_pairs
 from dicomover.wire.association import Association
 from dicomover.wire.lines import Line, Pool
@@ -57,20 +60,27 @@ class Carrier(Protocol):
     def connect(self) -> Opened:
         """Return what the next request goes over, open; raises Stop if there is none to be had."""
 
-    def ask(self, opened: Any, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
+    def ask(self, opened: Any, part: Identifier, move: RunningMove, **watch: Unpack[Watch]) -> MoveEnd:
         """Send a request over what `connect` returned and read to its end; see `Association.move`."""
 
 
 class ByMove:
     """A C-MOVE, over a worker's line."""
 
-    def __init__(self, line: Line, destination: str) -> None:
-        self._destination = destination
+    def __init__(self, line: Line, destinations: Destinations) -> None:
+        self._destinations = destinations
         self.connect = line.connect_patiently
 
-    def ask(self, opened: Association, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
-        """Send it."""
-        return opened.move(part.dataset(), part.model, self._destination, message_id, **watch)
+    def ask(self, opened: Association, part: Identifier, move: RunningMove, **watch: Unpack[Watch]) -> MoveEnd:
+        """Send it; if it was ended since its destination was lost, it is lost, and not cancelled."""
+        with self._destinations.lend(move.number, opened.cancel) as title:
+            if title is None:
+                return MoveEnd(Ended.UNSENT, why=LOST)
+            end = opened.move(part.dataset(), part.model, title, move.message_id, **watch)
+        is_ended = end.ended is not Ended.ANSWERED or end.status_code == CANCELLED
+        if is_ended and self._destinations.is_lost(move.number):
+            return replace(end, ended=Ended.LOST, status_code=None, lost_by=None, why=LOST)
+        return end
 
 
 class Retriever(Opened, Protocol):
@@ -163,6 +173,6 @@ class ByGet:
         if self._ways.takes_turns:
             self.hang_up()
 
-    def ask(self, opened: Retriever, part: Identifier, message_id: int, **watch: Unpack[Watch]) -> MoveEnd:
+    def ask(self, opened: Retriever, part: Identifier, move: RunningMove, **watch: Unpack[Watch]) -> MoveEnd:
         """Send it."""
-        return opened.get(part.dataset(), part.model, message_id, **watch)
+        return opened.get(part.dataset(), part.model, move.message_id, **watch)

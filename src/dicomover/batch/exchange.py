@@ -45,6 +45,7 @@ class Exchange:
         self._controls = run.controls
         self._tally = run.tally
         self._lists = run.lists
+        self._destinations = run.destinations
         self._carrier, self._wait, self._note = carrier, wait, note
 
     def run(self, move: SharedMove, part: Identifier, before: Counters | None = None) -> tuple[int, MoveEnd]:
@@ -133,12 +134,13 @@ class Exchange:
                 if end is None:
                     raise
                 return attempts, end  # it was sent: what came of it is known
-            attempts += 1
+            attempts += end.ended is not Ended.UNSENT
             if not (was_idle and _is_gone(move, end, here)) or self._controls.cancelled:
                 return attempts, end
 
     def _send_once(self, move: SharedMove, part: Identifier, before: Counters | None) -> tuple[MoveEnd, bool]:
         """Send a request at its pace; tell also whether its association had been idle."""
+        self._wait(self._destinations.find_wait)
         self._wait(partial(self._pace.may_start, move.running if move.running.is_alone else None))
         begun = time.monotonic()
         try:
@@ -163,7 +165,7 @@ class Exchange:
         return self._carrier.ask(
             association,
             part,
-            running.message_id,
+            running,
             on_progress=lambda counters: emit(
                 MoveProgressed(time.monotonic(), move.number, counters if before is None else before + counters)
             ),

@@ -67,7 +67,7 @@ class Retrieval:
         self._ways, self._tally, self._controls, self._pace = run.ways, run.tally, run.controls, run.pace
         self._line, self._note = line, note
         self._find = UidLists(run.pool.node.quirks.lists).wrap(line.find)
-        self._by_move = ask_over(ByMove(line, settings.destination))
+        self._by_move = ask_over(ByMove(line, run.destinations))
         self._get: ByGet | None = None
         self._asking = Asking(run.tally, self._find, self._make_room)
         if run.get_pool is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from dicomover.batch.arrivals import StorageSCP, Tally
+from dicomover.batch.destinations import Destinations, OneDestination
 from dicomover.batch.evidence import Witness
 from dicomover.batch.handing import Handing
 from dicomover.batch.ledger import Ledger
@@ -43,6 +44,7 @@ class BatchRun:
     handing: Handing  # hands out what lands, where we receive in the background
     ways: Ways  # whether images come by C-MOVE or C-GET
     get_pool: Pool | None  # associations for C-GET; None where only C-MOVE is meant
+    destinations: Destinations  # to which Move Destination a C-MOVE goes
     lists: UidLists  # whether the archive takes lists of UIDs in a C-MOVE or C-GET
 
     @classmethod
@@ -57,6 +59,7 @@ class BatchRun:
         destination_pool: Pool | None = None,
         get_pool: Pool | None = None,
         resumption: Resumption | None = None,
+        destinations: Destinations | None = None,
     ) -> Self:
         """Put one together; no I/O."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -96,6 +99,7 @@ class BatchRun:
             resumption=resumption,
             witness=None if asked is None else Witness(asked, settings.timeouts, controls, settings.retry.pauses()),
             handing=handing,
+            destinations=destinations or OneDestination(settings.destination),
             lists=UidLists(pool.node.quirks.lists),
             ways=Ways("move" if get_pool is None else settings.via),
             get_pool=get_pool,

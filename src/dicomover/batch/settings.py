@@ -61,9 +61,12 @@ class Options(TypedDict, total=False):
     wildcards: bool | Sequence[str]
     force: bool
     shard: ShardLike | None
+    on: Any
+    places: Sequence[Any] | None
 
 
-OPTIONS = tuple(name for name in Options.__annotations__ if name not in ("destination", "wildcards", "shard"))
+_OF_A_CALL = ("destination", "wildcards", "shard", "on", "places")
+OPTIONS = tuple(name for name in Options.__annotations__ if name not in _OF_A_CALL)
 """Those of them that a Mover is told by the same names."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from dicomover.batch.arrivals import COUNTING_SECONDS, bound_wait
+from dicomover.batch.destinations import send_surely
 from dicomover.batch.evidence import Evidence
 from dicomover.batch.exchange import Exchange
 from dicomover.batch.ledger import internal_error
@@ -69,6 +70,7 @@ class Worker:
         self._resumption = run.resumption
         self._witness = run.witness
         self._handing = run.handing
+        self._destinations = run.destinations
         self._line = Line(
             run.pool, run.settings.timeouts, run.controls, run.settings.retry.pauses(), run.settings.services
         )
@@ -279,18 +281,18 @@ class Worker:
 
     def _attempt(self, move: SharedMove) -> None:
         """Send one C-MOVE and record what it came to; stop the batch if nothing in it can work."""
-        verdict = self._move(move)
+        verdict, destination = send_surely(move, self._move, self._destinations, self._controls)
         tried = verdict.tried  # asked before: what is over lets go of it
         self._ledger.conclude(move, verdict, self._name_missing)
         if tried is None or self._controls.stopping:
             return
         by_get = self._ways.gets
-        port = None if self._tally is None or by_get else self._tally.scp.port
+        port = None if self._tally is None or by_get else destination.port or self._tally.scp.port
         parties = Parties(
             self._pool.node,
             self._pool.ae_title,
-            self._settings.destination,
-            self._line.local_address or None,
+            destination.ae_title,
+            destination.host or self._line.local_address or None,
             port,
             by_get=by_get,
         )
@@ -319,6 +321,8 @@ class Worker:
                 wanted, quiet = bound_wait(end, move.target)
                 quiet = COUNTING_SECONDS if sent.by_get else quiet  # what came on that association has been told
                 self._tally.wait(running, wanted, quiet, move.target.expected)
+                if not running.has_enough(wanted, move.target.expected):
+                    self._destinations.hear_out(move.number, lambda: self._controls.stopping)
                 if running.doubtful:
                     self._tally.settle(running, self._listing.list_his(move.target, running.whose))
                     self._tally.wait(running, wanted, quiet, move.target.expected)
@@ -352,9 +356,10 @@ class Worker:
     def _facts(self, running: RunningMove, sent: Sent) -> Facts:
         tally = self._tally
         scp = None if tally is None else tally.scp
+        destination = self._destinations.find(running.number)
         return Facts(
-            self._settings.destination,
-            port=None if scp is None else scp.port,
+            destination.ae_title,
+            port=None if scp is None else destination.port or scp.port,
             by_get=sent.by_get,
             remark=sent.remark,
             trouble="" if scp is None or scp.failed is None else str(scp.failed),
