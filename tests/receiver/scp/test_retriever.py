@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +37,21 @@ from dicomover.wire.identifiers import encode_identifier
 from dicomover.wire.messages import Message
 from dicomover.wire.negotiation import AssociationRequest, encode_accept, encode_reject, parse_request
 from peers import free_port
-from receiver_kit import CT, EXPLICIT, IMPLICIT, STUDY, Start, body_of, data_set, half_files, pdu, pdv, wait_for
+from receiver_kit import (
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    STUDY,
+    Start,
+    body_of,
+    command,
+    data_set,
+    half_files,
+    pdu,
+    pdv,
+    running,
+    wait_for,
+)
 from retrieving_kit import (
     FINAL,
     IN_IMPLICIT,
@@ -46,6 +62,7 @@ from retrieving_kit import (
     get,
     give,
     pour,
+    read_status,
     retriever,
     store,
 )
@@ -168,6 +185,37 @@ def test_very_large_ones_go_through(start_one: Start) -> None:
         assert get(one).status_code == FINAL
         assert [arrival.duplicate for arrival in run.arrivals] == [False, True]
         assert body_of(run.arrivals[0].path) == data
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_large_one_is_never_whole_in_memory(tmp_path: Path) -> None:
+    """The process that receives has it go from the connection to its file; DICOMOVER_LARGE says how many MB it has."""
+    size = int(os.environ.get("DICOMOVER_LARGE", "96")) << 20
+    head, zeros = data_set("1.2.3.1", pixels=b"\0\0"), bytes(1 << 16)
+    head = head[:-6] + struct.pack("<L", size)
+
+    def script(connection: Connection, request: Message) -> None:
+        connection.send(pdu(pdv(STORING, 3, command("1.2.3.1"))))
+        connection.send(pdu(pdv(STORING, 0, head)))
+        for left in range(size, 0, -len(zeros)):
+            connection.send(pdu(pdv(STORING, 2 if left <= len(zeros) else 0, zeros)))
+        assert read_status(connection) == 0
+        answer(connection, request, FINAL, **counts(1))
+
+    def peak() -> int:
+        status = Path(f"/proc/{run.receiver._engine._process.pid}/status").read_text()  # type: ignore[union-attr]
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+    with (
+        running(tmp_path, own_process=True) as run,
+        peer(script) as node,
+        retriever(run, node, Timeouts(stall=60)) as one,
+    ):
+        before = peak()
+        assert get(one).status_code == FINAL
+        assert run.arrivals[0].size == len(head) + size
+        assert peak() - before < 24 << 20
+        assert peak() < 200 << 20
 
 
 # --- what we say
