@@ -175,13 +175,23 @@ def test_no_damage_is_taken_for_content(
         lambda content: content["requests"][0]["keys"].update(AccessionNumber="0" * 32),
         lambda content: content.update(requests=[*content["requests"], content["requests"][0]]),
         lambda content: content.pop("mac"),
+        lambda content: content.pop("digests"),
+        lambda content: next(iter(content["digests"].values())).update(sha256="0" * 64),
+        lambda content: next(iter(content["digests"].values())).update(size=1),
     ],
 )
 def test_what_somebody_without_the_secret_has_changed_is_refused(tmp_path: Path, change: Any) -> None:
-    """Host, query and requests are under the keyed hash: a file whose other hashes were made to fit is refused too."""
-    path = tmp_path / "c.json"
-    with DemoPacs([made_study("00123")]) as pacs:
-        Mover(pacs.node).lock({"AccessionNumber": "00123"}, path, privacy="hashed", secret="0123456789abcdef")
+    """Host, query, requests and digests are under the keyed hash: a file whose other hashes fit is refused too."""
+    path, hashed = tmp_path / "c.json", {"privacy": "hashed", "secret": "0123456789abcdef"}
+    study = made_study("00123")
+    for instance in study.instances():
+        (tmp_path / f"{instance.number}.dcm").write_bytes(instance.file_bytes())
+    with DemoPacs([study]) as pacs:
+        mover = Mover(pacs.node)
+        mover.lock({"AccessionNumber": "00123"}, path, **hashed).seal(tmp_path).save(path)
+        assert mover.lock({"AccessionNumber": "00123"}, path, **hashed).is_sealed
+        with pytest.raises(CohortError, match="sealing needs the secret"):
+            Cohort.load(path).seal(tmp_path)
     assert Cohort.load(path, secret="0123456789abcdef").is_authentic
     assert not Cohort.load(path).is_authentic
     content = json.loads(path.read_text())
@@ -191,6 +201,9 @@ def test_what_somebody_without_the_secret_has_changed_is_refused(tmp_path: Path,
     path.write_text(json.dumps(content))
     with pytest.raises(CohortError, match="somebody without the secret"):
         Cohort.load(path, secret="0123456789abcdef")
+    if content["hash"] == Cohort.load(path).hash and "AccessionNumber" in str(content["requests"][0]["keys"]):
+        with DemoPacs([study]) as pacs, pytest.raises(CohortError, match=r"without the secret|says otherwise"):
+            Mover(pacs.node).lock({"AccessionNumber": "00123"}, path, **hashed)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from dicomover.node import Node
 from dicomover.outcome import Verify
 from dicomover.privacy import DamagedRecord, Hashed, check_privacy, open_keeper
 from dicomover.requests.parse import Batch
-from dicomover.text.face import advise
+from dicomover.text.face import advise, setting
 from dicomover.text.traces import forgetting
 
 __all__ = ["Cohort"]
@@ -71,6 +70,7 @@ class Cohort:
 
     document: Document
     locked: tuple[LockedRequest, ...] = field(compare=False)
+    keeper: Hashed | None = field(default=None, compare=False)  # of the secret, where it has been given
 
     @classmethod
     @forgetting
@@ -105,14 +105,9 @@ class Cohort:
             return cls(document, document.requests)
         keeper = open_keeper("hashed", secret, document.privacy, name)
         assert isinstance(keeper, Hashed)
-        if not hmac.compare_digest(document.mac.encode(), document.sign(keeper).encode()):
-            raise CohortError(
-                f"{name} was changed by somebody without the secret, or written by an earlier dicomover: its keyed "
-                "hash does not fit",
-                "take an untouched copy, or lock the cohort again",
-            )
+        document.check_mac(keeper, name)
         try:
-            return cls(document, tuple(reveal(request, keeper) for request in document.requests))
+            return cls(document, tuple(reveal(request, keeper) for request in document.requests), keeper)
         except (DamagedRecord, ValueError) as error:
             raise CohortError(f"{name}: what is sealed in it cannot be opened", "take an untouched copy") from error
 
@@ -339,7 +334,8 @@ class Cohort:
         ------
         CohortError
             If the files are not those of the cohort, or not those that were recorded before: `check` names what is
-            wrong. Files that are not in the cohort do not matter.
+            wrong. Files that are not in the cohort do not matter. And if the keys are hashed, and the secret that
+            vouches for what is recorded was not given.
 
         Examples
         --------
@@ -355,6 +351,10 @@ class Cohort:
         ...     print(cohort.is_sealed, len(cohort.check(folder)))
         True 0
         """
+        if self.document.mac and self.keeper is None:
+            raise CohortError(
+                "sealing needs the secret: it vouches for what is recorded", f"load it with {setting('secret')}"
+            )
         digests = self.document.digests
         changes, taken = compare_files(self.locked, folder, digests, read_all=True)
         passed = {Kind.GAINED, Kind.MISSING} if partial else {Kind.GAINED}
@@ -368,4 +368,7 @@ class Cohort:
                 else advise("check() names them")
             )
             raise CohortError(f"the folder does not hold this cohort as it was locked: {counts}", hint)
-        return type(self)(replace(self.document, digests={**digests, **taken}), self.locked)
+        document = replace(self.document, digests={**digests, **taken})
+        if self.keeper is not None:
+            document = replace(document, mac=document.sign(self.keeper))
+        return replace(self, document=document)

@@ -7,6 +7,7 @@ nothing else. `FIELDS` documents it.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -81,7 +82,7 @@ FIELDS = (
     Field("digests.*.size", "number", "bytes of the data set, without the file meta information"),
     Field("digests.*.sha256", "text", "of the same bytes"),
     Field("digests.*.TransferSyntaxUID", "text", "in which they were received"),
-    Field("mac", "text", "only with `hashed`: a keyed hash of the archive, the query and the requests"),
+    Field("mac", "text", "only with `hashed`: a keyed hash of all but `software`, the digests too"),
     Field("checksum", "text", "`sha256:` and the SHA-256 of all the other fields: any edit shows"),
 )
 
@@ -104,11 +105,20 @@ class Document:
     mac: str = ""
 
     def sign(self, keeper: Hashed) -> str:
-        """Return the keyed hash of what nobody may change without the secret: all that is sent, and whither."""
+        """Return the keyed hash of what nobody may change without the secret: what is sent, whither, and what came."""
         content = self.as_json()
-        signed = ("archive", "query", "created", "privacy", "index", "columns", "requests")
-        text = encode_canonical([content[name] for name in signed]).decode("utf-8", "surrogatepass")
+        signed = ("archive", "query", "created", "privacy", "index", "columns", "requests", "digests")
+        text = encode_canonical([content[name] for name in signed if name in content]).decode("utf-8", "surrogatepass")
         return keeper.digest("lockfile", text)
+
+    def check_mac(self, keeper: Hashed, name: str) -> None:
+        """Raise CohortError if somebody without the secret has changed what is signed."""
+        if not hmac.compare_digest(self.mac.encode(), self.sign(keeper).encode()):
+            raise CohortError(
+                f"{name} was changed by somebody without the secret, or written by an earlier dicomover: its keyed "
+                "hash does not fit",
+                "take an untouched copy, or lock the cohort again",
+            )
 
     @property
     def hash(self) -> str:

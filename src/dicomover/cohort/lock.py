@@ -66,7 +66,7 @@ def lock_requests(
     document = Document(requests, frame, node, query, now, list_versions(), kept)
     if keeper is not None:
         document = replace(document, mac=document.sign(keeper))
-    return Cohort(document, tuple(known))
+    return Cohort(document, tuple(known), keeper)
 
 
 def write_lockfile(
@@ -80,7 +80,9 @@ def write_lockfile(
         cohort.save(path, share)
         return cohort
     if earlier.hash == cohort.hash:
-        return Cohort(earlier.document, cohort.locked)
+        if cohort.keeper is not None:
+            earlier.document.check_mac(cohort.keeper, Path(path).name)
+        return Cohort(earlier.document, cohort.locked, cohort.keeper)
     raise CohortError(
         f"{Path(path).name} was locked on {earlier.created:%Y-%m-%d} and says otherwise than the requests and the "
         "archive do now",
