@@ -11,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from batch_kit import seen
 from dicomover import Mover
+from dicomover.receiver.receiver import Receiver
 from dicomover.testing import DemoPacs, Study, made_study
 from peers import ONCE, files_in
 from stacks.cohort import make_studies
@@ -137,3 +138,16 @@ def test_what_no_transfer_syntax_is_to_blame_for_is_not_asked_for_again(tmp_path
     assert (row["status"], row["attempts"]) == (status, 1), row["error"]
     assert "uncompressed" not in row["error"]
     assert len(seen(pacs, "C-MOVE")) == 1
+
+
+def test_a_call_that_is_told_late_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive's last response may be read before our receiver's process has told of its call, which is awaited."""
+    asked: list[bool] = []
+    ask, last_call = Receiver.ask_offers, Receiver.last_call.fget
+    assert last_call is not None
+    monkeypatch.setattr(Receiver, "ask_offers", lambda self: asked.append(True) or ask(self))
+    monkeypatch.setattr(Receiver, "last_call", property(lambda self: last_call(self) if asked else 0.0))
+    studies = [made_study("B2077", instances=2)]
+    with DemoPacs(studies, misbehave={"B2077": "stores-in-one-context"}) as pacs, moving(pacs, tmp_path) as mover:
+        (row,) = mover.move(ONE).to_dict("records")
+    assert (row["status"], row["attempts"]) == ("success", 2), row["error"]

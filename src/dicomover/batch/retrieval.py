@@ -149,12 +149,13 @@ class Retrieval:
         one, or where it gave up in the middle; by C-GET where it may turn to that.
         """
         running, tally = move.running, self._tally
-        if tally is None or not self._may_find or not _could_not_send(end) or not tally.was_called(running):
+        if tally is None or not self._may_find or not _could_not_send(end):
             return Sent(attempts, end)
-        if not self._asking.lacks(move, end) or self._asking.count_refused(move, end):
+        offers = tally.scp.ask_offers()  # before the rest: whoever called before is known behind it
+        is_called = tally.was_called(running) and self._asking.lacks(move, end)
+        if not is_called or self._asking.count_refused(move, end):
             return Sent(attempts, end)
-        missing, offers = self._asking.list_missing(move, move.target), tally.scp.ask_offers()
-        here, said = running.received, []
+        missing, here, said = self._asking.list_missing(move, move.target), running.received, []
         either = [part for part in missing if any(offers.get(uid) is Offer.EITHER_KIND for uid in part.classes)]
         has_given_up = (end.status_code or 0) >> 12 == 0xC and running.received
         if either or has_given_up:
