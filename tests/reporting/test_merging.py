@@ -105,6 +105,16 @@ def test_what_is_missing_is_named() -> None:
     assert "nothing to merge" in refused([])
 
 
+def test_a_number_of_shards_is_not_believed() -> None:
+    """A file may name a thousand million shards: what is missing is said at once, and as much as one reads."""
+    part = split(cohort())[0]
+    mark = next(name for name in part.columns if str(name).startswith("shard "))
+    told = refused([part.rename(columns={mark: mark.replace("shard 1/3", "shard 1/999999999")})])
+    assert "shard='2/999999999'" in told
+    assert "and 999,999,988 more" in told
+    assert "none of its columns" in refused([part.rename(columns={mark: mark.replace("1/3", "1/" + "9" * 5000)})])
+
+
 def test_what_is_there_twice_is_named() -> None:
     """A shard that ran twice into two files, or a row that was copied, is not counted twice."""
     parts = split(cohort())

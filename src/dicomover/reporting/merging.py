@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ __all__ = ["Part", "merge"]
 Part = str | os.PathLike[str] | pd.DataFrame
 """The summary of a shard: what `Mover.move` returned, or its CSV or Parquet file."""
 
+_SHOWN = 10  # names of a kind
 _AS_WRITTEN = "give the file as move wrote it with a shard named, and nothing that a merge wrote"
 _ONE_TABLE = "merge the shards of one table, split in one way; one that was sorted or changed meanwhile is another one"
 
@@ -179,12 +181,15 @@ def _find_gaps(shards: Sequence[_Shard]) -> Iterable[str]:
         if len(places) < sizes[one]:
             yield f"shard {one} has {len(places):,} of its {count_of(sizes[one], 'row')}"
     if sum(sizes.values()) < mark.rows:
-        absent = [each for n in range(1, mark.shard.count + 1) if (each := Shard(n, mark.shard.count)) not in here]
-        yield f"no summary is here of {_list([setting('shard', str(shard)) for shard in absent])}"
+        all_of_them = (Shard(number, mark.shard.count) for number in range(1, mark.shard.count + 1))
+        absent = list(islice((shard for shard in all_of_them if shard not in here), _SHOWN))
+        count = mark.shard.count - len(here)  # which the name of a column says, and it may say anything
+        yield f"no summary is here of {_list([setting('shard', str(shard)) for shard in absent], count)}"
 
 
-def _list(names: Sequence[str]) -> str:
-    shown = [*names[:10], *([f"{len(names) - 10:,} more"] if len(names) > 10 else [])]
+def _list(names: Sequence[str], count: int = 0) -> str:
+    more = max(count, len(names)) - _SHOWN
+    shown = [*names[:_SHOWN], *([f"{more:,} more"] if more > 0 else [])]
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 

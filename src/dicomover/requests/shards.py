@@ -26,7 +26,7 @@ _STUDY, _PATIENT = "StudyInstanceUID", "PatientID"
 _NAMES = (_STUDY, "AccessionNumber", "SeriesInstanceUID", "SOPInstanceUID")
 """The keys that name a study, or a part of one; a shard is chosen by the first that rows have."""
 
-_MARK = re.compile(r"shard (\d+)/(\d+): (\d+) of (\d+) rows of table ([0-9a-f]{4})")
+_MARK = re.compile(r"shard (\d{1,9})/(\d{1,9}): (\d{1,9}) of (\d{1,9}) rows of table ([0-9a-f]{4})", re.ASCII)
 _ROUNDS = 200_000  # of PBKDF2, about a tenth of a second
 
 
