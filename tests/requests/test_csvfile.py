@@ -45,3 +45,10 @@ def test_a_header_that_looks_like_the_hint() -> None:
     """Only a line that is nothing but `sep=` and one character is for Excel."""
     assert CsvText.of("sep=;,A\n1,2\n", None).read().columns.tolist() == ["sep=;", "A"]
     assert CsvText.of("separator,A\n1,2\n", None).read().columns.tolist() == ["separator", "A"]
+
+
+def test_a_header_that_names_no_columns() -> None:
+    """A first line of a megabyte is no names of columns; it is told before its millions of cells are made."""
+    with pytest.raises(NoTable) as caught:
+        CsvText.of("a," * (1 << 20), None)
+    assert "a header line of 2,097,152 characters" in str(caught.value.why)

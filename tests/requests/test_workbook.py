@@ -143,6 +143,20 @@ def test_merged_cells(tmp_path: Path) -> None:
             read_requests(saved(tmp_path, rows, merge(area)))
 
 
+def test_a_workbook_does_not_take_all_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes that say that a million cells are merged are refused before they are made, and so is a huge text."""
+    path = saved(tmp_path, [["AccessionNumber"], ["1"], ["2"]], merge("A2:A3"))
+    for area in ("A2:A1048576", "A2:XFD1048576"):
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "large.xlsx", "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(b"A2:A3", area.encode()))
+        with pytest.raises(RequestError, match="merged far below its rows; unmerge them"):
+            read_requests(tmp_path / "large.xlsx")
+    monkeypatch.setattr(workbook, "_MOST_BYTES", 1000)
+    with pytest.raises(RequestError, match="when unpacked; save its sheet as CSV"):
+        read_requests(path)
+
+
 def test_blank_rows_and_columns(tmp_path: Path) -> None:
     """A table may begin anywhere and have blank rows; a column that is formatted to its end costs nothing."""
 

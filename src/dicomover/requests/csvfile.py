@@ -20,6 +20,7 @@ __all__ = ["CsvText"]
 
 _HINT = re.compile(r'\A"?sep=(.)"?[ \t]*(?=[\r\n]|\Z)', re.IGNORECASE)
 _END = re.compile(r"\x1a[\x1a\s]*\Z")
+_MOST_NAMES = 1 << 20  # characters of all names of columns together
 _SEPARATORS = ",;\t|"
 
 
@@ -43,6 +44,9 @@ class CsvText:
         header = re.split(r"[\r\n]", text.lstrip("\r\n") if hint else text, maxsplit=1)[0]
         if not header.strip():
             raise NoTable("", "has no header line", "begin it with the names of the columns")
+        if len(header) > _MOST_NAMES:
+            mend = "the first row has to name the columns, and the next lines have to be the rows"
+            raise NoTable("", f"has a header line of {len(header):,} characters", mend)
         return cls(text, separator or max(_SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
 import zlib
@@ -29,6 +30,10 @@ _BROKEN = (
     *(EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
 )
 """What openpyxl raises for a workbook that is none inside."""
+
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?\bref="([A-Za-z0-9:$]+)"')
+_MOST_MERGED = 200_000  # cells
+_MOST_BYTES = 1 << 28  # of all sheets, unpacked: some five million cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,27 @@ def _refuse(titles: list[str], found: int, name: str | None) -> NoTable:
 def _load(raw: bytes, *, computed: bool) -> Any:
     import openpyxl
 
+    _check_size(raw)
     return openpyxl.load_workbook(io.BytesIO(raw), data_only=computed, keep_links=False)
+
+
+def _check_size(raw: bytes) -> None:
+    """Refuse what openpyxl would take all memory for: it makes a cell of each that is merged, and of a text several."""
+    from openpyxl.utils import range_boundaries
+
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".xml")]
+        if sum(member.file_size for member in members) > _MOST_BYTES:
+            raise NoTable("", f"has more than {_MOST_BYTES >> 20} MiB when unpacked", "save its sheet as CSV")
+        merged = 0
+        for member in members:
+            for area in _MERGED.findall(archive.read(member)):
+                left, top, right, bottom = range_boundaries(area.decode())
+                merged += (right - left + 1) * (bottom - top + 1)
+            if merged > _MOST_MERGED:
+                raise NoTable(
+                    "", "has cells that are merged far below its rows", "unmerge them in it, and save it again"
+                )
 
 
 def _grid(sheet: Any) -> dict[int, dict[int, Any]]:
