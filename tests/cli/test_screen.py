@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli_kit import Shell, free_port, peer, to_workstation
+from dicomover.cli.screen import Interrupts
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
 from dicomover.testing._server import silence
 from dicomover.wire.connection import Connection
@@ -174,3 +176,29 @@ def test_the_log_is_as_before_afterwards(run: Shell) -> None:
     before = (list(root.handlers), root.level, root.propagate)
     run("echo", "-d", "127.0.0.1", 9)
     assert (list(root.handlers), root.level, root.propagate) == before
+
+
+def test_a_signal_behind_the_batch_takes_no_summary_away() -> None:
+    """Before a batch a signal interrupts; behind it the first waits for what is being written, the second does not."""
+    job, old = Noted(), signal.getsignal(signal.SIGTERM)
+    with Interrupts() as interrupts:
+        with interrupts.cancelling(job, str):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert not job.was_cancelled
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == old
+
+
+class Noted:
+    """A job that notes whether it was cancelled."""
+
+    was_cancelled = False
+
+    def cancel(self) -> None:
+        """Note it."""
+        self.was_cancelled = True

@@ -197,14 +197,15 @@ class Cancellable(Protocol):
 
 
 class Interrupts:
-    """Turns SIGINT and SIGTERM into a cancel of the job that runs; where none runs, into a KeyboardInterrupt.
+    """Turns SIGINT and SIGTERM into a cancel of the job that runs; before it, into a KeyboardInterrupt.
 
-    A second signal stops at once.
+    Behind it a first one is noted and no more: what the batch came to is being written. A second signal stops at once.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None  # the first signal that came; None if none has
         self._job: Cancellable | None = None
+        self._is_over = False
         self._words: Callable[[], str] = str
         self._before: dict[int, Any] = {}
         self._telling: threading.Thread | None = None
@@ -231,7 +232,7 @@ class Interrupts:
         try:
             yield
         finally:
-            self._job = None
+            self._job, self._is_over = None, True
             if self._telling is not None:
                 self._telling.join(_SHORT)  # what it says comes before the summary
 
@@ -239,8 +240,10 @@ class Interrupts:
         first = self.number is None
         if first:
             self.number = number
-        if self._job is None or not first:
+        if not first or (self._job is None and not self._is_over):
             raise KeyboardInterrupt
+        if self._job is None:
+            return
         # On a thread of its own: this one may hold any lock at this moment.
         self._telling = threading.Thread(target=self._cancel, args=(self._job,), daemon=True)
         self._telling.start()
