@@ -79,16 +79,21 @@ def test_nothing_of_a_patient_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("obeys", "seconds", "grace", "result", "quirks"),
+    ("obeys", "seconds", "grace", "results", "quirks"),
     [
-        (True, 0.0, 5.0, "ok", {}),
-        (False, 0.0, 5.0, "unclear", {}),  # or it had sent all that it has before it read the C-CANCEL
-        (False, 0.003, 5.0, "ok", {"cancels": False}),
-        (False, 0.003, 1.0, "ok", {"cancels": False}),  # we have left before it is at its end
+        (True, 0.0, 5.0, {"ok", "unclear"}, {}),  # if it had sent all that it has before it read the C-CANCEL
+        (False, 0.0, 5.0, {"unclear"}, {}),  # which looks the same
+        (False, 0.003, 5.0, {"ok"}, {"cancels": False}),
+        (False, 0.003, 1.0, {"ok"}, {"cancels": False}),  # we have left before it is at its end
     ],
 )
 def test_whether_it_obeys_a_cancel(
-    monkeypatch: pytest.MonkeyPatch, obeys: bool, seconds: float, grace: float, result: str, quirks: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch,
+    obeys: bool,
+    seconds: float,
+    grace: float,
+    results: set[str],
+    quirks: dict[str, Any],
 ) -> None:
     """Who makes answers long after a C-CANCEL ignores it; answers that were on their way by then say nothing."""
     hear = Exchange.cancelled
@@ -103,7 +108,8 @@ def test_whether_it_obeys_a_cancel(
     monkeypatch.setattr("dicomover.doctor.quirks._LONG", 0.3 if seconds else 60)
     with DemoPacs(studies(500)) as pacs:
         checks, found = learn(pacs.node)
-    assert (checks["C-CANCEL"].result, found) == (result, quirks), checks
+    assert found == quirks, checks
+    assert checks["C-CANCEL"].result in results, checks["C-CANCEL"]
 
 
 @pytest.mark.parametrize("is_same", [True, False])
