@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -280,11 +281,16 @@ def test_a_long_head(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_links(tmp_path: Path) -> None:
-    """Links are followed, and a folder that leads to itself ends all the same."""
+    """Links are followed to files and folders, and nowhere else; a folder that leads to itself ends all the same."""
     written(tmp_path / "store", A)
     (tmp_path / "view").mkdir()
+    apart = files(tmp_path / "store")[0].rename(tmp_path / "apart.dcm")
+    (tmp_path / "view" / "one.dcm").symlink_to(apart)
+    (tmp_path / "view" / "zero.dcm").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "view" / "pipe.dcm").symlink_to(tmp_path / "pipe")
     (tmp_path / "view" / "patients").symlink_to(tmp_path / "store", target_is_directory=True)
-    (tmp_path / "store" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "store" / "again").symlink_to(tmp_path / "view", target_is_directory=True)
     (tmp_path / "view" / "dead.dcm").symlink_to(tmp_path / "nowhere")
     assert of(A).check(tmp_path / "view").empty
     assert [len(found) for found in index_folder(tmp_path / "view").files.values()] == [1] * 4

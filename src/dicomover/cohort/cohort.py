@@ -274,7 +274,7 @@ class Cohort:
         Parameters
         ----------
         folder
-            Where the files lie.
+            Where the files lie, or links to them or to folders of them.
         content
             Whether to read the files and compare them with the digests that `seal` recorded. A cohort that is not
             sealed has none: then only the heads are read, and nothing is said of the content.

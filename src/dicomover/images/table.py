@@ -60,7 +60,7 @@ def index(
     Parameters
     ----------
     folder
-        Where the files are. What is unfinished (`.part`) and what is no DICOM file is passed over.
+        Where the files are, or links to them. What is unfinished (`.part`) and what is no DICOM file is passed over.
     level
         `"IMAGE"` has one row for each file; `"SERIES"` one for each series, with what its images come to.
     keep
