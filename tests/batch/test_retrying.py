@@ -230,12 +230,12 @@ def test_stopped_between_two_attempts(pacs: DemoPacs, monkeypatch: pytest.Monkey
     pacs.misbehave["S00"] = "some-failed"
     may_start, asked = pace.Pace.may_start, []
 
-    def cancelling(self: pace.Pace) -> Any:
+    def cancelling(self: pace.Pace, alone: object = None) -> Any:
         asked.append(1)
         if len(asked) == 2:
             job.cancel()
             return pace.Wait(0.01, "a moment")
-        return may_start(self)
+        return may_start(self, alone)
 
     with third(pacs) as mover:
         job = mover.job(batch(0))
