@@ -9,11 +9,17 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import indexing, journal, moving, receiving
+from benchmarks import indexing, journal, moving, places, receiving
 from benchmarks.harness import FULL, QUICK, SMOKE, WENT_WRONG, load, machine, row_lines, run, sample_lines
 from benchmarks.publish import publish
 
-EXPERIMENTS = [*receiving.EXPERIMENTS, *moving.EXPERIMENTS, journal.EXPERIMENT, *indexing.EXPERIMENTS]
+EXPERIMENTS = [
+    *receiving.EXPERIMENTS,
+    *moving.EXPERIMENTS,
+    journal.EXPERIMENT,
+    *indexing.EXPERIMENTS,
+    places.EXPERIMENT,
+]
 SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 

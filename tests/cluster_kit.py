@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -65,15 +64,6 @@ def cluster(workers: int = 2, **options: Any) -> Iterator[Any]:
     options = {**usual, **options}
     with distributed.LocalCluster(n_workers=workers, **options) as local, distributed.Client(local) as client:
         yield client
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports at which nobody listens."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def kill_worker(client: Any, turn: int) -> bool:
@@ -135,6 +125,10 @@ class WorkersHere:
             self._tokens[arguments[0]] = address
         answer = asyncio.run_coroutine_threadsafe(host(what, *arguments), self.loop).result(seconds)
         return read(answer)
+
+    def submit(self, function: Any, series: Any, **how: Any) -> tuple[Any, dict[str, Any]]:
+        """Run it at once, and return also what was said of where."""
+        return function(series), how
 
     def kill(self, address: str) -> None:
         """Kill one, as SIGKILL does: its receivers end, and what they have told and nobody has heard is gone."""

@@ -36,6 +36,7 @@ from dicomover.query.resolve import Resolver
 from dicomover.query.targets import Resolve
 from dicomover.requests.parse import Batch, Invalid, RequestsLike, parse_requests
 from dicomover.requests.shards import take_shard
+from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
 from dicomover.wire.services import FIND, RETRIEVE
 
@@ -310,7 +311,11 @@ class Mover(Client):
             places.tell = lambda text: run.events.put(Noted(time.monotonic(), text))
             elsewhere = ExitStack()
             job = Job(run, view, partial(self._begin_elsewhere, places, elsewhere), lambda _: elsewhere.close())
-            places.on_event = job.arrived
+            places.on_event, run.handing.find_worker = job.arrived, places.find_worker
+            if (idle := places.count - options["associations"]) > 0:
+                places.tell(
+                    f"{count_of(idle, 'place has', 'places have')} nothing to do: say associations={places.count}"
+                )
         return job
 
     def _make_places(self, client: Any, places: Sequence[Place]) -> Places:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cluster_kit import free_ports
 from dicomover import __version__
 from dicomover.cluster import hosting
 from dicomover.cluster.messages import Held, Taken, Trouble
 from dicomover.events import Admission, Refusal
 from dicomover.receiver import Receiver
+from peers import free_ports
 
 NOTHING = Refusal(0.0, "nothing")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit import WorkersHere, free_ports
+from cluster_kit import WorkersHere
 from dicomover import Place, ReceiverError
 from dicomover.cluster import leasing
 from dicomover.cluster.leasing import Leasing, Seat
 from dicomover.cluster.messages import Held
 from dicomover.cluster.workers import Silent
 from dicomover.receiver import Receiver
+from peers import free_ports
 
 
 class Batch:

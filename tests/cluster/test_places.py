@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cluster_kit import WorkersHere, archive, cluster, files_of, free_ports, kill_worker, needs_dask
-from dicomover import Mover, Place, ReceiverError
+from cluster_kit import WorkersHere, archive, cluster, files_of, kill_worker, needs_dask
+from dicomover import ConfigurationError, Mover, Place, ReceiverError
 from dicomover.batch.job import Job
 from dicomover.cluster import place, places, workers
 from dicomover.cluster.places import Places
+from dicomover.events import Noted
 from dicomover.testing import DemoPacs, Misbehaviour, made_study
+from peers import free_ports
 
 TIMES = ["started", "seconds"]
 ROWS = [{"AccessionNumber": f"{n:05}"} for n in range(6)]
@@ -201,6 +203,30 @@ def test_options_are_handed_on(tmp_path: Path, pacs: DemoPacs, here: WorkersHere
     files = list(tmp_path.glob("*.dcm"))
     assert len(files) == 5
     assert os.name != "posix" or {file.stat().st_mode & 0o777 for file in files} == {0o660}
+
+
+def test_series_are_handed_to_the_workers_that_have_them(tmp_path: Path, pacs: DemoPacs, here: WorkersHere) -> None:
+    """Each is a future near where it came to, and nowhere in particular once that worker is gone."""
+    job = start(pacs, here, tmp_path, associations=2)
+    near = [(len(series), told.get("workers")) for series, told in job.series(on=here)]
+    assert [length for length, _ in near] == [5] * 6
+    assert {workers[0] for _, workers in near if workers} <= {"w1", "w2"}
+    assert any(workers for _, workers in near)
+    found = places_of(job)
+    assert found.find_worker("1.2.3") is None
+    with pytest.raises(ConfigurationError, match=r"no distributed\.Client"):
+        job.series(on="scheduler:8786")
+    job.wait(30)
+
+
+def test_places_without_an_association_are_told(tmp_path: Path, pacs: DemoPacs, here: WorkersHere) -> None:
+    """Whoever names more places than associations is told how many do nothing, and what to say."""
+    found = [Place(name, pacs.destinations[name]) for name in ("MOVER1", "MOVER2")]
+    mover = Mover(pacs.node, receive=tmp_path, progress="none")
+    for count, said in ((1, ["1 place has nothing to do: say associations=2"]), (2, [])):
+        job = mover.job(ROWS[:1], on=here, places=found, associations=count)
+        told = [job._events.get_nowait() for _ in range(job._events.qsize())]
+        assert [event.text for event in told if isinstance(event, Noted)] == said
 
 
 def test_events_are_told_one_at_a_time(tmp_path: Path, pacs: DemoPacs, here: WorkersHere) -> None:

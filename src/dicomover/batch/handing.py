@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dicomover.batch.work import OpenRow, SharedMove
-from dicomover.errors import DicomoverError
+from dicomover.errors import ConfigurationError, DicomoverError
 from dicomover.events import Arrival
 from dicomover.images.order import sort_files
 from dicomover.outcome import Status
@@ -142,6 +142,7 @@ class Handing:
         # says where the files of earlier runs lie; None without a journal
         find_folder: Callable[[], Path | None] = lambda: None,
     ) -> None:
+        self.find_worker: Callable[[str], str | None] = lambda _: None  # where a series came to, on a cluster
         self.is_open = False  # whether anything is kept: only a job in the background has a reader
         self._receives = receives
         self._find_folder = find_folder
@@ -169,6 +170,17 @@ class Handing:
         """Yield each series, sorted, once it is complete; raises DicomoverError if none is kept."""
         self._check("series()")
         return map(_sort, self.series.read())
+
+    def submit_series(self, client: Any) -> Iterator[Any]:
+        """Yield each as a future of a Dask client, at the worker to which it came, if that is still there."""
+        if not callable(getattr(client, "submit", None)):
+            raise ConfigurationError(f"on={client!r} is no distributed.Client", "write on=Client('scheduler:8786')")
+        return (self._submit(client, series) for series in self.read_series())
+
+    def _submit(self, client: Any, series: Series) -> Any:
+        worker = self.find_worker(series.series_instance_uid)
+        near = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        return client.submit(_give, series, pure=False, **near)  # a task: if its worker dies, another one has it
 
     def _check(self, call: str) -> None:
         if not self._receives:
@@ -252,6 +264,10 @@ class Handing:
 def _sort(series: Series) -> Series:
     """Put the files of a series in the order of their slices; on the reader's thread, since it opens each of them."""
     return replace(series, files=tuple(sort_files(series.files)))
+
+
+def _give(series: Series) -> Series:
+    return series
 
 
 def _place(arrival: Arrival) -> _Place:

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
 from dicomover import summary
 from dicomover.batch.crew import Crew, make_thread
 from dicomover.batch.ending import CANCEL_PATIENCE, KILL_PATIENCE, Ending
-from dicomover.batch.handing import Series
 from dicomover.batch.run import BatchRun
 from dicomover.batch.running import size_of_file
 from dicomover.batch.signals import interrupting, tell_interrupt
@@ -296,24 +295,20 @@ class Job:
         """
         return self._handing.read_arrivals()
 
-    def series(self) -> Iterator[Series]:
+    def series(self, *, on: Any = None) -> Iterator[Any]:
         """Yield each series once all that the archive has of it is here, to work on it while the batch goes on.
 
         That all is here is known from what the archive says of each series. Where it does not, a series is handed out
         when its row ends; so is one whose C-MOVE runs already, or that an earlier run has brought. One of which not all
         came is not handed out, and one that grows after that is once more. While 100 series wait to be taken no further
-        request is begun, for up to ten minutes. What your code raises ends the loop and not the batch.
+        request is begun, for up to ten minutes. What your code raises ends the loop and not the batch. `on` a Dask
+        client each is a future instead, at the worker to which it came: what is submitted with it runs there.
 
         Yields
         ------
         Series
             A sequence of its files, in the order of their slices; its UIDs, `folder`, and in `requests` the labels of
-            the rows that asked for it. `dicomover.volume` takes it as it is.
-
-        Raises
-        ------
-        DicomoverError
-            As for `arrivals`.
+            the rows that asked for it. `dicomover.volume` takes it as it is. Raises as `arrivals` does.
 
         Examples
         --------
@@ -327,7 +322,7 @@ class Job:
         ...         print([volume(series).array.shape for series in job.series()])
         [(4, 32, 32), (4, 32, 32)]
         """
-        return self._handing.read_series()
+        return self._handing.read_series() if on is None else self._handing.submit_series(on)
 
     # --- the batch
 

@@ -64,13 +64,14 @@ class Places:
         self.tell: Callable[[str], None] = lambda _: None  # takes what a person should know
         self._workers, self._folder, self._settings = workers, Path(os.path.abspath(folder)), settings  # noqa: PTH100
         self._root = self._folder  # as its files are named, whatever links lead to it
-        self._keeps_journal = keeps_journal
+        self._keeps_journal, self.count = keeps_journal, len(places)
         self._lock, self._delivering = threading.Lock(), threading.Lock()
         self._over = threading.Event()
         self._seats = [Seat(place) for place in places]
         self._leasing = Leasing(workers, self._seats, self._folder, settings, self._lock, self._over)
         self._turns = itertools.count(1)
         self._sent: dict[int, _Sent] = {}
+        self._came_to: dict[str, str] = {}  # series, to the worker that has had the latest of it
         self._orphans: list[Path] = []  # what came to places that were lost before it was made durable
         self._threads: list[threading.Thread] = []
         self._had_one = time.monotonic()
@@ -272,6 +273,11 @@ class Places:
             seat.barren = 0 if brought else min(seat.barren + 1, _BARREN)
             return is_unknown and any(each.lease and each.barren < seat.barren for each in self._seats)
 
+    def find_worker(self, series: str) -> str | None:
+        """Return the address of the worker to which a series came, if it has a place still."""
+        address = self._came_to.get(series)
+        return address if any(seat.lease and seat.lease.address == address for seat in self._seats) else None
+
     def _admissions(self) -> list[Admission]:
         """Return what runs, wherever: what is late for a place comes to whoever has it next."""
         with self._lock:
@@ -334,6 +340,7 @@ class Places:
         with self._lock:
             if isinstance(event, Arrival):
                 event = replace(event, path=self._root / event.path)
+                self._came_to[event.series_instance_uid] = lease.address
                 if self._keeps_journal:
                     lease.unsynced[event.path] = number
         with self._delivering:
