@@ -11,7 +11,7 @@ import pytest
 from cohort_kit import SECRET, receiving
 from dicomover import Cohort, ConfigurationError, Mover
 from dicomover.cohort import resolver as pinned
-from dicomover.testing import DemoPacs, Study, made_study
+from dicomover.testing import DemoPacs, Misbehaviour, Study, made_study
 
 
 def uids(*studies: Study) -> set[str]:
@@ -286,3 +286,14 @@ def test_a_study_that_is_somebody_elses_now(tmp_path: Path, verify: Any) -> None
         summary = mover.move(cohort, verify=verify)
     assert not summary["status"].isin(["success", "warning", "skipped"]).any(), summary["status"].tolist()
     assert uids_in(tmp_path / "in") == set()
+
+
+def test_what_was_cut_short_when_it_was_locked_is_told(tmp_path: Path) -> None:
+    """All that a lockfile names may come, and be less than what was asked for: the row says so."""
+    with DemoPacs([made_study("A", instances=6)]) as pacs, receiving(pacs, tmp_path / "in") as mover:
+        pacs.misbehave["A"] = Misbehaviour("find-capped", count=4)
+        cohort = mover.lock({"AccessionNumber": "A"}, path=None)
+        assert cohort.requests.state.tolist() == ["cut-short"]
+        pacs.misbehave.clear()
+        row = mover.move(cohort).loc[0]
+    assert "when the cohort was locked this was not all that was asked for: the archive counts more" in row.error

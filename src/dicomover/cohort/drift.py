@@ -74,8 +74,7 @@ def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str,
     leads.
     """
     if found.state is LockState.REFUSED:
-        same = locked.state is LockState.REFUSED
-        return [] if same else [Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note)]
+        return [Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note)]
     if LockState.TOO_MANY in (locked.state, found.state) or locked.state is LockState.REFUSED:
         changes = _compare_states(locked, found)
     else:
@@ -88,8 +87,7 @@ def compare(locked: LockedRequest, found: LockedRequest, elsewhere: Mapping[str,
             inside += _compare_study(locked, study, there)
         elif not any(study.uid == change.study for change in changes):
             changes.append(_tell_lost(locked, study))
-    lost = any(change.kind is Kind.LOST for change in inside)
-    if found.state is LockState.CUT_SHORT and (lost or locked.state is not LockState.CUT_SHORT):
+    if found.state is LockState.CUT_SHORT:  # of what it does not name nobody knows whether it is as it was
         inside = [change for change in inside if change.kind is not Kind.LOST]
         inside.append(Change(locked.label, locked.level, Kind.UNKNOWN, note=found.note))
     return changes + inside

@@ -64,7 +64,9 @@ class PinnedResolver:
                 targets.append(replace(target, patients=whose))
                 gone += 0 if target.found else target.expected or 0
         note = f"the archive no longer has {gone} of the locked instances" if gone else ""
-        return Resolution(tuple(targets), locked.matches, note)
+        cut = locked.state in (LockState.CUT_SHORT, LockState.INCOMPLETE)
+        caution = f"when the cohort was locked this was not all that was asked for: {locked.note}" if cut else ""
+        return Resolution(tuple(targets), locked.matches, note, caution)
 
 
 def _name_patient(locked: LockedRequest) -> str:

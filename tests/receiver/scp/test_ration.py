@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dicomover.errors import DicomoverError
 from dicomover.events import Admission
+from dicomover.receiver.scp.association import IncomingAssociation
 from dicomover.receiver.scp.ration import Ration
+from dicomover.receiver.settings import Limits
 from receiver_kit import DEFLATED_ONLY, STUDY, Peer, command, deflate, element, pdu, pdv, running
 
 
@@ -82,3 +86,27 @@ def test_no_stranger_has_more_by_how_it_comes(tmp_path: Path, again: bool) -> No
         for stranger in strangers:
             stranger.join(15)
         assert used < 0.35 * wall
+
+
+@pytest.mark.parametrize("proven", [False, True])
+def test_what_was_put_on_the_account_ahead_is_settled(proven: bool) -> None:
+    """Who is about to shake hands pays before, so that not all who wait begin at once; the rest comes back."""
+    paid: list[float] = []
+    host = SimpleNamespace(
+        storage=SimpleNamespace(settings=SimpleNamespace(limits=Limits()), notices=SimpleNamespace(log=None)),
+        charge=lambda _, seconds: paid.append(seconds) or 0.0,
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        association = IncomingAssociation(ours, "127.0.0.1:1", host)  # type: ignore[arg-type]
+        association._began_at = time.thread_time()
+        association._give_way(0.05)
+        assert sum(paid) >= 0.05
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        association._give_way()
+        assert 0.05 <= sum(paid) < 0.06, "it was paid"
+        association.proven = proven
+        association._settle()
+    assert (0.02 if not proven else 0) <= sum(paid) < 0.04

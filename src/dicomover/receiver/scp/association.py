@@ -34,6 +34,7 @@ from dicomover.wire.transport import keep_alive
 __all__ = ["Host", "IncomingAssociation"]
 
 _ASSOCIATION_PDU_CAP = 1 << 16
+_SHAKING = 0.005  # seconds of the processor that a handshake takes, with a long key
 _SLICE = 0.2  # seconds of sleep between two looks whether it is to end
 _STRANGERS_READ = 1 << 13  # bytes that it is read at a time, so that what it may do between two reads is bounded
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -94,6 +95,7 @@ class IncomingAssociation:
         self._log = host.storage.notices.log
         self._door = door
         self._began_at = 0.0  # by the clock of its thread
+        self._ahead = 0.0  # seconds on the account that have not been used yet
         self._dialogue = Dialogue(host.storage, self.caller, {}, self._send, self._heed, peer)
 
     @property
@@ -127,7 +129,8 @@ class IncomingAssociation:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 keep_alive(self._sock)
-            self._give_way()
+            # Ahead, where hands are to be shaken: who waits for a turn would all begin at once, and end much later.
+            self._give_way(0.0 if self._door is None else _SHAKING)
             if self._door is not None:
                 self._secure(self._door)
             self._serve(self._negotiate())
@@ -145,8 +148,7 @@ class IncomingAssociation:
             logger.error("aborted the association with %s after an error of ours\n%s", self.peer, tell_trace(error))
             self._abort(2, 0)
         finally:
-            if not self.proven:
-                self._charge()
+            self._settle()
             self._dialogue.abandon()
             with contextlib.suppress(OSError):
                 self._sock.close()
@@ -246,18 +248,28 @@ class IncomingAssociation:
                 return
             now = host.last_call = monotonic()
 
-    def _give_way(self) -> None:
+    def _give_way(self, ahead: float = 0.0) -> None:
         """Sleep, if those who bring nothing have had more of the processor than is theirs.
 
         It reads little at a time, so that it sleeps often and not for long.
         """
-        until = self._charge()
+        until = self._charge(ahead)
         while not (self.cut or self.ending) and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE))
 
-    def _charge(self) -> float:
+    def _charge(self, ahead: float = 0.0) -> float:
+        """Put what was used to the account, less what was put there ahead, and what is about to be used."""
         before, self.used = self.used, time.thread_time() - self._began_at
-        return self._host.charge(self, self.used - before)
+        spent = self.used - before
+        covered = min(spent, self._ahead)
+        self._ahead += ahead - covered
+        return self._host.charge(self, spent - covered + ahead)
+
+    def _settle(self) -> None:
+        """Put to the account what is left to be; what was put there ahead and was not used goes back."""
+        if not self.proven:
+            self._charge()
+        self._host.charge(self, -self._ahead)
 
     def _heed(self, is_news: bool, _is_slow: bool) -> None:
         """Take note that something has come which was asked for; the peer is not answered before."""
