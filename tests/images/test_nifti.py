@@ -119,3 +119,30 @@ def test_of_two_patients_nothing_is_made(keyword: str, what: str, tmp_path: Path
     assert not (tmp_path / "out").exists()
     (path,) = to_nifti(images[(images[keyword] == "1.2.1") & (images.SeriesInstanceUID == "2.25.7")], tmp_path / "out")
     assert read(path)[0].shape[2] == 2
+
+
+@pytest.mark.parametrize("becomes", ["text", "zeros", "a cut head", "no pixels"])
+def test_no_file_is_left_out_in_silence(becomes: str, tmp_path: Path) -> None:
+    """What is no image any more makes no smaller series, also at an end of it, where nothing else would show it."""
+    paths = save(tmp_path / "s", [make_slice(n, (0, 0, n)) for n in range(5)])
+    images, last = index(tmp_path / "s", cache=False), Path(paths[-1])
+    whole = last.read_bytes()
+    at = whole.index(b"\xe0\x7f\x10\x00")
+    last.write_bytes(
+        {"text": b"my notes", "zeros": bytes(len(whole)), "a cut head": whole[:400]}.get(becomes, whole[:at])
+    )
+    for given in (images, tmp_path / "s"):
+        with pytest.raises(SeriesError, match=r"file 5 of 5 is no DICOM file|made 4 slices of 5"):
+            to_nifti(given, tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_a_file_that_is_gone_is_named_by_its_number(tmp_path: Path) -> None:
+    """Its path may name a patient; which one of the series it is says as much."""
+    save(tmp_path / "XYZZY", [make_slice(n, (0, 0, n)) for n in range(3)])
+    images = index(tmp_path, cache=False)
+    Path(images.path[1]).unlink()
+    for read_all in (lambda: volume(images), lambda: to_nifti(images, tmp_path / "out")):
+        with pytest.raises(FileNotFoundError, match="file 2 of 3: No such file") as caught:
+            read_all()
+        assert "XYZZY" not in str(caught.value)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import math
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +19,7 @@ from dicomover.dicomfile import HeadError
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.headers import Wanted, read_header
 from dicomover.images.series import tell_mixture
-from dicomover.images.volume import list_paths
+from dicomover.images.volume import list_paths, naming_by_number
 
 __all__ = ["to_nifti"]
 
@@ -30,6 +33,7 @@ _CODES = {
     8: "it converted some of it, and not all",
     10: "a volume lacks slices",
 }
+_HEADER = 348  # bytes of a NIfTI-1 file before its voxels
 _WHOSE = ("PatientID", "StudyInstanceUID")
 _MEND = "see dicomover.index(folder, level='SERIES') for what it lacks, and fetch it again"
 
@@ -83,7 +87,7 @@ def to_nifti(
     if set(name) & {"/", "\\"} or not name:
         raise ConfigurationError(f"name={name!r} names no file", "name the folder with folder=")
     paths = [Path(path).absolute() for path in list_paths(series)]
-    _refuse_mixtures(paths)
+    slices = _check_series(paths)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dicomover-nifti-", dir=target) as work:
@@ -98,6 +102,9 @@ def to_nifti(
         images = [target / path.name for path in found if path.name.endswith(".nii.gz")]
         if not images:
             raise SeriesError("dcm2niix made no image of it", _MEND)
+        made_slices = sum(_count_slices(path) for path in found if path.name.endswith(".nii.gz"))
+        if made_slices < slices:
+            raise SeriesError(f"dcm2niix made {made_slices:,} slices of {slices:,}", _MEND)
         for path in found:
             path.replace(target / path.name)
     return images
@@ -108,26 +115,41 @@ def to_nifti(
 _OPTIONS = ("-g", "i", "-z", "i", "-b", "y", "-ba", "y", "-c", "")
 
 
-def _refuse_mixtures(paths: Iterable[Path]) -> None:
-    """Raise SeriesError if a file lacks its pixels, or those of a series are of several patients or studies."""
-    wanted = Wanted(["SeriesInstanceUID", *_WHOSE])
+def _check_series(paths: Sequence[Path]) -> int:
+    """Return how many slices are to be made; dcm2niix leaves out what it cannot read, and stacks what is unlike.
+
+    Raises SeriesError if a file is none of a series or lacks its pixels, or those of a series are of several patients
+    or studies; OSError if one cannot be read.
+    """
+    wanted = Wanted(["NumberOfFrames", "SeriesInstanceUID", *_WHOSE])
     whose: dict[str, tuple[set[str], ...]] = {}
-    for path in paths:
+    slices = 0
+    for number, path in enumerate(paths, 1):
         header = None
-        with contextlib.suppress(HeadError, OSError):  # whoever reads it will say so
+        with contextlib.suppress(HeadError), naming_by_number(number, len(paths)):
             header = read_header(os.fspath(path), wanted)
-        if header is None:
-            continue
+        if header is None or not header.values[1]:
+            said = f"file {number} of {len(paths)} is no DICOM file, or a damaged one"
+            raise SeriesError(said, "give rows of dicomover.index(folder)")
         if header.headers_only:
             raise SeriesError(
                 "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
             )
-        series, *named = header.values
+        frames, series, *named = header.values
+        slices += int(frames) if frames and frames.isdecimal() else 1
         for known, value in zip(whose.setdefault(series or "", tuple(set() for _ in _WHOSE)), named, strict=True):
             known.update(filter(None, [value]))
     for each in whose.values():
         if mixture := tell_mixture(dict(zip(_WHOSE, each, strict=True))):
             raise SeriesError(f"a series is no volume: {mixture}", "give the images of one of them")
+    return slices
+
+
+def _count_slices(path: Path) -> int:
+    """Count the slices of a NIfTI-1 file, in all of its volumes."""
+    with gzip.open(path) as file:
+        dimensions = struct.unpack_from("<8h", file.read(_HEADER), 40)
+    return math.prod(dimensions[3 : dimensions[0] + 1])
 
 
 def _lend(path: Path, place: Path) -> None:

@@ -15,25 +15,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import UID
 
 from dicomover.dicomfile import HEADERS_ONLY, HeadError
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
+from dicomover.images.claims import claimed_pixels
 from dicomover.images.frames import gather_groups, place_of
 from dicomover.images.series import ALIKE, Geometry, describe_positions, tell_mixture, tell_twins
 from dicomover.text.hush import hush_pydicom
 from dicomover.text.sentences import count_of
 from dicomover.text.traces import forgetting
 
-__all__ = ["Volume", "decode_pixels", "list_paths", "open_image", "reading", "volume"]
+__all__ = ["Volume", "decode_pixels", "list_paths", "naming_by_number", "open_image", "reading", "volume"]
 
 _MOST = 1 << 30  # bytes that one file may inflate to, as much as our receiver takes
 _LARGEST = 1e38  # that a float32 holds
 _WHOLE = (np.uint8, np.int16, np.uint16, np.int32, np.int64)
+_SMALL = 1 << 22  # pixels, which take no memory
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
 _ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
 
@@ -118,7 +122,23 @@ def volume(series: pd.DataFrame | str | os.PathLike[str] | Iterable[str | os.Pat
     Volume(4 x 32 x 32 of int32, 2.5 x 5 x 5 mm)
     """
     with reading():
-        return _stack(map(open_image, list_paths(series)))
+        return _stack(_open_each(list_paths(series)))
+
+
+def _open_each(paths: list[str]) -> Iterator[Dataset]:
+    for number, path in enumerate(paths, 1):
+        with naming_by_number(number, len(paths)):
+            dataset = open_image(path)
+        yield dataset
+
+
+@contextlib.contextmanager
+def naming_by_number(number: int, count: int) -> Iterator[None]:
+    """Let an OSError name a file by its place in the series: its path may name a patient."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, f"file {number} of {count}: {error.strerror}") from None
 
 
 def _stack(datasets: Iterable[Dataset]) -> Volume:
@@ -206,6 +226,7 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
         if dataset.file_meta.get("PrivateInformation") == HEADERS_ONLY:
             raise SeriesError("a file is headers only: it was moved without its pixels", "move it without headers_only")
         raise SeriesError("a file has no pixels", "leave it out")
+    _refuse_claims(dataset)
     try:
         return dataset.pixel_array
     except (RuntimeError, NotImplementedError):
@@ -216,6 +237,18 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
         raise SeriesError(f"pixels in {name} cannot be decoded", mend) from None
     except Exception as error:  # noqa: BLE001 - whatever is broken in a file comes out of a decoder as anything
         raise SeriesError(f"pixels cannot be decoded: {type(error).__name__}", "fetch the series again") from None
+
+
+def _refuse_claims(dataset: Dataset) -> None:
+    """Raise SeriesError if a compressed frame says that it is far larger than the file does: a decoder believes it."""
+    syntax, largest = dataset.file_meta.get("TransferSyntaxUID"), 0
+    if syntax is None or not UID(syntax).is_encapsulated or "PixelData" not in dataset:
+        return
+    with contextlib.suppress(ValueError, IndexError, EOFError):  # a decoder will say so
+        frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+        largest = max(map(claimed_pixels, frames), default=0)
+    if largest > max(2 * int(dataset.get("Rows") or 1) * int(dataset.get("Columns") or 1), _SMALL):
+        raise SeriesError("a frame of it says that it is far larger than its file does", "leave it out")
 
 
 def _lacks_decoder(syntax: str) -> bool:
