@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from dicomover.requests.csvfile import CsvText
@@ -52,3 +54,12 @@ def test_a_header_that_names_no_columns() -> None:
     with pytest.raises(NoTable) as caught:
         CsvText.of("a," * (1 << 20), None)
     assert "a header line of 2,097,152 characters" in str(caught.value.why)
+
+
+def test_a_cell_may_be_longer_than_python_expects() -> None:
+    """A row of a summary names every image that has failed; 20,000 UIDs are read, and Python's limit is as before."""
+    before, uids = csv.field_size_limit(), "\\".join(f"1.2.826.0.1.3680043.{number}" for number in range(20_000))
+    text = CsvText.of(f"AccessionNumber,failed_uids\n1,{uids}\n", None)
+    assert [cells[1] for _, cells in text.rows()] == ["failed_uids", uids]
+    assert text.read()["failed_uids"].tolist() == [uids]
+    assert csv.field_size_limit() == before

@@ -60,10 +60,15 @@ class CsvText:
         """Yield the same as they stand in the file."""
         reader = csv.reader(StringIO(self.text, newline=""), delimiter=self.separator)
         line = 1
-        for cells in reader:
-            if len(cells) > 1 or (cells and cells[0].strip()):
-                yield line, cells
-            line = reader.line_num + 1
+        # Python's limit is 128 KiB, and one cell of a summary of ours names all images of a study that have failed.
+        before = csv.field_size_limit(max(csv.field_size_limit(), len(self.text)))
+        try:
+            for cells in reader:
+                if len(cells) > 1 or (cells and cells[0].strip()):
+                    yield line, cells
+                line = reader.line_num + 1
+        finally:
+            csv.field_size_limit(before)
 
     def read(self) -> pd.DataFrame:
         """Return the table, all its columns of dtype string; raises NoTable."""

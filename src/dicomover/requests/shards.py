@@ -120,7 +120,8 @@ class Mark:
 def find_marks(table: pd.DataFrame) -> list[Mark]:
     """Return the marks among the columns of a table."""
     found = [match for name in table.columns if (match := _MARK.fullmatch(str(name)))]
-    return [Mark(Shard(*map(int, match.group(1, 2))), int(match[3]), int(match[4]), match[5]) for match in found]
+    marks = [Mark(Shard(*map(int, match.group(1, 2))), int(match[3]), int(match[4]), match[5]) for match in found]
+    return [mark for mark in marks if 1 <= mark.shard.number <= mark.shard.count]
 
 
 def take_shard(
