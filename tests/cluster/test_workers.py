@@ -40,6 +40,8 @@ def test_a_cluster_is_asked() -> None:
         assert isinstance(workers.ask_all([address], "take", "a-1", 0, 0.1)[address], Gone)
         with pytest.raises(Silent):
             workers.ask("tcp://127.0.0.1:9", "look", ("MOVER1", 11112), seconds=0.2)
+        with pytest.raises(Silent):  # Dask itself would try for half a minute
+            workers.ask("tcp://127.0.0.1:9", "look", ("MOVER1", 11112), seconds=60)
         assert not workers.is_closed
         client.close()
         assert workers.is_closed

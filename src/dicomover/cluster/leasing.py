@@ -14,14 +14,14 @@ from typing import Any
 from dicomover import __version__
 from dicomover.cluster.messages import LEASE, LONG_POLL, Held
 from dicomover.cluster.place import Place
-from dicomover.cluster.workers import Busy, Silent, Workers
+from dicomover.cluster.workers import Busy, Nobody, Silent, Workers
 from dicomover.errors import ReceiverError
 from dicomover.events import Admission
 
 __all__ = ["Lease", "Leasing", "Seat"]
 
 _OPENING = 60.0  # seconds until a receiver listens
-_COMING = 15.0  # seconds until there is a worker
+_COMING = 30.0  # seconds until there is a worker
 _PORT_PATIENCE = 8.0  # seconds until a port is free whose receiver has died: it finishes what is in flight
 
 Admissions = Callable[[], Sequence[Admission]]
@@ -82,7 +82,8 @@ class Leasing:
             except Busy as error:
                 trouble, most = error, _PORT_PATIENCE
             except Silent as error:
-                trouble, most = ReceiverError(error.what, error.mend), _COMING
+                trouble = ReceiverError(error.what, error.mend)
+                most = _COMING if isinstance(error, Nobody) else _OPENING
             if time.monotonic() - begun > most:
                 raise trouble
             self._over.wait(1.5 * LONG_POLL)
@@ -90,7 +91,7 @@ class Leasing:
     def _find_holder(self, place: Place) -> Held | None:
         """Ask all workers whether another batch has a place: on two machines both could listen at its port."""
         if not (addresses := self._workers.list_all()):
-            raise Silent("the cluster has no worker", "scale it up, and client.wait_for_workers(1)")
+            raise Nobody("the cluster has no worker", "scale it up, and client.wait_for_workers(1)")
         answers = self._workers.ask_all(addresses, "look", (place.ae_title, place.port))
         held = [each for each in answers.values() if isinstance(each, Held)]
         return next((each for each in held if not each.token.startswith(f"{self.batch}-")), None)
@@ -100,7 +101,7 @@ class Leasing:
         place = seat.place
         if not (addresses := self._workers.list_at(place.host)):
             where = f"runs on {place.host!r}" if place.host else "is in the cluster"
-            raise Silent(f"no worker {where}, to take {place}", "start one there")
+            raise Nobody(f"no worker {where}, to take {place}", "start one there")
         with self._lock:
             taken = [each.lease.address if each.lease else each.wanted for each in self._seats if each is not seat]
             address: str = min(addresses, key=lambda each: (taken.count(each) + seat.misses.get(each, 0), each))

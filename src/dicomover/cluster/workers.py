@@ -13,7 +13,9 @@ from dicomover.errors import DicomoverError, ReceiverError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Busy", "Gone", "Silent", "Workers", "read"]
+__all__ = ["Busy", "Gone", "Nobody", "Silent", "Workers", "read"]
+
+_LOOK = 2.0  # seconds between two looks whether those who are asked are there
 
 
 class Silent(DicomoverError):
@@ -22,6 +24,10 @@ class Silent(DicomoverError):
 
 class Gone(Silent):
     """A worker is not there any more, or has given the lease back."""
+
+
+class Nobody(Silent):
+    """There is no worker that could be asked."""
 
 
 class Busy(ReceiverError):
@@ -84,8 +90,11 @@ class Workers:
         """Ask several at once; what `ask` raises stands among the answers."""
 
         async def ask() -> Any:
-            run = self._client.run(host, what, *arguments, workers=addresses, on_error="return")
-            return await asyncio.wait_for(run, seconds)
+            run = asyncio.ensure_future(self._client.run(host, what, *arguments, workers=addresses, on_error="return"))
+            try:
+                return await asyncio.wait_for(self._watch(run, addresses), seconds)
+            finally:
+                run.cancel()
 
         try:
             answers = self._client.sync(ask)
@@ -93,6 +102,13 @@ class Workers:
             silent = Silent(f"the cluster does not answer ({type(error).__name__})")
             return dict.fromkeys(addresses, silent)
         return {address: read(answers.get(address, Gone("the worker is gone"))) for address in addresses}
+
+    async def _watch(self, run: asyncio.Future[Any], addresses: list[str]) -> Any:
+        """Wait while all who were asked are there: Dask tries to reach one that has just died for half a minute."""
+        while not (await asyncio.wait({run}, timeout=_LOOK))[0]:
+            if len(await self._client.nthreads(addresses)) < len(addresses):
+                raise Gone("a worker is gone")
+        return run.result()
 
 
 def read(answer: Any) -> Any:
