@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicomover import ConfigurationError, SeriesError, index, to_nifti, volume
 from images_kit import make_slice, save
@@ -135,6 +138,31 @@ def test_no_file_is_left_out_in_silence(becomes: str, tmp_path: Path) -> None:
         with pytest.raises(SeriesError, match=r"file 5 of 5 is no DICOM file|made 4 slices of 5"):
             to_nifti(given, tmp_path / "out")
         assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_what_is_made_of_slices_counts_for_none(tmp_path: Path) -> None:
+    """Of a series whose slices lie unevenly dcm2niix makes an even one beside it, which has more of them."""
+    paths = save(tmp_path / "s", [make_slice(n, (0, 0, n if n < 5 else 1.7 * n)) for n in range(8)])
+    assert len(to_nifti(tmp_path / "s", tmp_path / "out")) == 2
+    whole = Path(paths[-1]).read_bytes()
+    Path(paths[-1]).write_bytes(whole[: whole.index(b"\xe0\x7f\x10\x00")])
+    with pytest.raises(SeriesError, match="made 7 slices of 8"):
+        to_nifti(tmp_path / "s", tmp_path / "out")
+
+
+def test_a_report_among_the_images_hinders_nothing(tmp_path: Path) -> None:
+    """Of what is no image nothing is to be made; of an image without its pixels it is."""
+    save(tmp_path / "s", [make_slice(n, (0, 0, n)) for n in range(3)])
+    report = Dataset()
+    report.file_meta, report.SOPClassUID = FileMetaDataset(), UID("1.2.840.10008.5.1.4.1.1.88.11")
+    report.file_meta.TransferSyntaxUID, report.SOPInstanceUID = ExplicitVRLittleEndian, UID("2.25.9.1")
+    report.StudyInstanceUID, report.SeriesInstanceUID, report.PatientID = "2.25.6", "2.25.9", "P-0042"
+    save(tmp_path / "r", [report])
+    assert len(to_nifti(index(tmp_path, cache=False), tmp_path / "out")) == 1
+    report.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.2")
+    save(tmp_path / "r", [report])
+    with pytest.raises(SeriesError, match="made 3 slices of 4"):
+        to_nifti(index(tmp_path, cache=False), tmp_path / "out")
 
 
 def test_a_file_that_is_gone_is_named_by_its_number(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from pydicom.uid import UID
 
 from dicomover.dicomfile import HeadError
 from dicomover.errors import ConfigurationError, SeriesError
@@ -34,6 +36,7 @@ _CODES = {
     10: "a volume lacks slices",
 }
 _HEADER = 348  # bytes of a NIfTI-1 file before its voxels
+_MADE_OF = re.compile(r"(.+?)(_Eq|_Tilt)+(_\d+)?\.nii\.gz")
 _WHOSE = ("PatientID", "StudyInstanceUID")
 _MEND = "see dicomover.index(folder, level='SERIES') for what it lacks, and fetch it again"
 
@@ -102,7 +105,7 @@ def to_nifti(
         images = [target / path.name for path in found if path.name.endswith(".nii.gz")]
         if not images:
             raise SeriesError("dcm2niix made no image of it", _MEND)
-        made_slices = sum(_count_slices(path) for path in found if path.name.endswith(".nii.gz"))
+        made_slices = sum(_count_slices(path) for path in found if _is_as_given(path, found))
         if made_slices < slices:
             raise SeriesError(f"dcm2niix made {made_slices:,} slices of {slices:,}", _MEND)
         for path in found:
@@ -121,28 +124,37 @@ def _check_series(paths: Sequence[Path]) -> int:
     Raises SeriesError if a file is none of a series or lacks its pixels, or those of a series are of several patients
     or studies; OSError if one cannot be read.
     """
-    wanted = Wanted(["NumberOfFrames", "SeriesInstanceUID", *_WHOSE])
+    wanted = Wanted(["Rows", "SOPClassUID", "NumberOfFrames", "SeriesInstanceUID", *_WHOSE])
     whose: dict[str, tuple[set[str], ...]] = {}
     slices = 0
     for number, path in enumerate(paths, 1):
         header = None
         with contextlib.suppress(HeadError), naming_by_number(number, len(paths)):
             header = read_header(os.fspath(path), wanted)
-        if header is None or not header.values[1]:
+        if header is None or not header.values[3]:
             said = f"file {number} of {len(paths)} is no DICOM file, or a damaged one"
             raise SeriesError(said, "give rows of dicomover.index(folder)")
         if header.headers_only:
             raise SeriesError(
                 "a file of it is headers only: it was moved without its pixels", "move it without headers_only"
             )
-        frames, series, *named = header.values
-        slices += int(frames) if frames and frames.isdecimal() else 1
+        rows, sop_class, frames, series, *named = header.values
+        if rows or "Image Storage" in UID(sop_class or "").name:  # of a report, say, nothing is to be made
+            slices += int(frames) if frames and frames.isdecimal() else 1
         for known, value in zip(whose.setdefault(series or "", tuple(set() for _ in _WHOSE)), named, strict=True):
             known.update(filter(None, [value]))
     for each in whose.values():
         if mixture := tell_mixture(dict(zip(_WHOSE, each, strict=True))):
             raise SeriesError(f"a series is no volume: {mixture}", "give the images of one of them")
     return slices
+
+
+def _is_as_given(path: Path, found: Sequence[Path]) -> bool:
+    """Tell whether a file has the slices that were given: where they lie unevenly or tilted, some are made of them."""
+    if not path.name.endswith(".nii.gz"):
+        return False
+    given = _MADE_OF.sub(r"\1.nii.gz", path.name)
+    return given == path.name or path.with_name(given) not in found
 
 
 def _count_slices(path: Path) -> int:

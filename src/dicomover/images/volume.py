@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import struct
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from dicomover.dicomfile import HEADERS_ONLY, HeadError
 from dicomover.disk import open_file
 from dicomover.errors import SeriesError
 from dicomover.images.beginnings import Beginning, inflate_file
-from dicomover.images.claims import claimed_pixels
+from dicomover.images.claims import claimed_samples
 from dicomover.images.frames import gather_groups, place_of
 from dicomover.images.series import ALIKE, Geometry, describe_positions, tell_mixture, tell_twins
 from dicomover.text.hush import hush_pydicom
@@ -37,7 +38,8 @@ __all__ = ["Volume", "decode_pixels", "list_paths", "naming_by_number", "open_im
 _MOST = 1 << 30  # bytes that one file may inflate to, as much as our receiver takes
 _LARGEST = 1e38  # that a float32 holds
 _WHOLE = (np.uint8, np.int16, np.uint16, np.int32, np.int64)
-_SMALL = 1 << 22  # pixels, which take no memory
+_SMALL = 1 << 22  # samples of a frame, which take no memory
+_LITTLE = 1 << 26  # bytes that are free, or nothing is
 _PIXELS = "install what decodes it: pip install 'dicomover[pixels]'"
 _ANEW = "they may be damaged, or as no decoder here knows them; fetch the series again with accept='uncompressed'"
 
@@ -226,7 +228,7 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
         if dataset.file_meta.get("PrivateInformation") == HEADERS_ONLY:
             raise SeriesError("a file is headers only: it was moved without its pixels", "move it without headers_only")
         raise SeriesError("a file has no pixels", "leave it out")
-    _refuse_claims(dataset)
+    _refuse_too_large(dataset)
     try:
         return dataset.pixel_array
     except (RuntimeError, NotImplementedError):
@@ -241,14 +243,21 @@ def decode_pixels(dataset: Dataset) -> npt.NDArray[Any]:
 
 def _refuse_claims(dataset: Dataset) -> None:
     """Raise SeriesError if a compressed frame says that it is far larger than the file does: a decoder believes it."""
-    syntax, largest = dataset.file_meta.get("TransferSyntaxUID"), 0
-    if syntax is None or not UID(syntax).is_encapsulated or "PixelData" not in dataset:
-        return
-    with contextlib.suppress(ValueError, IndexError, EOFError):  # a decoder will say so
-        frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
-        largest = max(map(claimed_pixels, frames), default=0)
-    if largest > max(2 * int(dataset.get("Rows") or 1) * int(dataset.get("Columns") or 1), _SMALL):
+    largest, most = 0, max(4 * _product(dataset, "Rows", "Columns", "SamplesPerPixel"), _SMALL)
+    offsets = [dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    with contextlib.suppress(ValueError, IndexError, EOFError, struct.error):  # a decoder will say so
+        for frame in generate_frames(
+            dataset.PixelData,
+            number_of_frames=_product(dataset, "NumberOfFrames"),
+            extended_offsets=(offsets[0], offsets[1]) if all(offsets) else None,
+        ):
+            largest = max(largest, claimed_samples(frame))
+    if largest > most:
         raise SeriesError("a frame of it says that it is far larger than its file does", "leave it out")
+
+
+def _product(dataset: Dataset, *names: str) -> int:
+    return math.prod(int(dataset.get(name) or 1) for name in names)
 
 
 def _lacks_decoder(syntax: str) -> bool:
@@ -259,13 +268,22 @@ def _lacks_decoder(syntax: str) -> bool:
         return False
 
 
-def _refuse_too_large(dataset: Dataset, frames: int) -> None:
+def _refuse_too_large(dataset: Dataset) -> None:
     """Raise SeriesError if the pixels of a file, decoded and as values, do not fit into the memory that is free."""
-    sizes = [int(dataset.get(name) or 1) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
-    wanted, free = 2 * frames * math.prod(sizes) // 8, _free_memory()
+    frames = _product(dataset, "NumberOfFrames")
+    syntax, is_packed = dataset.file_meta.get("TransferSyntaxUID", ""), False
+    with contextlib.suppress(ValueError):  # of a UID that is none of those
+        is_packed = "PixelData" in dataset and UID(syntax).is_encapsulated
+    if frames == 1 and not is_packed:
+        return  # they are in memory already
+    wanted = 2 * frames * _product(dataset, "Rows", "Columns", "SamplesPerPixel", "BitsAllocated") // 8
+    free = _free_memory() if frames > 1 or wanted > _LITTLE else None
     if free is not None and wanted > free:
-        said = f"its {frames:,} frames take {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        pixels = count_of(frames, "frame takes", "frames take")
+        said = f"its {pixels} {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
         raise SeriesError(said, "read them one by one with pydicom.pixels.iter_pixels, or on another machine")
+    if is_packed:
+        _refuse_claims(dataset)
 
 
 def _free_memory() -> int | None:
@@ -278,8 +296,6 @@ def _free_memory() -> int | None:
 def _add(slices: _Slices, dataset: Dataset) -> None:
     """Take the slices of a file."""
     frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        _refuse_too_large(dataset, frames)
     pixels = decode_pixels(dataset)
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
         _add_slice(slices, pixels, dataset, dataset, dataset)
