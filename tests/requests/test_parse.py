@@ -77,7 +77,7 @@ def test_nothing_is_no_error(requests: object) -> None:
         (None, "give dicts or a DataFrame"),
         (["00123", {"AccessionNumber": "1"}, 7], "row 2: 'int' is no request"),
         (["00123", "4711"], "name the key of all: pd.Series(numbers, name='AccessionNumber')"),
-        ("cohort.csv", "read a CSV with read_requests(path)"),
+        ("cohort.csv", "read a CSV or a workbook with read_requests(path)"),
         (Path("cohort.lock.json"), "a lockfile with Cohort.load(path)"),
         (frame(AccessionNumber=["1"]).itertuples(), "'Pandas' is no request"),
         (frame(AccessionNumber=["1"]).iterrows(), "'tuple' is no request"),

@@ -126,7 +126,7 @@ def _rows(requests: Any, keys: Sequence[str], wildcards: bool | Sequence[str]) -
     if isinstance(requests, pd.DataFrame):
         return _table_rows(requests, keys, wildcards)
     if isinstance(requests, str | bytes | os.PathLike):
-        mend = "read a CSV with read_requests(path), a lockfile with Cohort.load(path)"
+        mend = "read a CSV or a workbook with read_requests(path), a lockfile with Cohort.load(path)"
         raise RequestError([Problem("", "requests", requests, "is a text, not requests", mend)])
     if isinstance(requests, pd.Series) and _is_column(requests):
         return _table_rows(_column(requests), keys, wildcards)
