@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,8 +214,13 @@ def test_cancel_while_a_lookup_waits(pacs: DemoPacs) -> None:
 def test_the_archive_goes_away_during_a_pause(pacs: DemoPacs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A row whose next attempt finds no archive any more keeps what its last attempt came to."""
 
+    def is_gone() -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex((pacs.node.host, pacs.node.port)) != 0
+
     def schedule(*arguments: Any, **options: Any) -> Any:
         pacs.restart(3600)
+        wait_until(is_gone)
         return schedule_retry(*arguments, **options)
 
     monkeypatch.setattr("dicomover.wire.lines._RECONNECT_AFTER", (0.01,))
