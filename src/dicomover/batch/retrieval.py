@@ -5,6 +5,7 @@ The verdict knows nothing of it: what is here counts, in whichever way it came.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from dicomover.batch.run import BatchRun
 from dicomover.batch.ways import find_dead_end
 from dicomover.batch.work import SharedMove
 from dicomover.dicomfile import DEFLATED
-from dicomover.errors import ContextRejected
+from dicomover.errors import ContextRejected, ReceiverError
 from dicomover.events import Offer
 from dicomover.identifier import Identifier, Level, Model
 from dicomover.outcome import SUCCESS, Counters, Ended, describe
@@ -110,7 +111,9 @@ class Retrieval:
         if self._controls.stopping:
             return Sent(attempts, end)
         if not why or self._get is None:
-            return self._complete(move, attempts, end)
+            with contextlib.suppress(ReceiverError):  # what came of what was sent is known
+                return self._complete(move, attempts, end)
+            return Sent(attempts, end)
         try:
             sent = self._bring(move, self._get)
         except (ContextRejected, Stop):
