@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dicomover.disk import create_file, make_folders, modes_in, replace_file
+from dicomover.cohort.folder import index_folder
+from dicomover.disk import create_file, list_files, make_folders, modes_in, replace_file
 from dicomover.errors import ConfigurationError
+from dicomover.images.table import index
 from dicomover.receiver import Receiver
 
 
@@ -91,3 +93,23 @@ def test_an_unknown_share_is_refused(tmp_path: Path) -> None:
     """Who may read is said in one of three words."""
     with pytest.raises(ConfigurationError, match="'owner', 'group' or 'all'"):
         Receiver(tmp_path, ae_title="ME", on_event=print, share="everybody")  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_read_is_named_by_the_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own name may be a patient's; what was asked for is what whoever asked knows."""
+    (tmp_path / "XYZZY").mkdir()
+    look = os.scandir
+
+    def refuse(path: str) -> object:
+        if "XYZZY" in path:
+            raise PermissionError(13, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for read in (lambda: list(list_files(tmp_path)), lambda: index(tmp_path), lambda: index_folder(tmp_path)):
+        with pytest.raises(PermissionError, match="Permission denied, of what is below") as caught:
+            read()
+        assert "XYZZY" not in str(caught.value)
+        assert caught.value.filename == str(tmp_path)

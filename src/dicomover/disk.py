@@ -185,20 +185,27 @@ def list_files(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
     """Yield the files in a folder and below it, in order; links are followed, but no folder is entered twice.
 
     What a receiver has not finished (`.part`) and what a rerun has set aside (`.changed-1`) are left out. Raises
-    OSError if a folder cannot be read.
+    OSError if a folder cannot be read; one below is not named, since its name may be a patient's.
     """
     entered: set[tuple[int, int]] = set()
-    waiting = [os.fspath(folder)]
+    top = os.fspath(folder)
+    waiting = [top]
     while waiting:
         path = waiting.pop()
-        seen = os.stat(path)  # noqa: PTH116
-        if (seen.st_dev, seen.st_ino) in entered:
-            continue
-        entered.add((seen.st_dev, seen.st_ino))
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        yield from (entry for entry in entries if entry.is_file() and not _LEFTOVER.search(entry.name))
-        waiting += reversed([entry.path for entry in entries if entry.is_dir()])
+        try:
+            seen = os.stat(path)  # noqa: PTH116
+            if (seen.st_dev, seen.st_ino) in entered:
+                continue
+            entered.add((seen.st_dev, seen.st_ino))
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+            files = [entry for entry in entries if entry.is_file() and not _LEFTOVER.search(entry.name)]
+            waiting += reversed([entry.path for entry in entries if entry.is_dir()])
+        except OSError as error:
+            if error.filename == top:
+                raise
+            raise type(error)(error.errno, f"{error.strerror}, of what is below", top) from None
+        yield from files
 
 
 class Below:
