@@ -113,3 +113,15 @@ def test_without_a_certificate_nobody_can_be_received() -> None:
     """That is said when it is made."""
     with pytest.raises(ConfigurationError, match="needs a certificate of ours"):
         SecureDoor(TLS())
+
+
+def test_what_a_handshake_costs_is_known(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the latest ones, whether they came to their end or not; it falls again, and has a bound."""
+    ours = authority.issue("ours")
+    door = SecureDoor(TLS(cert=ours.cert, key=ours.key))
+    monkeypatch.setattr("dicomover.security.door.time.thread_time", iter([0.0, 0.02, 0.0, 0.0, 0.0, 9.0]).__next__)
+    costs = []
+    for _ in range(3):
+        assert call(door, None) is not None
+        costs.append(door.cost)
+    assert costs == pytest.approx([0.02, 0.0196, 0.05])

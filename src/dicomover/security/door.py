@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import ssl
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def see_own_certificate(tls: TLS) -> Certificate:
     return caller.getpeercert() or {}
 
 
+_COST, _FORGETS, _DEAREST = 0.005, 0.98, 0.05  # seconds before the first, what is left after each, and at most
+
+
 class Unsecured(Exception):
     """A connection does not become a secure one; why, and what to do."""
 
@@ -62,6 +66,8 @@ class SecureDoor:
     def __init__(self, tls: TLSLike) -> None:
         self._tls = tls
         self._context = server_context(tls)
+        # Seconds of the processor that a handshake takes, by the latest ones: more with a long key, or a slow machine.
+        self.cost = _COST
         self._names = frozenset(name.casefold() for name in tls.peers) if isinstance(tls, TLS) else frozenset()
 
     def look_at(self, first: bytes) -> None:
@@ -78,11 +84,14 @@ class SecureDoor:
 
     def shake_hands(self, secured: ssl.SSLSocket) -> None:
         """Shake hands, and see that it is somebody who may come; raises Unsecured."""
+        begun = time.thread_time()
         try:
             secured.do_handshake()
         except OSError as error:
             why, mend, _ = explain_failure(error, Peer(self._tls, read_certificate(secured)))
             raise Unsecured(why, mend) from error
+        finally:  # of two threads at once one is lost, which changes nothing
+            self.cost = min(max(self.cost * _FORGETS, time.thread_time() - begun), _DEAREST)
         if not self._names:
             return
         names = names_in(secured.getpeercert() or {})

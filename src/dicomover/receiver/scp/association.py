@@ -34,7 +34,6 @@ from dicomover.wire.transport import keep_alive
 __all__ = ["Host", "IncomingAssociation"]
 
 _ASSOCIATION_PDU_CAP = 1 << 16
-_SHAKING = 0.005  # seconds of the processor that a handshake takes, with a long key
 _SLICE = 0.2  # seconds of sleep between two looks whether it is to end
 _STRANGERS_READ = 1 << 13  # bytes that it is read at a time, so that what it may do between two reads is bounded
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -130,7 +129,7 @@ class IncomingAssociation:
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 keep_alive(self._sock)
             # Ahead, where hands are to be shaken: who waits for a turn would all begin at once, and end much later.
-            self._give_way(0.0 if self._door is None else _SHAKING)
+            self._give_way(0.0 if self._door is None else self._door.cost)
             if self._door is not None:
                 self._secure(self._door)
             self._serve(self._negotiate())
