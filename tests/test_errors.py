@@ -210,3 +210,16 @@ def test_a_notebook_shows_the_callers_line_and_the_message(call: str, kind: type
     (said,) = shown[at + 3 :]
     assert " ".join(said.split()) == " ".join(f"{type(caught.value).__name__}: {caught.value}".split())
     assert not any("dicomover/" in line for line in shown[:-1])
+
+
+@pytest.mark.parametrize("value", ["mon-fri " * 20_000, "z" * 160_000])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_what_is_said_of_a_long_value_is_not_lost_behind_it(value: str, quoted: bool) -> None:
+    """The middle of the value is left out, wherever it stands in the sentence; what people write is left as it is."""
+    shown = repr(value) if quoted else value.replace(" ", "")
+    error = errors.ConfigurationError(f"[nodes.x] window {shown} is none", "write 19:00-07:00")
+    assert str(error).startswith("[nodes.x] window ")
+    assert len(str(error)) < 1000
+    assert str(error).endswith("; write 19:00-07:00")
+    plain = "row 1: it's 'so', and " * 60
+    assert str(errors.ConfigurationError(plain, "x")) == f"{plain}; x"

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from dicomover.text.face import setting
 from dicomover.text.sentences import count_of, kind_of, merge, span_of
-from dicomover.text.shapes import shape_of
+from dicomover.text.shapes import WIDEST, cut, narrow, shape_of
 from dicomover.text.visible import make_visible
 from dicomover.text.widths import fit
 
@@ -75,7 +75,6 @@ __all__ = [
 _HOME = str(Path(__file__).parent) + os.sep
 _LINES_SHOWN = 20
 _LONGEST = 16_000  # characters of a message
-_WIDEST = 400  # characters of a value in it
 
 
 class DicomoverError(Exception):
@@ -91,7 +90,7 @@ class DicomoverError(Exception):
 
     def __init__(self, what: object = "", mend: str = "") -> None:
         super().__init__(what, mend)
-        self.what, self.mend = (make_visible(_cut(str(text)), lines=True) for text in (what, mend))
+        self.what, self.mend = (make_visible(narrow(cut(str(text), _LONGEST)), lines=True) for text in (what, mend))
 
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.what, self.mend)))
@@ -102,11 +101,6 @@ class DicomoverError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints for it: the caller's own lines, and the message."""
         return _shorten_traceback(self)
-
-
-def _cut(text: str, most: int = _LONGEST) -> str:
-    """Leave out the middle of a text that nobody would read: some value in it is absurd."""
-    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 8 :]}"
 
 
 def _restore(kind: type[DicomoverError], arguments: tuple[object, ...]) -> DicomoverError:
@@ -224,7 +218,7 @@ def _tell(alike: Sequence[Problem], *, show_keys: bool) -> str:
 
 def _show(problem: Problem, show_keys: bool) -> str:
     shown = repr(problem.value) if show_keys or not problem.private else shape_of(problem.value)
-    return "" if problem.value is None else f"{_cut(shown, _WIDEST)} "
+    return "" if problem.value is None else f"{cut(shown, WIDEST)} "
 
 
 def _name_rows(alike: Sequence[Problem], show_keys: bool) -> str:

@@ -14,7 +14,7 @@ from dicomover.batch.settings import Options, say_reading
 from dicomover.cohort import Cohort
 from dicomover.cohort.drift import drift_table
 from dicomover.cohort.folder import digest_file, read_file
-from dicomover.cohort.lock import lock_requests, write_lockfile
+from dicomover.cohort.lock import lock_requests, read_earlier, write_lockfile
 from dicomover.cohort.verify import check_readable, find_drift
 from dicomover.dicomfile import HeadError
 from dicomover.disk import Share
@@ -198,7 +198,7 @@ def lock(
     options = self._options(overrides)
     check_privacy(privacy, secret)
     batch = parse_requests(requests, keys=keys, invalid=invalid, **say_reading(options))
-    earlier = None if path is None or overwrite or not Path(path).exists() else Cohort.load(path)
+    earlier = None if path is None or overwrite else read_earlier(path)
     query = {name: options[name] for name in ("level", "model", "max_matches")}
     with self._session.lend_lines(options["timeouts"], min(options["associations"], len(batch.requests))) as lines:
         cohort = lock_requests(batch, lines, archive=self.node, query=query, privacy=privacy, secret=secret)

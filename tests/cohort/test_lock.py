@@ -189,3 +189,15 @@ def test_a_bad_row_stops_no_lock(pacs: DemoPacs, tmp_path: Path, hidden: dict[st
         assert mover.verify(cohort, look_again=False).empty
         assert cohort.check(tmp_path / "in").empty
         assert mover.lock(table.iloc[[0]], path=None, invalid="record").requests["state"].tolist() == ["invalid"]
+
+
+def test_a_file_that_is_no_lockfile_is_nobodys_to_replace(tmp_path: Path) -> None:
+    """Whoever names a file of another kind is told so, and what to do; it stays as it is."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes")
+    with DemoPacs([made_study("A")]) as pacs, pytest.raises(CohortError) as caught:
+        Mover(pacs.node).lock({"AccessionNumber": "A"}, path)
+    assert "there is a file already, and notes.txt is no lockfile" in str(caught.value)
+    assert "name another file" in str(caught.value)
+    assert "overwrite=True" in str(caught.value)
+    assert path.read_text() == "my notes"

@@ -69,6 +69,15 @@ def lock_requests(
     return Cohort(document, tuple(known), keeper)
 
 
+def read_earlier(path: str | os.PathLike[str]) -> Cohort | None:
+    """Return what is locked at a path already, None if nothing is there; raises CohortError if it is another file."""
+    try:
+        return Cohort.load(path) if Path(path).exists() else None
+    except CohortError as error:
+        mend = f"name another file for the lockfile, or replace that one with {setting('overwrite', True)}"
+        raise CohortError(f"there is a file already, and {error.what}", mend) from None
+
+
 def write_lockfile(
     cohort: Cohort, path: str | os.PathLike[str], earlier: Cohort | None, share: Share = "owner"
 ) -> Cohort:

@@ -33,6 +33,7 @@ _WORDS = {
     list: "a list",
     dict: "a table",
 }
+_LONGEST, _NAME = 4096, 100  # characters of a value, and of a key that is shown
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _SECRET: Keys = {"env": "text", "file": "path", "keyring": "text", "user": "text"}
@@ -104,7 +105,10 @@ def check(table: object, keys: Keys, where: str) -> None:
         raise ConfigurationError(f"{where} is {_word(table)}, not a table", f"begin it by a line {header}")
     for name, value in table.items():
         if name not in keys:
-            raise ConfigurationError(f"{where} has no key {name!r}", suggest(name, keys))
+            raise ConfigurationError(f"{where} has no key {name[:_NAME]!r}", suggest(name[:_NAME], keys))
+        if isinstance(value, str) and len(value) > _LONGEST:
+            said = f"{where} {name} is a text of {len(value):,} characters, and {_LONGEST:,} at most are read"
+            raise ConfigurationError(said, "mend it")
         kinds = keys[name] if isinstance(keys[name], tuple) else (keys[name],)
         inner = next((kind for kind in kinds if isinstance(kind, Mapping)), None)
         if inner is not None and (isinstance(value, dict) or len(kinds) == 1):

@@ -152,7 +152,7 @@ def _tables(sources: list[Source]) -> Iterator[tuple[str, Mapping[str, Any], Sou
         for name, table in source.table.get("nodes", {}).items():
             if not is_name(name):
                 raise ConfigurationError(
-                    f"{source.path}: {name!r} is no name for a node", "take letters, digits, - and _, 64 at most"
+                    f"{source.path}: {name[:100]!r} is no name for a node", "take letters, digits, - and _, 64 at most"
                 )
             yield name, table, source
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numbers
+import re
 import unicodedata
 
-__all__ = ["shape_of"]
+__all__ = ["WIDEST", "cut", "narrow", "shape_of"]
+
+WIDEST = 400
+"""Characters of a value in a message."""
 
 _LONGEST = 32
+_LONG_VALUE = re.compile(rf"'[^'\n]{{{WIDEST},}}'|\S{{{3 * WIDEST},}}")  # in quotes, or a word
 
 
 def shape_of(value: object) -> str:
@@ -39,3 +44,25 @@ def _mask(letter: str) -> str:
     if letter.isprintable():
         return "" if kind[0] == "M" else letter
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def cut(text: str, most: int) -> str:
+    """Leave out the middle of a text that nobody would read: some value in it is absurd.
+
+    Examples
+    --------
+    >>> cut("short", 20), cut("0123456789" * 4, 20)
+    ('short', '0123456789 … 789')
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 8 :]}"
+
+
+def narrow(text: str) -> str:
+    """Leave out the middle of each value that nobody would read, so that what is said of it is not lost.
+
+    Examples
+    --------
+    >>> len(narrow(f"window {'z' * 160_000!r} is none"))
+    143
+    """
+    return _LONG_VALUE.sub(lambda match: f"{match[0][: WIDEST // 4]} … {match[0][-WIDEST // 16 :]}", text)
