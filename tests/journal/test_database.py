@@ -115,6 +115,20 @@ def test_damage_in_the_middle_is_an_error_when_it_is_read(path: Path) -> None:
         assert not (journal.entries() and journal.files())
 
 
+def test_text_that_is_none_is_damage_and_not_quoted(path: Path) -> None:
+    """SQLite's own error quotes what stands there, a patient's number: ours does not."""
+    with Journal(path) as journal:
+        journal.record(asked(journal, 1), DONE)
+    content = path.read_bytes()
+    assert b'"keys"' in content
+    path.write_bytes(content.replace(b'"keys"', b'"k\xffys"'))
+    errors = (JournalError, ConfigurationError)
+    with pytest.raises(errors) as caught, Journal(path) as journal, journal._reading() as connection:
+        connection.execute("SELECT * FROM requests").fetchall()
+    assert "is damaged (a text in it is none); restore a copy" in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_the_log_is_used_on_local_disks_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a network file system the journal does without shared memory, and works all the same."""
     if sys.platform == "linux":

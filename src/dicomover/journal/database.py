@@ -22,10 +22,12 @@ from dicomover.journal.costs import COSTS
 
 __all__ = [
     "APPLICATION_ID",
+    "BROKEN",
     "BUSY_SECONDS",
     "HOLDINGS",
     "SCHEMA_VERSION",
     "allows_wal",
+    "cause_of",
     "check_schema",
     "connect",
     "create",
@@ -122,9 +124,9 @@ def connect(path: Path, share: Share = "owner") -> tuple[sqlite3.Connection, boo
         if not is_fresh:
             connection.execute(COSTS)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except BROKEN as error:
         connection.close()
-        raise unusable(path, error) from error
+        raise unusable(path, error) from cause_of(error)
     except BaseException:
         connection.close()
         raise
@@ -204,7 +206,7 @@ def _look(path: Path) -> None:
     looker = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         owner = looker.execute("PRAGMA application_id").fetchone()[0]
-    except sqlite3.Error as error:
+    except BROKEN as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB:
             return  # somebody is writing it, or it is damaged: whoever opens it for good is told
         with path.open("rb") as file:  # nobody has locks on what is no database
@@ -319,8 +321,22 @@ def _foreign(path: Path) -> ConfigurationError:
     return ConfigurationError(f"journal {str(path)!r} is the database of another program", "name another file")
 
 
-def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
+BROKEN = (sqlite3.Error, UnicodeDecodeError)
+"""What a file raises that is damaged, or cannot be used: SQLite's own errors, and text that is none."""
+
+
+def cause_of(error: Exception) -> Exception | None:
+    """Return an error as the cause of ours; None if it quotes what stands in the file, which may be a patient's."""
+    return None if "decode" in str(error) else error
+
+
+def unusable(path: Path, error: Exception) -> ConfigurationError:
     """Say why a journal cannot be used, and what to do."""
+    if cause_of(error) is None:
+        why = "is damaged (a text in it is none)"
+        return ConfigurationError(
+            f"journal {str(path)!r} {why}", "restore a copy of it, or keep it aside and name another file"
+        )
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         why, mend = "is damaged", "restore a copy of it, or keep it aside and name another file"

@@ -134,9 +134,9 @@ class Journal:
                 self._is_wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
                 self._leases = Leases(Owner.current(), self._lease)
                 self._held, self._renewed, self._is_unsynced = set(), 0.0, False
-            except sqlite3.Error as error:
+            except database.BROKEN as error:
                 connection.close()
-                raise database.unusable(self.path, error) from error
+                raise database.unusable(self.path, error) from database.cause_of(error)
             except BaseException:
                 connection.close()
                 raise
@@ -373,9 +373,9 @@ class Journal:
             connection = self._check_open()
             try:
                 yield connection
-            except sqlite3.Error as error:
+            except database.BROKEN as error:
                 found = database.unusable(self.path, error)
-                raise JournalError(found.what, found.mend) from error
+                raise JournalError(found.what, found.mend) from database.cause_of(error)
             except (DamagedRecord, TypeError) as error:  # a column may hold whatever somebody has put into it
                 why = error if isinstance(error, DamagedRecord) else type(error).__name__
                 raise JournalError(
