@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from cohort_kit import cohort_of, locked
 from dicomover import Cohort, CohortError, Mover
-from dicomover.cohort.content import LockedSeries, LockedStudy
+from dicomover.cohort.content import LockedSeries, LockedStudy, LockState
 from dicomover.cohort.folder import digest_file, index_folder, read_file
 from dicomover.testing import DemoPacs, Study, made_study, sample_studies
 
@@ -310,3 +311,15 @@ def test_no_path_is_shown(folder: Path) -> None:
 def test_a_request_without_studies(tmp_path: Path) -> None:
     """Nothing is missing of what had no match."""
     assert cohort_of(locked()).check(tmp_path).empty
+
+
+@pytest.mark.parametrize("state", [LockState.REFUSED, LockState.CUT_SHORT])
+def test_nobody_knows_what_an_archive_never_named(folder: Path, state: LockState) -> None:
+    """A folder does not agree with a list that was refused or cut short; what was named is sealed all the same."""
+    one, two = of(A, made_study("B")).locked
+    unsaid = replace(two, state=state, studies=(), note="the archive has said no")
+    cohort = cohort_of(one, unsaid).seal(folder)
+    assert cohort.is_sealed
+    drift = cohort.check(folder)
+    assert drift[["request", "kind"]].to_numpy().tolist() == [[1, "unknown"]]
+    assert drift["note"].tolist() == ["when it was locked: the archive has said no"]

@@ -291,7 +291,8 @@ class Cohort:
             - `changed`: in a file, but of another study or series than locked, or in another transfer syntax than
               recorded;
             - `conflict`: in several files with different content;
-            - `corrupt`: not the bytes that were recorded, or a `.dcm` file that cannot be read.
+            - `corrupt`: not the bytes that were recorded, or a `.dcm` file that cannot be read;
+            - `unknown`: of a request whose list the archive refused, or cut short, when it was locked.
 
         Raises
         ------

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dicomover.cohort.content import Digest, LockedRequest
+from dicomover.cohort.content import Digest, LockedRequest, LockState
 from dicomover.cohort.drift import Kind
 from dicomover.cohort.frame import make_table
 from dicomover.dicomfile import HeadError
@@ -165,7 +165,7 @@ def compare_files(
     The content of a file is read where there is something to compare it with: what was recorded (`digests`, by SOP
     Instance UID), or another file with the same UID; with `read_all`, that of all that was locked.
     """
-    found = index_folder(folder)
+    found, requests = index_folder(folder), list(requests)
     locked: dict[str, list[tuple[Any, str, str]]] = {}
     for request in requests:
         for study, series, sop in request.instances():
@@ -178,7 +178,11 @@ def compare_files(
     ]
     taken: dict[str, Digest | None] = {file.path: digest for file, digest in digest_files(wanted)}
     root = os.fspath(folder)
-    changes = [*_compare_locked(locked, found, root, taken, digests), *_name_others(locked, found, root)]
+    changes = [
+        *_compare_locked(locked, found, root, taken, digests),
+        *_name_others(locked, found, root),
+        *_name_unknown(requests),
+    ]
     whole = (file for files in found.files.values() for file in files if not file.headers_only)
     read = {file.sop: taken[file.path] for file in whole if file.path in taken}
     return changes, {sop: digest for sop, digest in read.items() if digest is not None}
@@ -231,6 +235,13 @@ def _judge_file(
     if digest.sha256 != recorded.sha256:
         return Kind.CORRUPT, "the bytes of the data set are not those that were recorded (SHA-256)"
     return None, ""
+
+
+def _name_unknown(requests: Iterable[LockedRequest]) -> Iterator[FileChange]:
+    """Name the requests of which nobody knows what the folder should have."""
+    for request in requests:
+        if request.state in (LockState.REFUSED, LockState.CUT_SHORT):
+            yield FileChange(request.label, Kind.UNKNOWN, "", "", "", "", f"when it was locked: {request.note}")
 
 
 def _name_others(locked: Mapping[str, object], found: Folder, root: str) -> Iterator[FileChange]:
