@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from dicomover.dicomfile import HeadError
 from dicomover.errors import ConfigurationError, SeriesError
 from dicomover.images.headers import Wanted, read_header
-from dicomover.images.series import tell_mixture
+from dicomover.images.series import ALIKE, tell_mixture
 from dicomover.images.volume import list_paths, naming_by_number
 
 __all__ = ["to_nifti"]
@@ -37,7 +37,7 @@ _CODES = {
 }
 _HEADER = 348  # bytes of a NIfTI-1 file before its voxels
 _MADE_OF = re.compile(r"(.+?)(_Eq|_Tilt)+(_\d+)?\.nii\.gz")
-_WHOSE = ("PatientID", "StudyInstanceUID")
+_ALIKE = tuple(name for name in ALIKE if name != "PhotometricInterpretation")  # of colours it makes files of their own
 _MEND = "see dicomover.index(folder, level='SERIES') for what it lacks, and fetch it again"
 
 
@@ -72,8 +72,8 @@ def to_nifti(
     ConfigurationError
         If dcm2niix is not installed (`pip install 'dicomover[nifti]'`), or `name` names a folder.
     SeriesError
-        If a series has images of several patients or studies, which dcm2niix would make one of, or it does not convert
-        all of it; the message tells its exit code. Nothing is written then.
+        If a series has images of several patients, studies, frames of reference or units, which dcm2niix would make one
+        of, or it does not convert all of it; the message tells its exit code. Nothing is written then.
     OSError
         If a file is gone, or the folder cannot be written to.
 
@@ -121,11 +121,11 @@ _OPTIONS = ("-g", "i", "-z", "i", "-b", "y", "-ba", "y", "-c", "")
 def _check_series(paths: Sequence[Path]) -> int:
     """Return how many slices are to be made; dcm2niix leaves out what it cannot read, and stacks what is unlike.
 
-    Raises SeriesError if a file is none of a series or lacks its pixels, or those of a series are of several patients
-    or studies; OSError if one cannot be read.
+    Raises SeriesError if a file is none of a series or lacks its pixels, or those of a series are of several patients,
+    say; OSError if one cannot be read.
     """
-    wanted = Wanted(["Rows", "SOPClassUID", "NumberOfFrames", "SeriesInstanceUID", *_WHOSE])
-    whose: dict[str, tuple[set[str], ...]] = {}
+    wanted = Wanted(["Rows", "SOPClassUID", "NumberOfFrames", "SeriesInstanceUID", *_ALIKE])
+    said_of: dict[str, tuple[set[str], ...]] = {}
     slices = 0
     for number, path in enumerate(paths, 1):
         header = None
@@ -141,10 +141,10 @@ def _check_series(paths: Sequence[Path]) -> int:
         rows, sop_class, frames, series, *named = header.values
         if rows or "Image Storage" in UID(sop_class or "").name:  # of a report, say, nothing is to be made
             slices += int(frames) if frames and frames.isdecimal() else 1
-        for known, value in zip(whose.setdefault(series or "", tuple(set() for _ in _WHOSE)), named, strict=True):
+        for known, value in zip(said_of.setdefault(series or "", tuple(set() for _ in _ALIKE)), named, strict=True):
             known.update(filter(None, [value]))
-    for each in whose.values():
-        if mixture := tell_mixture(dict(zip(_WHOSE, each, strict=True))):
+    for each in said_of.values():
+        if mixture := tell_mixture(dict(zip(_ALIKE, each, strict=True))):
             raise SeriesError(f"a series is no volume: {mixture}", "give the images of one of them")
     return slices
 
