@@ -154,7 +154,8 @@ def is_round(count: int) -> bool:
 def is_of_patient(patient: str, whose: Collection[str]) -> bool:
     """Tell whether the PatientID of an image or an answer is one of these.
 
-    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference.
+    Blanks around it, its case, and an issuer that only one of the two names (`4711^^^HOSP`) make no difference, nor
+    does UTF-8 that one of the two calls ISO 8859-1: the bytes are the same.
 
     Examples
     --------
@@ -162,9 +163,17 @@ def is_of_patient(patient: str, whose: Collection[str]) -> bool:
     (True, True, False)
     >>> is_of_patient("1^^^A", ["1^^^B"]), is_of_patient("", ["1"])
     (False, False)
+    >>> is_of_patient("Ö1", ["Ö1".encode().decode("latin-1")])
+    True
     """
-    said = _tidy(patient)
-    return bool(said[0]) and any(_agree(said, _tidy(name)) for name in whose)
+    said = _spell(patient)
+    return bool(said[0][0]) and any(_agree(one, other) for name in whose for other in _spell(name) for one in said)
+
+
+def _spell(patient: str) -> list[tuple[str, str]]:
+    """Return how a PatientID is written: as it is, and as it is read where its UTF-8 is called ISO 8859-1."""
+    mistaken = [] if patient.isascii() else [patient.encode("utf-8", "surrogatepass").decode("latin-1")]
+    return [_tidy(each) for each in (patient, *mistaken)]
 
 
 def _tidy(patient: str) -> tuple[str, str]:
