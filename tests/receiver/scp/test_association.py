@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from dicomover.errors import AssociationLost, AssociationRejected, LostBy
 from dicomover.events import Admission, Arrival, Refusal, Refused
 from dicomover.receiver import Limits, Receiver
+from dicomover.receiver.admissions import Admissions
+from dicomover.receiver.layout import Layout
+from dicomover.receiver.scp.association import IncomingAssociation
+from dicomover.receiver.scp.filing import Filing
+from dicomover.receiver.scp.store import Storage
+from dicomover.receiver.settings import ReceiverSettings
 from dicomover.wire.messages import Context
 from dicomover.wire.pdus import ABORT, ASSOCIATE_RQ, P_DATA, PDU_HEAD, RELEASE_RQ
 from receiver_kit import (
@@ -493,3 +501,28 @@ def test_a_peer_that_is_gone_is_seen(tmp_path: Path) -> None:
         (association,) = run.receiver._engine._service._current()  # type: ignore[union-attr]
         assert association._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         peer.release()
+
+
+def test_who_is_sent_away_while_it_waits_gets_no_handshake(tmp_path: Path) -> None:
+    """A ClientHello that has come already is read even after the connection was cut; it costs no signature then."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"\x16\x03\x01")
+    host, door = MagicMock(), MagicMock()
+    host.storage = Storage(
+        ReceiverSettings(folder=str(tmp_path), ae_title="ME"),
+        Filing(str(tmp_path), Layout()),
+        Admissions(),
+        lambda _: None,
+    )
+    host.charge.return_value = time.monotonic() + 60
+    door.cost = 0.005
+    association = IncomingAssociation(ours, "192.0.2.1:104", host, door)
+    thread = threading.Thread(target=association.run)
+    thread.start()
+    wait_for(lambda: host.charge.called)
+    association.end()
+    thread.join(5)
+    theirs.close()
+    assert not thread.is_alive()
+    assert not door.look_at.called
+    assert not door.wrap.called

@@ -131,6 +131,10 @@ class IncomingAssociation:
             # Ahead, where hands are to be shaken: who waits for a turn would all begin at once, and end much later.
             self._give_way(0.0 if self._door is None else self._door.cost)
             if self._door is not None:
+                if (
+                    self.cut
+                ):  # sent away while it waited for its turn: what it has said is there, and not worth a signature
+                    raise _Over
                 self._secure(self._door)
             self._serve(self._negotiate())
         except _Over:
