@@ -336,3 +336,52 @@ def test_files_without_a_name_are_not_tried_where_the_folder_has_none(
     monkeypatch.undo()
     monkeypatch.setattr(os, "link", refuse)
     assert not folders.Root(str(tmp_path)).has_nameless
+
+
+def test_a_disk_that_says_no_at_the_close_has_filed_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some disks tell at the close alone that they have not all of it: then nothing has the name, and it is told."""
+    filing = Filing(str(tmp_path), Layout("a/{SOPInstanceUID}.dcm"))
+    part, final = filing.begin({"SOPInstanceUID": "1.2"})
+    part.write([b"whole"])
+
+    def refuse(fd: int) -> None:
+        close(fd)
+        if fd == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    close, number = os.close, part.fd
+    monkeypatch.setattr(os, "close", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        filing.publish(part, final)
+    part.abandon()
+    assert not list((tmp_path / "a").iterdir())
+
+
+def test_a_file_that_is_ready_outlives_an_image_that_has_no_folder(tmp_path: Path) -> None:
+    """An image that cannot be filed leaves what was opened for it to the next one: descriptors do not pile up."""
+    filing = Filing(str(tmp_path), Layout("{PatientID}/{SOPInstanceUID}.dcm"))
+    part, _ = filing.begin({"PatientID": "A", "SOPInstanceUID": "1.2"})
+    ready = filing.prepare(part.folder)
+    (tmp_path / "B").symlink_to(tmp_path / "A")
+    with pytest.raises(OSError, match="a link or a file lies where"):
+        filing.begin({"PatientID": "B", "SOPInstanceUID": "1.3"}, ready)
+    if ready is not None:
+        assert filing.begin({"PatientID": "A", "SOPInstanceUID": "1.4"}, ready)[0] is ready
+        assert ready.fd >= 0
+        ready.abandon()
+    part.abandon()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors")
+def test_images_that_cannot_be_filed_leave_no_descriptor(tmp_path: Path) -> None:
+    """Images that are filed and images whose folder is a link, in turn: nothing stays open of either."""
+    with running(tmp_path, False) as run, run.peer() as peer:
+        (run.folder / "4712").symlink_to(tmp_path)
+        counts = []
+        for number in range(0, 60, 3):
+            assert [peer.store(f"1.2.{number + n}", data_set(f"1.2.{number + n}")) for n in range(2)] == [0, 0]
+            refused = f"1.2.{number + 2}"
+            assert peer.store(refused, data_set(refused, patient="4712")) == 0x0110
+            counts.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+        assert max(counts[5:]) <= counts[4] + 1
+        peer.release()

@@ -55,7 +55,7 @@ class Filed:
 
 
 class Part:
-    """One file that is being written; ends with `Filing.publish` and `close`, or with `abandon`.
+    """One file that is being written; ends with `Filing.publish` or `abandon`.
 
     Where the file system can do that it has no name until it is whole, and a crash leaves nothing behind.
     """
@@ -177,15 +177,13 @@ class Filing:
     def begin(self, values: Mapping[str, str], ready: Part | None = None) -> tuple[Part, str]:
         """Create the file of an instance; return it with the path that it shall have.
 
-        `ready` is one that was prepared, and is taken if it lies where it should. Raises OSError if none can be
-        created; `out_of_space` tells whether the disk is full.
+        `ready` is one that was prepared; it is taken if it lies where it should, and else removed. Raises OSError if
+        none can be created, and then leaves it as it is; `out_of_space` tells whether the disk is full.
         """
         where, _, name = self.layout.path(self.root, values).rpartition(os.sep)
         folder = self._root.open(where)
-        if ready is not None:
-            if ready.folder is folder:
-                return ready, f"{folder.path}{os.sep}{name}"
-            ready.abandon()
+        if ready is not None and ready.folder is folder:
+            return ready, f"{folder.path}{os.sep}{name}"
         try:
             part = self._create(folder)
         except OSError:
@@ -193,29 +191,32 @@ class Filing:
                 raise
             folder = self._root.renew(folder)
             part = self._create(folder)
+        if ready is not None:
+            ready.abandon()
         return part, f"{folder.path}{os.sep}{name}"
 
     def prepare(self, folder: Folder) -> Part | None:
         """Create a file before its instance is there; None if that fails, or it would be seen by others."""
-        if self._root.has_nameless:
-            with contextlib.suppress(OSError):
-                return self._create(folder)
+        with contextlib.suppress(OSError):
+            return self._create_nameless(folder)
         return None
 
     def _create(self, folder: Folder) -> Part:
-        if self._root.has_nameless:
-            fd = folder.create_nameless()
-            if fd is not None:
-                return Part(folder, fd)
+        if part := self._create_nameless(folder):
+            return part
         name = self._make_name()
         return Part(folder, folder.create(name), name)
+
+    def _create_nameless(self, folder: Folder) -> Part | None:
+        fd = folder.create_nameless() if self._root.has_nameless else None
+        return None if fd is None else Part(folder, fd)
 
     def _make_name(self) -> str:
         # Nobody can foresee the name, and so nobody can be there before us.
         return f"dicomover-{self.token}-{os.urandom(8).hex()}.part"
 
     def publish(self, part: Part, final: str) -> Filed:
-        """Give a part its name, or find out that the same bytes are there already; it may be closed then.
+        """Give a part its name, or find out that the same bytes are there already; it is closed then.
 
         Raises AlreadyThere if other bytes are there and shall stay alone; the part is gone then.
         """
@@ -228,11 +229,23 @@ class Filing:
                 raise
             part.folder = self._root.renew(part.folder)
             filed = self._publish(part, f"{part.folder.path}{os.sep}{final.rpartition(os.sep)[2]}")
+        self._close(part, filed)
         # The path is told as the place of the file: it has to lead there, which it does not on a disk that was
         # unmounted, or in a folder that was renamed, meanwhile.
         self._root.check_folder(part.folder)
         self._remember(filed.path)  # a duplicate too: of what lay here before nobody knows whether it is durable
         return filed
+
+    def _close(self, part: Part, filed: Filed) -> None:
+        """Close a part; raises OSError, with its name taken back, if the disk says now that it has not all of it."""
+        try:
+            part.close()
+        except OSError:
+            if not filed.duplicate:
+                with contextlib.suppress(OSError):
+                    name = filed.path.rpartition(os.sep)[2]
+                    os.unlink(part.folder.at(name), dir_fd=part.folder.fd)
+                raise
 
     def _publish(self, part: Part, final: str) -> Filed:
         folder, number = part.folder, 0
@@ -247,6 +260,7 @@ class Filing:
                 if not part.name:
                     part.link(between := self._make_name())
                     part.name = between
+                    part.close()
                 os.replace(folder.at(part.name), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
                 return Filed(f"{where}{os.sep}{name}", conflict=number > 0, headers_only=part.headers_only)
             if self._existing == "error":

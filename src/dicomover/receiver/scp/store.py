@@ -247,9 +247,9 @@ class IncomingInstance:
         storage, command = self._storage, self._command
         try:
             storage.filing.check_space(len(first))
-            ready, self._ready = self._ready, None
             values = {keyword: self._texts[tag] for keyword, tag in storage.keywords.items()}
-            self._part, self._final = storage.filing.begin(values, ready)
+            self._part, self._final = storage.filing.begin(values, self._ready)
+            self._ready = None
         except OSError as error:
             self._refuse_for(error)
             return
@@ -344,14 +344,13 @@ class IncomingInstance:
         }
 
     def settle(self, goes_on: bool) -> Part | None:
-        """Close the file, once the peer has its answer; return one that is ready for what comes next, if any is.
+        """Return a file that is ready for what comes next, if any is; called once the peer has its answer.
 
         `goes_on` if much is to come: opening a file takes longer than all else, and the peer is busy now.
         """
         part, self._part = self._part, None
         if part is None:
             return self._ready
-        part.close()
         return self._storage.filing.prepare(part.folder) if goes_on else None
 
     def abandon(self) -> None:
